@@ -1,0 +1,272 @@
+"""Who has what, and what is settled. The only file that imports redis.
+
+A line of a batch is settled by one bit, once: counters and outcome rows change only together
+with it. Everything else here (issued, strikes, attempts) is small, bounded by the window, and
+may be lost with no harm beyond a repeated try. The scripts in `lua/` document every key.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import redis
+from pydantic import BaseModel, ConfigDict
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from contract import names
+from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.outcome import Outcome
+from contract.recipe import Recipe
+
+CLOSED_KEPT_SECONDS = 30 * 24 * 3600
+SCRIPTS = Path(__file__).parent / "lua"
+
+
+class BatchSpec(BaseModel):
+    """What a batch is, fixed when it is registered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    source: str
+    destination: str
+    recipe: Recipe
+    force: bool = False
+    created: float
+    total: int
+    ignored: int = 0
+    segment_lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    spec: BatchSpec
+    state: Literal["registering", "open", "closed"]
+    done: int
+    skipped: int
+    failed: int
+    issued: int
+    closed: float | None
+
+    @property
+    def settled(self) -> int:
+        return self.done + self.skipped + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A line in hand: how often its process vanished before, and which attempt this is."""
+
+    vanished: int
+    attempt: int
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn redis-py's errors into ours. Their texts may hold the URL, so they are not kept."""
+    try:
+        yield
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
+        raise PermanentError(
+            ErrorCode.REDIS_UNAVAILABLE, "Redis refused the credentials."
+        ) from None
+    except (redis.RedisError, OSError) as error:
+        raise RetryableError(
+            ErrorCode.REDIS_UNAVAILABLE, f"Redis did not answer ({type(error).__name__})."
+        ) from None
+
+
+class Ledger:
+    def __init__(self, url: str, patience: int = 8) -> None:
+        """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis."""
+        try:
+            self._redis: Any = redis.Redis.from_url(
+                url,
+                decode_responses=True,
+                socket_timeout=30,
+                socket_connect_timeout=5,
+                health_check_interval=10,
+                retry=Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), patience),
+                retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
+            )
+        except ValueError:
+            raise PermanentError(
+                ErrorCode.INVALID_SETTING, "CUTOUT_REDIS_URL is no redis://, rediss:// or unix:// URL."
+            ) from None
+
+    @cached_property
+    def _scripts(self) -> dict[str, Any]:
+        return {
+            path.stem: self._redis.register_script(path.read_text())
+            for path in SCRIPTS.glob("*.lua")
+        }
+
+    def _run(self, script: str, batch: str, parts: str, *arguments: object) -> Any:
+        keys = [names.redis_key(batch, "" if p == "batch" else p) for p in parts.split()]
+        with _translated():
+            return self._scripts[script](keys=keys, args=list(arguments))
+
+    def ping(self) -> None:
+        """Raise RetryableError or PermanentError (`redis_unavailable`) unless Redis answers."""
+        with _translated():
+            self._redis.ping()
+
+    # a batch
+
+    def register(self, spec: BatchSpec) -> None:
+        """Make a batch known. Nothing of it is published until `open`."""
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.hset(
+                names.redis_key(spec.id),
+                mapping={
+                    "spec": spec.model_dump_json(), "state": "registering", "total": spec.total,
+                    "cursor": 0, "done": 0, "skipped": 0, "failed": 0,
+                },
+            )  # fmt: skip
+            pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
+            pipe.execute()
+
+    def open(self, batch: str) -> None:
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.hset(names.redis_key(batch), "state", "open")
+            pipe.sadd(names.OPEN_BATCHES, batch)
+            pipe.execute()
+
+    def close(self, batch: str) -> None:
+        """End a batch. Its counters stay readable for 30 days; its report stays for good."""
+        key = names.redis_key(batch)
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.hset(key, mapping={"state": "closed", "closed": time.time()})
+            pipe.srem(names.OPEN_BATCHES, batch)
+            for part in ("settled", "issued", "strikes", "attempts", "outcomes"):
+                pipe.delete(names.redis_key(batch, part))
+            pipe.expire(key, CLOSED_KEPT_SECONDS)
+            pipe.execute()
+
+    def open_batches(self) -> list[str]:
+        with _translated():
+            return sorted(self._redis.smembers(names.OPEN_BATCHES))
+
+    def batches(self) -> list[str]:
+        """Return every batch still known, newest first."""
+        with _translated():
+            self._redis.zremrangebyscore(
+                names.ALL_BATCHES, "-inf", time.time() - 2 * CLOSED_KEPT_SECONDS
+            )
+            ids = self._redis.zrange(names.ALL_BATCHES, 0, -1, desc=True)
+            return [i for i in ids if self._redis.exists(names.redis_key(i))]
+
+    def progress(self, batch: str) -> Progress:
+        """Return a batch's counters. Raises PermanentError (`batch_unknown`)."""
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.hgetall(names.redis_key(batch))
+            pipe.zcard(names.redis_key(batch, "issued"))
+            row, issued = pipe.execute()
+        if not row:
+            raise PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
+        return Progress(
+            spec=BatchSpec.model_validate_json(row["spec"]),
+            state=row["state"],
+            done=int(row["done"]),
+            skipped=int(row["skipped"]),
+            failed=int(row["failed"]),
+            issued=issued,
+            closed=float(row["closed"]) if "closed" in row else None,
+        )
+
+    # the dispatcher's side
+
+    def issue(self, batch: str, most: int, window: int, due: float) -> list[int]:
+        """Take the next lines for publishing, at most up to a full window."""
+        lines = self._run("issue", batch, "batch settled issued", most, window, due)
+        return [int(line) for line in lines]
+
+    def reissue(self, batch: str, due_before: float, due: float, most: int) -> list[int]:
+        """Take lines that fell due unsettled."""
+        return [int(line) for line in self._run("reissue", batch, "issued", due_before, due, most)]
+
+    def forget_messages(self, queue: str) -> None:
+        """Drop what an earlier stack left in the broker, and let every issued line fall due.
+
+        Only for a Redis of our own with no worker running: the ledger knows every line, so the
+        dispatcher issues them again at once instead of after a visibility timeout.
+        """
+        with _translated():
+            self._redis.delete(queue, "unacked", "unacked_index", "unacked_mutex")
+            for batch in self.open_batches():
+                issued = names.redis_key(batch, "issued")
+                if lines := self._redis.zrange(issued, 0, -1):
+                    self._redis.zadd(issued, dict.fromkeys(lines, 0))
+                # no process vanished on these: we stopped them
+                self._redis.delete(names.redis_key(batch, "strikes"))
+
+    def oldest_waiting(self, queue: str) -> float | None:
+        """Return when the message next in line was published, or None where none waits.
+
+        Queues are first in, first out: a line issued before that moment waits no longer.
+        """
+        with _translated():
+            raw = self._redis.lindex(queue, -1)
+        return float(json.loads(raw)["headers"].get("published", 0)) if raw else None
+
+    def outcomes(self, batch: str, most: int) -> list[tuple[str, str]]:
+        """Return the oldest undrained rows as (stream id, outcome JSON)."""
+        with _translated():
+            entries = self._redis.xrange(names.redis_key(batch, "outcomes"), count=most)
+        return [(entry, fields["row"]) for entry, fields in entries]
+
+    def waiting_outcomes(self, batch: str) -> int:
+        with _translated():
+            return int(self._redis.xlen(names.redis_key(batch, "outcomes")))
+
+    def drop_outcomes(self, batch: str, last: str) -> None:
+        """Forget drained rows up to and with `last`."""
+        millis, _, number = last.partition("-")
+        with _translated():
+            self._redis.xtrim(
+                names.redis_key(batch, "outcomes"),
+                minid=f"{millis}-{int(number) + 1}",
+                approximate=False,
+            )
+
+    def hold_lease(self, token: str, seconds: float) -> bool:
+        with _translated():
+            return bool(
+                self._scripts["lease"](
+                    keys=[names.DISPATCHER_LEASE], args=[token, int(seconds * 1000)]
+                )
+            )
+
+    def drop_lease(self, token: str) -> None:
+        with _translated():
+            if self._redis.get(names.DISPATCHER_LEASE) == token:
+                self._redis.delete(names.DISPATCHER_LEASE)
+
+    # the worker's side
+
+    def claim(self, batch: str, line: int, due: float) -> Claim | None:
+        """Take a line in hand, or return None where there is nothing left to do for it."""
+        answer = self._run("claim", batch, "batch settled issued strikes attempts", line, due)
+        if not answer:
+            return None
+        strikes, retries = answer
+        return Claim(vanished=strikes - 1, attempt=strikes + retries)
+
+    def finish(self, batch: str, outcome: Outcome) -> bool:
+        """Settle a line. Returns False where it was settled before."""
+        return bool(
+            self._run(
+                "finish", batch, "batch settled issued strikes attempts outcomes",
+                outcome.line, outcome.status, outcome.model_dump_json(exclude_defaults=True),
+            )
+        )  # fmt: skip
+
+    def defer(self, batch: str, line: int, due: float) -> int:
+        """Put a line back for a later try. Returns the orderly retries so far."""
+        return int(self._run("defer", batch, "batch settled issued strikes attempts", line, due))

@@ -1,0 +1,77 @@
+"""Names both sides must spell alike: tasks, queues, Redis keys, object keys. Pure strings."""
+
+from pathlib import PurePosixPath
+
+from contract.errors import ErrorCode, PermanentError
+
+CUT_TASK = "cutout.cut"
+
+RESERVED = "_cutout"
+"""The one folder of ours below a destination: manifests, reports, metadata of a FileStore."""
+
+IMAGE_EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .mpo .heic .heif .avif".split()
+)
+"""What a listing takes for a photograph; the content decides afterwards. HEIC and AVIF are in it
+so that they fail by name (`unsupported_format`) instead of being passed over in silence."""
+
+
+def bulk_queue(model: str) -> str:
+    """Return the queue of batches for one model: a worker holds one model, so it serves one."""
+    return f"bulk.{model}"
+
+
+def is_image(key: str) -> bool:
+    return PurePosixPath(key).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def is_reserved(key: str) -> bool:
+    return key.partition("/")[0] == RESERVED
+
+
+def output_key(key: str) -> str:
+    """Return the destination's key: folders kept, extension replaced by `.png`."""
+    return key[: len(key) - len(PurePosixPath(key).suffix)] + ".png"
+
+
+def check_key(key: str) -> str:
+    """Return the key, or raise PermanentError (`unsafe_key`) where no store should hold it.
+
+    `.` and `..` are resolved by file systems, by proxies and by some S3 clients, so a key that
+    holds them names different objects to different readers.
+    """
+    parts = key.split("/")
+    if not key or "\0" in key or any(part in {"", ".", ".."} for part in parts):
+        raise PermanentError(ErrorCode.UNSAFE_KEY, f"The key {key!r} is not a plain path.")
+    return key
+
+
+def manifest_key(batch: str, segment: int) -> str:
+    return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl"
+
+
+def outcomes_prefix(batch: str) -> str:
+    return f"{RESERVED}/{batch}/outcomes/"
+
+
+def outcomes_key(batch: str, first_id: str) -> str:
+    """Name a report segment after its first stream entry, so that writing it twice is harmless."""
+    millis, _, number = first_id.partition("-")
+    return f"{outcomes_prefix(batch)}{int(millis):015d}-{int(number):06d}.jsonl"
+
+
+def report_key(batch: str, suffix: str) -> str:
+    return f"{RESERVED}/{batch}/report.{suffix}"
+
+
+def summary_key(batch: str) -> str:
+    return f"{RESERVED}/{batch}/summary.json"
+
+
+def redis_key(batch: str, part: str = "") -> str:
+    return f"cutout:batch:{batch}:{part}" if part else f"cutout:batch:{batch}"
+
+
+OPEN_BATCHES = "cutout:open"
+ALL_BATCHES = "cutout:batches"
+DISPATCHER_LEASE = "cutout:dispatcher"

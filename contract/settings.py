@@ -1,0 +1,90 @@
+"""The one reader of the environment: every knob, its default, and why that default."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contract.errors import ErrorCode, PermanentError
+
+
+class Settings(BaseSettings):
+    """Read from `CUTOUT_*`. AWS's own variables and profiles are read by boto3 itself."""
+
+    model_config = SettingsConfigDict(env_prefix="CUTOUT_", frozen=True, hide_input_in_errors=True)
+
+    redis_url: str | None = Field(None, description="unset: the embedded Redis of `cutout run`")
+    model: str = Field("u2netp", description="the model a worker loads, and the default of a batch")
+    model_dir: Path = Field(
+        Path("~/.cache/cutout/models"), description="where verified weights are kept"
+    )
+    model_source: str | None = Field(
+        None, description="a path, URL or s3:// that goes before the official sources"
+    )
+    state_dir: Path = Field(
+        Path("~/.local/state/cutout"), description="Redis data and logs of the embedded stack"
+    )
+    max_pixels: int = Field(100_000_000, gt=0, description="width x height of a photograph")
+    max_bytes: int = Field(256 * 1024**2, gt=0, description="size of a source object")
+    time_limit: float = Field(
+        120, gt=1, description="seconds an image may take before its process is replaced"
+    )
+    visibility_timeout: float = Field(
+        300, gt=1, description="seconds until an unanswered job is handed out again"
+    )
+    retry_budget: int = Field(5, ge=0, description="orderly retries of one image")
+    retry_delay: float = Field(
+        2, gt=0, description="seconds before the first retry; doubles, with full jitter"
+    )
+    window: int = Field(1000, gt=0, description="jobs of one batch in the broker at a time")
+    log_format: Literal["human", "json"] = "human"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    flower_address: str = "127.0.0.1"
+    flower_port: int = Field(5555, ge=0, le=65535)
+
+    @model_validator(mode="after")
+    def _hard_limit_below_visibility(self) -> Self:
+        # a job still running when its message becomes visible again would be run twice at once
+        if self.time_limit >= self.visibility_timeout:
+            raise ValueError("CUTOUT_TIME_LIMIT must be below CUTOUT_VISIBILITY_TIMEOUT")
+        return self
+
+    @property
+    def broker_url(self) -> str:
+        """The same Redis in Celery's spelling: it calls a unix socket `redis+socket://`."""
+        if self.redis_url is None:
+            raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_REDIS_URL is not set.")
+        scheme, _, rest = self.redis_url.partition("://")
+        return f"redis+socket://{rest}" if scheme == "unix" else self.redis_url
+
+
+@cache
+def settings() -> Settings:
+    """Return the process's settings.
+
+    Raises PermanentError (`invalid_setting`) naming the variable, never its value: it may hold
+    a password.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = f"CUTOUT_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
+        raise PermanentError(ErrorCode.INVALID_SETTING, f"{name}{first['msg']}.") from None
+
+
+def transport_options(config: Settings) -> dict[str, object]:
+    """What producer, worker and Flower must say alike to the broker, or messages are lost."""
+    return {
+        "visibility_timeout": config.visibility_timeout,
+        # the sweep for abandoned messages: every 5 s, not every 100 s as by default
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        # without these a black-holed connection hangs a worker for ever
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": not config.broker_url.startswith("redis+socket"),
+        "health_check_interval": 10,
+    }

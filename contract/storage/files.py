@@ -1,0 +1,177 @@
+"""A folder as an object store: atomic writes, ETags, metadata, and no way out of the root."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.names import RESERVED, check_key
+from contract.storage.base import Blob, ObjectHead, ObjectInfo
+
+PERMANENT = {
+    errno.ENOENT: (ErrorCode.OBJECT_MISSING, "There is no file {key!r}."),
+    errno.ENOTDIR: (ErrorCode.UNSAFE_KEY, "A part of {key!r} is a file, not a folder."),
+    errno.EISDIR: (ErrorCode.UNSAFE_KEY, "{key!r} is a folder."),
+    errno.ENAMETOOLONG: (ErrorCode.UNSAFE_KEY, "The name {key!r} is too long for the file system."),
+    errno.ELOOP: (ErrorCode.UNSAFE_KEY, "{key!r} is a loop of links."),
+    errno.EINVAL: (ErrorCode.UNSAFE_KEY, "The file system refuses the name {key!r}."),
+    errno.EILSEQ: (ErrorCode.UNSAFE_KEY, "The file system refuses the name {key!r}."),
+    errno.EACCES: (ErrorCode.ACCESS_DENIED, "The permissions of {key!r} forbid it."),
+    errno.EPERM: (ErrorCode.ACCESS_DENIED, "The permissions of {key!r} forbid it."),
+    errno.EROFS: (ErrorCode.ACCESS_DENIED, "{key!r} is on a read-only file system."),
+}
+
+
+@contextlib.contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise PermanentError(ErrorCode.UNSAFE_KEY, f"The name {key!a} is not Unicode.") from None
+    except OSError as error:
+        if error.errno in PERMANENT:
+            code, sentence = PERMANENT[error.errno]
+            raise PermanentError(code, sentence.format(key=key)) from error
+        raise RetryableError(
+            ErrorCode.STORAGE_UNAVAILABLE, f"{os.strerror(error.errno or 0)} at {key!r}."
+        ) from error
+
+
+def _etag(stat: os.stat_result) -> str:
+    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
+
+
+class FileStore:
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().resolve()
+
+    @property
+    def uri(self) -> str:
+        return "file://" + quote(str(self._root))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for key, path in _walk(self._root, ""):
+            if not key.startswith(prefix):
+                continue
+            try:
+                stat = path.stat()
+            except OSError:
+                # a dangling or looping link, or gone since: `get` will say which, by key
+                yield ObjectInfo(key, 0, "")
+            else:
+                yield ObjectInfo(key, stat.st_size, _etag(stat))
+
+    def head(self, key: str) -> ObjectHead | None:
+        try:
+            with _translated(key):
+                stat = self._path(key).stat()
+        except PermanentError as error:
+            if error.code is ErrorCode.OBJECT_MISSING:
+                return None
+            raise
+        return ObjectHead(stat.st_size, _etag(stat), self._metadata(key, _etag(stat)))
+
+    def get(self, key: str, max_bytes: int | None = None) -> Blob:
+        with _translated(key), self._path(key).open("rb") as file:
+            before = os.fstat(file.fileno())
+            if max_bytes is not None and before.st_size > max_bytes:
+                raise PermanentError(
+                    ErrorCode.TOO_MANY_BYTES,
+                    f"{before.st_size:,} bytes are over the limit of {max_bytes:,}.",
+                )
+            data = file.read(before.st_size + 1)
+            after = os.fstat(file.fileno())
+        if _etag(before) != _etag(after) or len(data) != before.st_size:
+            raise RetryableError(
+                ErrorCode.STORAGE_UNAVAILABLE, f"{key!r} was being written while it was read."
+            )
+        return Blob(data, _etag(before))
+
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        content_type: str,  # noqa: ARG002 - a folder has no content types
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        path = self._path(key)
+        with _translated(key):
+            stat = self._write(path, body)
+            if metadata:
+                # After the object: a crash between the two leaves metadata that does not name
+                # this ETag, which `head` then does not believe.
+                row = json.dumps({"etag": _etag(stat), "metadata": dict(metadata)})
+                self._write(self._metadata_path(key), row.encode())
+
+    def _path(self, key: str) -> Path:
+        """Return the file's path, or refuse a key that leads out of the root, links included."""
+        path = self._root / check_key(key)
+        with _translated(key):
+            resolved = Path(os.path.realpath(path))
+        if not resolved.is_relative_to(self._root):
+            raise PermanentError(ErrorCode.UNSAFE_KEY, f"{key!r} leads out of the folder.")
+        return resolved
+
+    def _write(self, path: Path, body: bytes | BinaryIO) -> os.stat_result:
+        """Write beside the tree, sync, rename into place: a reader sees all of it or none."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self._root / RESERVED / "tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        temporary = scratch / uuid.uuid4().hex
+        try:
+            with temporary.open("xb") as file:
+                if isinstance(body, bytes):
+                    file.write(body)
+                else:
+                    shutil.copyfileobj(body, file, 1024 * 1024)
+                file.flush()
+                os.fsync(file.fileno())
+                stat = os.fstat(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return stat
+
+    def _metadata_path(self, key: str) -> Path:
+        # hashed, so that a name of full length needs no longer one
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        return self._root / RESERVED / "metadata" / digest[:2] / f"{digest}.json"
+
+    def _metadata(self, key: str, etag: str) -> dict[str, str]:
+        try:
+            row = json.loads(self._metadata_path(key).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return row["metadata"] if isinstance(row, dict) and row.get("etag") == etag else {}
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    """Yield files in the order S3 lists keys: a folder sorts as its name with the `/` behind it.
+
+    Links to folders are not followed (they can loop), nor is anything of ours.
+    """
+    try:
+        with _translated(prefix or str(folder)):
+            entries = sorted(
+                ((e.name + "/" if e.is_dir(follow_symlinks=False) else e.name), e)
+                for e in os.scandir(folder)
+                if not (prefix == "" and e.name == RESERVED)
+            )
+    except CutoutError as error:
+        if prefix and error.code is ErrorCode.OBJECT_MISSING:
+            return  # a folder removed while it was listed
+        raise
+    for name, entry in entries:
+        if name.endswith("/"):
+            yield from _walk(Path(entry.path), prefix + name)
+        elif not (entry.is_symlink() and Path(entry.path).is_dir()):
+            yield prefix + name, Path(entry.path)

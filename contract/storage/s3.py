@@ -1,0 +1,142 @@
+"""The only file that imports boto3: a bucket prefix as a store."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.names import check_key
+from contract.storage.base import Blob, ObjectHead, ObjectInfo
+
+CLIENT = Config(
+    connect_timeout=5,  # a dead endpoint shows at once
+    read_timeout=60,  # between bytes, so it bounds a stall and not a large object
+    retries={"mode": "standard", "max_attempts": 4},  # backs off with jitter on 5xx and SlowDown
+    max_pool_connections=4,  # a child does one thing at a time; multipart reports use the rest
+    # checksums only where S3 requires them: S3-compatible servers differ in what they accept
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+DENIED = {
+    "401", "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId",
+    "InvalidToken", "SignatureDoesNotMatch", "Forbidden",
+}  # fmt: skip
+REFUSED_NAME = {"KeyTooLongError", "InvalidObjectName", "XMinioInvalidObjectName"}
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn boto3's errors into ours. Their texts may quote URLs, so only the code is kept."""
+    try:
+        yield
+    except botocore.exceptions.ClientError as error:
+        vendor = str(error.response.get("Error", {}).get("Code", "unknown"))
+        if vendor in MISSING:
+            raise PermanentError(ErrorCode.OBJECT_MISSING, f"{what} does not exist.") from None
+        if vendor in DENIED:
+            raise PermanentError(
+                ErrorCode.ACCESS_DENIED, f"Access to {what} was refused ({vendor})."
+            ) from None
+        if vendor in REFUSED_NAME:
+            raise PermanentError(
+                ErrorCode.UNSAFE_KEY, f"The storage refuses the name of {what}."
+            ) from None
+        raise RetryableError(
+            ErrorCode.STORAGE_UNAVAILABLE, f"The storage answered {vendor} for {what}."
+        ) from None
+    except (
+        botocore.exceptions.NoCredentialsError,
+        botocore.exceptions.PartialCredentialsError,
+        botocore.exceptions.ProfileNotFound,
+    ):
+        raise PermanentError(
+            ErrorCode.ACCESS_DENIED, f"There are no AWS credentials for {what}."
+        ) from None
+    except botocore.exceptions.ParamValidationError:
+        raise PermanentError(
+            ErrorCode.UNSAFE_KEY, f"The storage refuses the name of {what}."
+        ) from None
+    except (botocore.exceptions.BotoCoreError, OSError) as error:
+        raise RetryableError(
+            ErrorCode.STORAGE_UNAVAILABLE, f"{type(error).__name__} at {what}."
+        ) from None
+
+
+class S3Store:
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        with _translated(f"s3://{bucket}"):
+            self._client: Any = boto3.session.Session().client("s3", config=CLIENT)
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def _name(self, key: str) -> str:
+        return f"s3://{self._bucket}/{self._prefix}{key}"
+
+    def _address(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        iterator = iter(pages)
+        while True:
+            with _translated(self._name(prefix)):
+                page = next(iterator, None)
+            if page is None:
+                return
+            for row in page.get("Contents", []):
+                key = row["Key"][len(self._prefix) :]
+                if key and not key.endswith("/"):  # the placeholder objects consoles make
+                    yield ObjectInfo(key, row["Size"], row["ETag"].strip('"'))
+
+    def head(self, key: str) -> ObjectHead | None:
+        address = self._address(key)
+        try:
+            with _translated(self._name(key)):
+                answer = self._client.head_object(**address)
+        except PermanentError as error:
+            if error.code is ErrorCode.OBJECT_MISSING:
+                return None
+            raise
+        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+        return ObjectHead(answer["ContentLength"], answer["ETag"].strip('"'), metadata)
+
+    def get(self, key: str, max_bytes: int | None = None) -> Blob:
+        address = self._address(key)
+        with _translated(self._name(key)):
+            answer = self._client.get_object(**address)
+            with contextlib.closing(answer["Body"]) as body:
+                size = answer["ContentLength"]
+                if max_bytes is not None and size > max_bytes:
+                    raise PermanentError(
+                        ErrorCode.TOO_MANY_BYTES,
+                        f"{size:,} bytes are over the limit of {max_bytes:,}.",
+                    )
+                # botocore raises where the body ends early, so this is all of it or an error
+                return Blob(body.read(), answer["ETag"].strip('"'))
+
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        address = self._address(key)
+        extra = {"ContentType": content_type, "Metadata": dict(metadata or {})}
+        with _translated(self._name(key)):
+            if isinstance(body, bytes):
+                self._client.put_object(Body=body, **address, **extra)
+            else:
+                self._client.upload_fileobj(body, address["Bucket"], address["Key"], extra)

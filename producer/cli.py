@@ -1,0 +1,207 @@
+"""The command line: `cutout VERB`. Every function here parses, calls and prints."""
+
+import json
+import os
+import signal
+import sys
+from typing import Annotated, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from contract import log
+from contract.errors import CutoutError
+from contract.ledger import Ledger
+from contract.recipe import Recipe
+from contract.settings import settings
+
+EXIT_FAILED_RUN, EXIT_FAILED_IMAGES, EXIT_INTERRUPTED = 1, 3, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Cut out product photographs at catalogue scale.\n\n"
+    "On one machine: [bold]cutout run SRC DST[/bold]. On a cluster: [bold]cutout worker[/bold] and "
+    "[bold]cutout dispatch[/bold] on the machines, [bold]cutout submit SRC DST[/bold] from anywhere. "
+    "SRC and DST are folders or s3://bucket/prefix; AWS's own variables and profiles apply.",
+)
+
+Source = Annotated[str, typer.Argument(metavar="SRC", help="Folder or s3://bucket/prefix.")]
+Destination = Annotated[str, typer.Argument(metavar="DST", help="Folder or s3://bucket/prefix.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", "-m", help="See `cutout models list`. Default: CUTOUT_MODEL.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Redo images whose cut-out is already there and current.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+BatchId = Annotated[str, typer.Argument(metavar="ID", help="A batch, as `submit` printed it.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", "-w", min=1, help="Worker processes. Default: one for each CPU."),
+]
+
+
+def _ledger() -> Ledger:
+    config = settings()
+    _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
+    return Ledger(config.redis_url or "", patience=2)
+
+
+def _become(module: str, *arguments: str) -> NoReturn:
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+
+
+@app.command()
+def run(
+    source: Source,
+    destination: Destination,
+    model: ModelName = None,
+    workers: Workers = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cut out every photograph below SRC into DST, here and now.
+
+    Starts Redis (unless CUTOUT_REDIS_URL names one), a dispatcher, workers and Flower, shows
+    progress, and stops them. Ctrl-C stops in order; the same command again goes on from there.
+
+    JPEG, PNG, WebP, TIFF, BMP, GIF and MPO. a/b.jpg becomes a/b.png.
+
+    Exit status: 0 all done or skipped, 3 some images failed (each is named), 1 the run could
+    not be carried out, 2 usage.
+    """
+    from producer.run import run_job  # noqa: PLC0415 - the other verbs start faster without
+
+    raise typer.Exit(run_job(source, destination, model, workers, force=force, as_json=as_json))
+
+
+@app.command()
+def up(model: ModelName = None, workers: Workers = None) -> None:
+    """Keep Redis, a dispatcher, workers and Flower running here until Ctrl-C."""
+    from producer.run import stay_up  # noqa: PLC0415
+
+    stay_up(model, workers)
+
+
+@app.command()
+def submit(
+    source: Source,
+    destination: Destination,
+    model: ModelName = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register a batch for the cluster and print its id."""
+    from producer.batches import register  # noqa: PLC0415
+
+    recipe = Recipe(model=model or settings().model)
+    ledger = _ledger()
+    ledger.ping()
+    spec = register(ledger, source, destination, recipe, force=force)
+    if as_json:
+        typer.echo(json.dumps({"batch": spec.id, "total": spec.total, "ignored": spec.ignored}))
+    else:
+        typer.echo(spec.id)
+
+
+@app.command()
+def dispatch() -> None:
+    """Feed batches to the workers, write reports. Several may run; one works at a time."""
+    from producer.dispatcher import Dispatcher  # noqa: PLC0415
+
+    log.configure(settings())
+    stop = False
+
+    def on_signal(*_: object) -> None:
+        nonlocal stop
+        stop = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    Dispatcher(_ledger(), settings()).run(lambda: stop)
+
+
+@app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+def worker(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Take jobs for one model (CUTOUT_MODEL) until told to stop."""
+    _become("worker", "worker", *(arguments or []))
+
+
+@app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+def models(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """List, pull NAME or verify the models' weights."""
+    _become("worker", "models", *(arguments or []))
+
+
+@app.command()
+def flower() -> None:
+    """Serve Flower, read-only, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT."""
+    from producer.flower import become  # noqa: PLC0415
+
+    _ = settings().broker_url
+    become(settings())
+
+
+@app.command()
+def status(
+    batch: Annotated[str | None, typer.Argument(metavar="[ID]")] = None, as_json: AsJson = False
+) -> None:
+    """Show one batch, or all that Redis still knows, newest first."""
+    from producer.reports import as_json as row  # noqa: PLC0415
+
+    ledger = _ledger()
+    rows = [ledger.progress(i) for i in ([batch] if batch else ledger.batches())]
+    if as_json:
+        found = [row(p) for p in rows]
+        typer.echo(json.dumps(found[0] if batch else found, indent=2))
+        return
+    table = Table("batch", "state", "model", "total", "done", "skipped", "failed", "ignored", "to")
+    for p in rows:
+        counts = (p.spec.total, p.done, p.skipped, p.failed, p.spec.ignored)
+        table.add_row(
+            p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts), p.spec.destination
+        )
+    Console().print(table)
+
+
+@app.command()
+def watch(batch: BatchId, as_json: AsJson = False) -> None:
+    """Follow a batch until it is closed. Exit status as of `run`; Ctrl-C only stops watching."""
+    from producer.run import finish, follow  # noqa: PLC0415
+
+    ledger = _ledger()
+    progress = follow(ledger, batch, as_json=as_json)
+    raise typer.Exit(finish(ledger, progress, as_json=as_json))
+
+
+@app.command()
+def report(
+    batch: BatchId,
+    form: Annotated[
+        Literal["csv", "jsonl"], typer.Option("--format", "-f", help="csv or jsonl.")
+    ] = "csv",
+) -> None:
+    """Print how each image of a batch ended, so far or finally."""
+    from producer import reports  # noqa: PLC0415
+
+    ledger = _ledger()
+    rows = reports.current(ledger, ledger.progress(batch).spec)
+    {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[form](rows, sys.stdout)
+
+
+def main() -> None:
+    try:
+        app(prog_name="cutout")
+    except CutoutError as error:
+        typer.echo(f"cutout: {error}", err=True)
+        sys.exit(EXIT_FAILED_RUN)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # `cutout report ID | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+

@@ -1,0 +1,5 @@
+"""The app object that `celery ... flower` asks for by name."""
+
+from producer.publish import app as build
+
+app = build()

@@ -1,0 +1,205 @@
+"""The whole cluster on one machine: Redis, dispatcher, workers and Flower as child processes."""
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from contract import names
+from contract.errors import ErrorCode, PermanentError
+from contract.ledger import Ledger
+from contract.settings import Settings
+from producer import embedded
+
+STOP_SECONDS = 30
+FLOWER_SECONDS = 20
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Stack:
+    """Starts the processes in order and stops them in the opposite one, whatever happens.
+
+    Each process leads a session of its own, so that Ctrl-C reaches us alone and the stop is ours.
+    """
+
+    def __init__(self, config: Settings, model: str, workers: int | None, folder: Path) -> None:
+        self.folder = folder
+        self.redis_url = config.redis_url or ""
+        self.flower_url = ""
+        self._config = config
+        self._model = model
+        self._workers = workers
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._cleanup.enter_context(_exclusive(self.folder))
+            if self._config.redis_url is None:
+                self._start_redis()
+            else:
+                Ledger(self.redis_url, patience=2).ping()
+            self._start_flower()
+            self._start("worker", "-m", "worker", "worker", *self._concurrency())
+            self._start("dispatcher", "-m", "producer", "dispatch")
+            self._await_flower()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raise PermanentError (`stack_failed`) where a process of ours has ended."""
+        for name, process in self._running.items():
+            if name != "flower" and (status := process.poll()) is not None:
+                raise PermanentError(
+                    ErrorCode.STACK_FAILED,
+                    f"The {name} ended with status {status}; its log is {self._log(name)}.",
+                )
+
+    def stop(self) -> None:
+        """Stop what was started: workers finish the images in hand, Redis goes last."""
+        order = [name for name in ("dispatcher", "worker", "flower", "redis") if name in self._running]
+        for name in order:
+            process = self._running.pop(name)
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                process.wait(STOP_SECONDS if name != "worker" else self._config.time_limit)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._cleanup.close()
+
+    def _concurrency(self) -> list[str]:
+        return ["--concurrency", str(self._workers)] if self._workers else []
+
+    def _start_redis(self) -> None:
+        data = self.folder / "redis"
+        data.mkdir(exist_ok=True)
+        path = embedded.socket_path()
+        self._cleanup.callback(shutil.rmtree, path.parent, ignore_errors=True)
+        self.redis_url = f"unix://{path}"
+        process = self._spawn("redis", embedded.command(data, path))
+        embedded.wait_until_ready(process, self.redis_url)
+        # whatever an interrupted run left in the broker, the ledger knows better
+        Ledger(self.redis_url).forget_messages(names.bulk_queue(self._model))
+
+    def _start_flower(self) -> None:
+        port = _free_port(self._config.flower_address, self._config.flower_port)
+        self.flower_url = f"http://{self._config.flower_address}:{port}"
+        self._start("flower", "-m", "producer", "flower", env={"CUTOUT_FLOWER_PORT": str(port)})
+
+    def _await_flower(self) -> None:
+        """Wait until Flower hears the worker: events from before that are lost to its counts."""
+        deadline = time.monotonic() + FLOWER_SECONDS
+        while time.monotonic() < deadline:
+            self.check()
+            with suppress(urllib.error.URLError, OSError):
+                with urllib.request.urlopen(f"{self.flower_url}/metrics", timeout=2) as answer:  # noqa: S310 - our own address
+                    if b"flower_worker_online{" in answer.read():
+                        return
+            time.sleep(0.2)
+
+    def _start(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self._spawn(name, [sys.executable, *arguments], env)
+
+    def _spawn(
+        self, name: str, command: list[str], env: dict[str, str] | None = None
+    ) -> "subprocess.Popen[bytes]":
+        environment = {
+            **os.environ,
+            "CUTOUT_REDIS_URL": self.redis_url,
+            "CUTOUT_MODEL": self._model,
+            **(env or {}),
+        }
+        with self._log(name).open("ab") as log:
+            process = subprocess.Popen(  # noqa: PLW1509 - the hook makes one system call
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, preexec_fn=_end_with_parent(),
+            )  # fmt: skip
+        self._running[name] = process
+        return process
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermanentError(
+                ErrorCode.ALREADY_RUNNING, "The same job is running in another process."
+            ) from None
+        yield
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """On Linux, have the kernel stop a child in order should we be killed."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _free_port(address: str, wanted: int) -> int:
+    """Return the wanted port if it is free, another one if not."""
+    for port in (wanted, 0):
+        with suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            return int(probe.getsockname()[1])
+    raise PermanentError(ErrorCode.INVALID_SETTING, f"CUTOUT_FLOWER_ADDRESS: no port at {address}.")
+
+
+def job_folder(config: Settings, *identity: object) -> Path:
+    """Return where the embedded stack of one job keeps its Redis and logs, the same every time."""
+    digest = hashlib.sha256("\0".join(map(str, identity)).encode()).hexdigest()[:16]
+    return config.state_dir.expanduser() / digest
+
+
+def ensure_weights(model: str) -> None:
+    """Fetch and verify the weights before anything starts. Raises PermanentError."""
+    command = [sys.executable, "-m", "worker", "models", "pull", model]
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    if answer.returncode != 0:
+        lines = answer.stderr.strip().splitlines() or ["no message"]
+        raise WeightsError(lines[-1].removeprefix("cutout: "))
+
+
+class WeightsError(PermanentError):
+    """What `cutout models pull` said, in its own words and with its own code."""
+
+    def __init__(self, sentence: str) -> None:
+        known = {code.value: code for code in ErrorCode}
+        code = known.get(sentence.partition(":")[0], ErrorCode.MODEL_MISSING)
+        super().__init__(code, sentence)
+
+    def __str__(self) -> str:
+        return self.message

@@ -1,0 +1,62 @@
+"""Puts jobs into the broker. The producer's only Celery import."""
+
+import time
+from collections.abc import Iterable
+from functools import cache
+
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+from contract import names
+from contract.errors import ErrorCode, RetryableError
+from contract.job import CutoutJob
+from contract.settings import settings, transport_options
+
+
+@cache
+def app() -> Celery:
+    """Return the sending side's app. Tasks are sent by name: no worker code is imported."""
+    config = settings()
+    celery = Celery("cutout", broker=config.broker_url)
+    celery.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_create_missing_queues=True,
+        broker_transport_options=transport_options(config),
+        broker_connection_retry_on_startup=True,
+        # a publish that fails is not repeated here: the line falls due and is issued again
+        task_publish_retry=False,
+    )
+    return celery
+
+
+def publish(jobs: Iterable[CutoutJob]) -> int:
+    """Send jobs to their model's queue and return how many.
+
+    Raises RetryableError (`redis_unavailable`). What was not sent falls due in the ledger.
+    """
+    count = 0
+    try:
+        with app().producer_or_acquire() as producer:
+            for job in jobs:
+                queue = names.bulk_queue(job.recipe.model)
+                app().send_task(
+                    names.CUT_TASK,
+                    kwargs={"job": job.model_dump(mode="json")},
+                    task_id=job.task_id,
+                    queue=Queue(queue),
+                    producer=producer,
+                    # what Flower, `inspect` and logs show of a task
+                    argsrepr=job.photograph.key,
+                    kwargsrepr=job.batch,
+                    # when, so that the dispatcher can tell a waiting message from a lost one
+                    headers={"published": time.time()},
+                )
+                count += 1
+    except (OperationalError, OSError) as error:
+        raise RetryableError(
+            ErrorCode.REDIS_UNAVAILABLE, f"Publishing failed ({type(error).__name__})."
+        ) from None
+    return count

@@ -1,0 +1,118 @@
+"""The report: one row an image, streamed, however often a row was written on the way."""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from contract import names
+from contract.ledger import BatchSpec, Ledger, Progress
+from contract.outcome import Outcome, Status
+from contract.storage import Store, open_store
+
+STAGES = ("check", "fetch", "decode", "matte", "compose", "encode", "store")
+COLUMNS = (
+    "line", "key", "status", "code", "message", "attempts",
+    *(f"{stage}_ms" for stage in STAGES),
+    "width", "height", "foreground", "outputs",
+)  # fmt: skip
+DRAIN_MOST = 10_000
+
+
+def drain(ledger: Ledger, spec: BatchSpec) -> bool:
+    """Move the oldest outcome rows from Redis into a segment; return whether there were any.
+
+    Named after its first row and written before the rows are dropped: repeating it after a
+    crash writes the same segment again, at most with more rows.
+    """
+    rows = ledger.outcomes(spec.id, DRAIN_MOST)
+    if not rows:
+        return False
+    body = "".join(f"{row}\n" for _, row in rows).encode()
+    key = names.outcomes_key(spec.id, rows[0][0])
+    open_store(spec.destination).put(key, body, "application/x-ndjson")
+    ledger.drop_outcomes(spec.id, rows[-1][0])
+    return True
+
+
+def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
+    """Yield each settled image's outcome once: segments first, then rows still in Redis."""
+    seen = bytearray(spec.total // 8 + 1)
+    for row in _rows(store, spec.id, undrained):
+        outcome = Outcome.model_validate_json(row)
+        byte, bit = divmod(outcome.line, 8)
+        if not seen[byte] >> bit & 1:
+            seen[byte] |= 1 << bit
+            yield outcome
+
+
+def _rows(store: Store, batch: str, undrained: Iterable[str]) -> Iterator[str | bytes]:
+    for item in store.list(names.outcomes_prefix(batch)):
+        yield from store.get(item.key).data.splitlines()
+    yield from undrained
+
+
+def current(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
+    """Yield the outcomes known at this moment, of an open or a closed batch."""
+    # read before the segments: a row that is drained meanwhile is then seen twice, not never
+    undrained = [row for _, row in ledger.outcomes(spec.id, 10 * DRAIN_MOST)]
+    return outcomes(open_store(spec.destination), spec, undrained)
+
+
+def failures(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
+    return (o for o in current(ledger, spec) if o.status is Status.FAILED)
+
+
+def write_csv(rows: Iterable[Outcome], out: TextIO) -> None:
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for o in rows:
+        stages = [o.milliseconds.get(stage, "") for stage in STAGES]
+        table.writerow(
+            [o.line, o.key, o.status, o.code or "", o.message, o.attempts, *stages,
+             o.width, o.height, o.foreground, ";".join(o.outputs)]
+        )  # fmt: skip
+
+
+def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> None:
+    for o in rows:
+        out.write(o.model_dump_json() + "\n")
+
+
+def write(progress: Progress, store: Store) -> None:
+    """Write a settled batch's report (CSV and JSONL) and its summary beside the outputs."""
+    spec = progress.spec
+    for suffix, writer, content_type in (
+        ("csv", write_csv, "text/csv; charset=utf-8"),
+        ("jsonl", write_jsonl, "application/x-ndjson"),
+    ):
+        with tempfile.TemporaryFile() as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+            writer(outcomes(store, spec), text)
+            text.detach()
+            file.seek(0)
+            store.put(names.report_key(spec.id, suffix), file, content_type)
+    summary = json.dumps(as_json(progress), indent=2).encode()
+    store.put(names.summary_key(spec.id), summary, "application/json")
+
+
+def as_json(progress: Progress) -> dict[str, object]:
+    """Return a batch's state for machines."""
+    spec = progress.spec
+    return {
+        "batch": spec.id,
+        "state": progress.state,
+        "source": spec.source,
+        "destination": spec.destination,
+        "model": spec.recipe.model,
+        "total": spec.total,
+        "done": progress.done,
+        "skipped": progress.skipped,
+        "failed": progress.failed,
+        "ignored": spec.ignored,
+        "issued": progress.issued,
+        "created": spec.created,
+        "closed": progress.closed,
+    }

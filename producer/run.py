@@ -1,0 +1,171 @@
+"""`cutout run`, `up` and `watch`: the job with a person in front of it."""
+
+import json
+import sys
+import time
+from collections import deque
+from itertools import islice
+from pathlib import Path
+from urllib.parse import unquote
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from contract import names
+from contract.ledger import Ledger
+from contract.ledger import Progress as BatchProgress
+from contract.recipe import Recipe
+from contract.settings import settings
+from contract.storage import canonical_location
+from producer import reports
+from producer.batches import register, unfinished
+from producer.local import Stack, ensure_weights, job_folder
+from producer.sources import listing
+
+POLL_SECONDS = 0.25
+PLAIN_SECONDS = 10
+"""Between progress lines where standard error is no terminal."""
+RATE_SECONDS = 60
+NAMED_FAILURES = 50
+
+
+def run_job(
+    source: str, destination: str, model: str | None, workers: int | None, *, force: bool, as_json: bool
+) -> int:
+    """Carry out `cutout run` and return its exit status. Raises CutoutError."""
+    config = settings()
+    screen = Console(stderr=True)
+    recipe = Recipe(model=model or config.model)
+    source, destination = canonical_location(source), canonical_location(destination)
+    listing(source, destination)  # refuse what overlaps before anything starts
+    screen.print(f"Checking the weights of {recipe.model} ...")
+    ensure_weights(recipe.model)
+    folder = job_folder(config, source, destination, recipe.digest, force)
+    stack = Stack(config, recipe.model, workers, folder)
+    try:
+        with stack:
+            screen.print(f"Flower: {stack.flower_url}   Logs: {folder}", soft_wrap=True)
+            ledger = Ledger(stack.redis_url)
+            spec = unfinished(ledger, (source, destination, recipe, force))
+            if spec:
+                screen.print(f"Going on with batch {spec.id}.")
+            else:
+                screen.print(f"Listing {source} ...", soft_wrap=True)
+                spec = register(ledger, source, destination, recipe, force=force)
+            progress = follow(ledger, spec.id, as_json=as_json, stack=stack)
+            return finish(ledger, progress, as_json=as_json)
+    except KeyboardInterrupt:
+        screen.print("Stopped. The same command again goes on from here.")
+        raise
+
+
+def stay_up(model: str | None, workers: int | None) -> None:
+    """Carry out `cutout up`: until Ctrl-C. Raises CutoutError."""
+    config = settings()
+    screen = Console(stderr=True)
+    name = model or config.model
+    ensure_weights(name)
+    folder = job_folder(config, "up", name)
+    with Stack(config, name, workers, folder) as stack:
+        screen.print(f"Flower: {stack.flower_url}   Logs: {folder}", soft_wrap=True)
+        screen.print("In another terminal:", f"  export CUTOUT_REDIS_URL={stack.redis_url}", sep="\n")
+        screen.print("  cutout submit SRC DST", "Ctrl-C stops everything.", sep="\n")
+        try:
+            while True:
+                stack.check()
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            screen.print("Stopping ...")
+
+
+def follow(
+    ledger: Ledger, batch: str, *, as_json: bool, stack: Stack | None = None
+) -> BatchProgress:
+    """Show a batch's progress until it is closed, and return its last state."""
+    screen = Console(stderr=True, quiet=as_json)
+    columns = (
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TextColumn("done {task.fields[done]:,}  skipped {task.fields[skipped]:,}"),
+        TextColumn("[{task.fields[tint]}]failed {task.fields[failed]:,}[/]"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+    )
+    rate = _Rate()
+    printed = 0.0
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = None
+        while True:
+            now = ledger.progress(batch)
+            fields = {
+                "done": now.done, "skipped": now.skipped, "failed": now.failed,
+                "tint": "red" if now.failed else "default", "rate": rate.text(now),
+            }  # fmt: skip
+            if task is None:
+                task = bar.add_task(batch, total=now.spec.total, **fields)
+            bar.update(task, completed=now.settled, **fields)
+            if not screen.is_terminal and time.monotonic() - printed >= PLAIN_SECONDS:
+                printed = time.monotonic()
+                screen.print(
+                    f"{now.settled:,}/{now.spec.total:,} done {now.done:,} skipped {now.skipped:,} "
+                    f"failed {now.failed:,} {fields['rate']}"
+                )
+            if now.state == "closed":
+                return now
+            if stack:
+                stack.check()
+            time.sleep(POLL_SECONDS)
+
+
+class _Rate:
+    """Images a second over the last minute, and what that makes of the rest."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def text(self, now: BatchProgress) -> str:
+        clock = time.monotonic()
+        self._points.append((clock, now.settled))
+        while clock - self._points[0][0] > RATE_SECONDS:
+            self._points.popleft()
+        (start, before), elapsed = self._points[0], clock - self._points[0][0]
+        rate = (now.settled - before) / elapsed if elapsed else 0.0
+        if not rate:
+            return "-.- images/s"
+        minutes, seconds = divmod(round((now.spec.total - now.settled) / rate), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{rate:.1f} images/s  ETA {hours}:{minutes:02d}:{seconds:02d}"
+
+
+def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
+    """Print how a closed batch ended, each failed image by name and code; return the exit status."""
+    screen = Console(stderr=True)
+    spec = progress.spec
+    if as_json:
+        sys.stdout.write(json.dumps(reports.as_json(progress)) + "\n")
+    if progress.failed and not as_json:
+        for outcome in islice(reports.failures(ledger, spec), NAMED_FAILURES):
+            screen.print(
+                f"[red]failed[/] {escape(outcome.key)}: {outcome.code}: {escape(outcome.message)}",
+                soft_wrap=True, highlight=False,
+            )  # fmt: skip
+        if progress.failed > NAMED_FAILURES:
+            screen.print(f"... and {progress.failed - NAMED_FAILURES:,} more in the report.")
+    if not as_json:
+        screen.print(
+            f"{progress.done:,} done, {progress.skipped:,} skipped, {progress.failed:,} failed, "
+            f"{spec.ignored:,} other files ignored."
+        )
+        where = _shown(spec.destination)
+        screen.print(f"Cut-outs: {where}", soft_wrap=True)
+        screen.print(f"Report:   {where}/{names.report_key(spec.id, 'csv')}", soft_wrap=True)
+    return 3 if progress.failed else 0
+
+
+def _shown(location: str) -> str:
+    """Return a location as a person would type it."""
+    if not location.startswith("file://"):
+        return location
+    path = Path(unquote(location.removeprefix("file://")))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,68 @@
+"""The Celery app of the workers: every option with its reason."""
+
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+from setproctitle import setproctitle
+
+from contract import log, names
+from contract.settings import settings, transport_options
+from worker.runtime import runtime
+
+LOAD_SECONDS = 300
+HARD_LIMIT_GRACE = 1.25
+
+
+def create_app(concurrency: int) -> Celery:
+    """Build the app. Nothing connects and nothing loads until a worker starts."""
+    config = settings()
+    app = Celery("cutout", broker=config.broker_url, include=["worker.tasks"])
+    app.conf.update(
+        # at-least-once: acknowledged after the image is settled; given back if the process dies
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        # one job in hand and one behind it: a cheap machine that vanishes holds few images back
+        worker_prefetch_multiplier=1,
+        # results live in the ledger; a second record could only disagree
+        task_ignore_result=True,
+        # JSON or nothing: a message must never be able to run code
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        # soft: the task ends in order; hard: the process is replaced, because C code hears no
+        # soft limit
+        task_soft_time_limit=config.time_limit / HARD_LIMIT_GRACE,
+        task_time_limit=config.time_limit,
+        task_track_started=True,
+        # what Flower lives on
+        worker_send_task_events=True,
+        # a replacement child that loads a model is killed after 4 s by default
+        worker_proc_alive_timeout=LOAD_SECONDS,
+        # Redis may be restarted at any time, and may start after us
+        broker_connection_retry_on_startup=True,
+        broker_connection_retry=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        # a task in hand is finished and settled; its message comes back and finds it so
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_transport_options=transport_options(config),
+        worker_concurrency=concurrency,
+        task_queues=[Queue(names.bulk_queue(config.model))],
+        task_default_queue=names.bulk_queue(config.model),
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+    )
+    return app
+
+
+@signals.setup_logging.connect  # connected, it also keeps Celery from configuring its own
+def _configure_logging(**_: Any) -> None:
+    log.configure(settings())
+
+
+@signals.worker_process_init.connect
+def _load(**_: Any) -> None:
+    setproctitle(f"cutout worker {settings().model} loading")
+    runtime()
+    setproctitle(f"cutout worker {settings().model} idle")

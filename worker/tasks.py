@@ -1,0 +1,48 @@
+"""The task: a message in, an ending Celery and Flower understand out."""
+
+from typing import Any
+
+import structlog
+from celery import Task, shared_task
+from celery.exceptions import Reject, Retry
+from pydantic import ValidationError
+from setproctitle import setproctitle
+
+from contract import names
+from contract.job import CutoutJob
+from contract.outcome import Status
+from worker.process import DeferredError, process
+from worker.runtime import runtime
+
+log = structlog.get_logger(__name__)
+
+
+class ImageFailedError(Exception):
+    """Raised once a failure is in the ledger, so that Flower counts it as one, by its code."""
+
+
+@shared_task(name=names.CUT_TASK, bind=True, throws=(ImageFailedError,))
+def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
+    model = runtime().config.model
+    try:
+        parsed = CutoutJob.model_validate(job)
+    except ValidationError as error:
+        log.error("message refused", task=self.request.id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
+        raise Reject("not a cutout job", requeue=False) from None
+    key = parsed.photograph.key
+    setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
+    try:
+        with structlog.contextvars.bound_contextvars(batch=parsed.batch, line=parsed.line, key=key):
+            try:
+                outcome = process(parsed, runtime())
+            except DeferredError as error:
+                log.warning("image deferred", why=str(error))
+                raise Retry(str(error)) from None
+            if outcome is None:
+                log.info("image settled before")
+                return
+            log.info("image settled", **outcome.model_dump(mode="json", exclude_defaults=True))
+            if outcome.status is Status.FAILED:
+                raise ImageFailedError(f"{outcome.code}: {outcome.message}")
+    finally:
+        setproctitle(f"cutout worker {model} idle")
