@@ -118,7 +118,9 @@ class Dispatcher:
         while reports.drain(self._ledger, spec):
             self._ledger.hold_lease(self._token, LEASE_SECONDS)
         progress = self._ledger.progress(spec.id)
-        reports.write(progress, open_store(spec.destination))
+        rows = reports.write(progress, open_store(spec.destination))
+        if rows != spec.total:  # Redis lost rows that were not yet drained; the outputs are there
+            log.error("report is short", batch=spec.id, rows=rows, total=spec.total)
         self._ledger.close(spec.id)
         log.info(
             "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,

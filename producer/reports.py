@@ -65,37 +65,48 @@ def failures(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
     return (o for o in current(ledger, spec) if o.status is Status.FAILED)
 
 
-def write_csv(rows: Iterable[Outcome], out: TextIO) -> None:
+def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
+    """Write a header and a row an image; return how many images."""
     table = csv.writer(out, lineterminator="\n")
     table.writerow(COLUMNS)
-    for o in rows:
+    count = 0
+    for count, o in enumerate(rows, 1):
         stages = [o.milliseconds.get(stage, "") for stage in STAGES]
         table.writerow(
             [o.line, o.key, o.status, o.code or "", o.message, o.attempts, *stages,
              o.width, o.height, o.foreground, ";".join(o.outputs)]
         )  # fmt: skip
+    return count
 
 
-def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> None:
-    for o in rows:
+def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> int:
+    """Write an object a line; return how many."""
+    count = 0
+    for count, o in enumerate(rows, 1):
         out.write(o.model_dump_json() + "\n")
+    return count
 
 
-def write(progress: Progress, store: Store) -> None:
-    """Write a settled batch's report (CSV and JSONL) and its summary beside the outputs."""
+def write(progress: Progress, store: Store) -> int:
+    """Write a settled batch's report (CSV and JSONL) and its summary beside the outputs.
+
+    Returns how many images have a row.
+    """
     spec = progress.spec
+    count = 0
     for suffix, writer, content_type in (
         ("csv", write_csv, "text/csv; charset=utf-8"),
         ("jsonl", write_jsonl, "application/x-ndjson"),
     ):
         with tempfile.TemporaryFile() as file:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-            writer(outcomes(store, spec), text)
+            count = writer(outcomes(store, spec), text)
             text.detach()
             file.seek(0)
             store.put(names.report_key(spec.id, suffix), file, content_type)
     summary = json.dumps(as_json(progress), indent=2).encode()
     store.put(names.summary_key(spec.id), summary, "application/json")
+    return count
 
 
 def as_json(progress: Progress) -> dict[str, object]:

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import RESERVED, check_key
 from contract.storage.base import Blob, ObjectHead, ObjectInfo
+
+TEMPORARY = f"{RESERVED}/tmp"
+METADATA = f"{RESERVED}/metadata"
+PRIVATE = {f"{TEMPORARY}/", f"{METADATA}/"}
+"""Folders that are this store's own business and not objects in it."""
 
 PERMANENT = {
     errno.ENOENT: (ErrorCode.OBJECT_MISSING, "There is no file {key!r}."),
@@ -58,9 +63,7 @@ class FileStore:
         return "file://" + quote(str(self._root))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        for key, path in _walk(self._root, ""):
-            if not key.startswith(prefix):
-                continue
+        for key, path in _walk(self._root, "", prefix):
             try:
                 stat = path.stat()
             except OSError:
@@ -123,7 +126,7 @@ class FileStore:
     def _write(self, path: Path, body: bytes | BinaryIO) -> os.stat_result:
         """Write beside the tree, sync, rename into place: a reader sees all of it or none."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self._root / RESERVED / "tmp"
+        scratch = self._root / TEMPORARY
         scratch.mkdir(parents=True, exist_ok=True)
         temporary = scratch / uuid.uuid4().hex
         try:
@@ -144,7 +147,7 @@ class FileStore:
     def _metadata_path(self, key: str) -> Path:
         # hashed, so that a name of full length needs no longer one
         digest = hashlib.sha256(key.encode()).hexdigest()
-        return self._root / RESERVED / "metadata" / digest[:2] / f"{digest}.json"
+        return self._root / METADATA / digest[:2] / f"{digest}.json"
 
     def _metadata(self, key: str, etag: str) -> dict[str, str]:
         try:
@@ -154,24 +157,24 @@ class FileStore:
         return row["metadata"] if isinstance(row, dict) and row.get("etag") == etag else {}
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, Path]]:
     """Yield files in the order S3 lists keys: a folder sorts as its name with the `/` behind it.
 
-    Links to folders are not followed (they can loop), nor is anything of ours.
+    Links to folders are not followed (they can loop).
     """
     try:
-        with _translated(prefix or str(folder)):
+        with _translated(base or str(folder)):
             entries = sorted(
-                ((e.name + "/" if e.is_dir(follow_symlinks=False) else e.name), e)
+                (base + e.name + ("/" if e.is_dir(follow_symlinks=False) else ""), e)
                 for e in os.scandir(folder)
-                if not (prefix == "" and e.name == RESERVED)
             )
-    except CutoutError as error:
-        if prefix and error.code is ErrorCode.OBJECT_MISSING:
+    except PermanentError as error:
+        if base and error.code is ErrorCode.OBJECT_MISSING:
             return  # a folder removed while it was listed
         raise
-    for name, entry in entries:
-        if name.endswith("/"):
-            yield from _walk(Path(entry.path), prefix + name)
-        elif not (entry.is_symlink() and Path(entry.path).is_dir()):
-            yield prefix + name, Path(entry.path)
+    for key, entry in entries:
+        if key.endswith("/"):
+            if key not in PRIVATE and (key.startswith(prefix) or prefix.startswith(key)):
+                yield from _walk(Path(entry.path), key, prefix)
+        elif key.startswith(prefix) and not (entry.is_symlink() and Path(entry.path).is_dir()):
+            yield key, Path(entry.path)
