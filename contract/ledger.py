@@ -97,7 +97,8 @@ class Ledger:
             )
         except ValueError:
             raise PermanentError(
-                ErrorCode.INVALID_SETTING, "CUTOUT_REDIS_URL is no redis://, rediss:// or unix:// URL."
+                ErrorCode.INVALID_SETTING,
+                "CUTOUT_REDIS_URL is no redis://, rediss:// or unix:// URL.",
             ) from None
 
     @cached_property

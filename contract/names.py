@@ -10,8 +10,11 @@ RESERVED = "_cutout"
 """The one folder of ours below a destination: manifests, reports, metadata of a FileStore."""
 
 IMAGE_EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .mpo .heic .heif .avif".split()
-)
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+        ".mpo", ".heic", ".heif", ".avif",
+    }
+)  # fmt: skip
 """What a listing takes for a photograph; the content decides afterwards. HEIC and AVIF are in it
 so that they fail by name (`unsupported_format`) instead of being passed over in silence."""
 

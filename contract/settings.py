@@ -76,7 +76,7 @@ def settings() -> Settings:
 
 
 def transport_options(config: Settings) -> dict[str, object]:
-    """What producer, worker and Flower must say alike to the broker, or messages are lost."""
+    """Say what producer, worker and Flower must tell the broker alike, or messages are lost."""
     return {
         "visibility_timeout": config.visibility_timeout,
         # the sweep for abandoned messages: every 5 s, not every 100 s as by default

@@ -78,9 +78,7 @@ class _Manifest:
         if self._pending:
             segment = (self.lines - 1) // SEGMENT_LINES
             body = "\n".join(self._pending).encode() + b"\n"
-            self._store.put(
-                names.manifest_key(self._batch, segment), body, "application/x-ndjson"
-            )
+            self._store.put(names.manifest_key(self._batch, segment), body, "application/x-ndjson")
             self._pending.clear()
 
 

@@ -23,15 +23,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Cut out product photographs at catalogue scale.\n\n"
-    "On one machine: [bold]cutout run SRC DST[/bold]. On a cluster: [bold]cutout worker[/bold] and "
-    "[bold]cutout dispatch[/bold] on the machines, [bold]cutout submit SRC DST[/bold] from anywhere. "
+    "On one machine: [bold]cutout run SRC DST[/bold]. On a cluster: [bold]cutout worker[/bold] "
+    "and [bold]cutout dispatch[/bold] on the machines, [bold]cutout submit SRC DST[/bold] from "
+    "anywhere.\n\n"
     "SRC and DST are folders or s3://bucket/prefix; AWS's own variables and profiles apply.",
 )
 
 Source = Annotated[str, typer.Argument(metavar="SRC", help="Folder or s3://bucket/prefix.")]
 Destination = Annotated[str, typer.Argument(metavar="DST", help="Folder or s3://bucket/prefix.")]
 ModelName = Annotated[
-    str | None, typer.Option("--model", "-m", help="See `cutout models list`. Default: CUTOUT_MODEL.")
+    str | None,
+    typer.Option("--model", "-m", help="See `cutout models list`. Default: CUTOUT_MODEL."),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Redo images whose cut-out is already there and current.")
@@ -203,5 +205,3 @@ def main() -> None:
     except BrokenPipeError:
         # `cutout report ID | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-

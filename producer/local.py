@@ -10,13 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import urllib3
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
@@ -81,7 +81,9 @@ class Stack:
 
     def stop(self) -> None:
         """Stop what was started: workers finish the images in hand, Redis goes last."""
-        order = [name for name in ("dispatcher", "worker", "flower", "redis") if name in self._running]
+        order = [
+            name for name in ("dispatcher", "worker", "flower", "redis") if name in self._running
+        ]
         for name in order:
             process = self._running.pop(name)
             with suppress(ProcessLookupError):
@@ -118,10 +120,10 @@ class Stack:
         deadline = time.monotonic() + FLOWER_SECONDS
         while time.monotonic() < deadline:
             self.check()
-            with suppress(urllib.error.URLError, OSError):
-                with urllib.request.urlopen(f"{self.flower_url}/metrics", timeout=2) as answer:  # noqa: S310 - our own address
-                    if b"flower_worker_online{" in answer.read():
-                        return
+            with suppress(urllib3.exceptions.HTTPError):
+                metrics = urllib3.request("GET", f"{self.flower_url}/metrics", timeout=2, retries=0)
+                if b"flower_worker_online{" in metrics.data:
+                    return
             time.sleep(0.2)
 
     def _start(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
@@ -137,9 +139,9 @@ class Stack:
             **(env or {}),
         }
         with self._log(name).open("ab") as log:
-            process = subprocess.Popen(  # noqa: PLW1509 - the hook makes one system call
+            process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=_end_with_parent(),
+                start_new_session=True, preexec_fn=_end_with_parent(),  # noqa: PLW1509 - one system call
             )  # fmt: skip
         self._running[name] = process
         return process

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from functools import cache
 
 from celery import Celery
-from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from contract import names
@@ -23,7 +22,6 @@ def app() -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_create_missing_queues=True,
         broker_transport_options=transport_options(config),
         broker_connection_retry_on_startup=True,
         # a publish that fails is not repeated here: the line falls due and is issued again
@@ -41,12 +39,11 @@ def publish(jobs: Iterable[CutoutJob]) -> int:
     try:
         with app().producer_or_acquire() as producer:
             for job in jobs:
-                queue = names.bulk_queue(job.recipe.model)
                 app().send_task(
                     names.CUT_TASK,
                     kwargs={"job": job.model_dump(mode="json")},
                     task_id=job.task_id,
-                    queue=Queue(queue),
+                    queue=names.bulk_queue(job.recipe.model),
                     producer=producer,
                     # what Flower, `inspect` and logs show of a task
                     argsrepr=job.photograph.key,

@@ -70,7 +70,8 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
     table = csv.writer(out, lineterminator="\n")
     table.writerow(COLUMNS)
     count = 0
-    for count, o in enumerate(rows, 1):
+    for o in rows:
+        count += 1
         stages = [o.milliseconds.get(stage, "") for stage in STAGES]
         table.writerow(
             [o.line, o.key, o.status, o.code or "", o.message, o.attempts, *stages,
@@ -82,7 +83,8 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
 def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> int:
     """Write an object a line; return how many."""
     count = 0
-    for count, o in enumerate(rows, 1):
+    for o in rows:
+        count += 1
         out.write(o.model_dump_json() + "\n")
     return count
 

@@ -3,14 +3,12 @@
 import json
 import sys
 import time
-from collections import deque
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contract import names
 from contract.ledger import Ledger
@@ -21,17 +19,21 @@ from contract.storage import canonical_location
 from producer import reports
 from producer.batches import register, unfinished
 from producer.local import Stack, ensure_weights, job_folder
+from producer.screen import Screen
 from producer.sources import listing
 
 POLL_SECONDS = 0.25
-PLAIN_SECONDS = 10
-"""Between progress lines where standard error is no terminal."""
-RATE_SECONDS = 60
 NAMED_FAILURES = 50
 
 
 def run_job(
-    source: str, destination: str, model: str | None, workers: int | None, *, force: bool, as_json: bool
+    source: str,
+    destination: str,
+    model: str | None,
+    workers: int | None,
+    *,
+    force: bool,
+    as_json: bool,
 ) -> int:
     """Carry out `cutout run` and return its exit status. Raises CutoutError."""
     config = settings()
@@ -69,7 +71,9 @@ def stay_up(model: str | None, workers: int | None) -> None:
     folder = job_folder(config, "up", name)
     with Stack(config, name, workers, folder) as stack:
         screen.print(f"Flower: {stack.flower_url}   Logs: {folder}", soft_wrap=True)
-        screen.print("In another terminal:", f"  export CUTOUT_REDIS_URL={stack.redis_url}", sep="\n")
+        screen.print(
+            "In another terminal:", f"  export CUTOUT_REDIS_URL={stack.redis_url}", sep="\n"
+        )
         screen.print("  cutout submit SRC DST", "Ctrl-C stops everything.", sep="\n")
         try:
             while True:
@@ -83,34 +87,10 @@ def follow(
     ledger: Ledger, batch: str, *, as_json: bool, stack: Stack | None = None
 ) -> BatchProgress:
     """Show a batch's progress until it is closed, and return its last state."""
-    screen = Console(stderr=True, quiet=as_json)
-    columns = (
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TextColumn("done {task.fields[done]:,}  skipped {task.fields[skipped]:,}"),
-        TextColumn("[{task.fields[tint]}]failed {task.fields[failed]:,}[/]"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-    )
-    rate = _Rate()
-    printed = 0.0
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = None
+    with Screen(Console(stderr=True, quiet=as_json)) as screen:
         while True:
             now = ledger.progress(batch)
-            fields = {
-                "done": now.done, "skipped": now.skipped, "failed": now.failed,
-                "tint": "red" if now.failed else "default", "rate": rate.text(now),
-            }  # fmt: skip
-            if task is None:
-                task = bar.add_task(batch, total=now.spec.total, **fields)
-            bar.update(task, completed=now.settled, **fields)
-            if not screen.is_terminal and time.monotonic() - printed >= PLAIN_SECONDS:
-                printed = time.monotonic()
-                screen.print(
-                    f"{now.settled:,}/{now.spec.total:,} done {now.done:,} skipped {now.skipped:,} "
-                    f"failed {now.failed:,} {fields['rate']}"
-                )
+            screen.show(now)
             if now.state == "closed":
                 return now
             if stack:
@@ -118,33 +98,15 @@ def follow(
             time.sleep(POLL_SECONDS)
 
 
-class _Rate:
-    """Images a second over the last minute, and what that makes of the rest."""
-
-    def __init__(self) -> None:
-        self._points: deque[tuple[float, int]] = deque()
-
-    def text(self, now: BatchProgress) -> str:
-        clock = time.monotonic()
-        self._points.append((clock, now.settled))
-        while clock - self._points[0][0] > RATE_SECONDS:
-            self._points.popleft()
-        (start, before), elapsed = self._points[0], clock - self._points[0][0]
-        rate = (now.settled - before) / elapsed if elapsed else 0.0
-        if not rate:
-            return "-.- images/s"
-        minutes, seconds = divmod(round((now.spec.total - now.settled) / rate), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{rate:.1f} images/s  ETA {hours}:{minutes:02d}:{seconds:02d}"
-
-
 def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
-    """Print how a closed batch ended, each failed image by name and code; return the exit status."""
-    screen = Console(stderr=True)
+    """Print how a closed batch ended, failed images by name and code; return the exit status."""
     spec = progress.spec
+    status = 3 if progress.failed else 0
     if as_json:
         sys.stdout.write(json.dumps(reports.as_json(progress)) + "\n")
-    if progress.failed and not as_json:
+        return status
+    screen = Console(stderr=True)
+    if progress.failed:
         for outcome in islice(reports.failures(ledger, spec), NAMED_FAILURES):
             screen.print(
                 f"[red]failed[/] {escape(outcome.key)}: {outcome.code}: {escape(outcome.message)}",
@@ -152,15 +114,14 @@ def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
             )  # fmt: skip
         if progress.failed > NAMED_FAILURES:
             screen.print(f"... and {progress.failed - NAMED_FAILURES:,} more in the report.")
-    if not as_json:
-        screen.print(
-            f"{progress.done:,} done, {progress.skipped:,} skipped, {progress.failed:,} failed, "
-            f"{spec.ignored:,} other files ignored."
-        )
-        where = _shown(spec.destination)
-        screen.print(f"Cut-outs: {where}", soft_wrap=True)
-        screen.print(f"Report:   {where}/{names.report_key(spec.id, 'csv')}", soft_wrap=True)
-    return 3 if progress.failed else 0
+    screen.print(
+        f"{progress.done:,} done, {progress.skipped:,} skipped, {progress.failed:,} failed, "
+        f"{spec.ignored:,} other files ignored."
+    )
+    where = _shown(spec.destination)
+    screen.print(f"Cut-outs: {where}", soft_wrap=True)
+    screen.print(f"Report:   {where}/{names.report_key(spec.id, 'csv')}", soft_wrap=True)
+    return status
 
 
 def _shown(location: str) -> str:

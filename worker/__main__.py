@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contract import log
+from contract import log, names
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.settings import settings
 from worker.models import cpus, registry, store
@@ -48,7 +48,10 @@ def worker(
     celery = create_app(children)
     hostname = f"{config.model}-{os.getpid()}@%h"
     celery.worker_main(
-        ["worker", "--hostname", hostname, "--without-gossip", "--without-mingle", "--loglevel", config.log_level]
+        [
+            "worker", "--hostname", hostname, "--queues", names.bulk_queue(config.model),
+            "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
+        ]
     )  # fmt: skip
 
 
@@ -97,7 +100,9 @@ def pull(name: Annotated[str, typer.Argument(help="A name from `cutout models li
 def verify() -> None:
     """Check the digest of every model that is here. Exit status 1 if one is wrong."""
     config = settings()
-    here = [m for m in registry.MODELS.values() if (config.model_dir.expanduser() / m.file).exists()]
+    here = [
+        m for m in registry.MODELS.values() if (config.model_dir.expanduser() / m.file).exists()
+    ]
     if not here:
         raise PermanentError(ErrorCode.MODEL_MISSING, "There are no weights here to verify.")
     wrong = 0

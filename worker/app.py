@@ -3,10 +3,9 @@
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Queue
 from setproctitle import setproctitle
 
-from contract import log, names
+from contract import log
 from contract.settings import settings, transport_options
 from worker.runtime import runtime
 
@@ -48,8 +47,6 @@ def create_app(concurrency: int) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options=transport_options(config),
         worker_concurrency=concurrency,
-        task_queues=[Queue(names.bulk_queue(config.model))],
-        task_default_queue=names.bulk_queue(config.model),
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
     )

@@ -25,6 +25,10 @@ MOST_VANISHED = 3
 """A process that vanishes (crash, OOM kill) says nothing. Three of them condemn the image."""
 
 
+CURRENT = ("source-etag", "recipe", "model-sha256")
+"""The marks on an output that must agree for it to be what we would write now."""
+
+
 class DeferredError(Exception):
     """The image was put back for a later try; not an end."""
 
@@ -57,7 +61,8 @@ def process(job: CutoutJob, runtime: Runtime) -> Outcome | None:
         return None
     run = Run(job, claim.attempt)
     try:
-        outcome = _refuse_poison(claim) or _skip(run, runtime) or _cut(run, runtime)
+        _refuse_poison(claim)
+        outcome = _skip(run, runtime) or _cut(run, runtime)
     except Exception as error:
         outcome = _judge(error, run, runtime)
     runtime.ledger.finish(job.batch, outcome)
@@ -76,10 +81,11 @@ def _skip(run: Run, runtime: Runtime) -> Outcome | None:
     job = run.job
     with run.stage("check"):
         head = open_store(job.destination).head(job.output_key)
-    wanted = _marks(job, runtime, job.photograph.etag)
-    if head is None or any(head.metadata.get(mark) != wanted[mark] for mark in wanted if mark != "batch"):
+    marks = _marks(job, runtime, job.photograph.etag)
+    if head is None or any(head.metadata.get(name) != marks[name] for name in CURRENT):
         return None
-    if head.metadata.get("batch") == job.batch:  # written by an attempt that vanished before it said so
+    if head.metadata.get("batch") == job.batch:
+        # written by an attempt that vanished before it could say so
         return _outcome(run, Status.DONE, outputs=[job.output_key])
     return None if job.force else _outcome(run, Status.SKIPPED, outputs=[job.output_key])
 
@@ -135,16 +141,19 @@ def _judge(error: Exception, run: Run, runtime: Runtime) -> Outcome:
         case MemoryError():
             reason = RetryableError(ErrorCode.OUT_OF_MEMORY, "The machine's memory ran out.")
         case _:
-            log.exception("unexpected error")
+            log.error("unexpected error", exc_info=error)
             reason = RetryableError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
     config = runtime.config
     retries = max(0, run.attempt - 1)
     if retries < config.retry_budget:
         # full jitter, as AWS describes it: a random share of a doubling delay
-        delay = random.uniform(0, min(config.retry_delay * 2**retries, config.visibility_timeout / 2))  # noqa: S311 - spreads load, guards nothing
+        longest = min(config.retry_delay * 2**retries, config.visibility_timeout / 2)
+        delay = random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing
         runtime.ledger.defer(run.job.batch, run.job.line, time.time() + delay)
         raise DeferredError(str(reason)) from error
-    code = ErrorCode.INTERNAL_ERROR if reason.code is ErrorCode.INTERNAL_ERROR else ErrorCode.EXHAUSTED
+    code = (
+        ErrorCode.INTERNAL_ERROR if reason.code is ErrorCode.INTERNAL_ERROR else ErrorCode.EXHAUSTED
+    )
     message = f"{run.attempt} attempts ended in {reason.code}: {reason.message}"
     return _outcome(run, Status.FAILED, code=code, message=message)
 

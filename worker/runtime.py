@@ -48,8 +48,6 @@ def runtime() -> Runtime:
     return Runtime(
         config=config,
         ledger=Ledger(config.redis_url or ""),
-        session=Session(
-            registry.find(config.model), weights.path, weights.sha256, weights.threads
-        ),
+        session=Session(registry.find(config.model), weights.path, weights.sha256, weights.threads),
         limits=Limits(pixels=config.max_pixels),
     )

@@ -16,9 +16,9 @@ from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import RESERVED, check_key
 from contract.storage.base import Blob, ObjectHead, ObjectInfo
 
-TEMPORARY = f"{RESERVED}/tmp"
+SCRATCH = f"{RESERVED}/unfinished"
 METADATA = f"{RESERVED}/metadata"
-PRIVATE = {f"{TEMPORARY}/", f"{METADATA}/"}
+PRIVATE = {f"{SCRATCH}/", f"{METADATA}/"}
 """Folders that are this store's own business and not objects in it."""
 
 PERMANENT = {
@@ -126,7 +126,7 @@ class FileStore:
     def _write(self, path: Path, body: bytes | BinaryIO) -> os.stat_result:
         """Write beside the tree, sync, rename into place: a reader sees all of it or none."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self._root / TEMPORARY
+        scratch = self._root / SCRATCH
         scratch.mkdir(parents=True, exist_ok=True)
         temporary = scratch / uuid.uuid4().hex
         try:

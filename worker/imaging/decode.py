@@ -1,17 +1,17 @@
 """From hostile bytes to pixels: the header is judged before any pixel is decoded."""
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
-
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 
 SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -32,11 +32,31 @@ FOREIGN = (
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\0\0\x01\0", "ICO"),
     (0, b"<svg", "SVG"),
-    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavi", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftyphev", "HEIC"),
     (4, b"ftypmif1", "HEIF"),
+    (4, b"ftypmsf1", "HEIF"),
 )
+
+DECODERS_RAISE = (
+    ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, NameError,
+    OSError, RuntimeError, SyntaxError, TypeError, ValueError,
+    struct.error, zlib.error, ImageCms.PyCMSError,
+)  # fmt: skip
+"""Nearly every built-in exception there is, but not what others raise into them: a time limit is
+an exception too, and it says nothing of the image."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings each EXIF orientation upright."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +88,8 @@ def decode(data: bytes, limits: Limits) -> Photograph:
     Raises PermanentError: `empty_file`, `not_an_image`, `unsupported_format`, `too_many_pixels`,
     `truncated_image`, `corrupt_image`; the first four before memory is spent on pixels.
     """
-    sniff(data)
-    with _judged(), _open(data) as image:
+    name = sniff(data)
+    with _judged(data, name), _open(data, name) as image:
         width, height = image.size
         if width * height > limits.pixels:
             raise PermanentError(
@@ -77,8 +97,7 @@ def decode(data: bytes, limits: Limits) -> Photograph:
                 f"{width} x {height} pixels are over the limit of {limits.pixels:,}.",
             )
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _photograph(image, image.info.get("icc_profile"))
+        return _photograph(_upright(image), image.info.get("icc_profile"))
 
 
 def sniff(data: bytes) -> str:
@@ -97,21 +116,20 @@ def sniff(data: bytes) -> str:
 
 
 @contextmanager
-def _judged() -> Iterator[None]:
-    """Name what a decoder stumbled over. They raise nearly every built-in exception there is."""
+def _judged(data: bytes, name: str) -> Iterator[None]:
+    """Name what a decoder stumbled over."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's hints at odd metadata are not for operators
             yield
-    except (CutoutError, MemoryError):
-        raise
-    except Image.DecompressionBombError:
-        raise PermanentError(
-            ErrorCode.TOO_MANY_PIXELS, "Its parts unpack to far more than the limit."
-        ) from None
-    except Exception as error:
+    except DECODERS_RAISE as error:
         text = str(error).lower()
-        if "truncated" in text or "unexpected end" in text or isinstance(error, EOFError):
+        if (
+            "truncated" in text
+            or "unexpected end" in text
+            or isinstance(error, EOFError)
+            or _cut_short(data, name)
+        ):
             raise PermanentError(
                 ErrorCode.TRUNCATED_IMAGE, "The file ends before the image does."
             ) from error
@@ -120,41 +138,72 @@ def _judged() -> Iterator[None]:
         ) from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _cut_short(data: bytes, name: str) -> bool:
+    """Tell truncation where the format says how long it is, as its decoder does not."""
+    if name == "WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if name == "TIFF" and data[2:4] in {b"*\0", b"\0*"}:  # its directory often lies at the end
+        return int.from_bytes(data[4:8], "little" if data[:1] == b"I" else "big") >= len(data)
+    return False
+
+
+def _open(data: bytes, name: str) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, with a code, before decoding
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+    return Image.open(io.BytesIO(data), formats=[name])
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn the image as EXIF says. EXIF that cannot be read is common and turns nothing."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except DECODERS_RAISE:
+        return image
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def _photograph(image: Image.Image, profile: bytes | None) -> Photograph:
+    if image.mode.startswith("I;16"):
+        image = _upper_bytes(image)
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = image.getchannel("A")
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip
-    elif image.mode in {"I", "F"}:
+    if image.mode in {"I", "F"}:
         image = _stretched(image)
     elif image.mode in {"CMYK", "LAB"} and profile:
-        image, profile = _to_srgb(image, profile), None
-    elif image.mode not in {"RGB", "RGBA"}:
-        profile = None  # a grey or indexed profile says nothing of the RGB we write
+        image = _to_srgb(image, profile)
+    if profile and (profile[16:20], profile[36:40]) != (b"RGB ", b"acsp"):
+        profile = None  # a grey, CMYK or broken profile says nothing of the RGB we write
     return Photograph(image.convert("RGB"), alpha, profile)
+
+
+def _upper_bytes(image: Image.Image) -> Image.Image:
+    """Bring 16-bit grey to 8 bits, with its transparent value; convert() would clip both."""
+    samples = np.asarray(image)
+    grey = Image.fromarray((samples >> 8).astype(np.uint8))
+    if (transparent := image.info.get("transparency")) is not None:
+        grey.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _stretched(image: Image.Image) -> Image.Image:
     """Bring 32-bit samples to 8 bits, by their own range: such files carry no white point."""
-    samples = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    low, high = float(samples.min()), float(samples.max())
+    samples = np.asarray(image, dtype=np.float64)
+    finite = samples[np.isfinite(samples)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    samples = np.nan_to_num(samples, nan=low, posinf=high, neginf=low)
     return Image.fromarray(((samples - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    converted = ImageCms.profileToProfile(
-        image,
-        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-        ImageCms.createProfile("sRGB"),
-        outputMode="RGB",
-    )
-    if converted is None:  # only where asked to work in place
-        raise ValueError("no colour transform")
-    return converted
+    """Convert by the profile, or as if there were none where it is broken or of other colours."""
+    try:
+        converted = ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            outputMode="RGB",
+        )
+    except (OSError, ImageCms.PyCMSError):
+        converted = None
+    return converted or image.convert("RGB")

