@@ -4,21 +4,15 @@ A service that cannot be had skips a test locally, with the reason; with CI=true
 """
 
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn, TypeVar
 
 import pytest
+from cluster import Cluster
+from services import RedisServer, S3Server, free_port, missing, served, until  # noqa: F401
 
 from contract.errors import CutoutError
 from contract.ledger import Ledger
@@ -26,7 +20,6 @@ from contract.settings import settings
 from contract.storage.open import open_store
 from producer import embedded, publish
 
-T = TypeVar("T")
 SAMPLES = Path(__file__).parent.parent / "samples"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing-key",
@@ -34,13 +27,6 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-
-
-def missing(reason: str) -> NoReturn:
-    """Skip locally, fail in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)
@@ -63,48 +49,6 @@ def _forget() -> None:
         cached.cache_clear()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(ask: Callable[[], T], seconds: float = 60, pause: float = 0.1) -> T:
-    """Return the first true answer; fail when none came in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
-        time.sleep(pause)
-    pytest.fail(f"nothing within {seconds} s")
-
-
-class RedisServer:
-    """A real redis-server with append-only persistence, which can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._data = folder / "redis"
-        self._data.mkdir(parents=True)
-        self._socket = embedded.socket_path()
-        self.url = f"unix://{self._socket}"
-        self.process: subprocess.Popen[bytes]
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            embedded.command(self._data, self._socket), stdout=subprocess.DEVNULL
-        )
-        embedded.wait_until_ready(self.process, self.url)
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-        self.process.wait(30)
-
-    def remove(self) -> None:
-        if self.process.poll() is None:
-            self.stop()
-        shutil.rmtree(self._socket.parent, ignore_errors=True)
-
-
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     try:
@@ -122,36 +66,6 @@ def ledger(redis_server: RedisServer) -> Ledger:
     return Ledger(redis_server.url)
 
 
-@dataclass(frozen=True)
-class S3Server:
-    name: str
-    url: str
-
-
-@contextmanager
-def _served(command: list[str], url: str, env: dict[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(
-        command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-    def answers() -> bool:
-        assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    try:
-        until(answers)
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[S3Server]:
     binary = Path(sys.executable).parent / "moto_server"
@@ -159,7 +73,7 @@ def moto_server() -> Iterator[S3Server]:
         missing("moto's server is not installed")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with _served([str(binary), "-H", "127.0.0.1", "-p", str(port)], url, CREDENTIALS):
+    with served([str(binary), "-H", "127.0.0.1", "-p", str(port)], url, CREDENTIALS):
         yield S3Server("moto", url)
 
 
@@ -175,7 +89,7 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server
         str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", keys,
         "--config", os.devnull, str(tmp_path_factory.mktemp("rclone")),
     ]  # fmt: skip
-    with _served(command, url, {}):
+    with served(command, url, {}):
         yield S3Server("rclone", url)
 
 
@@ -208,3 +122,18 @@ def weights() -> Path:
     if answer.returncode:
         missing(answer.stderr.strip().splitlines()[-1])
     return Path(answer.stdout.split(" verified at ")[1].rsplit("/", 1)[0])
+
+
+@pytest.fixture
+def cluster(redis_server: RedisServer, weights: Path, tmp_path: Path) -> Iterator[Cluster]:
+    running = Cluster(redis_server, tmp_path)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Path:
+    """A folder to fill with photographs."""
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    return folder

