@@ -1,0 +1,25 @@
+# Dispatcher, Flower and the command line: no ONNX Runtime, NumPy or Pillow.
+# docker build -f deploy/producer.Dockerfile -t cutout-producer .
+
+FROM python:3.14-slim-trixie AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PATH=/opt/cutout/bin:$PATH
+WORKDIR /src
+RUN python -m venv /opt/cutout
+# dependencies first: they change seldom, so this layer is kept
+COPY deploy/requirements/producer.lock deploy/requirements/producer.lock
+RUN pip install --require-hashes --only-binary :all: -r deploy/requirements/producer.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY contract contract
+COPY producer producer
+COPY worker worker
+RUN pip install --no-deps .
+
+FROM python:3.14-slim-trixie
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent cutout
+COPY --from=build /opt/cutout /opt/cutout
+ENV PATH=/opt/cutout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV CUTOUT_LOG_FORMAT=json
+USER cutout
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["cutout"]
+CMD ["dispatch"]
