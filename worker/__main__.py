@@ -49,7 +49,7 @@ def worker(
     hostname = f"{config.model}-{os.getpid()}@%h"
     celery.worker_main(
         [
-            "worker", "--hostname", hostname, "--queues", names.bulk_queue(config.model),
+            "--quiet", "worker", "--hostname", hostname, "--queues", names.bulk_queue(config.model),
             "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
         ]
     )  # fmt: skip

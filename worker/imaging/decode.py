@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.errors import ErrorCode, PermanentError
 
 SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -112,6 +112,8 @@ def sniff(data: bytes) -> str:
     for offset, signature, name in FOREIGN:
         if data[offset : offset + len(signature)] == signature:
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, f"The file is {name}.")
+    if data[:50].lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(b"<?xml") and b"<svg" in data[:4096]:
+        raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, "The file is SVG.")
     raise PermanentError(ErrorCode.NOT_AN_IMAGE, "The content is not an image.")
 
 
@@ -171,9 +173,9 @@ def _photograph(image: Image.Image, profile: bytes | None) -> Photograph:
     if image.mode in {"I", "F"}:
         image = _stretched(image)
     elif image.mode in {"CMYK", "LAB"} and profile:
-        image = _to_srgb(image, profile)
+        image, profile = _to_srgb(image, profile), None
     if profile and (profile[16:20], profile[36:40]) != (b"RGB ", b"acsp"):
-        profile = None  # a grey, CMYK or broken profile says nothing of the RGB we write
+        profile = None  # a grey or broken profile says nothing of the RGB we write
     return Photograph(image.convert("RGB"), alpha, profile)
 
 

