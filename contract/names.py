@@ -49,6 +49,11 @@ def check_key(key: str) -> str:
     return key
 
 
+def shown(key: str) -> str:
+    """Return a key as it may be shown: a hostile one could carry a terminal's control codes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
+
+
 def manifest_key(batch: str, segment: int) -> str:
     return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl"
 

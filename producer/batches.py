@@ -67,7 +67,8 @@ class _Manifest:
         self.ignored = 0
 
     def append(self, item: ObjectInfo) -> int:
-        line = ManifestLine(key=_printable(item.key), size=item.size, etag=item.etag)
+        key = item.key if _is_text(item.key) else names.shown(item.key)
+        line = ManifestLine(key=key, size=item.size, etag=item.etag)
         self._pending.append(line.model_dump_json())
         self.lines += 1
         if len(self._pending) == SEGMENT_LINES:
@@ -95,10 +96,14 @@ class _Outputs:
         )
 
     def add(self, line: int, key: str) -> None:
+        if not _is_text(key):
+            sentence = f"The name '{names.shown(key)}' is not Unicode."
+            self._refuse(line, names.shown(key), ErrorCode.UNSAFE_KEY, sentence)
+            return
         try:
-            names.check_key(_encodable(key))
+            names.check_key(key)
         except PermanentError as error:
-            self._refuse(line, _printable(key), error.code, error.message)
+            self._refuse(line, key, error.code, error.message)
             return
         output = names.output_key(key)
         if self._db.execute(
@@ -129,19 +134,13 @@ class _Outputs:
         self._db.close()
 
 
-def _encodable(key: str) -> str:
-    """Return the key, or raise PermanentError (`unsafe_key`) where it is no Unicode text."""
+def _is_text(key: str) -> bool:
+    """Return whether a file system's name is Unicode: Linux allows any bytes."""
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise PermanentError(
-            ErrorCode.UNSAFE_KEY, f"The name {_printable(key)!r} is not Unicode."
-        ) from None
-    return key
-
-
-def _printable(key: str) -> str:
-    return key.encode("utf-8", "backslashreplace").decode()
+        return False
+    return True
 
 
 def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import structlog
 
 from contract import names
-from contract.errors import CutoutError, RetryableError
+from contract.errors import CutoutError, ErrorCode
 from contract.job import CutoutJob, ManifestLine
 from contract.ledger import BatchSpec, Ledger
 from contract.settings import Settings
@@ -28,6 +28,8 @@ CHUNK_LINES = 200
 DRAIN_ROWS = 1000
 LEASE_SECONDS = 15
 TICK_SECONDS = 0.2
+REST_SECONDS = 10
+"""How long a batch in trouble (its storage is down, say) is left alone."""
 
 
 class Dispatcher:
@@ -35,6 +37,7 @@ class Dispatcher:
         self._ledger = ledger
         self._config = config
         self._token = secrets.token_hex(8)
+        self._resting: dict[str, float] = {}
         self._segment = lru_cache(maxsize=4)(manifest_lines)
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -43,7 +46,7 @@ class Dispatcher:
             try:
                 if self._ledger.hold_lease(self._token, LEASE_SECONDS):
                     self.tick()
-            except RetryableError as error:
+            except CutoutError as error:
                 log.warning("dispatcher waits", why=str(error))
                 time.sleep(1)
             time.sleep(TICK_SECONDS)
@@ -55,12 +58,15 @@ class Dispatcher:
     def tick(self) -> None:
         """Move every open batch one step on. A batch in trouble does not hold up the others."""
         for batch in self._ledger.open_batches():
+            if time.monotonic() < self._resting.get(batch, 0):
+                continue
             try:
                 self._advance(self._ledger.progress(batch).spec)
-            except RetryableError:
-                raise
             except CutoutError as error:
-                log.error("batch is stuck", batch=batch, why=str(error))  # noqa: TRY400 - one sentence says it
+                if error.code is ErrorCode.REDIS_UNAVAILABLE:
+                    raise
+                log.error("batch rests", batch=batch, why=str(error))  # noqa: TRY400 - one sentence says it
+                self._resting[batch] = time.monotonic() + REST_SECONDS
 
     def _advance(self, spec: BatchSpec) -> None:
         self._publish_due(spec)

@@ -96,6 +96,10 @@ class Stack:
                 process.wait()
         self._cleanup.close()
 
+    def forget(self) -> None:
+        """Delete the Redis data of a finished job; its report is with the cut-outs."""
+        shutil.rmtree(self.folder / "redis", ignore_errors=True)
+
     def _concurrency(self) -> list[str]:
         return ["--concurrency", str(self._workers)] if self._workers else []
 
@@ -118,13 +122,14 @@ class Stack:
     def _await_flower(self) -> None:
         """Wait until Flower hears the worker: events from before that are lost to its counts."""
         deadline = time.monotonic() + FLOWER_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self._running["flower"].poll() is None:
             self.check()
             with suppress(urllib3.exceptions.HTTPError):
                 metrics = urllib3.request("GET", f"{self.flower_url}/metrics", timeout=2, retries=0)
                 if b"flower_worker_online{" in metrics.data:
                     return
             time.sleep(0.2)
+        self.flower_url = f"not running; its log is {self._log('flower')}"
 
     def _start(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         self._spawn(name, [sys.executable, *arguments], env)

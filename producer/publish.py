@@ -46,7 +46,7 @@ def publish(jobs: Iterable[CutoutJob]) -> int:
                     queue=names.bulk_queue(job.recipe.model),
                     producer=producer,
                     # what Flower, `inspect` and logs show of a task
-                    argsrepr=job.photograph.key,
+                    argsrepr=names.shown(job.photograph.key),
                     kwargsrepr=job.batch,
                     # when, so that the dispatcher can tell a waiting message from a lost one
                     headers={"published": time.time()},

@@ -47,7 +47,9 @@ def run_job(
     stack = Stack(config, recipe.model, workers, folder)
     try:
         with stack:
-            screen.print(f"Flower: {stack.flower_url}   Logs: {folder}", soft_wrap=True)
+            screen.print(
+                f"Flower: {stack.flower_url}", f"Logs:   {folder}", sep="\n", soft_wrap=True
+            )
             ledger = Ledger(stack.redis_url)
             spec = unfinished(ledger, (source, destination, recipe, force))
             if spec:
@@ -56,10 +58,12 @@ def run_job(
                 screen.print(f"Listing {source} ...", soft_wrap=True)
                 spec = register(ledger, source, destination, recipe, force=force)
             progress = follow(ledger, spec.id, as_json=as_json, stack=stack)
-            return finish(ledger, progress, as_json=as_json)
+            status = finish(ledger, progress, as_json=as_json)
     except KeyboardInterrupt:
         screen.print("Stopped. The same command again goes on from here.")
         raise
+    stack.forget()
+    return status
 
 
 def stay_up(model: str | None, workers: int | None) -> None:
@@ -70,7 +74,7 @@ def stay_up(model: str | None, workers: int | None) -> None:
     ensure_weights(name)
     folder = job_folder(config, "up", name)
     with Stack(config, name, workers, folder) as stack:
-        screen.print(f"Flower: {stack.flower_url}   Logs: {folder}", soft_wrap=True)
+        screen.print(f"Flower: {stack.flower_url}", f"Logs:   {folder}", sep="\n", soft_wrap=True)
         screen.print(
             "In another terminal:", f"  export CUTOUT_REDIS_URL={stack.redis_url}", sep="\n"
         )
@@ -108,8 +112,9 @@ def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
     screen = Console(stderr=True)
     if progress.failed:
         for outcome in islice(reports.failures(ledger, spec), NAMED_FAILURES):
+            key, why = (escape(names.shown(text)) for text in (outcome.key, outcome.message))
             screen.print(
-                f"[red]failed[/] {escape(outcome.key)}: {outcome.code}: {escape(outcome.message)}",
+                f"[red]failed[/] {key}: {outcome.code}: {why}",
                 soft_wrap=True, highlight=False,
             )  # fmt: skip
         if progress.failed > NAMED_FAILURES:

@@ -29,7 +29,10 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     except ValidationError as error:
         log.error("message refused", task=self.request.id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
         raise Reject("not a cutout job", requeue=False) from None
-    key = parsed.photograph.key
+    if parsed.recipe.model != model:
+        log.error("message for another model", task=self.request.id, model=parsed.recipe.model)
+        raise Reject("this worker holds another model", requeue=False)
+    key = names.shown(parsed.photograph.key)
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
     try:
         with structlog.contextvars.bound_contextvars(batch=parsed.batch, line=parsed.line, key=key):
