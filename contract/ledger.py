@@ -189,7 +189,7 @@ class Ledger:
         return [int(line) for line in lines]
 
     def reissue(self, batch: str, due_before: float, due: float, most: int) -> list[int]:
-        """Take lines that fell due unsettled."""
+        """Take lines that fell due, before that moment, unsettled."""
         return [int(line) for line in self._run("reissue", batch, "issued", due_before, due, most)]
 
     def forget_messages(self, queue: str) -> None:
@@ -208,13 +208,13 @@ class Ledger:
                 self._redis.delete(names.redis_key(batch, "strikes"))
 
     def oldest_waiting(self, queue: str) -> float | None:
-        """Return when the message next in line was published, or None where none waits.
+        """Return when the message next in line was issued, or None where none waits.
 
         Queues are first in, first out: a line issued before that moment waits no longer.
         """
         with _translated():
             raw = self._redis.lindex(queue, -1)
-        return float(json.loads(raw)["headers"].get("published", 0)) if raw else None
+        return float(json.loads(raw)["headers"].get("issued", 0)) if raw else None
 
     def outcomes(self, batch: str, most: int) -> list[tuple[str, str]]:
         """Return the oldest undrained rows as (stream id, outcome JSON)."""

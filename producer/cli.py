@@ -7,6 +7,7 @@ import sys
 from typing import Annotated, Literal, NoReturn
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -160,12 +161,14 @@ def status(
         found = [row(p) for p in rows]
         typer.echo(json.dumps(found[0] if batch else found, indent=2))
         return
-    table = Table("batch", "state", "model", "total", "done", "skipped", "failed", "ignored", "to")
+    table = Table(box=SIMPLE)
+    for column in ("batch", "state", "model"):
+        table.add_column(column, no_wrap=True, min_width=5 if column != "batch" else 24)
+    for column in ("total", "done", "skipped", "failed"):
+        table.add_column(column, no_wrap=True, justify="right", min_width=len(column))
     for p in rows:
-        counts = (p.spec.total, p.done, p.skipped, p.failed, p.spec.ignored)
-        table.add_row(
-            p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts), p.spec.destination
-        )
+        counts = (p.spec.total, p.done, p.skipped, p.failed)
+        table.add_row(p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts))
     Console().print(table)
 
 

@@ -79,17 +79,18 @@ class Dispatcher:
 
     def _publish_next(self, spec: BatchSpec) -> bool:
         """Publish the next chunk; return whether there may be room for another."""
+        now = time.time()
         lines = self._ledger.issue(
-            spec.id, CHUNK_LINES, self._config.window, time.time() + self._config.visibility_timeout
+            spec.id, CHUNK_LINES, self._config.window, now + self._config.visibility_timeout
         )
         if lines:
-            publish(self._jobs(spec, lines))
+            publish(self._jobs(spec, lines), now)
         return len(lines) == CHUNK_LINES
 
     def _publish_due(self, spec: BatchSpec) -> None:
         """Publish again what was lost or put back.
 
-        A line is lost when it is due and its message cannot be waiting any more: older than the
+        A line is lost when it is due and its message cannot be waiting any more: issued before the
         oldest that waits. (On Redis, a worker killed between taking a message and noting that
         it has it loses it; the broker alone cannot promise delivery.)
         """
@@ -99,7 +100,7 @@ class Dispatcher:
         before = now if oldest is None else min(now, oldest + timeout)
         lines = self._ledger.reissue(spec.id, before, now + timeout, CHUNK_LINES)
         if lines:
-            publish(self._jobs(spec, lines))
+            publish(self._jobs(spec, lines), now)
             log.info("issued again", batch=spec.id, lines=len(lines))
 
     def _jobs(self, spec: BatchSpec, lines: Sequence[int]) -> list[CutoutJob]:

@@ -1,6 +1,5 @@
 """Puts jobs into the broker. The producer's only Celery import."""
 
-import time
 from collections.abc import Iterable
 from functools import cache
 
@@ -30,8 +29,8 @@ def app() -> Celery:
     return celery
 
 
-def publish(jobs: Iterable[CutoutJob]) -> int:
-    """Send jobs to their model's queue and return how many.
+def publish(jobs: Iterable[CutoutJob], issued: float) -> int:
+    """Send jobs, marked as issued at that moment, to their model's queue; return how many.
 
     Raises RetryableError (`redis_unavailable`). What was not sent falls due in the ledger.
     """
@@ -48,8 +47,9 @@ def publish(jobs: Iterable[CutoutJob]) -> int:
                     # what Flower, `inspect` and logs show of a task
                     argsrepr=names.shown(job.photograph.key),
                     kwargsrepr=job.batch,
-                    # when, so that the dispatcher can tell a waiting message from a lost one
-                    headers={"published": time.time()},
+                    # the ledger's own moment, so that the dispatcher can tell a waiting message
+                    # from a lost one
+                    headers={"issued": issued},
                 )
                 count += 1
     except (OperationalError, OSError) as error:

@@ -162,3 +162,20 @@ def test_a_replacement_child_may_load_its_model_slowly(cluster: Cluster) -> None
     until(lambda: cluster.titled("idle"))
 
     assert cluster.titled("idle") == replacement
+
+
+def test_a_job_that_merely_waits_is_not_issued_again(cluster: Cluster, catalogue, tmp_path) -> None:
+    fill(catalogue, 6)
+    spec = cluster.submit(catalogue, tmp_path / "out")
+    cluster.start_dispatcher(CUTOUT_VISIBILITY_TIMEOUT="2", CUTOUT_TIME_LIMIT="1.5")
+    queue = names.bulk_queue("u2netp")
+    redis = cluster.ledger._redis
+    until(lambda: redis.llen(queue) == 6)
+    time.sleep(5)  # no worker: all are overdue, and all still wait
+    assert redis.llen(queue) == 6
+    redis.rpop(queue)  # this one is lost, which shows once those behind it are gone
+    cluster.start_worker()
+
+    until(lambda: cluster.closed(spec), 90)
+
+    assert_whole(cluster, spec, tmp_path / "out", 6)
