@@ -13,7 +13,13 @@ from contract.errors import ErrorCode, PermanentError
 class Settings(BaseSettings):
     """Read from `CUTOUT_*`. AWS's own variables and profiles are read by boto3 itself."""
 
-    model_config = SettingsConfigDict(env_prefix="CUTOUT_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CUTOUT_",
+        env_ignore_empty=True,  # `CUTOUT_REDIS_URL=` in an .env or compose file means unset
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
 
     redis_url: str | None = Field(None, description="unset: the embedded Redis of `cutout run`")
     model: str = Field("u2netp", description="the model a worker loads, and the default of a batch")

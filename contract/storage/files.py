@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import stat
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +26,7 @@ PRIVATE = {f"{SCRATCH}/", f"{METADATA}/"}
 PERMANENT = {
     errno.ENOENT: (ErrorCode.OBJECT_MISSING, "There is no file {key!r}."),
     errno.ENOTDIR: (ErrorCode.UNSAFE_KEY, "A part of {key!r} is a file, not a folder."),
+    errno.EEXIST: (ErrorCode.UNSAFE_KEY, "A part of {key!r} is a file, not a folder."),
     errno.EISDIR: (ErrorCode.UNSAFE_KEY, "{key!r} is a folder."),
     errno.ENAMETOOLONG: (ErrorCode.UNSAFE_KEY, "The name {key!r} is too long for the file system."),
     errno.ELOOP: (ErrorCode.UNSAFE_KEY, "{key!r} is a loop of links."),
@@ -50,8 +53,25 @@ def _translated(key: str) -> Iterator[None]:
         ) from error
 
 
-def _etag(stat: os.stat_result) -> str:
-    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+def _status(path: Path) -> os.stat_result:
+    """Stat a file. A folder, pipe or socket is no object, and opening a pipe waits for ever."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return status
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename outlive a power cut: only then may the ledger call the image settled."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class FileStore:
@@ -65,33 +85,37 @@ class FileStore:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         for key, path in _walk(self._root, "", prefix):
             try:
-                stat = path.stat()
+                status = path.stat()
             except OSError:
                 # a dangling or looping link, or gone since: `get` will say which, by key
                 yield ObjectInfo(key, 0, "")
             else:
-                yield ObjectInfo(key, stat.st_size, _etag(stat))
+                if stat.S_ISREG(status.st_mode):
+                    yield ObjectInfo(key, status.st_size, _etag(status))
 
     def head(self, key: str) -> ObjectHead | None:
         try:
             with _translated(key):
-                stat = self._path(key).stat()
+                status = _status(self._path(key))
         except PermanentError as error:
             if error.code is ErrorCode.OBJECT_MISSING:
                 return None
             raise
-        return ObjectHead(stat.st_size, _etag(stat), self._metadata(key, _etag(stat)))
+        return ObjectHead(status.st_size, _etag(status), self._metadata(key, _etag(status)))
 
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
-        with _translated(key), self._path(key).open("rb") as file:
-            before = os.fstat(file.fileno())
-            if max_bytes is not None and before.st_size > max_bytes:
-                raise PermanentError(
-                    ErrorCode.TOO_MANY_BYTES,
-                    f"{before.st_size:,} bytes are over the limit of {max_bytes:,}.",
-                )
-            data = file.read(before.st_size + 1)
-            after = os.fstat(file.fileno())
+        path = self._path(key)
+        with _translated(key):
+            _status(path)
+            with path.open("rb") as file:
+                before = os.fstat(file.fileno())
+                if max_bytes is not None and before.st_size > max_bytes:
+                    raise PermanentError(
+                        ErrorCode.TOO_MANY_BYTES,
+                        f"{before.st_size:,} bytes are over the limit of {max_bytes:,}.",
+                    )
+                data = file.read(before.st_size + 1)
+                after = os.fstat(file.fileno())
         if _etag(before) != _etag(after) or len(data) != before.st_size:
             raise RetryableError(
                 ErrorCode.STORAGE_UNAVAILABLE, f"{key!r} was being written while it was read."
@@ -107,11 +131,11 @@ class FileStore:
     ) -> None:
         path = self._path(key)
         with _translated(key):
-            stat = self._write(path, body)
+            status = self._write(path, body)
             if metadata:
                 # After the object: a crash between the two leaves metadata that does not name
                 # this ETag, which `head` then does not believe.
-                row = json.dumps({"etag": _etag(stat), "metadata": dict(metadata)})
+                row = json.dumps({"etag": _etag(status), "metadata": dict(metadata)})
                 self._write(self._metadata_path(key), row.encode())
 
     def _path(self, key: str) -> Path:
@@ -126,7 +150,7 @@ class FileStore:
     def _write(self, path: Path, body: bytes | BinaryIO) -> os.stat_result:
         """Write beside the tree, sync, rename into place: a reader sees all of it or none."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self._root / SCRATCH
+        scratch = self._path(SCRATCH)
         scratch.mkdir(parents=True, exist_ok=True)
         temporary = scratch / uuid.uuid4().hex
         try:
@@ -136,18 +160,21 @@ class FileStore:
                 else:
                     shutil.copyfileobj(body, file, 1024 * 1024)
                 file.flush()
+                # kernels stamp in ticks of milliseconds: two writes in one would share an ETag
+                os.utime(file.fileno(), ns=(time.time_ns(),) * 2)
                 os.fsync(file.fileno())
-                stat = os.fstat(file.fileno())
+                status = os.fstat(file.fileno())
             temporary.replace(path)
+            _sync(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        return stat
+        return status
 
     def _metadata_path(self, key: str) -> Path:
         # hashed, so that a name of full length needs no longer one
         digest = hashlib.sha256(key.encode()).hexdigest()
-        return self._root / METADATA / digest[:2] / f"{digest}.json"
+        return self._path(f"{METADATA}/{digest[:2]}/{digest}.json")
 
     def _metadata(self, key: str, etag: str) -> dict[str, str]:
         try:
@@ -176,5 +203,7 @@ def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, Path]]:
         if key.endswith("/"):
             if key not in PRIVATE and (key.startswith(prefix) or prefix.startswith(key)):
                 yield from _walk(Path(entry.path), key, prefix)
-        elif key.startswith(prefix) and not (entry.is_symlink() and Path(entry.path).is_dir()):
+        elif key.startswith(prefix) and not (
+            entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112 - Path.is_dir can raise
+        ):
             yield key, Path(entry.path)

@@ -62,7 +62,8 @@ def _translated(what: str) -> Iterator[None]:
         raise PermanentError(
             ErrorCode.UNSAFE_KEY, f"The storage refuses the name of {what}."
         ) from None
-    except (botocore.exceptions.BotoCoreError, OSError) as error:
+    except (botocore.exceptions.BotoCoreError, OSError, KeyError) as error:
+        # KeyError: an answer without what every S3 answer holds, so something else answers there
         raise RetryableError(
             ErrorCode.STORAGE_UNAVAILABLE, f"{type(error).__name__} at {what}."
         ) from None
@@ -73,7 +74,12 @@ class S3Store:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         with _translated(f"s3://{bucket}"):
-            self._client: Any = boto3.session.Session().client("s3", config=CLIENT)
+            try:
+                self._client: Any = boto3.session.Session().client("s3", config=CLIENT)
+            except ValueError:
+                raise PermanentError(
+                    ErrorCode.INVALID_SETTING, "AWS's endpoint URL or region is none."
+                ) from None
 
     @property
     def uri(self) -> str:
@@ -105,12 +111,12 @@ class S3Store:
         try:
             with _translated(self._name(key)):
                 answer = self._client.head_object(**address)
+                metadata = {name.lower(): text for name, text in answer.get("Metadata", {}).items()}
+                return ObjectHead(answer["ContentLength"], answer["ETag"].strip('"'), metadata)
         except PermanentError as error:
             if error.code is ErrorCode.OBJECT_MISSING:
                 return None
             raise
-        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-        return ObjectHead(answer["ContentLength"], answer["ETag"].strip('"'), metadata)
 
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
         address = self._address(key)

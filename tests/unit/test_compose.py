@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from worker.imaging.compose import compose, foreground_share
+from worker.imaging.decode import Photograph
+
+
+def image(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(values)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Colours, matte and perhaps the source's own alpha, all of one size."""
+    height, width = draw(st.integers(1, 60)), draw(st.integers(1, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+
+    def plane() -> np.ndarray:
+        # random values alone would hardly ever be 0 or 255
+        values = rng.integers(0, 256, (height, width), np.uint8)
+        return np.where(rng.random((height, width)) < 0.5, values, values // 128 * 255)
+
+    rgb = rng.integers(0, 256, (height, width, 3), np.uint8)
+    return rgb, plane().astype(np.uint8), draw(st.sampled_from([None, plane().astype(np.uint8)]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_alpha_is_straight_and_nothing_hidden_is_published(case):
+    rgb, matte, own = case
+    before = rgb.copy()
+    photograph = Photograph(image(rgb), None if own is None else image(own), None)
+    found = compose(photograph, image(matte))
+    assert (found.shape, found.dtype) == ((*matte.shape, 4), np.uint8)
+    product = matte / 255 * (1 if own is None else own / 255) * 255
+    assert np.abs(found[..., 3] - product).max() < 1
+    hidden = found[..., 3] == 0
+    assert (found[hidden] == 0).all()
+    assert (found[~hidden, :3] == rgb[~hidden]).all()
+    assert (np.asarray(photograph.rgb) == before).all()
+
+
+@pytest.mark.parametrize("alpha", [1, 128, 254, 255])
+def test_colour_under_partial_alpha_is_the_photographs_own(alpha: int):
+    photograph = Photograph(Image.new("RGB", (5, 1), (200, 100, 7)), None, None)
+    found = compose(photograph, Image.new("L", (5, 1), alpha))
+    assert found.tolist() == [[[200, 100, 7, alpha]] * 5]
+
+
+@pytest.mark.parametrize(
+    ("matte", "own", "alpha"),
+    [(255, 255, 255), (255, 100, 100), (100, 255, 100), (128, 128, 64), (0, 255, 0), (255, 0, 0)],
+)
+def test_the_sources_own_alpha_is_multiplied(matte: int, own: int, alpha: int):
+    photograph = Photograph(Image.new("RGB", (1, 1), "white"), Image.new("L", (1, 1), own), None)
+    found = compose(photograph, Image.new("L", (1, 1), matte))
+    assert found.tolist() == [[[255, 255, 255, alpha] if alpha else [0, 0, 0, 0]]]
+
+
+def test_the_foreground_share_is_the_mean_alpha():
+    cutout = np.zeros((2, 2, 4), np.uint8)
+    assert foreground_share(cutout) == 0
+    cutout[0, :, 3] = 255
+    cutout[1, 0, 3] = 51
+    assert foreground_share(cutout) == pytest.approx(0.55)

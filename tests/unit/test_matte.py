@@ -1,0 +1,96 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from worker.imaging.matte import CENTRED, IMAGENET, matte, network_input
+
+SIZES = [(1, 1), (1, 5000), (5000, 1), (319, 321), (320, 320), (640, 480)]
+
+
+def noise(size: tuple[int, int], top: int = 256, seed: int = 1) -> Image.Image:
+    width, height = size
+    samples = np.random.default_rng(seed).integers(0, top, (height, width, 3), np.uint8)
+    return Image.fromarray(samples)
+
+
+def output(values: np.ndarray | list) -> np.ndarray:
+    return np.asarray(values, np.float32)[np.newaxis, np.newaxis]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("top", [256, 40], ids=["bright", "dark"])
+def test_the_input_is_what_the_recipe_says(size: tuple[int, int], top: int):
+    image = noise(size, top)
+    found = network_input(image, 320, IMAGENET)
+    assert (found.shape, found.dtype) == ((1, 3, 320, 320), np.float32)
+    assert found.flags.c_contiguous
+    small = np.array(image.resize((320, 320), Image.Resampling.LANCZOS)).astype(np.float64)
+    for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
+        wanted = (small[:, :, channel] / small.max() - mean) / std
+        np.testing.assert_allclose(found[0, channel], wanted, atol=2e-6)
+
+
+def test_the_input_of_isnet_is_centred_and_not_divided():
+    image = noise((200, 100))
+    small = np.array(image.resize((1024, 1024), Image.Resampling.LANCZOS)).astype(np.float64)
+    wanted = (small / small.max() - 0.5).transpose(2, 0, 1)
+    np.testing.assert_allclose(network_input(image, 1024, CENTRED)[0], wanted, atol=2e-6)
+
+
+def test_a_black_photograph_does_not_divide_by_zero():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = network_input(Image.new("RGB", (40, 30)), 320, IMAGENET)
+    wanted = -np.array(IMAGENET.mean) / np.array(IMAGENET.std)
+    np.testing.assert_allclose(found[0].reshape(3, -1), wanted[:, None].repeat(320 * 320, 1), 1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.2, 0.3), (-5, 1e6), (-1e-3, 1e-3)])
+def test_the_matte_is_the_output_stretched_and_resized(
+    size: tuple[int, int], low: float, high: float
+):
+    values = np.random.default_rng(2).uniform(low, high, (320, 320)).astype(np.float32)
+    found = matte(output(values), size)
+    assert (found.mode, found.size) == ("L", size)
+    exact = values.astype(np.float64)
+    stretched = (exact - exact.min()) / (exact.max() - exact.min()) * 255
+    wanted = Image.fromarray(stretched.round().astype(np.uint8)).resize(
+        size, Image.Resampling.LANCZOS
+    )
+    difference = np.asarray(found, int) - np.asarray(wanted, int)
+    assert np.abs(difference).max() <= 1  # a sample halfway between two values may round either way
+
+
+def test_the_matte_spans_all_values_at_the_networks_own_size():
+    found = matte(output(np.linspace(3, 4, 320 * 320).reshape(320, 320)), (320, 320))
+    assert found.getextrema() == (0, 255)
+    assert (np.diff(np.asarray(found, int).ravel()) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full((320, 320), 0.7), np.zeros((320, 320)), np.full((320, 320), np.nan),
+        np.where(np.eye(320), np.nan, 0.5), np.where(np.eye(320), np.inf, 0.5),
+        np.where(np.eye(320), -np.inf, np.inf), 0.5 + np.eye(320) * 1e-7,
+    ],
+    ids=["constant", "zero", "all nan", "some nan", "some inf", "both inf", "all but constant"],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [(1, 1), (30, 20)])
+def test_an_output_without_a_subject_gives_an_empty_matte(values, size: tuple[int, int]):
+    found = matte(output(values), size)
+    assert (found.mode, found.size, found.getextrema()) == ("L", size, (0, 0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 400), st.floats(-1e30, 1e30), st.floats(1e-3, 1e30))
+def test_any_output_gives_a_matte_of_the_wanted_size(
+    width: int, height: int, low: float, span: float
+):
+    values = low + span * np.random.default_rng(3).random((32, 32))
+    assert matte(output(values), (width, height)).size == (width, height)
