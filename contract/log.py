@@ -14,7 +14,7 @@ QUIET = {
     "celery.worker.strategy": logging.WARNING,
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,
-    "urllib3": logging.WARNING,
+    "urllib3": logging.ERROR,  # its retry warnings print URLs, which may be signed
     "s3transfer": logging.WARNING,
     "PIL": logging.WARNING,
     "amqp": logging.WARNING,
