@@ -28,6 +28,8 @@ CHUNK_LINES = 200
 DRAIN_ROWS = 1000
 LEASE_SECONDS = 15
 TICK_SECONDS = 0.2
+GRACE_SECONDS = 2
+"""From a worker's taking a message to its claim of the line: in neither place, and not lost."""
 REST_SECONDS = 10
 """How long a batch in trouble (its storage is down, say) is left alone."""
 
@@ -97,7 +99,7 @@ class Dispatcher:
         now = time.time()
         oldest = self._ledger.oldest_waiting(names.bulk_queue(spec.recipe.model))
         timeout = self._config.visibility_timeout
-        before = now if oldest is None else min(now, oldest + timeout)
+        before = (now if oldest is None else min(now, oldest + timeout)) - GRACE_SECONDS
         lines = self._ledger.reissue(spec.id, before, now + timeout, CHUNK_LINES)
         if lines:
             publish(self._jobs(spec, lines), now)

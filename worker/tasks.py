@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 from celery import Task, shared_task
-from celery.exceptions import Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry
 from pydantic import ValidationError
 from setproctitle import setproctitle
 
@@ -43,7 +43,7 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
                 raise Retry(str(error)) from None
             if outcome is None:
                 log.info("image settled before")
-                return
+                raise Ignore  # a second delivery is acknowledged and counted nowhere
             log.info("image settled", **outcome.model_dump(mode="json", exclude_defaults=True))
             if outcome.status is Status.FAILED:
                 raise ImageFailedError(f"{outcome.code}: {outcome.message}")
