@@ -179,3 +179,19 @@ def test_a_job_that_merely_waits_is_not_issued_again(cluster: Cluster, catalogue
     until(lambda: cluster.closed(spec), 90)
 
     assert_whole(cluster, spec, tmp_path / "out", 6)
+
+
+def test_a_message_delivered_twice_counts_once(cluster: Cluster, catalogue, tmp_path) -> None:
+    fill(catalogue, 4)
+    spec = cluster.submit(catalogue, tmp_path / "out")
+    cluster.start_dispatcher()
+    queue = names.bulk_queue("u2netp")
+    redis = cluster.ledger._redis
+    until(lambda: redis.llen(queue) == 4)
+    redis.rpush(queue, *redis.lrange(queue, 0, 2))  # the copies are next in line
+    cluster.start_worker()
+
+    until(lambda: cluster.closed(spec) and not redis.llen(queue) and not redis.hlen("unacked"), 90)
+
+    assert_whole(cluster, spec, tmp_path / "out", 4)
+    assert cluster.log("worker").count("image settled before") == 3
