@@ -1,0 +1,74 @@
+"""The object storage goes away in the middle of a batch."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, photograph, report_rows
+from services import free_port, missing, served, until
+
+from contract import names
+
+
+@pytest.fixture
+def bucket_of_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that serves a bucket with three photographs, again and again."""
+    binary = Path(sys.executable).parent / "rclone"
+    if not binary.exists():
+        missing("rclone is not installed")
+    for number in range(3):
+        photograph(tmp_path / f"buckets/photographs/{number}.jpg", number)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    variables = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": url,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    command = [
+        str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secret",
+        "--config", os.devnull, str(tmp_path / "buckets"),
+    ]  # fmt: skip
+    return lambda: served(command, url, {})
+
+
+def rows(out: Path, spec) -> list[dict[str, str]]:
+    return report_rows((out / names.report_key(spec.id, "csv")).read_text())
+
+
+def test_images_wait_for_storage_that_comes_back(
+    cluster: Cluster, bucket_of_three, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    with bucket_of_three():
+        spec = cluster.submit("s3://photographs", out)
+    cluster.start_dispatcher()
+    cluster.start_worker()
+    until(lambda: "image deferred" in cluster.log("worker"))
+    with bucket_of_three():
+        progress = until(lambda: cluster.closed(spec), 90)
+
+    assert (progress.done, progress.failed) == (3, 0)
+    assert max(int(row["attempts"]) for row in rows(out, spec)) > 1
+
+
+def test_images_fail_by_name_once_their_retries_are_used_up(
+    cluster: Cluster, bucket_of_three, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    with bucket_of_three():
+        spec = cluster.submit("s3://photographs", out)
+    cluster.start_dispatcher()
+    cluster.start_worker(CUTOUT_RETRY_BUDGET="1")
+
+    progress = until(lambda: cluster.closed(spec), 120)
+
+    assert (progress.done, progress.failed) == (0, 3)
+    for row in rows(out, spec):
+        assert (row["code"], row["attempts"]) == ("exhausted", "2")
+        assert "storage_unavailable" in row["message"]
+    assert "Traceback" not in cluster.log("worker")
