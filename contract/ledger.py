@@ -53,6 +53,8 @@ class Progress:
     failed: int
     issued: int
     closed: float | None
+    trouble: str
+    """why the batch does not move on, where the dispatcher knows"""
 
     @property
     def settled(self) -> int:
@@ -150,6 +152,11 @@ class Ledger:
             pipe.expire(key, CLOSED_KEPT_SECONDS)
             pipe.execute()
 
+    def note_trouble(self, batch: str, why: str) -> None:
+        """Say for `status` and `watch` why a batch does not move on; empty when it does."""
+        with _translated():
+            self._redis.hset(names.redis_key(batch), "trouble", why)
+
     def open_batches(self) -> list[str]:
         with _translated():
             return sorted(self._redis.smembers(names.OPEN_BATCHES))
@@ -179,6 +186,7 @@ class Ledger:
             failed=int(row["failed"]),
             issued=issued,
             closed=float(row["closed"]) if "closed" in row else None,
+            trouble=row.get("trouble", ""),
         )
 
     # the dispatcher's side
@@ -214,7 +222,12 @@ class Ledger:
         """
         with _translated():
             raw = self._redis.lindex(queue, -1)
-        return float(json.loads(raw)["headers"].get("issued", 0)) if raw else None
+        if not raw:
+            return None
+        try:
+            return float(json.loads(raw)["headers"]["issued"])
+        except (ValueError, KeyError, TypeError):
+            return 0.0  # none of ours: nothing can be said of what waits behind it
 
     def outcomes(self, batch: str, most: int) -> list[tuple[str, str]]:
         """Return the oldest undrained rows as (stream id, outcome JSON)."""

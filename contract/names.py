@@ -62,10 +62,15 @@ def outcomes_prefix(batch: str) -> str:
     return f"{RESERVED}/{batch}/outcomes/"
 
 
-def outcomes_key(batch: str, first_id: str) -> str:
-    """Name a report segment after its first stream entry, so that writing it twice is harmless."""
-    millis, _, number = first_id.partition("-")
-    return f"{outcomes_prefix(batch)}{int(millis):015d}-{int(number):06d}.jsonl"
+def outcomes_key(batch: str, first_id: str, last_id: str) -> str:
+    """Name a report segment after its first and last stream entries.
+
+    Writing it twice is harmless, and two dispatchers that drain at once never overwrite each
+    other's rows.
+    """
+    ends = (entry.partition("-") for entry in (first_id, last_id))
+    name = "_".join(f"{int(millis):015d}-{int(number):06d}" for millis, _, number in ends)
+    return f"{outcomes_prefix(batch)}{name}.jsonl"
 
 
 def report_key(batch: str, suffix: str) -> str:

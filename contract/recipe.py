@@ -4,8 +4,21 @@ import hashlib
 
 from pydantic import BaseModel, ConfigDict
 
+from contract.errors import ErrorCode, PermanentError
+
 PIPELINE = 1
 """Raised whenever the same model and options would give other pixels: outputs are then redone."""
+
+
+MODEL_NAMES = frozenset({"u2net", "u2netp", "u2net_human_seg", "silueta", "isnet-general-use"})
+"""What a batch may ask for. The worker's registry holds a row for each; a test compares them."""
+
+
+def recipe_for(model: str) -> "Recipe":
+    """Return the recipe of a model, or raise PermanentError (`model_unknown`)."""
+    if model not in MODEL_NAMES:
+        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"There is no model {model!r}.")
+    return Recipe(model=model)
 
 
 class Recipe(BaseModel):

@@ -21,13 +21,15 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
-    redis_url: str | None = Field(None, description="unset: the embedded Redis of `cutout run`")
+    redis_url: str | None = Field(
+        None, repr=False, description="unset: the embedded Redis of `cutout run`"
+    )
     model: str = Field("u2netp", description="the model a worker loads, and the default of a batch")
     model_dir: Path = Field(
         Path("~/.cache/cutout/models"), description="where verified weights are kept"
     )
     model_source: str | None = Field(
-        None, description="a path, URL or s3:// that goes before the official sources"
+        None, repr=False, description="a path, URL or s3:// that goes before the official sources"
     )
     state_dir: Path = Field(
         Path("~/.local/state/cutout"), description="Redis data and logs of the embedded stack"
@@ -78,7 +80,9 @@ def settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = f"CUTOUT_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
-        raise PermanentError(ErrorCode.INVALID_SETTING, f"{name}{first['msg']}.") from None
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING, f"{name}{first['msg'].removeprefix('Value error, ')}."
+        ) from None
 
 
 def transport_options(config: Settings) -> dict[str, object]:

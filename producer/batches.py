@@ -4,7 +4,7 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -15,9 +15,11 @@ from contract.ledger import BatchSpec, Ledger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.storage import ObjectInfo, Store, canonical_location, open_store
+from producer.reports import drain
 from producer.sources import listing
 
 SEGMENT_LINES = 10_000
+LONGEST_SHOWN = 1000
 
 
 def register(
@@ -50,8 +52,10 @@ def register(
             segment_lines=SEGMENT_LINES,
         )  # fmt: skip
         ledger.register(spec)
-        for outcome in outputs.refused():
+        for count, outcome in enumerate(outputs.refused(), 1):
             ledger.finish(batch, outcome)
+            if count % SEGMENT_LINES == 0:
+                drain(ledger, spec)  # or a folder full of rivals would fill Redis
     ledger.open(batch)
     return spec
 
@@ -67,7 +71,7 @@ class _Manifest:
         self.ignored = 0
 
     def append(self, item: ObjectInfo) -> int:
-        key = item.key if _is_text(item.key) else names.shown(item.key)
+        key = item.key if _is_text(item.key) else names.shown(item.key)[:LONGEST_SHOWN]
         line = ManifestLine(key=key, size=item.size, etag=item.etag)
         self._pending.append(line.model_dump_json())
         self.lines += 1
@@ -98,7 +102,7 @@ class _Outputs:
     def add(self, line: int, key: str) -> None:
         if not _is_text(key):
             sentence = f"The name '{names.shown(key)}' is not Unicode."
-            self._refuse(line, names.shown(key), ErrorCode.UNSAFE_KEY, sentence)
+            self._refuse(line, names.shown(key)[:LONGEST_SHOWN], ErrorCode.UNSAFE_KEY, sentence)
             return
         try:
             names.check_key(key)
@@ -149,13 +153,15 @@ def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:
     return [ManifestLine.model_validate_json(line) for line in blob.data.splitlines()]
 
 
-def unfinished(ledger: Ledger, wanted: Iterable[object]) -> BatchSpec | None:
-    """Return the open batch of the same (source, destination, recipe, force), if there is one."""
-    source, destination, recipe, force = wanted
+def unfinished(ledger: Ledger, wanted: tuple[str, str, Recipe, bool]) -> BatchSpec | None:
+    """Return the open batch of the same (source, destination, recipe, force), if there is one.
+
+    One whose manifest was deleted with its destination cannot go on; it is closed.
+    """
     for batch in ledger.open_batches():
         spec = ledger.progress(batch).spec
-        if (spec.source, spec.destination, spec.recipe, spec.force) == (
-            source, destination, recipe, force,
-        ):  # fmt: skip
-            return spec
+        if (spec.source, spec.destination, spec.recipe, spec.force) == wanted:
+            if open_store(spec.destination).head(names.manifest_key(batch, 0)):
+                return spec
+            ledger.close(batch)
     return None

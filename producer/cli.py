@@ -14,7 +14,7 @@ from rich.table import Table
 from contract import log
 from contract.errors import CutoutError
 from contract.ledger import Ledger
-from contract.recipe import Recipe
+from contract.recipe import recipe_for
 from contract.settings import settings
 
 EXIT_FAILED_RUN, EXIT_FAILED_IMAGES, EXIT_INTERRUPTED = 1, 3, 130
@@ -100,7 +100,7 @@ def submit(
     """Register a batch for the cluster and print its id."""
     from producer.batches import register  # noqa: PLC0415
 
-    recipe = Recipe(model=model or settings().model)
+    recipe = recipe_for(model or settings().model)
     ledger = _ledger()
     ledger.ping()
     spec = register(ledger, source, destination, recipe, force=force)
@@ -198,6 +198,7 @@ def report(
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
     try:
         app(prog_name="cutout")
     except CutoutError as error:

@@ -8,6 +8,7 @@ published, and rows leave Redis only after they are in object storage.
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import structlog
@@ -40,7 +41,7 @@ class Dispatcher:
         self._config = config
         self._token = secrets.token_hex(8)
         self._resting: dict[str, float] = {}
-        self._segment = lru_cache(maxsize=4)(manifest_lines)
+        self._segment = lru_cache(maxsize=16)(manifest_lines)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until told to stop. Several may run: a lease says whose turn it is."""
@@ -64,11 +65,16 @@ class Dispatcher:
                 continue
             try:
                 self._advance(self._ledger.progress(batch).spec)
-            except CutoutError as error:
-                if error.code is ErrorCode.REDIS_UNAVAILABLE:
+            except Exception as error:
+                if isinstance(error, CutoutError) and error.code is ErrorCode.REDIS_UNAVAILABLE:
                     raise
-                log.error("batch rests", batch=batch, why=str(error))  # noqa: TRY400 - one sentence says it
+                why = str(error) if isinstance(error, CutoutError) else type(error).__name__
+                log.error("batch rests", batch=batch, why=why)  # noqa: TRY400 - one sentence says it
+                self._ledger.note_trouble(batch, why)
                 self._resting[batch] = time.monotonic() + REST_SECONDS
+            else:
+                if self._resting.pop(batch, None):
+                    self._ledger.note_trouble(batch, "")
 
     def _advance(self, spec: BatchSpec) -> None:
         self._publish_due(spec)
@@ -127,7 +133,8 @@ class Dispatcher:
         while reports.drain(self._ledger, spec):
             self._ledger.hold_lease(self._token, LEASE_SECONDS)
         progress = self._ledger.progress(spec.id)
-        rows = reports.write(progress, open_store(spec.destination))
+        closed = replace(progress, state="closed", closed=time.time(), issued=0)
+        rows = reports.write(closed, open_store(spec.destination))
         if rows != spec.total:  # Redis lost rows that were not yet drained; the outputs are there
             log.error("report is short", batch=spec.id, rows=rows, total=spec.total)
         self._ledger.close(spec.id)

@@ -81,6 +81,8 @@ class Stack:
 
     def stop(self) -> None:
         """Stop what was started: workers finish the images in hand, Redis goes last."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the stop short
         order = [
             name for name in ("dispatcher", "worker", "flower", "redis") if name in self._running
         ]
@@ -129,7 +131,8 @@ class Stack:
                 if b"flower_worker_online{" in metrics.data:
                     return
             time.sleep(0.2)
-        self.flower_url = f"not running; its log is {self._log('flower')}"
+        if self._running["flower"].poll() is not None:
+            self.flower_url = f"not running; its log is {self._log('flower')}"
 
     def _start(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         self._spawn(name, [sys.executable, *arguments], env)

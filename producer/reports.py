@@ -24,14 +24,14 @@ DRAIN_MOST = 10_000
 def drain(ledger: Ledger, spec: BatchSpec) -> bool:
     """Move the oldest outcome rows from Redis into a segment; return whether there were any.
 
-    Named after its first row and written before the rows are dropped: repeating it after a
-    crash writes the same segment again, at most with more rows.
+    Written before the rows are dropped: repeating it after a crash repeats rows, which the
+    report counts once.
     """
     rows = ledger.outcomes(spec.id, DRAIN_MOST)
     if not rows:
         return False
     body = "".join(f"{row}\n" for _, row in rows).encode()
-    key = names.outcomes_key(spec.id, rows[0][0])
+    key = names.outcomes_key(spec.id, rows[0][0], rows[-1][0])
     open_store(spec.destination).put(key, body, "application/x-ndjson")
     ledger.drop_outcomes(spec.id, rows[-1][0])
     return True
@@ -65,6 +65,12 @@ def failures(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
     return (o for o in current(ledger, spec) if o.status is Status.FAILED)
 
 
+def _cell(text: str) -> str:
+    """Return text that neither a terminal nor a spreadsheet takes for a command."""
+    plain = names.shown(text)
+    return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
+
+
 def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
     """Write a header and a row an image; return how many images."""
     table = csv.writer(out, lineterminator="\n")
@@ -73,9 +79,10 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
     for o in rows:
         count += 1
         stages = [o.milliseconds.get(stage, "") for stage in STAGES]
+        key, message, outputs = map(_cell, (o.key, o.message, ";".join(o.outputs)))
         table.writerow(
-            [o.line, o.key, o.status, o.code or "", o.message, o.attempts, *stages,
-             o.width, o.height, o.foreground, ";".join(o.outputs)]
+            [o.line, key, o.status, o.code or "", message, o.attempts, *stages,
+             o.width, o.height, o.foreground, outputs]
         )  # fmt: skip
     return count
 
@@ -126,6 +133,7 @@ def as_json(progress: Progress) -> dict[str, object]:
         "failed": progress.failed,
         "ignored": spec.ignored,
         "issued": progress.issued,
+        "trouble": progress.trouble,
         "created": spec.created,
         "closed": progress.closed,
     }

@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from contract import names
+from contract.errors import NEXT_STEP
 from contract.ledger import Ledger
 from contract.ledger import Progress as BatchProgress
-from contract.recipe import Recipe
+from contract.outcome import Outcome
+from contract.recipe import recipe_for
 from contract.settings import settings
 from contract.storage import canonical_location
 from producer import reports
@@ -38,7 +40,7 @@ def run_job(
     """Carry out `cutout run` and return its exit status. Raises CutoutError."""
     config = settings()
     screen = Console(stderr=True)
-    recipe = Recipe(model=model or config.model)
+    recipe = recipe_for(model or config.model)
     source, destination = canonical_location(source), canonical_location(destination)
     listing(source, destination)  # refuse what overlaps before anything starts
     screen.print(f"Checking the weights of {recipe.model} ...")
@@ -55,9 +57,13 @@ def run_job(
             if spec:
                 screen.print(f"Going on with batch {spec.id}.")
             else:
-                screen.print(f"Listing {source} ...", soft_wrap=True)
+                screen.print(f"Listing {source} ...", soft_wrap=True, markup=False)
                 spec = register(ledger, source, destination, recipe, force=force)
-            progress = follow(ledger, spec.id, as_json=as_json, stack=stack)
+            try:
+                progress = follow(ledger, spec.id, as_json=as_json, stack=stack)
+            except KeyboardInterrupt:
+                screen.print("Stopping: images in hand are finished ...")
+                raise
             status = finish(ledger, progress, as_json=as_json)
     except KeyboardInterrupt:
         screen.print("Stopped. The same command again goes on from here.")
@@ -84,7 +90,7 @@ def stay_up(model: str | None, workers: int | None) -> None:
                 stack.check()
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
-            screen.print("Stopping ...")
+            screen.print("Stopping: images in hand are finished ...")
 
 
 def follow(
@@ -107,14 +113,16 @@ def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
     spec = progress.spec
     status = 3 if progress.failed else 0
     if as_json:
-        sys.stdout.write(json.dumps(reports.as_json(progress)) + "\n")
+        named = islice(reports.failures(ledger, spec), NAMED_FAILURES)
+        failures = [{"key": o.key, "code": o.code, "message": o.message} for o in named]
+        sys.stdout.write(json.dumps({**reports.as_json(progress), "failures": failures}) + "\n")
         return status
     screen = Console(stderr=True)
     if progress.failed:
         for outcome in islice(reports.failures(ledger, spec), NAMED_FAILURES):
             key, why = (escape(names.shown(text)) for text in (outcome.key, outcome.message))
             screen.print(
-                f"[red]failed[/] {key}: {outcome.code}: {why}",
+                f"[red]failed[/] {key}: {outcome.code}: {why} {_next_step(outcome)}",
                 soft_wrap=True, highlight=False,
             )  # fmt: skip
         if progress.failed > NAMED_FAILURES:
@@ -124,9 +132,15 @@ def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
         f"{spec.ignored:,} other files ignored."
     )
     where = _shown(spec.destination)
-    screen.print(f"Cut-outs: {where}", soft_wrap=True)
-    screen.print(f"Report:   {where}/{names.report_key(spec.id, 'csv')}", soft_wrap=True)
+    screen.print(f"Cut-outs: {where}", soft_wrap=True, markup=False)
+    screen.print(
+        f"Report:   {where}/{names.report_key(spec.id, 'csv')}", soft_wrap=True, markup=False
+    )
     return status
+
+
+def _next_step(outcome: Outcome) -> str:
+    return NEXT_STEP[outcome.code] if outcome.code else ""
 
 
 def _shown(location: str) -> str:

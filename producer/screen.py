@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from contract.ledger import Progress as BatchProgress
 
@@ -19,15 +19,14 @@ class Screen:
         self._console = console
         self._live = Progress(
             BarColumn(bar_width=30),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TextColumn("{task.description}"),
-            TimeElapsedColumn(),
             console=console,
             disable=not console.is_terminal,
         )
         self._task = self._live.add_task("", total=None)
         self._rate = _Rate()
         self._printed = float("-inf")
+        self._trouble = ""
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -43,12 +42,17 @@ class Screen:
 
     def show(self, now: BatchProgress) -> None:
         failed = f"[red]failed {now.failed:,}[/]" if now.failed else "failed 0"
-        text = f"done {now.done:,}  skipped {now.skipped:,}  {failed}  {self._rate.text(now)}"
+        counts = f"done {now.done:,}  skipped {now.skipped:,}  {failed}"
+        text = f"{now.settled:,}/{now.spec.total:,}  {counts}  {self._rate.text(now)}"
         self._live.update(self._task, total=now.spec.total, completed=now.settled, description=text)
+        if now.trouble != self._trouble:
+            self._trouble = now.trouble
+            if now.trouble:
+                self._console.print(f"Waiting: {now.trouble}", markup=False, soft_wrap=True)
         due = time.monotonic() - self._printed >= PLAIN_SECONDS or now.state == "closed"
         if due and not self._console.is_terminal:
             self._printed = time.monotonic()
-            self._console.print(f"{now.settled:,}/{now.spec.total:,}  {text}", soft_wrap=True)
+            self._console.print(text, soft_wrap=True)
 
 
 class _Rate:
@@ -67,6 +71,8 @@ class _Rate:
         if not settled:
             return "-.- images/s"
         rate = settled / (clock - start)
+        if now.settled == now.spec.total:
+            return f"{rate:.1f} images/s"
         minutes, seconds = divmod(round((now.spec.total - now.settled) / rate), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{rate:.1f} images/s  ETA {hours}:{minutes:02d}:{seconds:02d}"

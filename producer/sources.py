@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
@@ -27,8 +29,9 @@ class Listing:
 def listing(source: str, destination: str) -> Listing:
     """Return the listing of a pair of canonical locations.
 
-    Raises PermanentError (`overlapping_locations`) where outputs could overwrite sources. A
-    destination below the source is fine: it is left out of the listing.
+    Raises PermanentError: `overlapping_locations` where outputs could overwrite sources,
+    `invalid_location` where the source is no folder. A destination below the source is fine: it
+    is left out of the listing.
     """
     inside = f"{source}/"
     if source == destination or inside.startswith(f"{destination}/"):
@@ -36,13 +39,10 @@ def listing(source: str, destination: str) -> Listing:
             ErrorCode.OVERLAPPING_LOCATIONS,
             "The destination holds the source, so cut-outs could overwrite photographs.",
         )
+    folder = Path(unquote(source.removeprefix("file://")))
+    if source.startswith("file://") and not folder.is_dir():
+        raise PermanentError(ErrorCode.INVALID_LOCATION, f"There is no folder {str(folder)!r}.")
     if not destination.startswith(inside):
         return Listing(source, None)
-    below = open_store(destination).uri.removeprefix(f"{open_store(source).uri}/")
-    return Listing(source, f"{_plain(below, source)}/")
-
-
-def _plain(path: str, source: str) -> str:
-    from urllib.parse import unquote  # noqa: PLC0415
-
-    return unquote(path) if source.startswith("file://") else path
+    below = destination.removeprefix(inside)
+    return Listing(source, f"{unquote(below) if source.startswith('file://') else below}/")

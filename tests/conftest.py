@@ -18,6 +18,7 @@ from contract.errors import CutoutError
 from contract.ledger import Ledger
 from contract.settings import settings
 from contract.storage.open import open_store
+from contract.storage.s3 import client as s3_client
 from producer import embedded, publish
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -45,7 +46,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> Iter
 
 
 def _forget() -> None:
-    for cached in (settings, open_store, publish.app):
+    for cached in (settings, open_store, s3_client, publish.app):
         cached.cache_clear()
 
 
@@ -108,7 +109,7 @@ def bucket(s3: S3Server, request: pytest.FixtureRequest) -> str:
     import boto3
 
     name = f"b{time.time_ns()}"
-    boto3.client("s3").create_bucket(Bucket=name)
+    boto3.session.Session().client("s3").create_bucket(Bucket=name)
     return name
 
 

@@ -1,13 +1,18 @@
 """The Celery app of the workers: every option with its reason."""
 
+import os
+import signal
 from typing import Any
 
+import structlog
 from celery import Celery, signals
 from setproctitle import setproctitle
 
 from contract import log
 from contract.settings import settings, transport_options
 from worker.runtime import runtime
+
+logger = structlog.get_logger(__name__)
 
 LOAD_SECONDS = 300
 HARD_LIMIT_GRACE = 1.25
@@ -61,5 +66,11 @@ def _configure_logging(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _load(**_: Any) -> None:
     setproctitle(f"cutout worker {settings().model} loading")
-    runtime()
+    try:
+        runtime()
+    except BaseException as error:
+        # Celery swallows this and would let a child without a model eat the queue: end the worker
+        logger.critical("the model cannot be loaded", why=str(error))
+        os.kill(os.getppid(), signal.SIGTERM)
+        raise
     setproctitle(f"cutout worker {settings().model} idle")

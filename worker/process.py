@@ -65,8 +65,7 @@ def process(job: CutoutJob, runtime: Runtime) -> Outcome | None:
         outcome = _skip(run, runtime) or _cut(run, runtime)
     except Exception as error:
         outcome = _judge(error, run, runtime)
-    runtime.ledger.finish(job.batch, outcome)
-    return outcome
+    return outcome if runtime.ledger.finish(job.batch, outcome) else None
 
 
 def _refuse_poison(claim: Claim) -> None:

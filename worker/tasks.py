@@ -11,10 +11,14 @@ from setproctitle import setproctitle
 from contract import names
 from contract.job import CutoutJob
 from contract.outcome import Status
+from contract.recipe import Recipe
 from worker.process import DeferredError, process
 from worker.runtime import runtime
 
 log = structlog.get_logger(__name__)
+
+
+LOGGED_ALREADY = {"line", "key", "outputs"}
 
 
 class ImageFailedError(Exception):
@@ -29,9 +33,9 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     except ValidationError as error:
         log.error("message refused", task=self.request.id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
         raise Reject("not a cutout job", requeue=False) from None
-    if parsed.recipe.model != model:
-        log.error("message for another model", task=self.request.id, model=parsed.recipe.model)
-        raise Reject("this worker holds another model", requeue=False)
+    if parsed.recipe != Recipe(model=model):  # another release, say: the line falls due again
+        log.error("recipe not ours", task=self.request.id, **parsed.recipe.model_dump())
+        raise Reject("this worker follows another recipe", requeue=False)
     key = names.shown(parsed.photograph.key)
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
     try:
@@ -44,7 +48,10 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
             if outcome is None:
                 log.info("image settled before")
                 raise Ignore  # a second delivery is acknowledged and counted nowhere
-            log.info("image settled", **outcome.model_dump(mode="json", exclude_defaults=True))
+            log.info(
+                "image settled",
+                **outcome.model_dump(mode="json", exclude_defaults=True, exclude=LOGGED_ALREADY),
+            )
             if outcome.status is Status.FAILED:
                 raise ImageFailedError(f"{outcome.code}: {outcome.message}")
     finally:

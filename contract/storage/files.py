@@ -54,7 +54,8 @@ def _translated(key: str) -> Iterator[None]:
 
 
 def _etag(status: os.stat_result) -> str:
-    return f"{status.st_size:x}-{status.st_mtime_ns:x}"
+    # ctime too: archives and `cp -p` give other content an old mtime
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
 
 
 def _status(path: Path) -> os.stat_result:
@@ -83,7 +84,9 @@ class FileStore:
         return "file://" + quote(str(self._root))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        for key, path in _walk(self._root, "", prefix):
+        above = prefix.rpartition("/")[0]
+        base = f"{above}/" if above else ""
+        for key, path in _walk(self._root / base, base, prefix):
             try:
                 status = path.stat()
             except OSError:
@@ -163,8 +166,8 @@ class FileStore:
                 # kernels stamp in ticks of milliseconds: two writes in one would share an ETag
                 os.utime(file.fileno(), ns=(time.time_ns(),) * 2)
                 os.fsync(file.fileno())
-                status = os.fstat(file.fileno())
             temporary.replace(path)
+            status = path.stat()
             _sync(path.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)

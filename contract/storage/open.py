@@ -35,6 +35,9 @@ def canonical_location(location: str) -> str:
     scheme, separator, rest = location.partition("://")
     if not separator:
         return "file://" + quote(str(Path(location).expanduser().resolve()))
-    if scheme in {"s3", "file"} and rest.strip("/"):
-        return f"{scheme}://{rest.rstrip('/')}"
+    if scheme == "file" and rest.startswith("/"):
+        return "file://" + quote(str(Path(unquote(rest)).resolve()))
+    bucket, _, prefix = rest.partition("/")
+    if scheme == "s3" and bucket:
+        return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
     raise PermanentError(ErrorCode.INVALID_LOCATION, f"{location!r} is no location we know.")

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, BinaryIO
 
 import boto3
@@ -9,13 +10,14 @@ import botocore.exceptions
 from botocore.config import Config
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
-from contract.names import check_key
+from contract.names import check_key, shown
 from contract.storage.base import Blob, ObjectHead, ObjectInfo
 
 CLIENT = Config(
     connect_timeout=5,  # a dead endpoint shows at once
-    read_timeout=60,  # between bytes, so it bounds a stall and not a large object
-    retries={"mode": "standard", "max_attempts": 4},  # backs off with jitter on 5xx and SlowDown
+    read_timeout=20,  # between bytes, so it bounds a stall and not a large object
+    # one quick second try; what lasts longer is the queue's to retry, well below the time limit
+    retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=4,  # a child does one thing at a time; multipart reports use the rest
     # checksums only where S3 requires them: S3-compatible servers differ in what they accept
     request_checksum_calculation="when_required",
@@ -24,8 +26,8 @@ CLIENT = Config(
 
 MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 DENIED = {
-    "401", "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId",
-    "InvalidToken", "SignatureDoesNotMatch", "Forbidden",
+    "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId",
+    "SignatureDoesNotMatch", "Forbidden",
 }  # fmt: skip
 REFUSED_NAME = {"KeyTooLongError", "InvalidObjectName", "XMinioInvalidObjectName"}
 
@@ -55,7 +57,8 @@ def _translated(what: str) -> Iterator[None]:
         botocore.exceptions.PartialCredentialsError,
         botocore.exceptions.ProfileNotFound,
     ):
-        raise PermanentError(
+        # not permanent: a machine's role may be out of reach for a moment
+        raise RetryableError(
             ErrorCode.ACCESS_DENIED, f"There are no AWS credentials for {what}."
         ) from None
     except botocore.exceptions.ParamValidationError:
@@ -69,24 +72,34 @@ def _translated(what: str) -> Iterator[None]:
         ) from None
 
 
+@cache
+def client() -> Any:
+    """Return the process's one client: each costs 13 MB. Not kept where credentials are missing."""
+    try:
+        session = boto3.session.Session()
+        made = session.client("s3", config=CLIENT)
+    except ValueError:
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING, "AWS's endpoint URL or region is none."
+        ) from None
+    if session.get_credentials() is None:
+        raise botocore.exceptions.NoCredentialsError
+    return made
+
+
 class S3Store:
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         with _translated(f"s3://{bucket}"):
-            try:
-                self._client: Any = boto3.session.Session().client("s3", config=CLIENT)
-            except ValueError:
-                raise PermanentError(
-                    ErrorCode.INVALID_SETTING, "AWS's endpoint URL or region is none."
-                ) from None
+            self._client = client()
 
     @property
     def uri(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     def _name(self, key: str) -> str:
-        return f"s3://{self._bucket}/{self._prefix}{key}"
+        return shown(f"s3://{self._bucket}/{self._prefix}{key}")
 
     def _address(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}

