@@ -1,0 +1,27 @@
+import csv
+import io
+import json
+
+from contract.errors import ErrorCode
+from contract.outcome import Outcome, Status
+from producer.reports import write_csv, write_jsonl
+
+HOSTILE = "=cmd|' /C calc'!A0\x1b]0;owned\x07\r\n.jpg"
+
+
+def test_a_hostile_key_is_one_harmless_row_of_the_csv_and_exact_in_the_jsonl() -> None:
+    outcome = Outcome(
+        line=3, key=HOSTILE, status=Status.FAILED, code=ErrorCode.CORRUPT_IMAGE, message=HOSTILE,
+        milliseconds={"decode": 12},
+    )  # fmt: skip
+    table, lines = io.StringIO(newline=""), io.StringIO()
+
+    assert write_csv([outcome], table) == write_jsonl([outcome], lines) == 1
+
+    (row,) = csv.DictReader(io.StringIO(table.getvalue(), newline=""))
+    assert (row["line"], row["status"], row["code"], row["decode_ms"]) == (
+        "3", "failed", "corrupt_image", "12",
+    )  # fmt: skip
+    assert row["key"] == "'=cmd|' /C calc'!A0\\x1b]0;owned\\x07\\r\\n.jpg"
+    assert row["message"].isprintable()
+    assert json.loads(lines.getvalue())["key"] == HOSTILE
