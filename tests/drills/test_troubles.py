@@ -1,7 +1,9 @@
 """What must not spread: one broken worker, one broken batch, one secret."""
 
 import json
+import logging
 
+import pytest
 import structlog
 from cluster import Cluster, photograph
 from services import until
@@ -88,7 +90,18 @@ def test_two_dispatchers_that_drain_at_once_lose_no_row(
     assert ledger.progress(spec.id).done == 5
 
 
-def test_a_traceback_shows_no_secret(capsys, monkeypatch) -> None:
+@pytest.fixture
+def own_logging():
+    """Lets a test configure logging, and puts back what was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_a_traceback_shows_no_secret(own_logging, capsys, monkeypatch) -> None:
     monkeypatch.setenv("CUTOUT_REDIS_URL", "redis://:S3CRET@host/0")
     for form in ("human", "json"):
         monkeypatch.setenv("CUTOUT_LOG_FORMAT", form)
