@@ -9,6 +9,7 @@ from cluster import Cluster, photograph, report_rows
 from services import until
 
 from contract import names
+from producer.batches import manifest_lines
 
 COUNT = 8
 
@@ -16,6 +17,13 @@ COUNT = 8
 def fill(catalogue: Path, count: int = COUNT) -> None:
     for number in range(count):
         photograph(catalogue / f"shelf {number % 3}" / f"item-{number:03d}.jpg", number)
+
+
+def strikes(cluster: Cluster, spec, key: str) -> int:
+    """How often a process claimed the image without an orderly end."""
+    manifest = manifest_lines(spec, 0)
+    line = next(n for n, photograph in enumerate(manifest) if photograph.key == key)
+    return int(cluster.ledger._redis.hget(names.redis_key(spec.id, "strikes"), line) or 0)
 
 
 def assert_whole(cluster: Cluster, spec, out: Path, count: int = COUNT) -> None:
@@ -36,6 +44,7 @@ def test_a_child_killed_mid_image_loses_nothing(cluster: Cluster, catalogue, tmp
     cluster.start_worker()
     key = "shelf 0/item-003.jpg"
     victim = until(lambda: cluster.child_at(key))
+    until(lambda: strikes(cluster, spec, key) == 1, pause=0.01)  # it has claimed the image
     victim.send_signal(signal.SIGKILL)
 
     until(lambda: cluster.closed(spec), 90)
@@ -117,6 +126,7 @@ def test_an_image_that_ends_its_process_each_time_is_poisoned(
     while len(killed) < 3:
         victim = until(lambda: cluster.child_at(key))
         if victim not in killed:
+            until(lambda: strikes(cluster, spec, key) == len(killed) + 1, pause=0.01)
             victim.send_signal(signal.SIGKILL)
             killed.add(victim)
 
