@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
@@ -97,7 +98,7 @@ def follow(
     ledger: Ledger, batch: str, *, as_json: bool, stack: Stack | None = None
 ) -> BatchProgress:
     """Show a batch's progress until it is closed, and return its last state."""
-    with Screen(Console(stderr=True, quiet=as_json)) as screen:
+    with closing(Screen(Console(stderr=True, quiet=as_json))) as screen:
         while True:
             now = ledger.progress(batch)
             screen.show(now)

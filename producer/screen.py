@@ -2,8 +2,6 @@
 
 import time
 from collections import deque
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -15,6 +13,8 @@ RATE_SECONDS = 60
 
 
 class Screen:
+    """Shows itself from the start, until closed."""
+
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Progress(
@@ -27,17 +27,9 @@ class Screen:
         self._rate = _Rate()
         self._printed = float("-inf")
         self._trouble = ""
-
-    def __enter__(self) -> Self:
         self._live.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._live.stop()
 
     def show(self, now: BatchProgress) -> None:
