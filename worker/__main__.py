@@ -30,7 +30,10 @@ def worker(
     concurrency: Annotated[
         int | None,
         typer.Option(
-            "--concurrency", "-c", min=1, help="Child processes. Default: one for each CPU."
+            "--concurrency",
+            "-c",
+            min=1,
+            help="Child processes. Default: one for each CPU, and one more for every four.",
         ),
     ] = None,
 ) -> None:
@@ -43,7 +46,7 @@ def worker(
 
     config = settings()
     log.configure(config)
-    children = concurrency or cpus.available()
+    children = concurrency or cpus.children(cpus.available())
     verify_weights(config, children)
     celery = create_app(children)
     hostname = f"{config.model}-{os.getpid()}@%h"

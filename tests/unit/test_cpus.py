@@ -82,3 +82,8 @@ def test_children_share_the_cpus_and_each_has_a_thread(
 
 def test_this_machine_has_a_thread_for_a_child():
     assert 1 <= cpus.threads(1) <= MANY
+
+
+@pytest.mark.parametrize(("count", "children"), [(1, 2), (2, 3), (4, 5), (5, 7), (64, 80)])
+def test_some_children_wait_for_storage_while_every_cpu_computes(count: int, children: int):
+    assert cpus.children(count) == children
