@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.errors import ErrorCode, PermanentError
 
-PIPELINE = 1
+PIPELINE = 2
 """Raised whenever the same model and options would give other pixels: outputs are then redone."""
 
 

@@ -14,7 +14,7 @@ from contract.job import CutoutJob
 from contract.ledger import Claim
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
-from worker.imaging.compose import compose, foreground_share
+from worker.imaging.compose import compose
 from worker.imaging.decode import decode
 from worker.imaging.png import encode
 from worker.runtime import Runtime
@@ -100,18 +100,18 @@ def _cut(run: Run, runtime: Runtime) -> Outcome:
     with run.stage("compose"):
         cutout = compose(photograph, matte)
     with run.stage("encode"):
-        png = encode(cutout, photograph.icc_profile)
+        png = encode(cutout.rows, cutout.size, photograph.icc_profile, photograph.dots_per_metre)
     with run.stage("store"):
         open_store(job.destination).put(
             job.output_key, png, "image/png", _marks(job, runtime, blob.etag)
         )
-    width, height = photograph.size
+    width, height = cutout.size
     return _outcome(
         run,
         Status.DONE,
         width=width,
         height=height,
-        foreground=round(foreground_share(cutout), 4),
+        foreground=round(cutout.foreground, 4),
         outputs=[job.output_key],
     )
 

@@ -4,8 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.imaging.compose import compose, foreground_share
+from worker.imaging.compose import Bytes, Cutout, compose
 from worker.imaging.decode import Photograph
+
+
+def pixels(cutout: Cutout) -> Bytes:
+    return cutout.rows(0, cutout.size[1])
 
 
 def image(values: np.ndarray) -> Image.Image:
@@ -32,8 +36,9 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
 def test_alpha_is_straight_and_nothing_hidden_is_published(case):
     rgb, matte, own = case
     before = rgb.copy()
-    photograph = Photograph(image(rgb), None if own is None else image(own), None)
-    found = compose(photograph, image(matte))
+    photograph = Photograph(image(rgb), None if own is None else image(own))
+    cutout = compose(photograph, image(matte))
+    found = pixels(cutout)
     assert (found.shape, found.dtype) == ((*matte.shape, 4), np.uint8)
     product = matte / 255 * (1 if own is None else own / 255) * 255
     assert np.abs(found[..., 3] - product).max() < 1
@@ -41,12 +46,16 @@ def test_alpha_is_straight_and_nothing_hidden_is_published(case):
     assert (found[hidden] == 0).all()
     assert (found[~hidden, :3] == rgb[~hidden]).all()
     assert (np.asarray(photograph.rgb) == before).all()
+    assert cutout.foreground == pytest.approx(found[..., 3].mean() / 255)
+    middle = matte.shape[0] // 2
+    strips = [cutout.rows(0, middle), cutout.rows(middle, matte.shape[0])]
+    assert (np.concatenate(strips) == found).all()
 
 
 @pytest.mark.parametrize("alpha", [1, 128, 254, 255])
 def test_colour_under_partial_alpha_is_the_photographs_own(alpha: int):
-    photograph = Photograph(Image.new("RGB", (5, 1), (200, 100, 7)), None, None)
-    found = compose(photograph, Image.new("L", (5, 1), alpha))
+    photograph = Photograph(Image.new("RGB", (5, 1), (200, 100, 7)), None)
+    found = pixels(compose(photograph, Image.new("L", (5, 1), alpha)))
     assert found.tolist() == [[[200, 100, 7, alpha]] * 5]
 
 
@@ -55,14 +64,6 @@ def test_colour_under_partial_alpha_is_the_photographs_own(alpha: int):
     [(255, 255, 255), (255, 100, 100), (100, 255, 100), (128, 128, 64), (0, 255, 0), (255, 0, 0)],
 )
 def test_the_sources_own_alpha_is_multiplied(matte: int, own: int, alpha: int):
-    photograph = Photograph(Image.new("RGB", (1, 1), "white"), Image.new("L", (1, 1), own), None)
-    found = compose(photograph, Image.new("L", (1, 1), matte))
+    photograph = Photograph(Image.new("RGB", (1, 1), "white"), Image.new("L", (1, 1), own))
+    found = pixels(compose(photograph, Image.new("L", (1, 1), matte)))
     assert found.tolist() == [[[255, 255, 255, alpha] if alpha else [0, 0, 0, 0]]]
-
-
-def test_the_foreground_share_is_the_mean_alpha():
-    cutout = np.zeros((2, 2, 4), np.uint8)
-    assert foreground_share(cutout) == 0
-    cutout[0, :, 3] = 255
-    cutout[1, 0, 3] = 51
-    assert foreground_share(cutout) == pytest.approx(0.55)

@@ -276,6 +276,25 @@ def test_a_broken_profile_is_dropped(broken: bytes):
     assert photograph.icc_profile is None
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_the_resolution_is_kept(kind: str):
+    found = decode(encoded(picture(), kind, dpi=(300, 150)), LIMITS)
+    assert found.dots_per_metre == (11811, 5906)
+
+
+def test_the_resolution_is_turned_with_the_photograph():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = decode(encoded(picture(), "JPEG", dpi=(300, 150), exif=exif), LIMITS)
+    assert found.dots_per_metre == (5906, 11811)
+
+
+@pytest.mark.parametrize("dpi", [None, (0, 300), (300, 0)])
+def test_no_resolution_or_nonsense_says_nothing(dpi: tuple[int, int] | None):
+    options = {"dpi": dpi} if dpi else {}
+    assert decode(encoded(picture(), "PNG", **options), LIMITS).dots_per_metre is None
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_is_converted_by_its_profile(kind: str):
     data = encoded(picture("CMYK"), kind, icc_profile=cmyk_profile())

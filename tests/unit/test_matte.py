@@ -1,4 +1,5 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,15 +7,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.imaging.matte import CENTRED, IMAGENET, matte, network_input
+from worker.imaging.matte import CENTRED, IMAGENET, Normalisation, matte, network_input
 
-SIZES = [(1, 1), (1, 5000), (5000, 1), (319, 321), (320, 320), (640, 480)]
+SAMPLE = Path(__file__).parents[2] / "samples" / "coffee.jpg"
+SIZES = [(1, 1), (1, 4800), (4800, 1), (319, 321), (320, 320), (640, 480), (2880, 1920)]
 
 
 def noise(size: tuple[int, int], top: int = 256, seed: int = 1) -> Image.Image:
     width, height = size
     samples = np.random.default_rng(seed).integers(0, top, (height, width, 3), np.uint8)
     return Image.fromarray(samples)
+
+
+def lanczos(image: Image.Image, side: int) -> Image.Image:
+    return image.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def averaged(image: Image.Image, side: int) -> Image.Image:
+    """Bring down by whole factors to no less than three times the side; strips stay as they are."""
+    factors = [max(1, length // (3 * side)) for length in image.size]
+    if any(length % factor for length, factor in zip(image.size, factors, strict=True)):
+        raise ValueError("Choose a size that the factors divide.")
+    return image.reduce(factors)
 
 
 def output(values: np.ndarray | list) -> np.ndarray:
@@ -28,10 +42,17 @@ def test_the_input_is_what_the_recipe_says(size: tuple[int, int], top: int):
     found = network_input(image, 320, IMAGENET)
     assert (found.shape, found.dtype) == ((1, 3, 320, 320), np.float32)
     assert found.flags.c_contiguous
-    small = np.array(image.resize((320, 320), Image.Resampling.LANCZOS)).astype(np.float64)
+    small = np.array(lanczos(averaged(image, 320), 320)).astype(np.float64)
     for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
         wanted = (small[:, :, channel] / small.max() - mean) / std
         np.testing.assert_allclose(found[0, channel], wanted, atol=2e-6)
+
+
+def test_a_large_photographs_input_is_close_to_lanczos_alone():
+    image = Image.open(SAMPLE).convert("RGB").resize((4000, 2500), Image.Resampling.BICUBIC)
+    alone = np.asarray(lanczos(image, 320), np.float64) / 255
+    found = network_input(image, 320, Normalisation((0, 0, 0), (1, 1, 1)))[0].transpose(1, 2, 0)
+    assert np.abs(found * (alone.max()) - alone).mean() < 0.002
 
 
 def test_the_input_of_isnet_is_centred_and_not_divided():

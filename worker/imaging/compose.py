@@ -1,29 +1,56 @@
 """Photograph and matte become a cut-out with straight alpha."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageStat
 
 from worker.imaging.decode import Photograph
 
 Bytes = NDArray[np.uint8]
 
+OPAQUE_BIT = 1 << 24
+"""An RGBA pixel read as a little-endian number is below this where its alpha is zero."""
 
-def compose(photograph: Photograph, matte: Image.Image) -> Bytes:
-    """Return uint8 [height, width, 4].
 
-    Straight alpha: where it is partial the colour is the photograph's own, never blended with
-    black; where it is zero the colour is zero, so that nothing hidden is published. A source's
-    own transparency stays: the alphas are multiplied.
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """A photograph and its alpha. The two are joined strip by strip, as they are written."""
+
+    photograph: Photograph
+    alpha: Image.Image
+    """mode L, of the photograph's size"""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.photograph.size
+
+    @property
+    def foreground(self) -> float:
+        """The mean alpha, 0..1."""
+        return ImageStat.Stat(self.alpha).mean[0] / 255
+
+    def rows(self, top: int, bottom: int) -> Bytes:
+        """Return uint8 [bottom - top, width, 4], straight alpha.
+
+        Where alpha is partial the colour is the photograph's own, never blended with black;
+        where it is zero the colour is zero, so that nothing hidden is published.
+        """
+        box = (0, top, self.size[0], bottom)
+        strip = self.photograph.rgb.crop(box)
+        strip.putalpha(self.alpha.crop(box))
+        pixels = np.array(strip)
+        numbers = pixels.view("<u4")
+        numbers *= numbers >= OPAQUE_BIT
+        return pixels
+
+
+def compose(photograph: Photograph, matte: Image.Image) -> Cutout:
+    """Join a photograph and its matte (mode L, the same size).
+
+    A source's own transparency stays: the alphas are multiplied.
     """
-    alpha = ImageChops.multiply(matte, photograph.alpha) if photograph.alpha else matte
-    rgba = photograph.rgb.copy()
-    rgba.putalpha(alpha)
-    pixels = np.array(rgba)
-    pixels[pixels[..., 3] == 0] = 0
-    return pixels
-
-
-def foreground_share(cutout: Bytes) -> float:
-    """Return the mean alpha, 0..1."""
-    return float(cutout[..., 3].mean() / 255)
+    own = photograph.alpha
+    return Cutout(photograph, ImageChops.multiply(matte, own) if own else matte)

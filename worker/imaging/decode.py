@@ -57,6 +57,11 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings each EXIF orientation upright."""
+SIDEWAYS = {TURNS[5], TURNS[6], TURNS[7], TURNS[8]}
+
+METRES_PER_INCH = 0.0254
+MOST_DOTS = 2**31
+"""A PNG holds dots per metre as a number of 31 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,10 @@ class Photograph:
     """mode RGB"""
     alpha: Image.Image | None
     """mode L, where the source brought its own transparency"""
-    icc_profile: bytes | None
+    icc_profile: bytes | None = None
     """what the RGB values mean, where that is not sRGB"""
+    dots_per_metre: tuple[int, int] | None = None
+    """across and down, as displayed, where the file says"""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,7 +104,11 @@ def decode(data: bytes, limits: Limits) -> Photograph:
                 f"{width} x {height} pixels are over the limit of {limits.pixels:,}.",
             )
         image.load()
-        return _photograph(_upright(image), image.info.get("icc_profile"))
+        turn = _turn(image)
+        upright = image.transpose(turn) if turn is not None else image
+        return _photograph(
+            upright, image.info.get("icc_profile"), _dots_per_metre(image, turn in SIDEWAYS)
+        )
 
 
 def sniff(data: bytes) -> str:
@@ -154,16 +165,29 @@ def _open(data: bytes, name: str) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=[name])
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn the image as EXIF says. EXIF that cannot be read is common and turns nothing."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what brings the image upright. EXIF that cannot be read is common; it says nothing."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except DECODERS_RAISE:
-        return image
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+        return None
+    return TURNS.get(orientation) if isinstance(orientation, int) else None
 
 
-def _photograph(image: Image.Image, profile: bytes | None) -> Photograph:
+def _dots_per_metre(image: Image.Image, sideways: bool) -> tuple[int, int] | None:
+    """Return the resolution, or None where the file gives none or nonsense."""
+    try:
+        across, down = (round(float(dots) / METRES_PER_INCH) for dots in image.info["dpi"])
+    except DECODERS_RAISE:
+        return None
+    if not (0 < across < MOST_DOTS and 0 < down < MOST_DOTS):
+        return None
+    return (down, across) if sideways else (across, down)
+
+
+def _photograph(
+    image: Image.Image, profile: bytes | None, dots_per_metre: tuple[int, int] | None
+) -> Photograph:
     if image.mode.startswith("I;16"):
         image = _upper_bytes(image)
     alpha = None
@@ -176,7 +200,8 @@ def _photograph(image: Image.Image, profile: bytes | None) -> Photograph:
         image, profile = _to_srgb(image, profile), None
     if profile and (profile[16:20], profile[36:40]) != (b"RGB ", b"acsp"):
         profile = None  # a grey or broken profile says nothing of the RGB we write
-    return Photograph(image.convert("RGB"), alpha, profile)
+    rgb = image if image.mode == "RGB" else image.convert("RGB")  # convert() alone would copy
+    return Photograph(rgb, alpha, profile, dots_per_metre)
 
 
 def _upper_bytes(image: Image.Image) -> Image.Image:
