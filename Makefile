@@ -4,7 +4,9 @@ BIN := .venv/bin
 UV ?= $(BIN)/uv
 LOCKS := deploy/requirements
 
-.PHONY: demo up test lint lock clean
+PEER := .bench/peer
+
+.PHONY: demo up test bench lint lock clean
 
 $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
@@ -23,6 +25,16 @@ up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C
 test: $(BIN)/cutout ## the whole test suite
 	$(BIN)/python -m pytest
 
+$(PEER)/bin/rembg: $(LOCKS)/bench.lock
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --require-hashes -r $(LOCKS)/bench.lock
+	@touch $@
+
+# BENCH="--rounds 1 --sizes 4": see `.venv/bin/python bench/compare.py --help`. Without the two
+# variables both sides choose the OpenBLAS kernels of the CPU they run on.
+bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure beside rembg
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/compare.py $(BENCH)
+
 lint: $(BIN)/cutout
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,6 +48,9 @@ lock: ## write the lock files anew; they hold hashes and no index address
 	    --no-emit-index-url --no-header --no-annotate pyproject.toml "$$@" \
 	    --output-file $(LOCKS)/$$name.lock || exit 1; \
 	done
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate $(LOCKS)/bench.in \
+	  --output-file $(LOCKS)/bench.lock
 
 clean:
-	rm -rf .venv demo-out
+	rm -rf .venv .bench demo-out

@@ -1,0 +1,161 @@
+"""The work itself on every CPU at once, without queue and storage: whole, and stage by stage."""
+
+import io
+import itertools
+import multiprocessing
+import queue
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from contract.settings import settings
+from worker.imaging.compose import compose
+from worker.imaging.decode import Limits, decode
+from worker.imaging.matte import network_input
+from worker.imaging.png import encode
+from worker.models import registry, store
+from worker.models.session import Session
+
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Timing:
+    seconds: float
+    """of one call on one CPU while all CPUs do the same, in the mean"""
+    size: float
+    """bytes of what it returned, in the mean, where it returned bytes"""
+
+
+def whole(photographs: list[Path], model: str) -> Callable[[int], object]:
+    """Do what a child does between fetch and store; the photographs are in memory already."""
+    session = _session(model)
+    blobs = [path.read_bytes() for path in photographs]
+
+    def work(number: int) -> bytes:
+        photograph = decode(blobs[number], Limits())
+        matte = session.matte(photograph.rgb)
+        cutout = compose(photograph, matte)
+        return encode(cutout.rows, cutout.size, photograph.icc_profile, photograph.dots_per_metre)
+
+    return work
+
+
+def pillow_load(photographs: list[Path], _model: str) -> Callable[[int], object]:
+    blobs = [path.read_bytes() for path in photographs]
+    return lambda number: Image.open(io.BytesIO(blobs[number])).load()
+
+
+def session_run(photographs: list[Path], model: str) -> Callable[[int], object]:
+    session = _session(model)
+    row = session.model
+    with Image.open(photographs[0]) as image:
+        tensor = network_input(image.convert("RGB"), row.side, row.normalisation)
+    bare: Any = session._session  # noqa: SLF001 - the network alone, with the very options of ours
+    name, output = bare.get_inputs()[0].name, bare.get_outputs()[0].name
+    return lambda _: bare.run([output], {name: tensor})
+
+
+def our_encode(photographs: list[Path], model: str) -> Callable[[int], object]:
+    arrays = _cutouts(photographs, model)
+
+    def work(number: int) -> bytes:
+        pixels = arrays[number]
+        height, width = pixels.shape[:2]
+        return encode(lambda top, bottom: pixels[top:bottom], (width, height))
+
+    return work
+
+
+def pillow_encode(photographs: list[Path], model: str) -> Callable[[int], object]:
+    images = [Image.fromarray(pixels) for pixels in _cutouts(photographs, model)]
+
+    def work(number: int) -> bytes:
+        buffer = io.BytesIO()
+        images[number].save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return work
+
+
+def timed(
+    make: Callable[[list[Path], str], Callable[[int], object]],
+    photographs: list[Path],
+    model: str,
+    processes: int,
+) -> Timing:
+    """Have each process go once through all photographs, from a place of its own."""
+    context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads survive no fork
+    barrier, answers = context.Barrier(processes), context.Queue()
+    working = context.Value("i", processes)
+    children = [
+        context.Process(
+            target=_child,
+            daemon=True,
+            args=(make, photographs, model, number, barrier, working, answers),
+        )
+        for number in range(processes)
+    ]
+    for child in children:
+        child.start()
+    found = list(itertools.islice(_answers(answers, children), processes))
+    for child in children:
+        child.join()
+    return Timing(*(float(np.mean(column)) for column in zip(*found, strict=True)))
+
+
+def _answers(answers: Any, children: list[Any]) -> Iterator[tuple[float, float]]:
+    while True:
+        try:
+            yield answers.get(timeout=1)
+        except queue.Empty:
+            if any(child.exitcode for child in children):
+                raise SystemExit("bench: a process of the bare pipeline ended early.") from None
+
+
+def _child(
+    make: Callable[[list[Path], str], Callable[[int], object]],
+    photographs: list[Path],
+    model: str,
+    number: int,
+    barrier: Barrier,
+    working: Any,
+    answers: Any,
+) -> None:
+    work = make(photographs, model)
+    count = len(photographs)
+    first = number * count // working.value
+    for n in range(WARM_UP):
+        work((first + n) % count)
+    barrier.wait()
+    start, size = time.perf_counter(), 0
+    for n in range(count):
+        result = work((first + n) % count)
+        size += len(result) if isinstance(result, bytes) else 0
+    answers.put(((time.perf_counter() - start) / count, size / count))
+    with working.get_lock():
+        working.value -= 1
+    while working.value:  # the others are still measuring, and must not have it easier
+        work(first)
+
+
+def _session(model: str) -> Session:
+    row = registry.find(model)
+    path = settings().model_dir.expanduser() / row.file
+    return Session(row, path, store.verify(path, row), 1)
+
+
+def _cutouts(photographs: list[Path], model: str) -> list[np.ndarray[Any, Any]]:
+    session = _session(model)
+    arrays = []
+    for path in photographs:
+        photograph = decode(path.read_bytes(), Limits())
+        cutout = compose(photograph, session.matte(photograph.rgb))
+        arrays.append(cutout.rows(0, cutout.size[1]))
+    return arrays

@@ -1,0 +1,150 @@
+"""Measures cutout beside `rembg p` on this machine: `make bench`.
+
+Rounds go through all sizes and sides in turn, so that whatever else slows the machine slows
+both; figures are medians over the rounds. Starts and warm-up are left out on both sides, by the
+same rule (outputs.py). Beside that, the work without queue and storage, and its three bare parts
+(bare.py).
+"""
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bare
+import load
+import ours
+import peer
+import report
+from bare import Timing
+from outputs import Pass
+
+from worker.models import cpus
+
+MODELS = ("u2net-int8", "u2net")
+PHOTOGRAPHS = {1.0: 32, 4.0: 20, 10.0: 12}
+"""By megapixels: how many make the run of one side last about as long as its start."""
+
+ROUNDS = 3
+SKIP = 1  # photographs of each process that only warm it up
+BARE = 6  # photographs for the measurements without queue and storage
+ROOT = Path(".bench")
+
+
+@dataclass
+class Found:
+    """All that was measured, by size in megapixels and by side or model."""
+
+    passes: defaultdict[tuple[float, str], list[Pass]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    timings: defaultdict[tuple[float, str], list[Timing]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, default=Path("samples"), help="made into the load")
+    parser.add_argument("--sizes", type=_sizes, default=tuple(PHOTOGRAPHS), help="megapixels: 1,4")
+    parser.add_argument("--count", type=int, help="photographs of a size")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--models", type=lambda text: text.split(","), default=MODELS)
+    parser.add_argument("--children", type=int, default=cpus.children(cpus.available()))
+    parser.add_argument("--out", type=Path, default=Path("bench/results"))
+    parser.add_argument("--docs", action="store_true", help="renew docs/bench.png too")
+    return parser.parse_args()
+
+
+def _sizes(text: str) -> tuple[float, ...]:
+    return tuple(float(size) for size in text.split(","))
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
+    given = arguments()
+    for model in {*given.models, "u2net"}:
+        command = [str(ours.CUTOUT), "models", "pull", model]
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            raise SystemExit(f"bench: there are no weights of {model}.")
+    print(report.machine())
+    photographs = {
+        size: load.photographs(
+            given.photos,
+            ROOT / "photographs" / given.photos.resolve().name / f"{size:g}",
+            size,
+            given.count or PHOTOGRAPHS.get(size, 12),
+        )
+        for size in given.sizes
+    }
+    found = Found()
+    ROOT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT, prefix="run-") as name:
+        folder = Path(name).resolve()
+        print("Warming up rembg: its first start compiles ...", flush=True)
+        peer.warm_up(photographs[given.sizes[0]][0], folder / "warm-up")
+        for number in range(given.rounds):
+            for size, paths in photographs.items():
+                print(f"Round {number + 1} of {given.rounds}, {size:g} MP:", flush=True)
+                measure_sides(found, given, size, paths, folder, number)
+                measure_bare(found, given, size, paths[:BARE], number)
+    figures = report.figures(found.passes, found.timings, given)
+    report.save(figures, given.out)
+    if given.docs:
+        shutil.copy(given.out / "bench.png", "docs/bench.png")
+
+
+def measure_sides(
+    found: Found,
+    given: argparse.Namespace,
+    size: float,
+    paths: list[Path],
+    folder: Path,
+    number: int,
+) -> None:
+    """Run every side once; each round begins with another."""
+    everywhere = cpus.available()
+    sides: list[tuple[str, Callable[[], Pass]]] = [
+        (report.REMBG, lambda: peer.run(paths, folder / "rembg", 1, SKIP)),
+        (report.REMBG_EACH, lambda: peer.run(paths, folder / "rembg", everywhere, SKIP)),
+    ]
+    for model in given.models:
+
+        def side(model: str = model) -> Pass:
+            return ours.run(paths, model, folder / "cutout", given.children, SKIP)
+
+        sides.append((model, side))
+    turn = number % len(sides)
+    for name, run in sides[turn:] + sides[:turn]:
+        result = run()
+        found.passes[size, name].append(result)
+        seconds = report.worker_seconds(result.cpu)
+        print(f"  {name:26} {result.rate:6.2f} images/s {seconds:6.2f} CPU s/image", flush=True)
+
+
+def measure_bare(
+    found: Found, given: argparse.Namespace, size: float, paths: list[Path], number: int
+) -> None:
+    """Time the work without queue and storage, and its bare parts, on every CPU at once."""
+    first, everywhere = given.models[0], cpus.available()
+    for model in given.models:
+        for task in (bare.whole, bare.session_run):
+            timing = bare.timed(task, paths, model, everywhere)
+            found.timings[size, f"{model} {task.__name__}"].append(timing)
+    for task in (bare.pillow_load, bare.our_encode, bare.pillow_encode):
+        if task is not bare.pillow_encode or number == 0:  # slow, and only a yardstick
+            timing = bare.timed(task, paths, first, everywhere)
+            found.timings[size, task.__name__].append(timing)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,83 @@
+"""The plot of a comparison: what an image takes of the machine, by stage, beside rembg."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, told apart by everyone, in the order the stages run
+COLOURS = {
+    "check": "#CC79A7",
+    "fetch": "#56B4E9",
+    "decode": "#0072B2",
+    "matte": "#E69F00",
+    "compose": "#F0E442",
+    "encode": "#009E73",
+    "store": "#D55E00",
+}
+REST, THEIRS, INK = "#999999", "#C9CDD2", "#222222"
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    sizes = found["sizes"]
+    with mpl.rc_context({"font.size": 10, "text.color": INK, "svg.hashsalt": "bench"}):
+        figure, panels = plt.subplots(1, len(sizes), figsize=(3.6 * len(sizes), 4.6), squeeze=False)
+        for axes, size in zip(panels[0], sizes, strict=True):
+            _panel(axes, found, size)
+        panels[0][0].set_ylabel("CPU seconds the machine spends on an image")
+        handles = dict(
+            pair
+            for axes in panels[0]
+            for pair in zip(*reversed(axes.get_legend_handles_labels()), strict=True)
+        )
+        figure.legend(
+            handles.values(), handles.keys(), loc="lower center", ncols=3 * len(sizes),
+            frameon=False, handlelength=1, columnspacing=1.2,
+        )  # fmt: skip
+        figure.suptitle(f"{found['machine']}, {found['date'][:10]}", fontsize=9, color="#555555")
+        figure.tight_layout(rect=(0, 0.06 if len(sizes) > 2 else 0.14, 1, 1))
+        figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
+        plt.close(figure)
+
+
+def _panel(axes: Axes, found: dict[str, Any], size: dict[str, Any]) -> None:
+    names = list(size["sides"])
+    for place, name in enumerate(names):
+        side = size["sides"][name]
+        total = found["cpus"] / side["rate"]
+        if name not in found["models"]:
+            axes.bar(place, total, 0.66, color=THEIRS, label="rembg")
+        else:
+            _stack(axes, place, side["milliseconds"], total, found["cpus"] / found["children"])
+        axes.annotate(
+            f"{side['rate']:.2f}/s", (place, total), (0, 3), textcoords="offset points",
+            ha="center", fontweight="bold" if name in found["models"] else "normal",
+        )  # fmt: skip
+    axes.set_title(f"{size['megapixels']:g} MP", fontweight="bold", loc="left")
+    axes.set_xticks(range(len(names)), [_label(name, found) for name in names], fontsize=8.5)
+    axes.margins(y=0.1)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.grid(visible=True, color="#E6E6E6")
+    axes.set_axisbelow(True)
+
+
+def _stack(axes: Axes, place: int, stages: dict[str, float], total: float, share: float) -> None:
+    """Stack the stages; with more children than CPUs, a child has its share of a CPU."""
+    bottom = 0.0
+    share = min(share, total * 1000 / sum(stages.values()))
+    for stage, milliseconds in stages.items():
+        height = milliseconds / 1000 * share
+        axes.bar(place, height, 0.66, bottom, color=COLOURS.get(stage, REST), label=stage)
+        bottom += height
+    axes.bar(place, max(0.0, total - bottom), 0.66, bottom, color=REST, label="between images")
+
+
+def _label(name: str, found: dict[str, Any]) -> str:
+    if name in found["models"]:
+        return f"cutout\n{name}"
+    program, _, how = name.partition(", ")
+    return f"{program}\n{'x ' + str(found['cpus']) if how else 'u2net'}"
