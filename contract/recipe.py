@@ -10,7 +10,12 @@ PIPELINE = 2
 """Raised whenever the same model and options would give other pixels: outputs are then redone."""
 
 
-MODEL_NAMES = frozenset({"u2net", "u2netp", "u2net_human_seg", "silueta", "isnet-general-use"})
+MODEL_NAMES = frozenset(
+    {
+        "u2net", "u2netp", "u2net-int8", "u2netp-int8", "u2net_human_seg", "silueta",
+        "isnet-general-use",
+    }
+)  # fmt: skip
 """What a batch may ask for. The worker's registry holds a row for each; a test compares them."""
 
 

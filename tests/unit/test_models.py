@@ -19,8 +19,8 @@ from services import S3Server, free_port
 from contract.errors import CutoutError, ErrorCode
 from contract.recipe import MODEL_NAMES
 from worker.imaging.matte import CENTRED, IMAGENET
-from worker.models.registry import MODELS, Model, Url, Wheel, find
-from worker.models.store import pull, verify
+from worker.models.registry import MODELS, Model, Quantized, Url, Wheel, find
+from worker.models.store import TABLES, pull, verify
 
 CONTENT = random.Random(1).randbytes(3_500_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -48,6 +48,14 @@ def test_the_rows_are_the_official_ones():
             sha256("309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"),
             4_574_861, 320, IMAGENET,
         ),
+        "u2net-int8": (
+            sha256("f1046d9a63ef88eb4411f255cff2f7b054b44cbaaa33e7d878e678db7bcf6358"),
+            44_457_295, 320, IMAGENET,
+        ),
+        "u2netp-int8": (
+            sha256("2f5dc775c74c7b70e009ad0b99ce7fa4b6149909d3b58e0222056103784a34d1"),
+            1_346_826, 320, IMAGENET,
+        ),
         "u2net_human_seg": (md5("c09ddc2e0104f800e3e1bb4652583d1f"), None, 320, IMAGENET),
         "silueta": (md5("55e59e0d8062d2f5d013f4725ee84782"), None, 320, IMAGENET),
         "isnet-general-use": (md5("fc16ebd8b0c10d971d3513d564d01e29"), None, 1024, CENTRED),
@@ -62,10 +70,14 @@ def test_a_row_is_found_by_its_name_and_says_where_its_own_file_is(model: Model)
         if isinstance(source, Url):
             assert source.address.startswith("https://")
             assert source.address.endswith(f"/{model.file}")
+        elif isinstance(source, Quantized):
+            assert find(source.base).normalisation == model.normalisation
+            assert (TABLES / source.table).exists()
+            assert model.loss
         else:
             assert re.fullmatch(r"[\w-]+==[\d.]+", source.requirement)
             assert source.member.endswith(f"/{model.file}")
-    assert isinstance(model.sources[0], Url)
+    assert isinstance(model.sources[0], Url | Quantized)
 
 
 def test_a_model_we_do_not_know_is_refused():

