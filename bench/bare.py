@@ -4,6 +4,7 @@ import io
 import itertools
 import multiprocessing
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -90,7 +91,10 @@ def timed(
     model: str,
     processes: int,
 ) -> Timing:
-    """Have each process go once through all photographs, from a place of its own."""
+    """Have each process go once through all photographs, from a place of its own.
+
+    What a task keeps of the photographs, it prepares before the clock starts.
+    """
     context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads survive no fork
     barrier, answers = context.Barrier(processes), context.Queue()
     working = context.Value("i", processes)
@@ -102,11 +106,14 @@ def timed(
         )
         for number in range(processes)
     ]
-    for child in children:
-        child.start()
-    found = list(itertools.islice(_answers(answers, children), processes))
-    for child in children:
-        child.join()
+    try:
+        for child in children:
+            child.start()
+        found = list(itertools.islice(_answers(answers, children), processes))
+    finally:
+        for child in children:
+            child.terminate()
+            child.join()
     return Timing(*(float(np.mean(column)) for column in zip(*found, strict=True)))
 
 
@@ -128,6 +135,7 @@ def _child(
     working: Any,
     answers: Any,
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to answer
     work = make(photographs, model)
     count = len(photographs)
     first = number * count // working.value

@@ -28,12 +28,13 @@ from outputs import Pass
 from worker.models import cpus
 
 MODELS = ("u2net-int8", "u2net")
-PHOTOGRAPHS = {1.0: 32, 4.0: 20, 10.0: 12}
-"""By megapixels: how many make the run of one side last about as long as its start."""
+PHOTOGRAPHS = {1.0: 36, 4.0: 24, 10.0: 16}
+"""By megapixels: enough that one side's run lasts longer than its start."""
 
+REPEATS = 3  # times our side goes through them: once is over too soon to be timed
 ROUNDS = 3
 SKIP = 1  # photographs of each process that only warm it up
-BARE = 6  # photographs for the measurements without queue and storage
+BARE = 6  # photographs for one bare stage; the network takes them all alike
 ROOT = Path(".bench")
 
 
@@ -69,10 +70,12 @@ def _sizes(text: str) -> tuple[float, ...]:
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
     given = arguments()
+    if sys.platform != "linux":
+        raise SystemExit("bench: this reads /proc, so it needs Linux.")
     for model in {*given.models, "u2net"}:
         command = [str(ours.CUTOUT), "models", "pull", model]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
-            raise SystemExit(f"bench: there are no weights of {model}.")
+            raise SystemExit(1)  # it has said why
     print(report.machine())
     photographs = {
         size: load.photographs(
@@ -93,7 +96,7 @@ def main() -> None:
             for size, paths in photographs.items():
                 print(f"Round {number + 1} of {given.rounds}, {size:g} MP:", flush=True)
                 measure_sides(found, given, size, paths, folder, number)
-                measure_bare(found, given, size, paths[:BARE], number)
+                measure_bare(found, given, size, paths, number)
     figures = report.figures(found.passes, found.timings, given)
     report.save(figures, given.out)
     if given.docs:
@@ -117,7 +120,7 @@ def measure_sides(
     for model in given.models:
 
         def side(model: str = model) -> Pass:
-            return ours.run(paths, model, folder / "cutout", given.children, SKIP)
+            return ours.run(paths * REPEATS, model, folder / "cutout", given.children, SKIP)
 
         sides.append((model, side))
     turn = number % len(sides)
@@ -134,12 +137,12 @@ def measure_bare(
     """Time the work without queue and storage, and its bare parts, on every CPU at once."""
     first, everywhere = given.models[0], cpus.available()
     for model in given.models:
-        for task in (bare.whole, bare.session_run):
-            timing = bare.timed(task, paths, model, everywhere)
+        for task, share in ((bare.whole, paths), (bare.session_run, paths[:BARE])):
+            timing = bare.timed(task, share, model, everywhere)
             found.timings[size, f"{model} {task.__name__}"].append(timing)
     for task in (bare.pillow_load, bare.our_encode, bare.pillow_encode):
         if task is not bare.pillow_encode or number == 0:  # slow, and only a yardstick
-            timing = bare.timed(task, paths, first, everywhere)
+            timing = bare.timed(task, paths[:BARE], first, everywhere)
             found.timings[size, task.__name__].append(timing)
 
 

@@ -72,9 +72,8 @@ def started(
     """Start `cutout run` over the photographs, in a bucket of their own."""
     source = folder / "buckets" / BUCKET / "in"
     source.mkdir(parents=True)
-    for number, photograph in enumerate(photographs):
-        name = photograph.name if photograph.stem.isdigit() else f"{number:06d}.jpg"
-        os.link(photograph, source / name)
+    for number, photograph in enumerate(photographs):  # the same ones may come again and again
+        os.link(photograph, source / f"{number:06d}-{photograph.name}")
     command = [
         str(CUTOUT), "run", f"s3://{BUCKET}/in", f"s3://{BUCKET}/out",
         "--model", model, "--workers", str(processes), "--json",

@@ -50,13 +50,14 @@ def measured(shares: list[list[Path]], meter: Meter, processes: int, skip: int) 
     start, end = max(starts), min(ends)
     images_then = rate * (end - start)
     files = [path for share in shares for path in share]
+    different = {path.stem.rpartition("-")[2]: path for path in files}
     return Pass(
         rate=rate,
         cpu={part: seconds / images_then for part, seconds in meter.cpu(start, end).items()},
         together=meter.together,
         largest=meter.largest(),
         size=sum(path.stat().st_size for path in files) / len(files),
-        masks={path.stem: _mask(path) for path in files},
+        masks={name: _mask(path) for name, path in different.items()},
     )
 
 

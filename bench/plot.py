@@ -19,27 +19,27 @@ COLOURS = {
     "encode": "#009E73",
     "store": "#D55E00",
 }
-REST, THEIRS, INK = "#999999", "#C9CDD2", "#222222"
+REST, THEIRS, IDLE, INK = "#444444", "#AEB4BB", "#EEF0F2", "#222222"
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
+    """Draw a panel for each size: its bars say what an image takes of all the CPUs."""
     sizes = found["sizes"]
-    with mpl.rc_context({"font.size": 10, "text.color": INK, "svg.hashsalt": "bench"}):
-        figure, panels = plt.subplots(1, len(sizes), figsize=(3.6 * len(sizes), 4.6), squeeze=False)
+    style = {"font.size": 10, "text.color": INK, "hatch.color": "#C4C8CD", "hatch.linewidth": 0.6}
+    with mpl.rc_context(style):
+        figure, panels = plt.subplots(1, len(sizes), figsize=(3.7 * len(sizes), 4.8), squeeze=False)
         for axes, size in zip(panels[0], sizes, strict=True):
             _panel(axes, found, size)
-        panels[0][0].set_ylabel("CPU seconds the machine spends on an image")
-        handles = dict(
-            pair
-            for axes in panels[0]
-            for pair in zip(*reversed(axes.get_legend_handles_labels()), strict=True)
-        )
+        panels[0][0].set_ylabel(f"seconds of the {found['cpus']} CPUs for an image")
+        handles, labels = panels[0][0].get_legend_handles_labels()
+        by_label = dict(zip(labels, handles, strict=True))
         figure.legend(
-            handles.values(), handles.keys(), loc="lower center", ncols=3 * len(sizes),
-            frameon=False, handlelength=1, columnspacing=1.2,
+            by_label.values(), by_label.keys(), loc="lower center",
+            ncols=min(len(by_label), 4 * len(sizes)), fontsize=9, frameon=False,
+            handlelength=1, columnspacing=1.2,
         )  # fmt: skip
         figure.suptitle(f"{found['machine']}, {found['date'][:10]}", fontsize=9, color="#555555")
-        figure.tight_layout(rect=(0, 0.06 if len(sizes) > 2 else 0.14, 1, 1))
+        figure.tight_layout(rect=(0, 0.16 if len(sizes) == 1 else 0.06, 1, 1))
         figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
         plt.close(figure)
 
@@ -50,7 +50,9 @@ def _panel(axes: Axes, found: dict[str, Any], size: dict[str, Any]) -> None:
         side = size["sides"][name]
         total = found["cpus"] / side["rate"]
         if name not in found["models"]:
-            axes.bar(place, total, 0.66, color=THEIRS, label="rembg")
+            busy = min(total, side["cpu_seconds"])
+            axes.bar(place, busy, 0.66, color=THEIRS, label="rembg")
+            axes.bar(place, total - busy, 0.66, busy, color=IDLE, hatch="///", label="CPUs idle")
         else:
             _stack(axes, place, side["milliseconds"], total, found["cpus"] / found["children"])
         axes.annotate(
@@ -73,11 +75,10 @@ def _stack(axes: Axes, place: int, stages: dict[str, float], total: float, share
         height = milliseconds / 1000 * share
         axes.bar(place, height, 0.66, bottom, color=COLOURS.get(stage, REST), label=stage)
         bottom += height
-    axes.bar(place, max(0.0, total - bottom), 0.66, bottom, color=REST, label="between images")
+    axes.bar(place, max(0.0, total - bottom), 0.66, bottom, color=REST, label="queue and waiting")
 
 
 def _label(name: str, found: dict[str, Any]) -> str:
     if name in found["models"]:
         return f"cutout\n{name}"
-    program, _, how = name.partition(", ")
-    return f"{program}\n{'x ' + str(found['cpus']) if how else 'u2net'}"
+    return f"rembg\n{found['cpus']} processes" if "," in name else "rembg\n1 process"
