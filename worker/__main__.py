@@ -4,19 +4,24 @@ import json
 import os
 import sys
 import time
-from typing import Annotated
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from contract import log, names
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.settings import settings
+from worker.imaging.decode import Limits
 from worker.models import cpus, registry, store
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-models = typer.Typer(no_args_is_help=True, help="See, fetch and check the models' weights.")
+models = typer.Typer(
+    no_args_is_help=True, help="See, fetch, check and quantise the models' weights."
+)
 app.add_typer(models, name="models")
 
 
@@ -62,31 +67,52 @@ def worker(
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """List the models: input, size, licence, and whether the weights are here."""
+    """List the models: input, size, speed, loss and licence, and whether the weights are here.
+
+    The speed is of one thread on this machine, measured the first time it is asked for. The loss
+    is what INT8 costs: the masks against those of the float model.
+    """
+    from worker.models import speed  # noqa: PLC0415 - brings ONNX Runtime
+
     folder = settings().model_dir.expanduser()
     rows = [
-        {
-            "name": model.name,
-            "input": model.side,
-            "bytes": model.size,
-            "licence": model.licence,
-            "digest": model.digest,
-            "present": (folder / model.file).exists(),
-            "sources": [str(source) for source in model.sources],
-        }
-        for model in registry.MODELS.values()
+        _row(model, folder, speed.milliseconds(model, folder)) for model in registry.MODELS.values()
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("model", "input", "size", "licence", "here", title=f"weights in {folder}")
+    table = Table(
+        Column("model", no_wrap=True), "input", "size", "1 thread", "loss", "licence", "here",
+        title=f"weights in {folder}",
+    )  # fmt: skip
     for row in rows:
-        size = f"{row['bytes'] / 1e6:.1f} MB" if isinstance(row["bytes"], int) else "?"
         table.add_row(
-            str(row["name"]), f"{row['input']} px", size, str(row["licence"]),
-            "yes" if row["present"] else "no",
+            row["name"], f"{row['input']} px",
+            f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "?",
+            f"{row['milliseconds']:.0f} ms" if row["milliseconds"] else "?",
+            f"IoU {row['loss']['iou']:.3f}" if row["loss"] else "-",
+            row["licence"], "yes" if row["present"] else "no",
         )  # fmt: skip
     Console().print(table)
+    if not speed.int8_dot_product():
+        typer.echo(
+            "This CPU has no INT8 dot product: here INT8 saves memory and disk, not much time."
+        )
+
+
+def _row(model: registry.Model, folder: Path, milliseconds: float | None) -> dict[str, Any]:
+    loss = store.loss(model, folder)
+    return {
+        "name": model.name,
+        "input": model.side,
+        "bytes": model.size,
+        "milliseconds": milliseconds,
+        "loss": asdict(loss) if loss else None,
+        "licence": model.licence,
+        "digest": model.digest,
+        "present": (folder / model.file).exists(),
+        "sources": [str(source) for source in model.sources],
+    }
 
 
 @models.command()
@@ -97,6 +123,32 @@ def pull(name: Annotated[str, typer.Argument(help="A name from `cutout models li
     start = time.monotonic()
     path = store.pull(registry.find(name), config.model_dir, config.model_source)
     typer.echo(f"{name} is verified at {path} ({time.monotonic() - start:.1f} s).")
+
+
+@models.command()
+def quantize(
+    name: Annotated[str, typer.Argument(help="An INT8 model of `cutout models list`.")],
+    images: Annotated[Path, typer.Option(help="A folder of photographs like yours to come.")],
+) -> None:
+    """Build an INT8 model for photographs of your own, instead of from our table of ranges.
+
+    Every fourth photograph is held back to measure the loss on. The new ranges go to NAME.json
+    beside the weights. That file is all another machine needs: put it into its model folder and
+    `pull`. Delete it and the weights to return to ours.
+    """
+    from worker.models.calibrate import calibrate  # noqa: PLC0415 - brings ONNX Runtime and onnx
+
+    config = settings()
+    log.configure(config)
+    model, folder = registry.find(name), config.model_dir.expanduser()
+    if model.quantized is None:
+        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"{name} is not an INT8 model.")
+    base = store.pull(registry.find(model.quantized.base), folder, config.model_source)
+    loss = calibrate(model, base, images, folder, Limits(config.max_pixels))
+    typer.echo(
+        f"{name} is built at {folder / model.file}. On the photographs held back its masks have"
+        f" IoU {loss.iou:.4f} and MAE {loss.mae:.4f} against {model.quantized.base}'s."
+    )
 
 
 @models.command()

@@ -31,7 +31,7 @@ Seen = tuple[Floats, Floats]
 """The least and the greatest values of an activation, float32 [channels] each."""
 
 
-def calibrate(model: Model, images: Path, folder: Path, limits: Limits, base: Path) -> Loss:
+def calibrate(model: Model, base: Path, images: Path, folder: Path, limits: Limits) -> Loss:
     """Make the INT8 `model` of the float file at `base` from the photographs below `images`.
 
     Writes the file and its table (`store.own_table`) to `folder`; returns the loss on the

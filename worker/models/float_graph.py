@@ -30,7 +30,7 @@ class FloatGraph:
     def read(cls, path: Path) -> Self:
         """Read a U²-Net as PyTorch exported it.
 
-        Raises PermanentError (`model_unknown`) for a graph of other operators.
+        Raises PermanentError (`model_mismatch`) for a graph of other operators.
         """
         graph = onnx.load(str(path)).graph
         makers = {output: node for node in graph.node for output in node.output}
@@ -38,7 +38,7 @@ class FloatGraph:
         strangers = {node.op_type for node in nodes} - OPERATORS
         if strangers:
             raise PermanentError(
-                ErrorCode.MODEL_UNKNOWN, f"{path.name} holds {', '.join(sorted(strangers))}."
+                ErrorCode.MODEL_MISMATCH, f"{path.name} holds {', '.join(sorted(strangers))}."
             )
         side = graph.input[0].type.tensor_type.shape.dim[2].dim_value
         sides, factors = {graph.input[0].name: side}, {}

@@ -46,7 +46,7 @@ def build(base: Path, ranges: Ranges, normalisation: Normalisation) -> bytes:
     """Return the INT8 file of the float model at `base`.
 
     It takes float32 [1, 3, side, side] and gives the fused map alone, float32 [1, 1, side, side].
-    Raises PermanentError (`model_unknown`) for a graph that is not a U²-Net.
+    Raises PermanentError (`model_mismatch`) for a graph that is not a U²-Net.
     """
     model = _Writer(FloatGraph.read(base), dict(ranges)).write(normalisation)
     return bytes(model.SerializeToString(deterministic=True))
@@ -113,6 +113,7 @@ class _Writer:
         bias = (self.graph.weights[node.input[2]].astype(np.float64) - target.low) / target.step
         if source.low.any():
             self._in_float(node, source, weight, bias)
+            result = self._channels_last(result, target)
         else:
             self._in_int8(node, source, weight, bias)
         if relu:
@@ -153,9 +154,29 @@ class _Writer:
             f"{name}.weight": weight.astype(np.float32),
             f"{name}.bias": bias.astype(np.float32),
         })  # fmt: skip
-        self._make("Add", [node.input[0], f"{name}.low"], f"{name}.raised")
+        first = self._channels_last(node.input[0], source)
+        self._make("Add", [first, f"{name}.low"], f"{name}.raised")
         inputs = [f"{name}.raised", f"{name}.weight", f"{name}.bias"]
         self._make("Conv", inputs, f"{name}.float", **options(node))
+
+    def _channels_last(self, name: str, activation: Activation) -> str:
+        """Return a copy of the tensor, by a convolution that changes no byte.
+
+        ONNX Runtime convolves bytes channels-last and floats channels-first. Without this it would
+        also resize and join all bytes on the way between them channels-first, which is slow.
+        """
+        copy, channels = f"{name}.copy", len(activation.step)
+        self._close(name, f"{name}.bare", activation)
+        self._constants({
+            f"{copy}.weight": np.eye(channels, dtype=np.int8)[:, :, None, None],
+            f"{copy}.weight.scale": np.ones(channels, np.float32),
+            f"{copy}.weight.zero": np.zeros(channels, np.int8),
+        })  # fmt: skip
+        inputs = [f"{copy}.weight", f"{copy}.weight.scale", f"{copy}.weight.zero"]
+        self._make("DequantizeLinear", inputs, f"{copy}.weight.float", axis=0)
+        self._make("Conv", [f"{name}.bare", f"{copy}.weight.float"], f"{copy}.float")
+        self._close(f"{copy}.float", copy, activation)
+        return copy
 
     def _ranged(self, name: str, channels: int) -> Activation:
         """Return an activation in steps of its own range: the table's pair, or one a channel."""
