@@ -80,7 +80,7 @@ def main() -> None:
     photographs = {
         size: load.photographs(
             given.photos,
-            ROOT / "photographs" / given.photos.resolve().name / f"{size:g}",
+            ROOT / "photographs" / str(given.photos.resolve()).strip("/").replace("/", "-"),
             size,
             given.count or PHOTOGRAPHS.get(size, 12),
         )

@@ -37,20 +37,20 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000, help="images of each child")
     given = parser.parse_args()
     children = cpus.children(cpus.available())
-    source = Path("samples")
-    folder = ROOT / "photographs" / source.name / f"{given.megapixels:g}"
-    photographs = load.photographs(source, folder, given.megapixels, DIFFERENT)
+    photographs = load.photographs(
+        Path("samples"), ROOT / "photographs" / "samples", given.megapixels, DIFFERENT
+    )
     many = photographs * (children * given.count // DIFFERENT + 1)
     with tempfile.TemporaryDirectory(dir=ROOT, prefix="run-") as name:
         looks = list(watch(many[: children * given.count], given.model, Path(name).resolve()))
-    if not looks:
+    if not looks or not looks[-1][0]:
         raise SystemExit("bench: cutout wrote nothing.")
-    early = next((peak for done, peak in looks if done >= children * EARLY), looks[-1][1])
+    first, early = next((look for look in looks if look[0] >= children * EARLY), looks[-1])
     done, late = looks[-1]
     print(
         f"{given.model} at {given.megapixels:g} MP: the largest of {children} children peaked at "
-        f"{early / 1e6:.0f} MB after {EARLY} images each and at {late / 1e6:.0f} MB after "
-        f"{done // children}."
+        f"{early / 1e6:.0f} MB after {first // children} images each and at {late / 1e6:.0f} MB "
+        f"after {done // children}."
     )
     return 0 if late <= early * GROWN else 1
 
