@@ -1,11 +1,17 @@
 import io
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageFilter
 
 from worker.imaging import png
 from worker.imaging.decode import Limits, decode
+
+SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
 
 def cutout(height: int, width: int, seed: int = 1) -> np.ndarray:
@@ -57,3 +63,100 @@ def test_the_profile_comes_back_to_the_byte():
 def test_the_resolution_comes_back():
     with Image.open(io.BytesIO(encode(cutout(20, 30), None, (11_811, 2_835)))) as image:
         assert image.info["dpi"] == pytest.approx((300, 72), abs=0.02)
+
+
+def gradient(height: int, width: int) -> np.ndarray:
+    down, across = np.mgrid[0:height, 0:width]
+    return np.dstack([down, across, down + across, 255 - down // 2]).astype(np.uint8)
+
+
+def island(height: int, width: int) -> np.ndarray:
+    pixels = np.zeros((height, width, 4), np.uint8)
+    pixels[height // 4 : height // 2, width // 3 : width // 2] = 200
+    return pixels
+
+
+KINDS = {
+    "noise": cutout,
+    "gradient": gradient,
+    "island": island,
+    "flat": lambda height, width: np.full((height, width, 4), 37, np.uint8),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4),
+    width=st.one_of(st.integers(1, 20), st.integers(1000, 5000)),
+    height=st.integers(1, 70),
+)
+def test_whatever_follows_whatever(kinds: list[str], width: int, height: int):
+    """Changes of content switch filter and compressor between strips and within them."""
+    pixels = np.concatenate([KINDS[kind](height, width) for kind in kinds])
+    data = encode(pixels)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (np.asarray(image) == pixels).all()
+    assert encode(pixels) == data
+
+
+def test_every_line_is_asked_for_once_and_never_all_at_a_time():
+    asked = []
+
+    def rows(top: int, bottom: int) -> np.ndarray:
+        asked.append((top, bottom))
+        return gradient(bottom - top, 1000)
+
+    png.encode(rows, (1000, 1000))
+    assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])]
+    assert asked[-1][1] == 1000
+    assert max(bottom - top for top, bottom in asked) < 100
+
+
+@pytest.mark.parametrize("name", list(png.Filter))
+def test_each_filter_predicts_as_the_specification_says(name: png.Filter):
+    rng = np.random.default_rng(2)
+    pixels = np.concatenate([
+        rng.integers(0, 256, (40, 60, 4), np.uint8), rng.integers(0, 4, (40, 60, 4), np.uint8)
+    ])  # fmt: skip
+    strip = png._Strip(60, 80)
+    strip.load(pixels)
+    out = np.empty((80, 240), np.uint8)
+    strip._predict(name, strip._lines, 1, out)
+    stream = zlib.compress(np.hstack([np.full((80, 1), name, np.uint8), out]).tobytes())
+    with Image.open(io.BytesIO(_with_stream(encode(pixels), stream))) as image:
+        assert (np.asarray(image) == pixels).all()
+
+
+def _with_stream(data: bytes, stream: bytes) -> bytes:
+    file = io.BytesIO()
+    file.write(data[:33])  # signature and IHDR
+    png._write(file, b"IDAT", stream)
+    png._write(file, b"IEND", b"")
+    return file.getvalue()
+
+
+def photographs() -> dict[str, np.ndarray]:
+    made = {}
+    for name in ("cat", "coffee", "rocket"):
+        with Image.open(SAMPLES / f"{name}.jpg") as image:
+            colours = image.convert("RGB")
+        grey = colours.convert("L").filter(ImageFilter.GaussianBlur(20))
+        soft = grey.point(lambda value: min(255, max(0, (value - 60) * 4)))
+        for kind, alpha in (("opaque", Image.new("L", colours.size, 255)), ("cut out", soft)):
+            pixels = np.dstack([np.asarray(colours), np.asarray(alpha)])
+            pixels[pixels[..., 3] == 0] = 0
+            made[f"{name} {kind}"] = pixels
+    noise = np.random.default_rng(4).normal(0, 6, made["cat opaque"].shape)
+    noisy = (made["cat opaque"] + noise).clip(0, 255).astype(np.uint8)
+    made["noisy"] = noisy
+    return made
+
+
+PHOTOGRAPHS = photographs()
+
+
+@pytest.mark.parametrize("pixels", PHOTOGRAPHS.values(), ids=list(PHOTOGRAPHS))
+def test_files_are_as_small_as_those_pillow_makes(pixels: np.ndarray):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    assert len(encode(pixels)) <= 1.02 * buffer.tell()
