@@ -49,12 +49,12 @@ def test_the_rows_are_the_official_ones():
             4_574_861, 320, IMAGENET,
         ),
         "u2net-int8": (
-            sha256("2e33f9849501321a9bdbf72ef4bcdbfa1bacd5152d1cd7351a92a71d0e42b9ba"),
-            44_470_721, 320, IMAGENET,
+            sha256("b5c199a49377ad865bf849b8c7726d54ac6bc6596841b7e21dce63f57ed85493"),
+            44_681_100, 320, IMAGENET,
         ),
         "u2netp-int8": (
-            sha256("b6e2f2a1cc78e8b8f823b6e8b0e0b121e488c7d1812a2214d18116bc8e740892"),
-            1_353_964, 320, IMAGENET,
+            sha256("550c93ae927a7c9e9ff847e2dc0e6c7d121c340294d2af88ac15bc21132c8056"),
+            1_408_815, 320, IMAGENET,
         ),
         "u2net_human_seg": (md5("c09ddc2e0104f800e3e1bb4652583d1f"), None, 320, IMAGENET),
         "silueta": (md5("55e59e0d8062d2f5d013f4725ee84782"), None, 320, IMAGENET),

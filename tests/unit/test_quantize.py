@@ -72,7 +72,7 @@ def test_the_graph_is_static_int8_with_a_scale_a_channel(float_weights: Path, mo
     operators = {node.op_type for node in file.graph.node}
     assert operators <= {
         "QuantizeLinear", "DequantizeLinear", "Conv", "MaxPool", "Resize", "Concat", "Add",
-        "Sigmoid",
+        "Sigmoid", "Slice",
     }  # fmt: skip
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in file.graph.initializer}
     weights = [name.removesuffix(".scale") for name in arrays if name.endswith(".weight.scale")]
