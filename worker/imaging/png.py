@@ -33,8 +33,8 @@ GROUP = 1 << 16
 SAMPLED = 8
 """One line in so many is tried for the filter of its group."""
 
-SURPLUS = 0.015
-"""The share by which a file may be larger than zlib's, by estimate, where that makes it faster."""
+MOST_GAIN = 1.025
+"""ISA-L is used where its output is at most so many times as large as zlib's."""
 PROBED = 1 << 16
 """Bytes compressed in both ways to learn what zlib gains. More tell little more: on photographs
 it underrates zlib's gain by a hundredth, as matches from further away are missing."""
@@ -42,11 +42,14 @@ MOST_STRIPS_BY_PROBE = 16
 
 
 class Filter(IntEnum):
-    """All but AVERAGE, which hardly ever wins on photographs; Pillow leaves it out too."""
+    """All but AVERAGE, which hardly ever wins on photographs; Pillow leaves it out too.
+
+    The first of equals is taken, as in Pillow.
+    """
 
     NONE = 0
-    SUB = 1
     UP = 2
+    SUB = 1
     PAETH = 4
 
 
@@ -129,9 +132,8 @@ class _Deflate:
         self._thorough = _zlib()
         self._open: _Compressor | None = None
         self._strips_by_probe = min(max(1, strips // 8), MOST_STRIPS_BY_PROBE)
-        self._strips = 0
-        self._gain = 1.0
-        self._spare = 0.0
+        self._until_probe = 0
+        self._gain = 0.0
 
     def blank(self, filtered: Bytes) -> Iterator[bytes]:
         """Compress zeros, at which ISA-L is as good."""
@@ -139,17 +141,16 @@ class _Deflate:
 
     def fast(self, filtered: Bytes) -> list[bytes]:
         """Compress by ISA-L, or return nothing where that would make the file too large."""
-        if self._strips % self._strips_by_probe == 0:
+        if self._until_probe == 0:
             gain = _gain(filtered)
             # no single sample decides: a blank stretch of a text looks like noise
-            self._gain = (self._gain + gain) / 2 if self._strips else gain
-        self._strips += 1
-        piece = self._fast.compress(filtered.data) + self._fast.flush(zlib.Z_FULL_FLUSH)
-        thorough = len(piece) / self._gain
-        self._spare += SURPLUS * thorough
-        if len(piece) - thorough > self._spare:
+            self._gain = (self._gain + gain) / 2 if self._gain else gain
+            # a strip of noise given to zlib costs as much as several samples
+            self._until_probe = 2 if self._gain > MOST_GAIN else self._strips_by_probe
+        self._until_probe -= 1
+        if self._gain > MOST_GAIN:
             return []
-        self._spare = min(self._spare - (len(piece) - thorough), self._spare)
+        piece = self._fast.compress(filtered.data) + self._fast.flush(zlib.Z_FULL_FLUSH)
         return [self.pause(), piece]
 
     def thorough(self, filtered: Bytes) -> Iterator[bytes]:
