@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -17,6 +18,7 @@ from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.settings import settings
 from worker.imaging.decode import Limits
 from worker.models import cpus, registry, store
+from worker.models.features import int8_dot_product
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 models = typer.Typer(
@@ -82,21 +84,23 @@ def list_models(
         typer.echo(json.dumps(rows, indent=2))
         return
     table = Table(
-        Column("model", no_wrap=True), "input", "size", "1 thread", "loss", "licence", "here",
-        title=f"weights in {folder}",
+        Column("model", no_wrap=True), "input", "size", "speed", "IoU", "licence", "here",
+        title=f"weights in {folder}", caption="speed: one thread here; IoU: its masks and float's",
+        box=box.SIMPLE_HEAD,
     )  # fmt: skip
     for row in rows:
         table.add_row(
             row["name"], f"{row['input']} px",
             f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "?",
             f"{row['milliseconds']:.0f} ms" if row["milliseconds"] else "?",
-            f"IoU {row['loss']['iou']:.3f}" if row["loss"] else "-",
+            f"{row['loss']['iou']:.3f}" if row["loss"] else "-",
             row["licence"], "yes" if row["present"] else "no",
         )  # fmt: skip
     Console().print(table)
-    if not speed.int8_dot_product():
+    if not int8_dot_product():
         typer.echo(
-            "This CPU has no INT8 dot product: here INT8 saves memory and disk, not much time."
+            "This CPU has no INT8 dot product: INT8 models are about as fast as float here, and"
+            " take less memory and disk."
         )
 
 

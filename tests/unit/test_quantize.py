@@ -156,6 +156,17 @@ def test_a_table_from_photographs_gives_a_model_that_other_machines_build_alike(
     assert store.pull(model, there).read_bytes() == path.read_bytes()
 
 
+def test_the_list_tells_speed_and_loss_of_what_is_here(weights: Path, tmp_path: Path):
+    store.pull(find("u2netp-int8"), tmp_path, str(weights))
+    answer = command("list", "--json", models=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    rows = {row["name"]: row for row in json.loads(answer.stdout)}
+    assert rows["u2netp-int8"]["milliseconds"] > 1
+    assert rows["u2netp-int8"]["loss"] == {"iou": 0.9863, "mae": 0.002}
+    assert (rows["u2net"]["milliseconds"], rows["u2net"]["loss"]) == (None, None)
+    assert "0.986" in command("list", models=tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("name", "images", "told"),
     [

@@ -13,8 +13,6 @@ from worker.models.session import Session
 
 RUNS = 5
 REMEMBERED = ".speed.json"
-DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
-"""Linux's names for x86 VNNI (AVX-512 and AVX2) and the ARM dot product."""
 
 
 def milliseconds(model: Model, folder: Path) -> float | None:
@@ -35,21 +33,6 @@ def milliseconds(model: Model, folder: Path) -> float | None:
         with contextlib.suppress(OSError):  # a folder that only others may write to
             remembered.write_text(json.dumps(times))
     return times[key]
-
-
-def int8_dot_product(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether this CPU multiplies and adds bytes in one instruction; unknown counts as no.
-
-    Without it the INT8 models are little faster than their float models, and 16-bit sums may
-    saturate: a session must then ask for `session.x64quantprecision`.
-    """
-    if platform.system() == "Darwin":
-        return platform.machine() == "arm64"
-    try:
-        words = cpuinfo.read_text().split()
-    except OSError:
-        return False
-    return not DOT_PRODUCTS.isdisjoint(words)
 
 
 def _measured(model: Model, path: Path) -> float:

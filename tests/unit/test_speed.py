@@ -1,0 +1,48 @@
+import platform
+from pathlib import Path
+
+import pytest
+
+from worker.models import speed
+from worker.models.features import int8_dot_product
+from worker.models.registry import find
+
+
+@pytest.mark.parametrize(
+    ("content", "has"),
+    [
+        ("flags : fpu avx2 avx512f avx512_vnni", True),
+        ("flags : fpu avx2 avx_vnni", True),
+        ("Features : fp asimd asimddp", True),
+        ("flags : fpu avx2 avx512f", False),
+        ("Features : fp asimd", False),
+        ("", False),
+    ],
+)
+def test_a_cpu_is_known_by_its_flags(tmp_path: Path, monkeypatch, content: str, has: bool):
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(content)
+    assert int8_dot_product(cpuinfo) is has
+    assert not int8_dot_product(tmp_path / "none")
+
+
+def test_speed_is_measured_once_for_the_same_weights(weights: Path, tmp_path: Path, monkeypatch):
+    model = find("u2netp")
+    assert speed.milliseconds(model, tmp_path) is None
+    path = tmp_path / model.file
+    path.write_bytes((weights / model.file).read_bytes())
+    first = speed.milliseconds(model, tmp_path)
+    assert first
+    monkeypatch.setattr(speed, "_measured", lambda *_: 12.5)
+    assert speed.milliseconds(model, tmp_path) == first
+    path.write_bytes(path.read_bytes())
+    assert speed.milliseconds(model, tmp_path) == 12.5
+
+
+def test_a_folder_that_cannot_be_written_to_only_forgets(tmp_path: Path, monkeypatch):
+    model = find("u2netp")
+    (tmp_path / model.file).write_bytes(b"weights")
+    (tmp_path / speed.REMEMBERED).mkdir()
+    monkeypatch.setattr(speed, "_measured", lambda *_: 12.5)
+    assert speed.milliseconds(model, tmp_path) == 12.5
