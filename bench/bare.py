@@ -64,7 +64,7 @@ def session_run(photographs: list[Path], model: str) -> Callable[[int], object]:
 
 
 def our_encode(photographs: list[Path], model: str) -> Callable[[int], object]:
-    arrays = _cutouts(photographs, model)
+    arrays = list(_cutouts(photographs, model))
 
     def work(number: int) -> bytes:
         pixels = arrays[number]
@@ -159,11 +159,9 @@ def _session(model: str) -> Session:
     return Session(row, path, store.verify(path, row), 1)
 
 
-def _cutouts(photographs: list[Path], model: str) -> list[np.ndarray[Any, Any]]:
+def _cutouts(photographs: list[Path], model: str) -> Iterator[np.ndarray[Any, Any]]:
     session = _session(model)
-    arrays = []
     for path in photographs:
         photograph = decode(path.read_bytes(), Limits())
         cutout = compose(photograph, session.matte(photograph.rgb))
-        arrays.append(cutout.rows(0, cutout.size[1]))
-    return arrays
+        yield cutout.rows(0, cutout.size[1])

@@ -23,6 +23,7 @@ import ours
 import peer
 import report
 from bare import Timing
+from meter import ELSEWHERE
 from outputs import Pass
 
 from worker.models import cpus
@@ -31,10 +32,10 @@ MODELS = ("u2net-int8", "u2net")
 PHOTOGRAPHS = {1.0: 36, 4.0: 24, 10.0: 16}
 """By megapixels: enough that one side's run lasts longer than its start."""
 
-REPEATS = 3  # times our side goes through them: once is over too soon to be timed
+REPEATS = 2  # times our side goes through them: once is over too soon to be timed
 ROUNDS = 3
 SKIP = 1  # photographs of each process that only warm it up
-BARE = 6  # photographs for one bare stage; the network takes them all alike
+BARE = 6  # runs of the network alone: it takes all photographs alike
 ROOT = Path(".bench")
 
 
@@ -128,7 +129,12 @@ def measure_sides(
         result = run()
         found.passes[size, name].append(result)
         seconds = report.worker_seconds(result.cpu)
-        print(f"  {name:26} {result.rate:6.2f} images/s {seconds:6.2f} CPU s/image", flush=True)
+        lost = result.cpu[ELSEWHERE] * result.rate / everywhere
+        print(
+            f"  {name:26} {result.rate:6.2f} images/s {seconds:6.2f} CPU s/image"
+            f"   (other programs had {lost:.0%} of the machine)",
+            flush=True,
+        )
 
 
 def measure_bare(
@@ -142,7 +148,7 @@ def measure_bare(
             found.timings[size, f"{model} {task.__name__}"].append(timing)
     for task in (bare.pillow_load, bare.our_encode, bare.pillow_encode):
         if task is not bare.pillow_encode or number == 0:  # slow, and only a yardstick
-            timing = bare.timed(task, paths[:BARE], first, everywhere)
+            timing = bare.timed(task, paths, first, everywhere)
             found.timings[size, task.__name__].append(timing)
 
 

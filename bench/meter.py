@@ -32,6 +32,9 @@ PARTS = (
 )
 """What a command line holds, and the part its process plays; the first that fits."""
 
+ELSEWHERE = "elsewhere"
+"""What other programs took of the machine meanwhile: where it is much, the figures are not ours."""
+
 
 class Meter:
     """Samples some processes and all below them, from a thread of its own, until it is left."""
@@ -106,6 +109,7 @@ class Meter:
         sums: defaultdict[str, float] = defaultdict(float)
         for pid, seconds in self._seconds.items():
             sums[self._parts[pid]] += seconds
+        sums[ELSEWHERE] = _busy() - sum(self._seconds.values())
         self._series.append((time.time(), dict(sums)))
 
     def _tree(self) -> Iterator[psutil.Process]:
@@ -117,6 +121,12 @@ class Meter:
 
 def _part(line: str) -> str:
     return next((part for text, part in PARTS if text in line), "other")
+
+
+def _busy() -> float:
+    """Return the CPU seconds of the whole machine, with what its host gave to others."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system + times.nice + times.irq + times.softirq + times.steal)
 
 
 def _peak_rss(process: psutil.Process) -> int:

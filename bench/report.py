@@ -13,6 +13,7 @@ from typing import Any
 
 import peer
 from bare import Timing
+from meter import ELSEWHERE
 from outputs import Pass, agreement
 from plot import draw
 
@@ -21,8 +22,8 @@ from worker.models import cpus
 REMBG = "rembg p"
 REMBG_EACH = "rembg p, one for each CPU"
 OURS = ("cutout", "onnxruntime", "pillow", "numpy", "celery", "isal")
-APART = "S3 endpoint"
-"""What no catalogue pays for: its storage computes elsewhere."""
+APART = {"S3 endpoint", ELSEWHERE}
+"""What no worker pays for: storage computes on machines of its own."""
 
 Figures = dict[str, Any]
 
@@ -37,8 +38,8 @@ def machine() -> str:
 
 
 def worker_seconds(cpu: Mapping[str, float]) -> float:
-    """Return the CPU seconds of all parts but the S3 endpoint."""
-    return sum(seconds for part, seconds in cpu.items() if part != APART)
+    """Return the CPU seconds of a side's own parts."""
+    return sum(seconds for part, seconds in cpu.items() if part not in APART)
 
 
 def figures(
