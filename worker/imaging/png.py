@@ -39,6 +39,9 @@ PROBED = 1 << 16
 """Bytes compressed in both ways to learn what zlib gains. More tell little more: on photographs
 it underrates zlib's gain by a hundredth, as matches from further away are missing."""
 MOST_STRIPS_BY_PROBE = 16
+FLAT = 512
+SMOOTH = 2.0
+"""A sample that shrinks by more than FLAT says nothing of what follows: SMOOTH is assumed."""
 
 
 class Filter(IntEnum):
@@ -133,6 +136,7 @@ class _Deflate:
         self._open: _Compressor | None = None
         self._strips_by_probe = min(max(1, strips // 8), MOST_STRIPS_BY_PROBE)
         self._until_probe = 0
+        self._interval = 1
         self._gain = 0.0
 
     def blank(self, filtered: Bytes) -> Iterator[bytes]:
@@ -145,8 +149,10 @@ class _Deflate:
             gain = _gain(filtered)
             # no single sample decides: a blank stretch of a text looks like noise
             self._gain = (self._gain + gain) / 2 if self._gain else gain
-            # a strip of noise given to zlib costs as much as several samples
-            self._until_probe = 2 if self._gain > MOST_GAIN else self._strips_by_probe
+            # trust in noise grows; a strip of noise given to zlib costs as much as many samples
+            calm = self._gain > MOST_GAIN
+            self._until_probe = 2 if calm else self._interval
+            self._interval = 1 if calm else min(2 * self._interval, self._strips_by_probe)
         self._until_probe -= 1
         if self._gain > MOST_GAIN:
             return []
@@ -191,7 +197,7 @@ def _gain(filtered: Bytes) -> float:
         len(made.compress(sample.data)) + len(made.flush(zlib.Z_FINISH))
         for made in (_isal(), _zlib())
     )
-    return fast / thorough
+    return fast / thorough if thorough * FLAT > sample.size else SMOOTH
 
 
 class _Strip:
