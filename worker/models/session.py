@@ -7,6 +7,7 @@ import onnxruntime as ort
 from PIL import Image
 
 from worker.imaging.matte import Floats, matte, network_input
+from worker.models.features import int8_dot_product
 from worker.models.registry import Model
 
 
@@ -21,6 +22,9 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # one planned block for a whole run takes 200 MB more than the arena alone, and no less time
         options.enable_mem_pattern = False
+        if model.quantized and not int8_dot_product():
+            # AVX2 alone would saturate pairs of 8-bit products; this way they are exact, and slower
+            options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 3
         self.model = model
         self.sha256 = sha256
