@@ -8,8 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ CUTOUT = Path(sys.executable).parent / "cutout"
 RCLONE = Path(sys.executable).parent / "rclone"
 KEYS = ("bench", "bench-secret")
 BUCKET = "bench"
+Through = Callable[[str], AbstractContextManager[str]]
+"""Puts something before the S3 server at an address; gives the address to use instead."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ def endpoint(folder: Path) -> Iterator[Endpoint]:
 
 @contextmanager
 def started(
-    photographs: list[Path], model: str, folder: Path, processes: int
+    photographs: list[Path],
+    model: str,
+    folder: Path,
+    processes: int,
+    through: Through = nullcontext,
 ) -> Iterator[tuple[Endpoint, subprocess.Popen[bytes]]]:
     """Start `cutout run` over the photographs, in a bucket of their own."""
     source = folder / "buckets" / BUCKET / "in"
@@ -78,16 +84,23 @@ def started(
         str(CUTOUT), "run", f"s3://{BUCKET}/in", f"s3://{BUCKET}/out",
         "--model", model, "--workers", str(processes), "--json",
     ]  # fmt: skip
-    with endpoint(folder) as s3:
-        env = {**s3.env, "CUTOUT_STATE_DIR": str(folder / "state")}
+    with endpoint(folder) as s3, through(s3.env["AWS_ENDPOINT_URL"]) as address:
+        env = {**s3.env, "AWS_ENDPOINT_URL": address, "CUTOUT_STATE_DIR": str(folder / "state")}
         with running(command, folder / "log", env) as process:
             yield s3, process
 
 
-def run(photographs: list[Path], model: str, folder: Path, processes: int, skip: int) -> Pass:
+def run(
+    photographs: list[Path],
+    model: str,
+    folder: Path,
+    processes: int,
+    skip: int,
+    through: Through = nullcontext,
+) -> Pass:
     """Cut out through queue and storage, as many children as told."""
     folder.mkdir()
-    with started(photographs, model, folder, processes) as (s3, process):
+    with started(photographs, model, folder, processes, through) as (s3, process):
         with Meter(s3.pid, process.pid) as meter:
             status = process.wait()
         files = s3.outputs()
