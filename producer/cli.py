@@ -43,7 +43,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="A batch, as `submit` printed it.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", "-w", min=1, help="Worker processes. Default: one for each CPU."),
+    typer.Option(
+        "--workers",
+        "-w",
+        min=1,
+        help="Worker processes. Default: one a CPU, and one more for every four.",
+    ),
 ]
 
 
