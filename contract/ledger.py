@@ -1,31 +1,24 @@
-"""Who has what, and what is settled. The only file that imports redis.
+"""Who has what, and what is settled.
 
 A line of a batch is settled by one bit, once: counters and outcome rows change only together
 with it. Everything else here (issued, strikes, attempts) is small, bounded by the window, and
 may be lost with no harm beyond a repeated try. The scripts in `lua/` document every key.
 """
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-import redis
 from pydantic import BaseModel, ConfigDict
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
 
 from contract import names
-from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.connection import Connection, translated
+from contract.errors import ErrorCode, PermanentError
 from contract.outcome import Outcome
 from contract.recipe import Recipe
 
 CLOSED_KEPT_SECONDS = 30 * 24 * 3600
-SCRIPTS = Path(__file__).parent / "lua"
 
 
 class BatchSpec(BaseModel):
@@ -69,62 +62,27 @@ class Claim:
     attempt: int
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn redis-py's errors into ours. Their texts may hold the URL, so they are not kept."""
-    try:
-        yield
-    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
-        raise PermanentError(
-            ErrorCode.REDIS_UNAVAILABLE, "Redis refused the credentials."
-        ) from None
-    except (redis.RedisError, OSError) as error:
-        raise RetryableError(
-            ErrorCode.REDIS_UNAVAILABLE, f"Redis did not answer ({type(error).__name__})."
-        ) from None
-
-
 class Ledger:
     def __init__(self, url: str, patience: int = 8) -> None:
         """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis."""
-        try:
-            self._redis: Any = redis.Redis.from_url(
-                url,
-                decode_responses=True,
-                socket_timeout=30,
-                socket_connect_timeout=5,
-                health_check_interval=10,
-                retry=Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), patience),
-                retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
-            )
-        except ValueError:
-            raise PermanentError(
-                ErrorCode.INVALID_SETTING,
-                "CUTOUT_REDIS_URL is no redis://, rediss:// or unix:// URL.",
-            ) from None
-
-    @cached_property
-    def _scripts(self) -> dict[str, Any]:
-        return {
-            path.stem: self._redis.register_script(path.read_text())
-            for path in SCRIPTS.glob("*.lua")
-        }
+        self.connection = Connection(url, patience)
+        self._redis = self.connection.client
 
     def _run(self, script: str, batch: str, parts: str, *arguments: object) -> Any:
         keys = [names.redis_key(batch, "" if p == "batch" else p) for p in parts.split()]
-        with _translated():
-            return self._scripts[script](keys=keys, args=list(arguments))
+        with translated():
+            return self.connection.scripts[script](keys=keys, args=list(arguments))
 
     def ping(self) -> None:
         """Raise RetryableError or PermanentError (`redis_unavailable`) unless Redis answers."""
-        with _translated():
+        with translated():
             self._redis.ping()
 
     # a batch
 
     def register(self, spec: BatchSpec) -> None:
         """Make a batch known. Nothing of it is published until `open`."""
-        with _translated(), self._redis.pipeline() as pipe:
+        with translated(), self._redis.pipeline() as pipe:
             pipe.hset(
                 names.redis_key(spec.id),
                 mapping={
@@ -136,7 +94,7 @@ class Ledger:
             pipe.execute()
 
     def open(self, batch: str) -> None:
-        with _translated(), self._redis.pipeline() as pipe:
+        with translated(), self._redis.pipeline() as pipe:
             pipe.hset(names.redis_key(batch), "state", "open")
             pipe.sadd(names.OPEN_BATCHES, batch)
             pipe.execute()
@@ -144,7 +102,7 @@ class Ledger:
     def close(self, batch: str) -> None:
         """End a batch. Its counters stay readable for 30 days; its report stays for good."""
         key = names.redis_key(batch)
-        with _translated(), self._redis.pipeline() as pipe:
+        with translated(), self._redis.pipeline() as pipe:
             pipe.hset(key, mapping={"state": "closed", "closed": time.time()})
             pipe.srem(names.OPEN_BATCHES, batch)
             for part in ("settled", "issued", "strikes", "attempts", "outcomes"):
@@ -154,16 +112,16 @@ class Ledger:
 
     def note_trouble(self, batch: str, why: str) -> None:
         """Say for `status` and `watch` why a batch does not move on; empty when it does."""
-        with _translated():
+        with translated():
             self._redis.hset(names.redis_key(batch), "trouble", why)
 
     def open_batches(self) -> list[str]:
-        with _translated():
+        with translated():
             return sorted(self._redis.smembers(names.OPEN_BATCHES))
 
     def batches(self) -> list[str]:
         """Return every batch still known, newest first."""
-        with _translated():
+        with translated():
             self._redis.zremrangebyscore(
                 names.ALL_BATCHES, "-inf", time.time() - 2 * CLOSED_KEPT_SECONDS
             )
@@ -172,7 +130,7 @@ class Ledger:
 
     def progress(self, batch: str) -> Progress:
         """Return a batch's counters. Raises PermanentError (`batch_unknown`)."""
-        with _translated(), self._redis.pipeline() as pipe:
+        with translated(), self._redis.pipeline() as pipe:
             pipe.hgetall(names.redis_key(batch))
             pipe.zcard(names.redis_key(batch, "issued"))
             row, issued = pipe.execute()
@@ -206,7 +164,7 @@ class Ledger:
         Only for a Redis of our own with no worker running: the ledger knows every line, so the
         dispatcher issues them again at once instead of after a visibility timeout.
         """
-        with _translated():
+        with translated():
             self._redis.delete(queue, "unacked", "unacked_index", "unacked_mutex")
             for batch in self.open_batches():
                 issued = names.redis_key(batch, "issued")
@@ -220,7 +178,7 @@ class Ledger:
 
         Queues are first in, first out: a line issued before that moment waits no longer.
         """
-        with _translated():
+        with translated():
             raw = self._redis.lindex(queue, -1)
         if not raw:
             return None
@@ -231,18 +189,18 @@ class Ledger:
 
     def outcomes(self, batch: str, most: int) -> list[tuple[str, str]]:
         """Return the oldest undrained rows as (stream id, outcome JSON)."""
-        with _translated():
+        with translated():
             entries = self._redis.xrange(names.redis_key(batch, "outcomes"), count=most)
         return [(entry, fields["row"]) for entry, fields in entries]
 
     def waiting_outcomes(self, batch: str) -> int:
-        with _translated():
+        with translated():
             return int(self._redis.xlen(names.redis_key(batch, "outcomes")))
 
     def drop_outcomes(self, batch: str, last: str) -> None:
         """Forget drained rows up to and with `last`."""
         millis, _, number = last.partition("-")
-        with _translated():
+        with translated():
             self._redis.xtrim(
                 names.redis_key(batch, "outcomes"),
                 minid=f"{millis}-{int(number) + 1}",
@@ -250,15 +208,15 @@ class Ledger:
             )
 
     def hold_lease(self, token: str, seconds: float) -> bool:
-        with _translated():
+        with translated():
             return bool(
-                self._scripts["lease"](
+                self.connection.scripts["lease"](
                     keys=[names.DISPATCHER_LEASE], args=[token, int(seconds * 1000)]
                 )
             )
 
     def drop_lease(self, token: str) -> None:
-        with _translated():
+        with translated():
             if self._redis.get(names.DISPATCHER_LEASE) == token:
                 self._redis.delete(names.DISPATCHER_LEASE)
 

@@ -24,6 +24,11 @@ def bulk_queue(model: str) -> str:
     return f"bulk.{model}"
 
 
+def quarantine_queue(model: str) -> str:
+    """Return the queue of images whose process vanished at an earlier attempt."""
+    return f"quarantine.{model}"
+
+
 def is_image(key: str) -> bool:
     return PurePosixPath(key).suffix.lower() in IMAGE_EXTENSIONS
 
@@ -85,6 +90,11 @@ def redis_key(batch: str, part: str = "") -> str:
     return f"cutout:batch:{batch}:{part}" if part else f"cutout:batch:{batch}"
 
 
+def worker_key(name: str) -> str:
+    return f"cutout:worker:{name}"
+
+
+WORKERS = "cutout:workers"
 OPEN_BATCHES = "cutout:open"
 ALL_BATCHES = "cutout:batches"
 DISPATCHER_LEASE = "cutout:dispatcher"
