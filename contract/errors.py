@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     INTERNAL_ERROR = "internal_error"
     EXHAUSTED = "exhausted"
     POISONED = "poisoned"
+    CANCELLED = "cancelled"
     # a command
     INVALID_LOCATION = "invalid_location"
     INVALID_SETTING = "invalid_setting"
@@ -37,6 +38,9 @@ class ErrorCode(StrEnum):
     NOTHING_TO_DO = "nothing_to_do"
     ALREADY_RUNNING = "already_running"
     BATCH_UNKNOWN = "batch_unknown"
+    BATCH_KNOWN = "batch_known"
+    BATCH_STATE = "batch_state"
+    BATCH_PAUSED = "batch_paused"
     MODEL_UNKNOWN = "model_unknown"
     MODEL_MISSING = "model_missing"
     MODEL_MISMATCH = "model_mismatch"
@@ -60,19 +64,35 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.OUT_OF_MEMORY: "Run fewer workers on the machine, or lower CUTOUT_MAX_PIXELS.",
     ErrorCode.TIME_LIMIT: "Raise CUTOUT_TIME_LIMIT, or lower CUTOUT_MAX_PIXELS.",
     ErrorCode.INTERNAL_ERROR: "This is a fault of ours: please report it with the worker's log.",
-    ErrorCode.EXHAUSTED: "Mend the cause, then run the batch again: finished images are skipped.",
+    ErrorCode.EXHAUSTED: "Mend the cause, then `cutout retry`, or run the batch again.",
     ErrorCode.POISONED: "The image ended its process each time: look at it before another run.",
+    ErrorCode.CANCELLED: "`cutout retry` opens it again.",
     ErrorCode.INVALID_LOCATION: "Give a folder or s3://bucket/prefix.",
     ErrorCode.INVALID_SETTING: "Correct the environment variable.",
     ErrorCode.OVERLAPPING_LOCATIONS: "Choose a destination outside the source, or below it.",
     ErrorCode.NOTHING_TO_DO: "Check the path; see `cutout run --help` for the formats.",
     ErrorCode.ALREADY_RUNNING: "Wait for it, or stop it with Ctrl-C in its terminal.",
-    ErrorCode.BATCH_UNKNOWN: "List the batches with `cutout status`.",
+    ErrorCode.BATCH_UNKNOWN: (
+        "List the batches with `cutout status`; where Redis lost its data, `cutout rebuild`."
+    ),
+    ErrorCode.BATCH_KNOWN: "Nothing needs to be rebuilt.",
+    ErrorCode.BATCH_STATE: "See `cutout status`.",
+    ErrorCode.BATCH_PAUSED: "Mend the cause, then `cutout resume`, or the same `cutout run` again.",
     ErrorCode.MODEL_UNKNOWN: "List the models with `cutout models list`.",
     ErrorCode.MODEL_MISSING: "Point CUTOUT_MODEL_SOURCE at the file, or reach one of its sources.",
     ErrorCode.MODEL_MISMATCH: "Delete the file, or get the official one.",
     ErrorCode.STACK_FAILED: "Read the log named above.",
 }
+
+
+WORLDLY = frozenset(
+    {
+        ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED, ErrorCode.OBJECT_MISSING,
+        ErrorCode.OUT_OF_MEMORY, ErrorCode.TIME_LIMIT, ErrorCode.INTERNAL_ERROR,
+    }
+)  # fmt: skip
+"""Codes that speak of the world around an image. Where nearly all attempts end by one of them, the
+batch is at fault and not its images: it stops itself."""
 
 
 class CutoutError(Exception):

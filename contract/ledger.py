@@ -1,24 +1,24 @@
-"""Who has what, and what is settled.
+"""Batches, and what may be said of them: registered, open, paused, closed."""
 
-A line of a batch is settled by one bit, once: counters and outcome rows change only together
-with it. Everything else here (issued, strikes, attempts) is small, bounded by the window, and
-may be lost with no harm beyond a repeated try. The scripts in `lua/` document every key.
-"""
-
-import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from contract import names
 from contract.connection import Connection, translated
 from contract.errors import ErrorCode, PermanentError
-from contract.outcome import Outcome
+from contract.lines import OUTSTANDING, REST, Lines
+from contract.outcome import Status
 from contract.recipe import Recipe
 
 CLOSED_KEPT_SECONDS = 30 * 24 * 3600
+REGISTERING_KEPT_SECONDS = 24 * 3600
+"""A `submit` that is killed on the way leaves a batch that nobody will open."""
+
+State = Literal["registering", "open", "paused", "cancelling", "closed"]
 
 
 class BatchSpec(BaseModel):
@@ -40,75 +40,115 @@ class BatchSpec(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Progress:
     spec: BatchSpec
-    state: Literal["registering", "open", "closed"]
+    state: State
     done: int
     skipped: int
     failed: int
     issued: int
+    """lines handed out and not settled: in the broker, in hand, or waiting for a retry"""
+    quarantined: int
+    duplicates: int
+    """deliveries that found their line settled or in hand elsewhere"""
     closed: float | None
     trouble: str
-    """why the batch does not move on, where the dispatcher knows"""
+    """why the batch does not move on, where that is known"""
+    trial: float | None
+    """when a paused batch is opened again for a trial; None: when a person says so"""
 
     @property
     def settled(self) -> int:
         return self.done + self.skipped + self.failed
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A line in hand: how often its process vanished before, and which attempt this is."""
-
-    vanished: int
-    attempt: int
-
-
-class Ledger:
+class Ledger(Lines):
     def __init__(self, url: str, patience: int = 8) -> None:
         """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis."""
-        self.connection = Connection(url, patience)
-        self._redis = self.connection.client
-
-    def _run(self, script: str, batch: str, parts: str, *arguments: object) -> Any:
-        keys = [names.redis_key(batch, "" if p == "batch" else p) for p in parts.split()]
-        with translated():
-            return self.connection.scripts[script](keys=keys, args=list(arguments))
+        super().__init__(Connection(url, patience))
 
     def ping(self) -> None:
         """Raise RetryableError or PermanentError (`redis_unavailable`) unless Redis answers."""
         with translated():
             self._redis.ping()
 
-    # a batch
-
     def register(self, spec: BatchSpec) -> None:
         """Make a batch known. Nothing of it is published until `open`."""
+        self.restore(spec, b"", dict.fromkeys(Status, 0))
+
+    def restore(self, spec: BatchSpec, bits: bytes, counts: dict[Status, int]) -> None:
+        """Make a batch known of which some lines are settled already (see `settled_bits`)."""
+        key = names.redis_key(spec.id)
+        row: dict[str, str | int] = {
+            "spec": spec.model_dump_json(), "state": "registering", "total": spec.total,
+            "cursor": 0, "duplicates": 0, **{status.value: count for status, count in counts.items()},
+        }  # fmt: skip
         with translated(), self._redis.pipeline() as pipe:
-            pipe.hset(
-                names.redis_key(spec.id),
-                mapping={
-                    "spec": spec.model_dump_json(), "state": "registering", "total": spec.total,
-                    "cursor": 0, "done": 0, "skipped": 0, "failed": 0,
-                },
-            )  # fmt: skip
+            pipe.hset(key, mapping=row)
+            pipe.set(names.redis_key(spec.id, "settled"), bits)
+            for part in ("", "settled"):
+                pipe.expire(names.redis_key(spec.id, part), REGISTERING_KEPT_SECONDS)
             pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
             pipe.execute()
 
     def open(self, batch: str) -> None:
         with translated(), self._redis.pipeline() as pipe:
+            for part in ("", "settled"):
+                pipe.persist(names.redis_key(batch, part))
             pipe.hset(names.redis_key(batch), "state", "open")
             pipe.sadd(names.OPEN_BATCHES, batch)
             pipe.execute()
 
-    def close(self, batch: str) -> None:
-        """End a batch. Its counters stay readable for 30 days; its report stays for good."""
-        key = names.redis_key(batch)
-        with translated(), self._redis.pipeline() as pipe:
-            pipe.hset(key, mapping={"state": "closed", "closed": time.time()})
-            pipe.srem(names.OPEN_BATCHES, batch)
-            for part in ("settled", "issued", "strikes", "attempts", "outcomes"):
-                pipe.delete(names.redis_key(batch, part))
-            pipe.expire(key, CLOSED_KEPT_SECONDS)
-            pipe.execute()
+    def close(self, batch: str, *, unfinished: bool = False) -> bool:
+        """End a batch whose every line is settled, or one that cannot go on (`unfinished`).
+
+        Returns False where lines are open, as a retry opens them. Counters stay readable for 30
+        days; the report stays for good.
+        """
+        parts = ["", "settled", *REST.split(), "outcomes", "endings"]
+        first, second, *rest = (names.redis_key(batch, part) for part in parts)
+        keys = [first, second, names.OPEN_BATCHES, *rest]
+        arguments = [batch, time.time(), CLOSED_KEPT_SECONDS, int(unfinished)]
+        with translated():
+            return bool(self.connection.scripts["close"](keys=keys, args=arguments))
+
+    def pause(self, batch: str, why: str, trial: float | None = None) -> bool:
+        """Stop a batch until it is resumed. False where it is not open.
+
+        `trial`: the moment at which the dispatcher may open it again by itself.
+        """
+        moment = "" if trial is None else trial
+        return bool(self._run("stop", batch, "batch", "paused", why, moment))
+
+    def cancel(self, batch: str) -> bool:
+        """Have the dispatcher settle whatever is not settled yet, as failed by `cancelled`."""
+        return bool(self._run("stop", batch, "batch", "cancelling", "", ""))
+
+    def resume(self, batch: str) -> int:
+        """Open a paused batch and take back its messages. Returns how many lines those were."""
+        return self._recall(batch, idle=False)
+
+    def reopen(self, batch: str, lines: Iterable[str]) -> int:
+        """Open failed lines again (`line`, or `line:deaths` to run it in quarantine)."""
+        parts = ("", "settled", "strikes", "deaths")
+        keys = [*(names.redis_key(batch, part) for part in parts), names.OPEN_BATCHES]
+        with translated():
+            return int(self.connection.scripts["reopen"](keys=keys, args=[batch, *lines]))
+
+    def forget_messages(self, *queues: str) -> None:
+        """Drop what an earlier stack left in the broker, and let every line be issued again.
+
+        Only for a Redis of our own with no worker running: no process vanished on the lines in
+        hand, we stopped it. The ledger knows every line, so nothing waits for a timeout.
+        """
+        with translated():
+            self._redis.delete(*queues, "unacked", "unacked_index", "unacked_mutex")
+        for batch in self.open_batches():
+            self._recall(batch, idle=True)
+
+    def _recall(self, batch: str, *, idle: bool) -> int:
+        parts = f"batch {OUTSTANDING} holders strikes attempts endings"
+        return int(self._run("recall", batch, parts, int(idle)))
+
+    # what is known
 
     def note_trouble(self, batch: str, why: str) -> None:
         """Say for `status` and `watch` why a batch does not move on; empty when it does."""
@@ -132,8 +172,9 @@ class Ledger:
         """Return a batch's counters. Raises PermanentError (`batch_unknown`)."""
         with translated(), self._redis.pipeline() as pipe:
             pipe.hgetall(names.redis_key(batch))
-            pipe.zcard(names.redis_key(batch, "issued"))
-            row, issued = pipe.execute()
+            for part in OUTSTANDING.split():
+                pipe.zcard(names.redis_key(batch, part))
+            row, *outstanding = pipe.execute()
         if not row:
             raise PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
         return Progress(
@@ -142,50 +183,22 @@ class Ledger:
             done=int(row["done"]),
             skipped=int(row["skipped"]),
             failed=int(row["failed"]),
-            issued=issued,
+            issued=sum(outstanding),
+            quarantined=outstanding[1],
+            duplicates=int(row["duplicates"]),
             closed=float(row["closed"]) if "closed" in row else None,
             trouble=row.get("trouble", ""),
+            trial=float(row["trial"]) if "trial" in row else None,
         )
 
-    # the dispatcher's side
-
-    def issue(self, batch: str, most: int, window: int, due: float) -> list[int]:
-        """Take the next lines for publishing, at most up to a full window."""
-        lines = self._run("issue", batch, "batch settled issued", most, window, due)
-        return [int(line) for line in lines]
-
-    def reissue(self, batch: str, due_before: float, due: float, most: int) -> list[int]:
-        """Take lines that fell due, before that moment, unsettled."""
-        return [int(line) for line in self._run("reissue", batch, "issued", due_before, due, most)]
-
-    def forget_messages(self, queue: str) -> None:
-        """Drop what an earlier stack left in the broker, and let every issued line fall due.
-
-        Only for a Redis of our own with no worker running: the ledger knows every line, so the
-        dispatcher issues them again at once instead of after a visibility timeout.
-        """
+    def settled_bits(self, batch: str) -> bytes:
+        """Return a bit a line, most significant first; bytes at the end may be missing."""
         with translated():
-            self._redis.delete(queue, "unacked", "unacked_index", "unacked_mutex")
-            for batch in self.open_batches():
-                issued = names.redis_key(batch, "issued")
-                if lines := self._redis.zrange(issued, 0, -1):
-                    self._redis.zadd(issued, dict.fromkeys(lines, 0))
-                # no process vanished on these: we stopped them
-                self._redis.delete(names.redis_key(batch, "strikes"))
+            # bits are no text: this option keeps the client from decoding them
+            key = names.redis_key(batch, "settled")
+            return self._redis.execute_command("GET", key, NEVER_DECODE=[]) or b""
 
-    def oldest_waiting(self, queue: str) -> float | None:
-        """Return when the message next in line was issued, or None where none waits.
-
-        Queues are first in, first out: a line issued before that moment waits no longer.
-        """
-        with translated():
-            raw = self._redis.lindex(queue, -1)
-        if not raw:
-            return None
-        try:
-            return float(json.loads(raw)["headers"]["issued"])
-        except (ValueError, KeyError, TypeError):
-            return 0.0  # none of ours: nothing can be said of what waits behind it
+    # outcome rows
 
     def outcomes(self, batch: str, most: int) -> list[tuple[str, str]]:
         """Return the oldest undrained rows as (stream id, outcome JSON)."""
@@ -207,38 +220,14 @@ class Ledger:
                 approximate=False,
             )
 
+    # whose turn it is to dispatch
+
     def hold_lease(self, token: str, seconds: float) -> bool:
+        keys, arguments = [names.DISPATCHER_LEASE], [token, int(seconds * 1000)]
         with translated():
-            return bool(
-                self.connection.scripts["lease"](
-                    keys=[names.DISPATCHER_LEASE], args=[token, int(seconds * 1000)]
-                )
-            )
+            return bool(self.connection.scripts["lease"](keys=keys, args=arguments))
 
     def drop_lease(self, token: str) -> None:
         with translated():
             if self._redis.get(names.DISPATCHER_LEASE) == token:
                 self._redis.delete(names.DISPATCHER_LEASE)
-
-    # the worker's side
-
-    def claim(self, batch: str, line: int, due: float) -> Claim | None:
-        """Take a line in hand, or return None where there is nothing left to do for it."""
-        answer = self._run("claim", batch, "batch settled issued strikes attempts", line, due)
-        if not answer:
-            return None
-        strikes, retries = answer
-        return Claim(vanished=strikes - 1, attempt=strikes + retries)
-
-    def finish(self, batch: str, outcome: Outcome) -> bool:
-        """Settle a line. Returns False where it was settled before."""
-        return bool(
-            self._run(
-                "finish", batch, "batch settled issued strikes attempts outcomes",
-                outcome.line, outcome.status, outcome.model_dump_json(exclude_defaults=True),
-            )
-        )  # fmt: skip
-
-    def defer(self, batch: str, line: int, due: float) -> int:
-        """Put a line back for a later try. Returns the orderly retries so far."""
-        return int(self._run("defer", batch, "batch settled issued strikes attempts", line, due))

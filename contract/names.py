@@ -59,6 +59,10 @@ def shown(key: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
 
 
+def spec_key(batch: str) -> str:
+    return f"{RESERVED}/{batch}/batch.json"
+
+
 def manifest_key(batch: str, segment: int) -> str:
     return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl"
 

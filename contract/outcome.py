@@ -28,4 +28,5 @@ class Outcome(BaseModel):
     width: int | None = None
     height: int | None = None
     foreground: float | None = Field(None, description="mean alpha, 0..1")
+    source_etag: str = Field("", description="of the bytes that the output was made of")
     outputs: list[str] = Field(default_factory=list)

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import islice
 
-from contract import names
+from contract import names, records
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.ledger import BatchSpec, Ledger
@@ -19,6 +20,7 @@ from producer.reports import drain
 from producer.sources import listing
 
 SEGMENT_LINES = 10_000
+SETTLED_AT_ONCE = 1000
 LONGEST_SHOWN = 1000
 
 
@@ -51,11 +53,12 @@ def register(
             created=time.time(), total=manifest.lines, ignored=manifest.ignored,
             segment_lines=SEGMENT_LINES,
         )  # fmt: skip
+        records.write_spec(spec)
         ledger.register(spec)
-        for count, outcome in enumerate(outputs.refused(), 1):
-            ledger.finish(batch, outcome)
-            if count % SEGMENT_LINES == 0:
-                drain(ledger, spec)  # or a folder full of rivals would fill Redis
+        refused = outputs.refused()
+        while chunk := list(islice(refused, SETTLED_AT_ONCE)):
+            ledger.finish_all(batch, chunk)
+            drain(ledger, spec)  # or a folder full of rivals would fill Redis
     ledger.open(batch)
     return spec
 
@@ -147,12 +150,6 @@ def _is_text(key: str) -> bool:
     return True
 
 
-def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:
-    """Read one segment of a batch's manifest."""
-    blob = open_store(spec.destination).get(names.manifest_key(spec.id, segment))
-    return [ManifestLine.model_validate_json(line) for line in blob.data.splitlines()]
-
-
 def unfinished(ledger: Ledger, wanted: tuple[str, str, Recipe, bool]) -> BatchSpec | None:
     """Return the open batch of the same (source, destination, recipe, force), if there is one.
 
@@ -163,5 +160,5 @@ def unfinished(ledger: Ledger, wanted: tuple[str, str, Recipe, bool]) -> BatchSp
         if (spec.source, spec.destination, spec.recipe, spec.force) == wanted:
             if open_store(spec.destination).head(names.manifest_key(batch, 0)):
                 return spec
-            ledger.close(batch)
+            ledger.close(batch, unfinished=True)
     return None

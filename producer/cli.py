@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from contract import log
-from contract.errors import CutoutError
+from contract.errors import CutoutError, ErrorCode
 from contract.ledger import Ledger
 from contract.recipe import recipe_for
 from contract.settings import settings
+from producer import control
 
 EXIT_FAILED_RUN, EXIT_FAILED_IMAGES, EXIT_INTERRUPTED = 1, 3, 130
 
@@ -144,6 +145,12 @@ def models(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> N
     _become("worker", "models", *(arguments or []))
 
 
+@app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+def audit(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Check that every image of a batch is settled once and that its output is right."""
+    _become("worker", "audit", *(arguments or []))
+
+
 @app.command()
 def flower() -> None:
     """Serve Flower, read-only, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT."""
@@ -175,6 +182,51 @@ def status(
         counts = (p.spec.total, p.done, p.skipped, p.failed)
         table.add_row(p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts))
     Console().print(table)
+
+
+@app.command()
+def pause(batch: BatchId) -> None:
+    """Stop handing out a batch. Images in hand are finished."""
+    control.pause(_ledger(), batch)
+
+
+@app.command()
+def resume(batch: BatchId) -> None:
+    """Carry on with a batch that was paused, or that paused itself."""
+    control.resume(_ledger(), batch)
+
+
+@app.command()
+def cancel(batch: BatchId) -> None:
+    """End a batch: what has not been cut out yet fails by the code `cancelled`."""
+    control.cancel(_ledger(), batch)
+
+
+@app.command()
+def retry(
+    batch: BatchId,
+    code: Annotated[
+        ErrorCode | None,
+        typer.Option("--code", metavar="CODE", help="Only failures of this code."),
+    ] = None,
+) -> None:
+    """Open failed images of a batch again, finished or not, and print how many.
+
+    Poisoned images only with [bold]--code poisoned[/bold].
+    """
+    typer.echo(f"{control.retry(_ledger(), batch, code):,} images are tried again.")
+
+
+@app.command()
+def rebuild(batch: BatchId, destination: Destination) -> None:
+    """Make a batch known again that Redis has lost, from what lies in its destination.
+
+    Finished images are not run again.
+    """
+    ledger = _ledger()
+    ledger.ping()
+    spec, settled = control.rebuild(ledger, batch, destination)
+    typer.echo(f"{batch} goes on: {settled:,} of {spec.total:,} images are known to be settled.")
 
 
 @app.command()

@@ -10,17 +10,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 
 import structlog
 
 from contract import names
 from contract.errors import CutoutError, ErrorCode
 from contract.job import CutoutJob, ManifestLine
-from contract.ledger import BatchSpec, Ledger
+from contract.ledger import BatchSpec, Ledger, Progress
+from contract.lines import Issue
+from contract.outcome import Outcome, Status
+from contract.presence import Presence
+from contract.records import has_bit, manifest_lines
 from contract.settings import Settings
 from contract.storage import open_store
 from producer import reports
-from producer.batches import manifest_lines
+from producer.breaker import TRIAL_SECONDS, judge
 from producer.publish import publish
 
 log = structlog.get_logger(__name__)
@@ -31,6 +36,10 @@ LEASE_SECONDS = 15
 TICK_SECONDS = 0.2
 GRACE_SECONDS = 2
 """From a worker's taking a message to its claim of the line: in neither place, and not lost."""
+CANCELLED_LINES = 10_000
+NO_QUARANTINE = (
+    "Images that ended their process wait for a quarantine worker: `cutout worker --quarantine`."
+)
 REST_SECONDS = 10
 """How long a batch in trouble (its storage is down, say) is left alone."""
 
@@ -38,6 +47,7 @@ REST_SECONDS = 10
 class Dispatcher:
     def __init__(self, ledger: Ledger, config: Settings) -> None:
         self._ledger = ledger
+        self._presence = Presence(ledger.connection)
         self._config = config
         self._token = secrets.token_hex(8)
         self._resting: dict[str, float] = {}
@@ -64,7 +74,7 @@ class Dispatcher:
             if time.monotonic() < self._resting.get(batch, 0):
                 continue
             try:
-                self._advance(self._ledger.progress(batch).spec)
+                self._advance(self._ledger.progress(batch))
             except Exception as error:
                 if isinstance(error, CutoutError) and error.code is ErrorCode.REDIS_UNAVAILABLE:
                     raise
@@ -76,10 +86,22 @@ class Dispatcher:
                 if self._resting.pop(batch, None):
                     self._ledger.note_trouble(batch, "")
 
-    def _advance(self, spec: BatchSpec) -> None:
-        self._publish_due(spec)
-        while self._publish_next(spec):
-            self._ledger.hold_lease(self._token, LEASE_SECONDS)
+    def _advance(self, now: Progress) -> None:
+        spec = now.spec
+        if now.state == "cancelling":
+            self._settle_cancelled(spec)
+        elif now.state == "paused":
+            if now.trial is not None and time.time() >= now.trial:
+                self._ledger.resume(spec.id)
+        elif trip := judge(self._ledger.endings(spec.id)):
+            trial = time.time() + TRIAL_SECONDS if trip.heals else None
+            self._ledger.pause(spec.id, trip.why, trial)
+            log.error("batch pauses itself", batch=spec.id, why=trip.why)
+        else:
+            self._publish_due(spec)
+            while self._publish_next(spec):
+                self._ledger.hold_lease(self._token, LEASE_SECONDS)
+            self._look_for_workers(now)
         if self._ledger.waiting_outcomes(spec.id) >= DRAIN_ROWS:
             reports.drain(self._ledger, spec)
         if self._ledger.progress(spec.id).settled >= spec.total:
@@ -87,13 +109,10 @@ class Dispatcher:
 
     def _publish_next(self, spec: BatchSpec) -> bool:
         """Publish the next chunk; return whether there may be room for another."""
-        now = time.time()
-        lines = self._ledger.issue(
-            spec.id, CHUNK_LINES, self._config.window, now + self._config.visibility_timeout
-        )
-        if lines:
-            publish(self._jobs(spec, lines), now)
-        return len(lines) == CHUNK_LINES
+        config = self._config
+        issue = self._ledger.issue(spec.id, CHUNK_LINES, config.window, config.visibility_timeout)
+        self._publish(spec, issue)
+        return len(issue.bulk) == CHUNK_LINES
 
     def _publish_due(self, spec: BatchSpec) -> None:
         """Publish again what was lost or put back.
@@ -102,14 +121,48 @@ class Dispatcher:
         oldest that waits. (On Redis, a worker killed between taking a message and noting that
         it has it loses it; the broker alone cannot promise delivery.)
         """
-        now = time.time()
-        oldest = self._ledger.oldest_waiting(names.bulk_queue(spec.recipe.model))
-        timeout = self._config.visibility_timeout
-        before = (now if oldest is None else min(now, oldest + timeout)) - GRACE_SECONDS
-        lines = self._ledger.reissue(spec.id, before, now + timeout, CHUNK_LINES)
-        if lines:
-            publish(self._jobs(spec, lines), now)
-            log.info("issued again", batch=spec.id, lines=len(lines))
+        model = spec.recipe.model
+        queues = names.bulk_queue(model), names.quarantine_queue(model)
+        bulk, quarantine = (self._ledger.oldest_waiting(queue) for queue in queues)
+        issue = self._ledger.reissue(
+            spec.id, CHUNK_LINES, self._config.visibility_timeout, GRACE_SECONDS, (bulk, quarantine)
+        )
+        self._publish(spec, issue)
+        if lines := len(issue.bulk) + len(issue.quarantine):
+            log.info("issued again", batch=spec.id, lines=lines)
+
+    def _publish(self, spec: BatchSpec, issue: Issue) -> None:
+        model = spec.recipe.model
+        for queue, lines in (
+            (names.bulk_queue(model), issue.bulk),
+            (names.quarantine_queue(model), issue.quarantine),
+        ):
+            if lines:
+                publish(queue, self._jobs(spec, lines), issue.moment)
+
+    def _look_for_workers(self, now: Progress) -> None:
+        """Say where images wait for a quarantine worker and there is none."""
+        queue = names.quarantine_queue(now.spec.recipe.model)
+        wanting = now.quarantined and queue not in {w.queue for w in self._presence.workers()}
+        if wanting and not now.trouble:
+            self._ledger.note_trouble(now.spec.id, NO_QUARANTINE)
+        elif now.trouble == NO_QUARANTINE and not wanting:
+            self._ledger.note_trouble(now.spec.id, "")
+
+    def _settle_cancelled(self, spec: BatchSpec) -> None:
+        """Settle the next of what is left of a cancelled batch."""
+        bits = self._ledger.settled_bits(spec.id)
+        whole_bytes = len(bits) - len(bits.lstrip(b"\xff"))
+        left = (line for line in range(8 * whole_bytes, spec.total) if not has_bit(bits, line))
+        outcomes = [
+            Outcome(
+                line=line, key=self._photograph(spec, line).key, status=Status.FAILED,
+                code=ErrorCode.CANCELLED, message="The batch was cancelled before its turn.",
+                attempts=0,
+            )
+            for line in islice(left, CANCELLED_LINES)
+        ]  # fmt: skip
+        self._ledger.finish_all(spec.id, outcomes)
 
     def _jobs(self, spec: BatchSpec, lines: Sequence[int]) -> list[CutoutJob]:
         return [
@@ -137,7 +190,8 @@ class Dispatcher:
         rows = reports.write(closed, open_store(spec.destination))
         if rows != spec.total:  # Redis lost rows that were not yet drained; the outputs are there
             log.error("report is short", batch=spec.id, rows=rows, total=spec.total)
-        self._ledger.close(spec.id)
+        if not self._ledger.close(spec.id):
+            return  # a retry opened lines meanwhile
         log.info(
             "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,
             failed=progress.failed,

@@ -26,6 +26,7 @@ from producer import embedded
 
 STOP_SECONDS = 30
 FLOWER_SECONDS = 20
+WORKERS = {"worker", "quarantine"}
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -55,6 +56,7 @@ class Stack:
                 Ledger(self.redis_url, patience=2).ping()
             self._start_flower()
             self._start("worker", "-m", "worker", "worker", *self._concurrency())
+            self._start("quarantine", "-m", "worker", "worker", "--quarantine")
             self._start("dispatcher", "-m", "producer", "dispatch")
             self._await_flower()
         except BaseException:
@@ -83,15 +85,13 @@ class Stack:
         """Stop what was started: workers finish the images in hand, Redis goes last."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the stop short
-        order = [
-            name for name in ("dispatcher", "worker", "flower", "redis") if name in self._running
-        ]
-        for name in order:
+        order = ("dispatcher", "worker", "quarantine", "flower", "redis")
+        for name in filter(self._running.__contains__, order):
             process = self._running.pop(name)
             with suppress(ProcessLookupError):
                 process.terminate()
             try:
-                process.wait(STOP_SECONDS if name != "worker" else self._config.time_limit)
+                process.wait(self._config.time_limit if name in WORKERS else STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -114,7 +114,8 @@ class Stack:
         process = self._spawn("redis", embedded.command(data, path))
         embedded.wait_until_ready(process, self.redis_url)
         # whatever an interrupted run left in the broker, the ledger knows better
-        Ledger(self.redis_url).forget_messages(names.bulk_queue(self._model))
+        queues = names.bulk_queue(self._model), names.quarantine_queue(self._model)
+        Ledger(self.redis_url).forget_messages(*queues)
 
     def _start_flower(self) -> None:
         port = _free_port(self._config.flower_address, self._config.flower_port)

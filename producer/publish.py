@@ -29,8 +29,8 @@ def app() -> Celery:
     return celery
 
 
-def publish(jobs: Iterable[CutoutJob], issued: float) -> int:
-    """Send jobs, marked as issued at that moment, to their model's queue; return how many.
+def publish(queue: str, jobs: Iterable[CutoutJob], issued: float) -> int:
+    """Send jobs, marked as issued at that moment, to a queue; return how many.
 
     Raises RetryableError (`redis_unavailable`). What was not sent falls due in the ledger.
     """
@@ -42,7 +42,7 @@ def publish(jobs: Iterable[CutoutJob], issued: float) -> int:
                     names.CUT_TASK,
                     kwargs={"job": job.model_dump(mode="json")},
                     task_id=job.task_id,
-                    queue=names.bulk_queue(job.recipe.model),
+                    queue=queue,
                     producer=producer,
                     # what Flower, `inspect` and logs show of a task
                     argsrepr=names.shown(job.photograph.key),

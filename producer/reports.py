@@ -10,6 +10,7 @@ from typing import TextIO
 from contract import names
 from contract.ledger import BatchSpec, Ledger, Progress
 from contract.outcome import Outcome, Status
+from contract.records import has_bit, outcomes
 from contract.storage import Store, open_store
 
 STAGES = ("check", "fetch", "decode", "matte", "compose", "encode", "store")
@@ -37,28 +38,17 @@ def drain(ledger: Ledger, spec: BatchSpec) -> bool:
     return True
 
 
-def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
-    """Yield each settled image's outcome once: segments first, then rows still in Redis."""
-    seen = bytearray(spec.total // 8 + 1)
-    for row in _rows(store, spec.id, undrained):
-        outcome = Outcome.model_validate_json(row)
-        byte, bit = divmod(outcome.line, 8)
-        if not seen[byte] >> bit & 1:
-            seen[byte] |= 1 << bit
-            yield outcome
-
-
-def _rows(store: Store, batch: str, undrained: Iterable[str]) -> Iterator[str | bytes]:
-    for item in store.list(names.outcomes_prefix(batch)):
-        yield from store.get(item.key).data.splitlines()
-    yield from undrained
-
-
 def current(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
-    """Yield the outcomes known at this moment, of an open or a closed batch."""
+    """Yield the outcomes known at this moment, of an open or a closed batch.
+
+    A line that a retry has opened again has none until it is settled anew.
+    """
+    settled = ledger.settled_bits(spec.id)
     # read before the segments: a row that is drained meanwhile is then seen twice, not never
     undrained = [row for _, row in ledger.outcomes(spec.id, 10 * DRAIN_MOST)]
-    return outcomes(open_store(spec.destination), spec, undrained)
+    for outcome in outcomes(open_store(spec.destination), spec, undrained):
+        if has_bit(settled, outcome.line):
+            yield outcome
 
 
 def failures(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
@@ -133,6 +123,7 @@ def as_json(progress: Progress) -> dict[str, object]:
         "failed": progress.failed,
         "ignored": spec.ignored,
         "issued": progress.issued,
+        "duplicates": progress.duplicates,
         "trouble": progress.trouble,
         "created": spec.created,
         "closed": progress.closed,

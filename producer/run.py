@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from contract import names
-from contract.errors import NEXT_STEP
+from contract.errors import NEXT_STEP, ErrorCode, PermanentError
 from contract.ledger import Ledger
 from contract.ledger import Progress as BatchProgress
 from contract.outcome import Outcome
@@ -57,6 +57,8 @@ def run_job(
             spec = unfinished(ledger, (source, destination, recipe, force))
             if spec:
                 screen.print(f"Going on with batch {spec.id}.")
+                if ledger.progress(spec.id).state == "paused":
+                    ledger.resume(spec.id)
             else:
                 screen.print(f"Listing {source} ...", soft_wrap=True, markup=False)
                 spec = register(ledger, source, destination, recipe, force=force)
@@ -106,6 +108,8 @@ def follow(
                 return now
             if stack:
                 stack.check()
+                if now.state == "paused" and now.trial is None:
+                    raise PermanentError(ErrorCode.BATCH_PAUSED, now.trouble)
             time.sleep(POLL_SECONDS)
 
 

@@ -43,23 +43,32 @@ def worker(
             help="Child processes. Default: one for each CPU, and one more for every four.",
         ),
     ] = None,
+    quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--quarantine",
+            help="Take the images that ended their process before: one at a time, each in a "
+            "process of its own with little memory. One such worker will do for a cluster.",
+        ),
+    ] = False,
 ) -> None:
     """Take jobs from the queue of one model (CUTOUT_MODEL) until told to stop.
 
     SIGTERM ends it in order: images in hand are finished, the rest goes back to the queue.
     """
     from worker.app import create_app  # noqa: PLC0415 - Celery is slow to import
-    from worker.runtime import verify_weights  # noqa: PLC0415
+    from worker.runtime import prepare  # noqa: PLC0415
 
     config = settings()
     log.configure(config)
-    children = concurrency or cpus.children(cpus.available())
-    verify_weights(config, children)
-    celery = create_app(children)
-    hostname = f"{config.model}-{os.getpid()}@%h"
+    children = 1 if quarantine else concurrency or cpus.children(cpus.available())
+    prepare(config, children, quarantine=quarantine)
+    celery = create_app(children, quarantine=quarantine)
+    queue = (names.quarantine_queue if quarantine else names.bulk_queue)(config.model)
+    hostname = f"{queue}-{os.getpid()}@%h"
     celery.worker_main(
         [
-            "--quiet", "worker", "--hostname", hostname, "--queues", names.bulk_queue(config.model),
+            "--quiet", "worker", "--hostname", hostname, "--queues", queue,
             "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
         ]
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """The Celery app of the workers: every option with its reason."""
 
 import os
+import resource
 import signal
 from typing import Any
 
@@ -10,7 +11,7 @@ from setproctitle import setproctitle
 
 from contract import log
 from contract.settings import settings, transport_options
-from worker.runtime import runtime
+from worker.runtime import plan, runtime
 
 logger = structlog.get_logger(__name__)
 
@@ -18,7 +19,12 @@ LOAD_SECONDS = 300
 HARD_LIMIT_GRACE = 1.25
 
 
-def create_app(concurrency: int) -> Celery:
+ADDRESS_SPACE = 4 * 1024**3
+"""Bytes a quarantined process may map. 100 megapixels with U²-Net take 2.5 GB; more than this is a
+MemoryError in that one process instead of the kernel's choice of a victim."""
+
+
+def create_app(concurrency: int, *, quarantine: bool) -> Celery:
     """Build the app. Nothing connects and nothing loads until a worker starts."""
     config = settings()
     app = Celery("cutout", broker=config.broker_url, include=["worker.tasks"])
@@ -26,6 +32,10 @@ def create_app(concurrency: int) -> Celery:
         # at-least-once: acknowledged after the image is settled; given back if the process dies
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # likewise where the hard limit ended it: its message goes back, to be sent to quarantine
+        task_acks_on_timeout=False,
+        # whatever such an image leaves behind in its process ends with it
+        worker_max_tasks_per_child=1 if quarantine else None,
         # one job in hand and one behind it: a cheap machine that vanishes holds few images back
         worker_prefetch_multiplier=1,
         # results live in the ledger; a second record could only disagree
@@ -66,6 +76,15 @@ def _configure_logging(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _load(**_: Any) -> None:
     setproctitle(f"cutout worker {settings().model} loading")
+    if plan().quarantine:
+        # one image a process, and seldom one: the model is loaded when it comes
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    else:
+        _load_model()
+    setproctitle(f"cutout worker {settings().model} idle")
+
+
+def _load_model() -> None:
     try:
         runtime()
     except BaseException as error:
@@ -73,4 +92,3 @@ def _load(**_: Any) -> None:
         logger.critical("the model cannot be loaded", why=str(error))
         os.kill(os.getppid(), signal.SIGTERM)
         raise
-    setproctitle(f"cutout worker {settings().model} idle")

@@ -1,6 +1,7 @@
 """One image, from claim to settled. Read this first."""
 
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.job import CutoutJob
-from contract.ledger import Claim
+from contract.lines import ENDED_WELL, Claim, Refusal
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from worker.imaging.compose import compose
@@ -23,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 MOST_VANISHED = 3
 """A process that vanishes (crash, OOM kill) says nothing. Three of them condemn the image."""
-
 
 CURRENT = ("source-etag", "recipe", "model-sha256")
 """The marks on an output that must agree for it to be what we would write now."""
@@ -39,6 +39,7 @@ class Run:
 
     job: CutoutJob
     attempt: int
+    token: str
     milliseconds: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
@@ -48,30 +49,33 @@ class Run:
         self.milliseconds[name] = round((time.perf_counter() - start) * 1000)
 
 
-def process(job: CutoutJob, runtime: Runtime) -> Outcome | None:
-    """Bring an image to its terminal state and return it; None where it has one already.
+def process(job: CutoutJob, runtime: Runtime) -> Outcome | Refusal:
+    """Bring an image to its terminal state and return it, or say why there is nothing to do.
 
     Safe to repeat at any point: the output is written whole before the line is settled, and a
     repeated run finds it. Raises DeferredError where a later try may succeed.
     """
-    claim = runtime.ledger.claim(
-        job.batch, job.line, time.time() + runtime.config.visibility_timeout
-    )
-    if claim is None:
-        return None
-    run = Run(job, claim.attempt)
+    token = runtime.holder + secrets.token_hex(4)
+    lease = runtime.config.visibility_timeout
+    claim = runtime.ledger.claim(job.batch, job.line, token, lease, quarantine=runtime.quarantine)
+    if isinstance(claim, Refusal):
+        return claim
+    run = Run(job, claim.attempt, token)
+    ending = ENDED_WELL
     try:
         _refuse_poison(claim)
         outcome = _skip(run, runtime) or _cut(run, runtime)
     except Exception as error:
-        outcome = _judge(error, run, runtime)
-    return outcome if runtime.ledger.finish(job.batch, outcome) else None
+        outcome, ending = _judge(error, run, runtime)
+    settled = runtime.ledger.finish(job.batch, outcome, ending)
+    return outcome if settled else Refusal("settled")
 
 
 def _refuse_poison(claim: Claim) -> None:
     if claim.vanished >= MOST_VANISHED:
+        what = claim.deaths or "no worker was left to say what ended them"
         raise PermanentError(
-            ErrorCode.POISONED, f"{claim.vanished} processes vanished while they worked on it."
+            ErrorCode.POISONED, f"{claim.vanished} processes ended while they worked on it: {what}."
         )
 
 
@@ -85,8 +89,12 @@ def _skip(run: Run, runtime: Runtime) -> Outcome | None:
         return None
     if head.metadata.get("batch") == job.batch:
         # written by an attempt that vanished before it could say so
-        return _outcome(run, Status.DONE, outputs=[job.output_key])
-    return None if job.force else _outcome(run, Status.SKIPPED, outputs=[job.output_key])
+        status = Status.DONE
+    elif job.force:
+        return None
+    else:
+        status = Status.SKIPPED
+    return _outcome(run, status, source_etag=job.photograph.etag, outputs=[job.output_key])
 
 
 def _cut(run: Run, runtime: Runtime) -> Outcome:
@@ -112,6 +120,7 @@ def _cut(run: Run, runtime: Runtime) -> Outcome:
         width=width,
         height=height,
         foreground=round(cutout.foreground, 4),
+        source_etag=blob.etag,
         outputs=[job.output_key],
     )
 
@@ -126,11 +135,14 @@ def _marks(job: CutoutJob, runtime: Runtime, source_etag: str) -> dict[str, str]
     }
 
 
-def _judge(error: Exception, run: Run, runtime: Runtime) -> Outcome:
-    """Say what an error means for the image: the end, or a later try within its budget."""
+def _judge(error: Exception, run: Run, runtime: Runtime) -> tuple[Outcome, str]:
+    """Say what an error means for the image: the end, or a later try within its budget.
+
+    Returns the outcome and the code of the error itself.
+    """
     match error:
         case PermanentError():
-            return _outcome(run, Status.FAILED, code=error.code, message=error.message)
+            return _failed(run, error.code, error.message), error.code
         case RetryableError():
             reason: CutoutError = error
         case SoftTimeLimitExceeded():
@@ -148,12 +160,16 @@ def _judge(error: Exception, run: Run, runtime: Runtime) -> Outcome:
         # full jitter, as AWS describes it: a random share of a doubling delay
         longest = min(config.retry_delay * 2**retries, config.visibility_timeout / 2)
         delay = random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing
-        runtime.ledger.defer(run.job.batch, run.job.line, time.time() + delay)
+        runtime.ledger.defer(run.job.batch, run.job.line, run.token, delay, reason.code)
         raise DeferredError(str(reason)) from error
     code = (
         ErrorCode.INTERNAL_ERROR if reason.code is ErrorCode.INTERNAL_ERROR else ErrorCode.EXHAUSTED
     )
     message = f"{run.attempt} attempts ended in {reason.code}: {reason.message}"
+    return _failed(run, code, message), reason.code
+
+
+def _failed(run: Run, code: ErrorCode, message: str) -> Outcome:
     return _outcome(run, Status.FAILED, code=code, message=message)
 
 

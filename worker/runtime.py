@@ -1,5 +1,7 @@
 """The composition root of a child: everything it keeps, built once, after the fork."""
 
+import os
+import secrets
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,12 +14,19 @@ from worker.models.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """What the parent verified before it forked; children inherit it and load without hashing."""
+class Plan:
+    """What the parent settled before it forked; children inherit it and load without hashing."""
 
-    path: Path
+    weights: Path
     sha256: str
     threads: int
+    quarantine: bool
+    worker: str
+    """a name for this worker that no other has"""
+
+    def holder(self, pid: int) -> str:
+        """Return how the tokens of a child begin, so that the parent can tell whose a line was."""
+        return f"{self.worker}-{pid}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +35,37 @@ class Runtime:
     ledger: Ledger
     session: Session
     limits: Limits
+    quarantine: bool
+    holder: str
 
 
-_verified: dict[str, Weights] = {}
+_plans: dict[str, Plan] = {}
 
 
-def verify_weights(config: Settings, children: int) -> Weights:
+def prepare(config: Settings, children: int, *, quarantine: bool) -> None:
     """Check the weights in the parent. Raises PermanentError (`model_missing`, `..._mismatch`)."""
     model = registry.find(config.model)
     path = config.model_dir.expanduser() / model.file
-    weights = Weights(path, store.verify(path, model), cpus.threads(children))
-    _verified[config.model] = weights
-    return weights
+    _plans[config.model] = Plan(
+        weights=path, sha256=store.verify(path, model), threads=cpus.threads(children),
+        quarantine=quarantine, worker=secrets.token_hex(4),
+    )  # fmt: skip
+
+
+def plan() -> Plan:
+    return _plans[settings().model]
 
 
 @cache
 def runtime() -> Runtime:
     """Return the child's singleton."""
     config = settings()
-    weights = _verified[config.model]
+    made = plan()
     return Runtime(
         config=config,
         ledger=Ledger(config.redis_url or ""),
-        session=Session(registry.find(config.model), weights.path, weights.sha256, weights.threads),
+        session=Session(registry.find(config.model), made.weights, made.sha256, made.threads),
         limits=Limits(pixels=config.max_pixels),
+        quarantine=made.quarantine,
+        holder=made.holder(os.getpid()),
     )

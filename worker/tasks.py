@@ -10,6 +10,7 @@ from setproctitle import setproctitle
 
 from contract import names
 from contract.job import CutoutJob
+from contract.lines import Refusal
 from contract.outcome import Status
 from contract.recipe import Recipe
 from worker.process import DeferredError, process
@@ -25,7 +26,11 @@ class ImageFailedError(Exception):
     """Raised once a failure is in the ledger, so that Flower counts it as one, by its code."""
 
 
-@shared_task(name=names.CUT_TASK, bind=True, throws=(ImageFailedError,))
+class CutTask(Task[Any, Any]):
+    Request = "worker.lost:CutoutRequest"  # Celery's own hook, asked for by name
+
+
+@shared_task(name=names.CUT_TASK, bind=True, base=CutTask, throws=(ImageFailedError,))
 def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     model = runtime().config.model
     try:
@@ -45,9 +50,12 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
             except DeferredError as error:
                 log.warning("image deferred", why=str(error))
                 raise Retry(str(error)) from None
-            if outcome is None:
-                log.info("image settled before")
-                raise Ignore  # a second delivery is acknowledged and counted nowhere
+            except MemoryError:
+                # a MemoryError that leaves a task ends Celery's main process; the line falls due
+                raise Ignore from None
+            if isinstance(outcome, Refusal):
+                log.info("nothing to do", why=outcome.why)
+                raise Ignore  # such a delivery is acknowledged and counted nowhere
             log.info(
                 "image settled",
                 **outcome.model_dump(mode="json", exclude_defaults=True, exclude=LOGGED_ALREADY),

@@ -9,7 +9,7 @@ from cluster import Cluster, photograph, report_rows
 from services import until
 
 from contract import names
-from producer.batches import manifest_lines
+from contract.records import manifest_lines
 
 COUNT = 8
 
@@ -204,4 +204,4 @@ def test_a_message_delivered_twice_counts_once(cluster: Cluster, catalogue, tmp_
     until(lambda: cluster.closed(spec) and not redis.llen(queue) and not redis.hlen("unacked"), 90)
 
     assert_whole(cluster, spec, tmp_path / "out", 4)
-    assert cluster.log("worker").count("image settled before") == 3
+    assert cluster.log("worker").count("nothing to do") == 3

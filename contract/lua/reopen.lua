@@ -1,0 +1,35 @@
+-- Opens failed lines again, and their batch with them. The dispatcher comes by them again.
+--
+-- KEYS[1] batch     hash    fields `state`, `failed`, `cursor`, `closed`
+-- KEYS[2] settled   bitmap
+-- KEYS[3] strikes   hash
+-- KEYS[4] deaths    hash
+-- KEYS[5] open      set     ids of the batches that are not closed
+-- ARGV[1] the batch's id
+-- ARGV[2..] the lines, as `line` or as `line:deaths` where quarantine is the place for it
+-- returns how many were settled and are open now
+if redis.call('EXISTS', KEYS[1], KEYS[2]) < 2 then return 0 end
+local opened = 0
+local cursor = tonumber(redis.call('HGET', KEYS[1], 'cursor'))
+for i = 2, #ARGV do
+  local line, deaths = string.match(ARGV[i], '^(%d+):?(.*)$')
+  if redis.call('SETBIT', KEYS[2], line, 0) == 1 then
+    opened = opened + 1
+    cursor = math.min(cursor, tonumber(line))
+    if deaths ~= '' then
+      redis.call('HSET', KEYS[3], line, 1)
+      redis.call('HSET', KEYS[4], line, deaths)
+    end
+  end
+end
+if opened == 0 then return 0 end
+redis.call('HINCRBY', KEYS[1], 'failed', -opened)
+redis.call('HSET', KEYS[1], 'cursor', cursor)
+if redis.call('HGET', KEYS[1], 'state') == 'closed' then
+  redis.call('HSET', KEYS[1], 'state', 'open')
+  redis.call('HDEL', KEYS[1], 'closed')
+end
+redis.call('PERSIST', KEYS[1])
+redis.call('PERSIST', KEYS[2])
+redis.call('SADD', KEYS[5], ARGV[1])
+return opened

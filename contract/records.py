@@ -1,0 +1,76 @@
+"""What a batch leaves in object storage below its destination: spec, manifest, outcomes.
+
+The manifest is the truth about what was listed. Redis can be made anew from these.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from contract import names
+from contract.errors import ErrorCode, PermanentError
+from contract.job import ManifestLine
+from contract.ledger import BatchSpec
+from contract.outcome import Outcome
+from contract.storage import Store, open_store
+
+
+def write_spec(spec: BatchSpec) -> None:
+    body = spec.model_dump_json(indent=2).encode()
+    open_store(spec.destination).put(names.spec_key(spec.id), body, "application/json")
+
+
+def read_spec(batch: str, destination: str) -> BatchSpec:
+    """Return what a batch was registered as. Raises PermanentError (`batch_unknown`)."""
+    try:
+        blob = open_store(destination).get(names.spec_key(batch))
+    except PermanentError as error:
+        if error.code in {ErrorCode.OBJECT_MISSING, ErrorCode.UNSAFE_KEY}:
+            raise PermanentError(
+                ErrorCode.BATCH_UNKNOWN, f"{destination} holds no record of a batch {batch!r}."
+            ) from None
+        raise
+    return BatchSpec.model_validate_json(blob.data)
+
+
+def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:
+    """Read one segment of a batch's manifest."""
+    blob = open_store(spec.destination).get(names.manifest_key(spec.id, segment))
+    return [ManifestLine.model_validate_json(line) for line in blob.data.splitlines()]
+
+
+def manifest(spec: BatchSpec) -> Iterator[ManifestLine]:
+    """Yield every line, in order."""
+    for segment in range(-(-spec.total // spec.segment_lines)):
+        yield from manifest_lines(spec, segment)
+
+
+def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
+    """Yield each line's last outcome once, the latest first: rows still in Redis, then segments.
+
+    A line may have several: a segment written twice after a crash, a retry, or a line that was
+    settled again because Redis lost its last second.
+    """
+    seen = bytearray(spec.total // 8 + 1)
+    for outcome in rows(store, spec.id, undrained):
+        if not has_bit(seen, outcome.line):
+            set_bit(seen, outcome.line)
+            yield outcome
+
+
+def rows(store: Store, batch: str, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
+    """Yield every outcome row there is, the latest first."""
+    yield from map(Outcome.model_validate_json, reversed(list(undrained)))
+    segments = [item.key for item in store.list(names.outcomes_prefix(batch))]
+    for key in reversed(segments):  # named after their moments
+        lines = store.get(key).data.splitlines()
+        yield from map(Outcome.model_validate_json, reversed(lines))
+
+
+def has_bit(bits: bytes | bytearray, line: int) -> bool:
+    """Say whether a line's bit is set, in Redis's order: most significant first."""
+    byte, bit = divmod(line, 8)
+    return byte < len(bits) and bool(bits[byte] & 0x80 >> bit)
+
+
+def set_bit(bits: bytearray, line: int) -> None:
+    byte, bit = divmod(line, 8)
+    bits[byte] |= 0x80 >> bit
