@@ -79,7 +79,8 @@ class Ledger(Lines):
         key = names.redis_key(spec.id)
         row: dict[str, str | int] = {
             "spec": spec.model_dump_json(), "state": "registering", "total": spec.total,
-            "cursor": 0, "duplicates": 0, **{status.value: count for status, count in counts.items()},
+            "cursor": 0, "duplicates": 0,
+            **{status.value: count for status, count in counts.items()},
         }  # fmt: skip
         with translated(), self._redis.pipeline() as pipe:
             pipe.hset(key, mapping=row)
