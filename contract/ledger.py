@@ -36,6 +36,10 @@ class BatchSpec(BaseModel):
     ignored: int = 0
     segment_lines: int
 
+    @property
+    def segments(self) -> int:
+        return -(-self.total // self.segment_lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

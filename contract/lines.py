@@ -98,6 +98,12 @@ class Lines:
         with translated():
             return list(self._redis.lrange(names.redis_key(batch, "endings"), 0, -1))
 
+    def unacknowledged(self) -> list[str]:
+        """Return the task ids of the messages that workers took and have not acknowledged."""
+        with translated():
+            rows = [raw for _, raw in self._redis.hscan_iter("unacked")]
+        return [json.loads(raw)[0]["headers"]["id"] for raw in rows]
+
     # the worker's side
 
     def claim(

@@ -37,12 +37,6 @@ def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:
     return [ManifestLine.model_validate_json(line) for line in blob.data.splitlines()]
 
 
-def manifest(spec: BatchSpec) -> Iterator[ManifestLine]:
-    """Yield every line, in order."""
-    for segment in range(-(-spec.total // spec.segment_lines)):
-        yield from manifest_lines(spec, segment)
-
-
 def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
     """Yield each line's last outcome once, the latest first: rows still in Redis, then segments.
 

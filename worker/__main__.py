@@ -15,6 +15,7 @@ from rich.table import Column, Table
 
 from contract import log, names
 from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.ledger import Ledger
 from contract.settings import settings
 from worker.imaging.decode import Limits
 from worker.models import cpus, registry, store
@@ -72,6 +73,39 @@ def worker(
             "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
         ]
     )  # fmt: skip
+
+
+@app.command()
+def audit(
+    batch: Annotated[str, typer.Argument(metavar="ID", help="A batch, as `submit` printed it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Check that every image of a batch is settled once and that its output is right.
+
+    Reads the manifest, the outcomes, the report, every output and every photograph. Exit status:
+    0 all is right, 3 something is wrong (each finding is a line), 1 it could not be checked.
+    """
+    from worker.audit import audit as findings_of  # noqa: PLC0415 - the other verbs start faster
+
+    config = settings()
+    _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
+    ledger = Ledger(config.redis_url or "", patience=2)
+    count = 0
+    for finding in findings_of(ledger, batch):
+        count += 1
+        typer.echo(json.dumps(asdict(finding)) if as_json else names.shown(str(finding)))
+    now = ledger.progress(batch)
+    if as_json:
+        counts = {name: getattr(now, name) for name in ("done", "skipped", "failed", "duplicates")}
+        row = {"batch": batch, "state": now.state, "total": now.spec.total, **counts}
+        typer.echo(json.dumps({**row, "findings": count}))
+    else:
+        typer.echo(
+            f"{now.settled:,} of {now.spec.total:,} settled: {now.done:,} done, {now.skipped:,}"
+            f" skipped, {now.failed:,} failed. {now.duplicates:,} deliveries more than needed,"
+            f" counted nowhere. {f'{count:,} findings.' if count else 'Nothing is wrong.'}"
+        )
+    raise typer.Exit(3 if count else 0)
 
 
 @models.command("list")

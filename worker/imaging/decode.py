@@ -111,6 +111,14 @@ def decode(data: bytes, limits: Limits) -> Photograph:
         )
 
 
+def displayed_size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) as EXIF turns it, from the header alone. Raises as `decode` does."""
+    name = sniff(data)
+    with _judged(data, name), _open(data, name) as image:
+        width, height = image.size
+        return (height, width) if _turn(image) in SIDEWAYS else (width, height)
+
+
 def sniff(data: bytes) -> str:
     """Return the format by its signature; raise PermanentError where it is none of ours."""
     if not data:
