@@ -19,6 +19,7 @@ from contract.ledger import BatchSpec, Ledger, Progress
 from contract.recipe import Recipe
 from producer.batches import register
 
+STAND_IN = Path(__file__).parent / "drills/stand_in.py"
 TIMES = {"CUTOUT_TIME_LIMIT": "30", "CUTOUT_VISIBILITY_TIMEOUT": "40", "CUTOUT_RETRY_DELAY": "0.2"}
 
 
@@ -28,15 +29,19 @@ class Cluster:
     folder: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    stand_in: bool = False
+    """a network that takes a millisecond, and photographs that do harm when marked"""
 
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.redis.url)
 
     def start(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        module, *verb = arguments
+        command = [str(STAND_IN)] if self.stand_in else ["-m", module]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [sys.executable, *command, *verb],
                 env={**os.environ, "CUTOUT_REDIS_URL": self.redis.url, **TIMES, **self.env, **env},
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip

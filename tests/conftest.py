@@ -133,6 +133,15 @@ def cluster(redis_server: RedisServer, weights: Path, tmp_path: Path) -> Iterato
 
 
 @pytest.fixture
+def quick_cluster(redis_server: RedisServer, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose network is a stand-in: no weights to fetch, milliseconds an image."""
+    env = {"CUTOUT_MODEL_DIR": str(tmp_path / "models")}
+    running = Cluster(redis_server, tmp_path, env=env, stand_in=True)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
 def catalogue(tmp_path: Path) -> Path:
     """A folder to fill with photographs."""
     folder = tmp_path / "catalogue"

@@ -1,0 +1,185 @@
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import stand_in
+from cluster import STAND_IN, Cluster, photograph, report_rows
+from PIL import Image
+from services import until
+
+from contract import names
+from contract.errors import CutoutError
+from contract.job import CutoutJob, ManifestLine
+from contract.ledger import Claim
+from contract.recipe import Recipe
+from contract.settings import settings
+from producer import reports
+from worker.imaging.decode import Limits
+from worker.models import registry, store
+from worker.models.session import Session
+from worker.process import process
+from worker.runtime import Runtime
+
+COUNT = 200
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch) -> Session:
+    monkeypatch.setitem(registry.MODELS, stand_in.MODEL, registry.find(stand_in.MODEL))
+    monkeypatch.setenv("CUTOUT_MODEL_DIR", str(tmp_path / "models"))
+    stand_in.install(tmp_path / "models")
+    model = registry.find(stand_in.MODEL)
+    path = tmp_path / "models" / model.file
+    return Session(model, path, store.verify(path, model), 1)
+
+
+class NoLedger:
+    def claim(self, *_) -> Claim:
+        return Claim(vanished=0, attempt=1)
+
+    def finish(self, *_) -> bool:
+        return True
+
+
+def test_an_image_takes_milliseconds(session, catalogue, tmp_path) -> None:
+    photograph(catalogue / "a.jpg")
+    runtime = Runtime(settings(), NoLedger(), session, Limits(pixels=10**6))
+    job = CutoutJob(
+        batch="b-20260101-000000-00000a", line=0,
+        source=str(catalogue), destination=str(tmp_path / "out"),
+        photograph=ManifestLine(key="a.jpg", size=1, etag="e"), recipe=Recipe(model=stand_in.MODEL),
+        force=True,
+    )  # fmt: skip
+    taken = []
+    for line in range(30):
+        start = time.perf_counter()
+        batch = f"b-20260101-000000-{line:06}"  # another's output is not taken for ours
+        outcome = process(job.model_copy(update={"batch": batch}), runtime)
+        taken.append(time.perf_counter() - start)
+
+    assert outcome.status == "done"
+    assert sorted(taken)[15] < 0.05
+    alpha = Image.open(tmp_path / "out/a.png").getchannel("A")
+    assert alpha.size == (160, 120)
+    assert alpha.getpixel((80, 60)) > 200
+    assert alpha.getpixel((2, 2)) < 55
+
+
+def test_another_file_is_not_taken_for_the_stand_in(session, tmp_path) -> None:
+    (tmp_path / "models/u2netp.onnx").write_bytes(b"other weights")
+    stand_in.install(tmp_path / "models")
+    with pytest.raises(CutoutError) as caught:
+        store.verify(tmp_path / "models/u2netp.onnx", registry.find(stand_in.MODEL))
+    assert caught.value.code == "model_mismatch"
+
+
+def test_onnx_runtime_raises_its_own_error(session) -> None:
+    with pytest.raises(Exception, match="Failed to allocate memory for requested buffer") as caught:
+        stand_in.ort()
+    assert type(caught.value).__name__ == "Fail"  # an Exception of its own, and no MemoryError
+
+
+LISTENER = """
+import signal, stand_in, sys
+signal.signal(signal.SIGALRM, lambda *_: print("heard", flush=True))
+signal.alarm(1)
+print("here", flush=True)
+stand_in.obey(b"#drill:" + sys.argv[1].encode())
+"""
+
+
+def run(fault: str, **options) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", LISTENER, fault], cwd=Path(stand_in.__file__).parent, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "signal"), [("segfault", 11), ("kill", 9)])
+def test_a_fault_ends_its_process(fault, signal) -> None:
+    assert run(fault).wait(10) == -signal
+
+
+def test_memory_is_taken_in_earnest_below_a_limit() -> None:
+    limit = 1 << 29
+    process = run(
+        "memory", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    )
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "hoard.append" in said
+    assert said.strip().endswith("MemoryError")
+
+
+def test_a_hanging_image_hears_no_signal() -> None:
+    process = run("hang")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2.5)
+    process.terminate()
+    assert process.communicate(timeout=10)[0] == "here\n"
+
+
+def test_a_slow_image_is_decoded_in_the_end(catalogue) -> None:
+    photograph(catalogue / "a.jpg")
+    stand_in.mark(catalogue / "a.jpg", "slow:0.2")
+    start = time.monotonic()
+    size = stand_in.harmful(len)((catalogue / "a.jpg").read_bytes())
+    assert size == (catalogue / "a.jpg").stat().st_size
+    assert time.monotonic() - start >= 0.2
+
+
+def rows(cluster: Cluster, spec, out: Path) -> dict[str, dict[str, str]]:
+    until(lambda: cluster.closed(spec), 60)
+    text = (out / names.report_key(spec.id, "csv")).read_text()
+    return {row["key"]: row for row in report_rows(text)}
+
+
+def test_a_batch_runs_in_seconds(quick_cluster: Cluster, catalogue, tmp_path) -> None:
+    for number in range(COUNT):
+        photograph(catalogue / f"{number:03}.jpg", number)
+    quick_cluster.start_worker()
+    until(lambda: quick_cluster.titled("idle"))
+    spec = quick_cluster.submit(catalogue, tmp_path / "out")
+    quick_cluster.start_dispatcher()
+
+    found = rows(quick_cluster, spec, tmp_path / "out")
+
+    assert len(found) == COUNT
+    assert {row["status"] for row in found.values()} == {"done"}
+
+
+def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path) -> None:
+    for name in ("sound", "segfault", "memory", "ort"):
+        photograph(catalogue / f"{name}.jpg")
+        if name != "sound":
+            stand_in.mark(catalogue / f"{name}.jpg", name)
+    spec = quick_cluster.submit(catalogue, tmp_path / "out")
+    quick_cluster.start_worker(1, CUTOUT_RETRY_BUDGET="0")
+    quick_cluster.start_dispatcher()
+
+    until(lambda: quick_cluster.ledger.progress(spec.id).settled >= 3)
+
+    ended = quick_cluster.log("worker").count
+    assert ended("exited with 'signal") == ended("exited with 'signal 11 (SIGSEGV)'") >= 1
+    settled = {row.key: row for row in reports.current(quick_cluster.ledger, spec)}
+    assert settled["sound.jpg"].status == "done"
+    assert "out_of_memory" in settled["memory.jpg"].message
+    assert settled["ort.jpg"].status == "failed"
+
+
+def test_a_safeguard_can_be_switched_off(monkeypatch, capsys) -> None:
+    from producer.dispatcher import Dispatcher
+
+    kept = Dispatcher._publish_due
+    monkeypatch.setattr(Dispatcher, "_publish_due", kept)  # put back afterwards
+    monkeypatch.setattr(sys, "argv", [str(STAND_IN), "--help"])
+    monkeypatch.setenv("DRILL_WITHOUT", "reconciler")
+    with pytest.raises(SystemExit):
+        stand_in.main()
+    assert Dispatcher._publish_due is not kept
+    monkeypatch.setenv("DRILL_WITHOUT", "reconcilor")
+    with pytest.raises(KeyError):
+        stand_in.main()
