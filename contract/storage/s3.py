@@ -115,8 +115,9 @@ class S3Store:
         while True:
             with _translated(self._name(prefix)):
                 page = next(iterator, None)
-            if page is None:
-                return
+                if page is None:
+                    return
+                _ = page["IsTruncated"]  # what every listing says, and no stranger's answer does
             for row in page.get("Contents", []):
                 key = row["Key"][len(self._prefix) :]
                 if key and not key.endswith("/"):  # the placeholder objects consoles make
@@ -158,7 +159,9 @@ class S3Store:
         address = self._address(key)
         extra = {"ContentType": content_type, "Metadata": dict(metadata or {})}
         with _translated(self._name(key)):
+            # no ETag: whoever answered did not store it
             if isinstance(body, bytes):
-                self._client.put_object(Body=body, **address, **extra)
+                _ = self._client.put_object(Body=body, **address, **extra)["ETag"]
             else:
                 self._client.upload_fileobj(body, address["Bucket"], address["Key"], extra)
+                _ = self._client.head_object(**address)["ETag"]

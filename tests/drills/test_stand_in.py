@@ -13,7 +13,7 @@ from services import until
 from contract import names
 from contract.errors import CutoutError
 from contract.job import CutoutJob, ManifestLine
-from contract.ledger import Claim
+from contract.lines import Claim
 from contract.recipe import Recipe
 from contract.settings import settings
 from producer import reports
@@ -37,8 +37,8 @@ def session(tmp_path, monkeypatch) -> Session:
 
 
 class NoLedger:
-    def claim(self, *_) -> Claim:
-        return Claim(vanished=0, attempt=1)
+    def claim(self, *_, **__) -> Claim:
+        return Claim(vanished=0, attempt=1, deaths="")
 
     def finish(self, *_) -> bool:
         return True
@@ -46,7 +46,7 @@ class NoLedger:
 
 def test_an_image_takes_milliseconds(session, catalogue, tmp_path) -> None:
     photograph(catalogue / "a.jpg")
-    runtime = Runtime(settings(), NoLedger(), session, Limits(pixels=10**6))
+    runtime = Runtime(settings(), NoLedger(), session, Limits(pixels=10**6), False, "a-1:")
     job = CutoutJob(
         batch="b-20260101-000000-00000a", line=0,
         source=str(catalogue), destination=str(tmp_path / "out"),
@@ -76,10 +76,11 @@ def test_another_file_is_not_taken_for_the_stand_in(session, tmp_path) -> None:
     assert caught.value.code == "model_mismatch"
 
 
-def test_onnx_runtime_raises_its_own_error(session) -> None:
-    with pytest.raises(Exception, match="Failed to allocate memory for requested buffer") as caught:
+def test_onnx_runtime_out_of_memory_is_a_memory_error(session) -> None:
+    with pytest.raises(MemoryError) as caught:
         stand_in.ort()
-    assert type(caught.value).__name__ == "Fail"  # an Exception of its own, and no MemoryError
+    assert type(caught.value.__cause__).__name__ == "Fail"  # an Exception of its own
+    assert "Failed to allocate memory for requested buffer" in str(caught.value.__cause__)
 
 
 LISTENER = """
@@ -166,8 +167,9 @@ def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path)
     assert ended("exited with 'signal") == ended("exited with 'signal 11 (SIGSEGV)'") >= 1
     settled = {row.key: row for row in reports.current(quick_cluster.ledger, spec)}
     assert settled["sound.jpg"].status == "done"
-    assert "out_of_memory" in settled["memory.jpg"].message
-    assert settled["ort.jpg"].status == "failed"
+    for name in ("memory", "ort"):
+        assert settled[f"{name}.jpg"].code == "exhausted"
+        assert "out_of_memory" in settled[f"{name}.jpg"].message
 
 
 def test_a_safeguard_can_be_switched_off(monkeypatch, capsys) -> None:

@@ -1,5 +1,7 @@
 """One ONNX Runtime session: what a child keeps for its lifetime."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from PIL import Image
 from worker.imaging.matte import Floats, matte, network_input
 from worker.models.features import int8_dot_product
 from worker.models.registry import Model
+
+OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc")
+"""As its arena and the C++ library word it."""
 
 
 class Session:
@@ -25,7 +30,7 @@ class Session:
         if model.quantized and not int8_dot_product():
             # AVX2 alone would saturate pairs of 8-bit products; this way they are exact, and slower
             options.add_session_config_entry("session.x64quantprecision", "1")
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it would log, it also raises
         self.model = model
         self.sha256 = sha256
         self._session: Any = ort.InferenceSession(
@@ -37,5 +42,17 @@ class Session:
     def matte(self, rgb: Image.Image) -> Image.Image:
         """Return the matte of a mode RGB image, as mode L of the same size."""
         tensor = network_input(rgb, self.model.side, self.model.normalisation)
-        output: Floats = self._session.run([self._output], {self._input: tensor})[0]
+        with memory_errors():
+            output: Floats = self._session.run([self._output], {self._input: tensor})[0]
         return matte(output, rgb.size)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn ONNX Runtime's failures to allocate, which are of several types, into MemoryError."""
+    try:
+        yield
+    except Exception as error:
+        if any(sign in str(error) for sign in OUT_OF_MEMORY):
+            raise MemoryError from error
+        raise
