@@ -36,13 +36,15 @@ class Cluster:
     def ledger(self) -> Ledger:
         return Ledger(self.redis.url)
 
+    def environment(self, **env: str) -> dict[str, str]:
+        return {**os.environ, "CUTOUT_REDIS_URL": self.redis.url, **TIMES, **self.env, **env}
+
     def start(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
         module, *verb = arguments
         command = [str(STAND_IN)] if self.stand_in else ["-m", module]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, *command, *verb],
-                env={**os.environ, "CUTOUT_REDIS_URL": self.redis.url, **TIMES, **self.env, **env},
+                [sys.executable, *command, *verb], env=self.environment(**env),
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         return self.processes[name]
@@ -50,23 +52,26 @@ class Cluster:
     def start_worker(self, children: int = 2, name: str = "worker", **env: str) -> None:
         self.start(name, "worker", "worker", "--concurrency", str(children), **env)
 
+    def start_quarantine(self, name: str = "quarantine", **env: str) -> None:
+        self.start(name, "worker", "worker", "--quarantine", **env)
+
     def start_dispatcher(self, name: str = "dispatcher", **env: str) -> None:
         self.start(name, "producer", "dispatch", **env)
 
     def children(self, name: str = "worker") -> list[psutil.Process]:
         return psutil.Process(self.processes[name].pid).children(recursive=True)
 
-    def titled(self, text: str) -> psutil.Process | None:
+    def titled(self, text: str, name: str = "worker") -> psutil.Process | None:
         """The worker's child whose process title holds the text."""
-        for child in self.children():
+        for child in self.children(name):
             with suppress(psutil.Error):
                 if text in " ".join(child.cmdline()):
                     return child
         return None
 
-    def child_at(self, key: str) -> psutil.Process | None:
+    def child_at(self, key: str, name: str = "worker") -> psutil.Process | None:
         """The child that has this photograph in hand, by its title."""
-        return self.titled(f": {key} (")
+        return self.titled(f": {key} (", name)
 
     def kill(self, name: str) -> None:
         """As a machine that vanishes: the process and all its children, at once."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
+from drill import ROWS, Drill, table
 from services import RedisServer, S3Server, free_port, missing, served, until  # noqa: F401
 
 from contract.errors import CutoutError
@@ -139,6 +140,28 @@ def quick_cluster(redis_server: RedisServer, tmp_path: Path) -> Iterator[Cluster
     running = Cluster(redis_server, tmp_path, env=env, stand_in=True)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def drill(quick_cluster: Cluster, catalogue: Path, tmp_path: Path, request) -> Drill:
+    """A drill named after its test."""
+    name = request.node.name.removeprefix("test_").replace("_", " ")
+    return Drill(
+        name, request.config.getoption("--full"), quick_cluster, catalogue, tmp_path / "out"
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="drills in their long form, with bounds")
+    parser.addoption("--table", type=Path, help="write what the drills measured to this file")
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    if config.getoption("--full") and ROWS:
+        terminalreporter.section("drills")
+        terminalreporter.write(table())
+    if path := config.getoption("--table"):
+        path.write_text(table())
 
 
 @pytest.fixture

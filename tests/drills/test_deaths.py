@@ -1,0 +1,226 @@
+"""Processes that end: a child, a machine, one that an image takes with it every time."""
+
+import signal
+import struct
+import time
+import zlib
+
+from drill import Drill
+from services import until
+from stand_in import mark
+
+COUNT = 30
+TIMES = {"CUTOUT_VISIBILITY_TIMEOUT": "12", "CUTOUT_TIME_LIMIT": "8"}
+
+
+def start(drill: Drill, children: int = 2, **env: str) -> None:
+    drill.cluster.env.update(env)
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker(children)
+    drill.cluster.start_quarantine()
+
+
+def test_a_child_is_killed_with_an_image_in_hand(drill: Drill) -> None:
+    drill.fill(COUNT)
+    mark(drill.key_path(3), "slow:2")
+    spec = drill.submit()
+    start(drill)
+    key = drill.key_path(3).relative_to(drill.catalogue).as_posix()
+    victim = until(lambda: drill.cluster.child_at(key), pause=0.02)
+    time.sleep(0.5)  # it has claimed the image and sleeps over it
+    victim.kill()
+    killed = time.monotonic()
+    until(lambda: key in drill.outcomes(spec), pause=0.2)
+    took = time.monotonic() - killed
+    drill.closed(spec)
+
+    assert drill.outcomes(spec)[key].attempts == 2  # the strike shows
+    assert drill.passed(spec, "SIGKILL to a child", 15 + 2, took)["done"] == COUNT
+
+
+def test_a_machine_vanishes(drill: Drill) -> None:
+    drill.fill(COUNT)
+    for number in range(4):
+        mark(drill.key_path(number), "slow:1")
+    spec = drill.submit()
+    drill.cluster.env.update(TIMES)
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker(name="doomed")
+    until(lambda: drill.cluster.ledger._redis.zcard(f"cutout:batch:{spec.id}:claimed") == 2)
+    drill.cluster.kill("doomed")
+    killed = time.monotonic()
+    drill.cluster.start_worker()
+    drill.cluster.start_quarantine()
+    drill.closed(spec)
+    took = time.monotonic() - killed
+
+    bound = float(TIMES["CUTOUT_VISIBILITY_TIMEOUT"]) + 15
+    assert drill.passed(spec, "SIGKILL to a whole worker", bound, took)["done"] == COUNT
+
+
+def test_an_image_crashes_its_process(drill: Drill) -> None:
+    drill.fill(COUNT)
+    mark(drill.key_path(5), "segfault")
+    spec = drill.submit()
+    start(drill)
+    began = time.monotonic()
+    drill.closed(spec)
+    took = time.monotonic() - began
+
+    (poisoned,) = (row for row in drill.outcomes(spec).values() if row.status == "failed")
+    assert (poisoned.code, poisoned.attempts) == ("poisoned", 4)
+    assert "SIGSEGV, SIGSEGV, SIGSEGV" in poisoned.message
+    # the first death is seen by the bulk worker, the others by the quarantine's
+    assert drill.cluster.log("worker").count("a process ended with an image in hand") == 1
+    assert drill.cluster.log("quarantine").count("a process ended with an image in hand") == 2
+    assert drill.passed(spec, "an image that segfaults", 60, took)["done"] == COUNT - 1
+
+
+def test_an_image_hangs_in_c_code(drill: Drill) -> None:
+    drill.fill(COUNT)
+    mark(drill.key_path(5), "hang")
+    spec = drill.submit()
+    start(drill, CUTOUT_TIME_LIMIT="3", CUTOUT_VISIBILITY_TIMEOUT="30")
+    worker = drill.cluster.processes["worker"]
+    began = time.monotonic()
+    drill.closed(spec)
+    took = time.monotonic() - began
+
+    (poisoned,) = (row for row in drill.outcomes(spec).values() if row.status == "failed")
+    assert poisoned.code == "poisoned"
+    assert poisoned.message.count("time limit of 3 s") == 3
+    assert worker.poll() is None
+    assert drill.passed(spec, "an image that hangs in C code", 60, took)["done"] == COUNT - 1
+
+
+def test_memory_runs_out(drill: Drill) -> None:
+    drill.fill(COUNT)
+    mark(drill.key_path(1), "memory")
+    mark(drill.key_path(2), "ort")
+    drill.key_path(3).write_bytes(bomb())
+    spec = drill.submit()
+    start(drill, CUTOUT_RETRY_BUDGET="1")
+    worker = drill.cluster.processes["worker"]
+    children = until(lambda: drill.cluster.children())
+    began = time.monotonic()
+    drill.closed(spec)
+    took = time.monotonic() - began
+
+    failed = sorted(str(row.code) for row in drill.outcomes(spec).values() if row.code)
+    assert failed == ["exhausted", "exhausted", "too_many_pixels"]
+    assert worker.poll() is None
+    assert set(children) <= set(drill.cluster.children())  # nobody had to be replaced
+    injected = "MemoryError, ONNX Runtime's own, a decompression bomb"
+    assert drill.passed(spec, injected, 60, took)["done"] == COUNT - 3
+
+
+def bomb() -> bytes:
+    """A PNG that says it has 400 megapixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(60_001) * 100)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
+
+
+def test_a_worker_is_told_to_stop(drill: Drill) -> None:
+    longest = 3
+    drill.fill(COUNT)
+    for number in range(COUNT):
+        mark(drill.key_path(number), f"slow:{longest if number < 2 else 0.1}")
+    spec = drill.submit()
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker(name="first")
+    until(lambda: drill.cluster.ledger._redis.zcard(f"cutout:batch:{spec.id}:claimed") == 2)
+    first = drill.cluster.processes.pop("first")
+    asked = time.monotonic()
+    first.terminate()
+    assert first.wait(60) == 0
+    took = time.monotonic() - asked
+    # nothing is left in a stopped worker's name: no wait for a visibility timeout
+    assert drill.cluster.ledger._redis.hlen("unacked") == 0
+    assert drill.progress(spec).done == 2
+    drill.cluster.start_worker()
+    drill.closed(spec)
+
+    assert {row.attempts for row in drill.outcomes(spec).values()} == {1}
+    assert drill.passed(spec, "SIGTERM to a worker", longest + 5, took)["done"] == COUNT
+
+
+def test_a_worker_is_given_too_little_grace(drill: Drill) -> None:
+    drill.fill(COUNT)
+    for number in range(4):
+        mark(drill.key_path(number), "slow:4")
+    spec = drill.submit()
+    drill.cluster.env.update(TIMES)
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker(name="doomed")
+    until(lambda: drill.cluster.ledger._redis.zcard(f"cutout:batch:{spec.id}:claimed") == 2)
+    drill.cluster.processes["doomed"].terminate()
+    time.sleep(1)
+    drill.cluster.kill("doomed")
+    killed = time.monotonic()
+    drill.cluster.start_worker()
+    drill.cluster.start_quarantine()
+    drill.closed(spec)
+    took = time.monotonic() - killed
+
+    bound = float(TIMES["CUTOUT_VISIBILITY_TIMEOUT"]) + 15
+    assert drill.passed(spec, "SIGTERM, SIGKILL 1 s later", bound, took)["done"] == COUNT
+
+
+def test_half_the_workers_are_killed_and_half_are_stopped(drill: Drill) -> None:
+    count = drill.size(400, 20_000)
+    drill.fill(count)
+    spec = drill.submit()
+    drill.cluster.env.update(TIMES)
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_quarantine()
+    for number in range(4):
+        drill.cluster.start_worker(1, f"first {number}")
+    drill.settled(spec, count // 2, 900)
+    began = time.monotonic()
+    for number in range(4):
+        process = drill.cluster.processes[f"first {number}"]
+        if number % 2:
+            drill.cluster.kill(f"first {number}")
+        else:
+            process.send_signal(signal.SIGTERM)
+    for number in range(2):
+        drill.cluster.start_worker(2, f"second {number}")
+    drill.closed(spec, 900)
+    took = time.monotonic() - began
+
+    counts = drill.passed(
+        spec,
+        f"{count:,} images; at the middle half of the workers SIGKILL, half SIGTERM",
+        900,
+        took,
+    )
+    assert counts["done"] == count
+
+
+def test_a_replacement_child_may_load_its_model_slowly(drill: Drill) -> None:
+    drill.fill(3)
+    spec = drill.submit()
+    drill.cluster.start_worker(children=1)
+    idle = until(lambda: drill.cluster.titled("idle"))
+    idle.send_signal(signal.SIGKILL)
+    replacement = until(
+        lambda: next((p for p in drill.cluster.children() if p != idle), None), pause=0.005
+    )
+    replacement.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    time.sleep(6)  # Celery's own patience with a new child is 4 s
+    replacement.send_signal(signal.SIGCONT)
+    until(lambda: drill.cluster.titled("idle"))
+    took = time.monotonic() - began
+    drill.cluster.start_dispatcher()
+    drill.closed(spec)
+
+    assert drill.cluster.titled("idle") == replacement
+    drill.passed(spec, "a new child that takes 6 s to load", 20, took)
