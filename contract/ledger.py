@@ -156,9 +156,14 @@ class Ledger(Lines):
     # what is known
 
     def note_trouble(self, batch: str, why: str) -> None:
-        """Say for `status` and `watch` why a batch does not move on; empty when it does."""
+        """Say for `status` and `watch` why a batch does not move on; empty when it does.
+
+        A paused batch has a reason already, which stays.
+        """
+        key = names.redis_key(batch)
         with translated():
-            self._redis.hset(names.redis_key(batch), "trouble", why)
+            if self._redis.hget(key, "state") != "paused":
+                self._redis.hset(key, "trouble", why)
 
     def open_batches(self) -> list[str]:
         with translated():
