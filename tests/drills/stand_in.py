@@ -174,7 +174,28 @@ def without_reconciler() -> None:
     Dispatcher._publish_due = lambda *_: None
 
 
-SAFEGUARDS: dict[str, Callable[[], None]] = {"reconciler": without_reconciler}
+def without_patience() -> None:
+    """Wait a tenth as long: for the storage's answer, and for the trial of a paused batch."""
+    from botocore.config import Config
+
+    from contract.storage import s3
+    from producer import dispatcher
+
+    s3.CLIENT = s3.CLIENT.merge(Config(read_timeout=s3.CLIENT.read_timeout / 10))
+    dispatcher.TRIAL_SECONDS /= 10
+
+
+def without_breaker() -> None:
+    from producer import dispatcher
+
+    dispatcher.judge = lambda _: None
+
+
+SAFEGUARDS: dict[str, Callable[[], None]] = {
+    "reconciler": without_reconciler,
+    "patience": without_patience,
+    "breaker": without_breaker,
+}
 
 
 def main() -> None:
