@@ -93,10 +93,15 @@ class Drill:
         env = self.cluster.environment()
         return subprocess.run(command, check=False, capture_output=True, text=True, env=env)
 
+    def quiet(self) -> bool:
+        """Say whether late copies, and what a cancelled batch left, are taken and dropped."""
+        with self.cluster.ledger._redis.pipeline() as pipe:
+            pipe.llen(queue()).llen(names.quarantine_queue("u2netp")).hlen("unacked")
+            return not any(pipe.execute())
+
     def audit(self, spec: BatchSpec) -> dict[str, int]:
         """Have `cutout audit` check the closed batch; return its counts."""
-        redis = self.cluster.ledger._redis
-        until(lambda: not redis.hlen("unacked"), 60)  # late copies are taken and dropped
+        until(self.quiet, 60)
         answer = self.cutout("audit", spec.id, "--json")
         assert answer.returncode == 0, answer.stdout + answer.stderr
         counts: dict[str, int] = json.loads(answer.stdout.splitlines()[-1])
