@@ -12,6 +12,8 @@ from contract.settings import Settings
 QUIET = {
     # our own line says the same with the photograph's name in it
     "celery.app.trace": logging.ERROR,
+    # a process that ended: our own line says what ended it, without a traceback
+    "celery.worker.request": logging.CRITICAL,
     "celery.worker.strategy": logging.WARNING,
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,

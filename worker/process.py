@@ -63,7 +63,7 @@ def process(job: CutoutJob, runtime: Runtime) -> Outcome | Refusal:
     run = Run(job, claim.attempt, token)
     ending = ENDED_WELL
     try:
-        _refuse_poison(claim)
+        _refuse_poison(claim, run)
         outcome = _skip(run, runtime) or _cut(run, runtime)
     except Exception as error:
         outcome, ending = _judge(error, run, runtime)
@@ -71,8 +71,9 @@ def process(job: CutoutJob, runtime: Runtime) -> Outcome | Refusal:
     return outcome if settled else Refusal("settled")
 
 
-def _refuse_poison(claim: Claim) -> None:
+def _refuse_poison(claim: Claim, run: Run) -> None:
     if claim.vanished >= MOST_VANISHED:
+        run.attempt -= 1  # this one is none: it only says how the others ended
         what = claim.deaths or "no worker was left to say what ended them"
         raise PermanentError(
             ErrorCode.POISONED, f"{claim.vanished} processes ended while they worked on it: {what}."
