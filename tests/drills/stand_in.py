@@ -174,7 +174,23 @@ def without_reconciler() -> None:
     Dispatcher._publish_due = lambda *_: None
 
 
-SAFEGUARDS: dict[str, Callable[[], None]] = {"reconciler": without_reconciler}
+def without_strikes() -> None:
+    from worker import process
+
+    process.MOST_VANISHED = sys.maxsize
+
+
+def without_breaker() -> None:
+    from producer import dispatcher
+
+    dispatcher.judge = lambda _: None
+
+
+SAFEGUARDS: dict[str, Callable[[], None]] = {
+    "reconciler": without_reconciler,
+    "strikes": without_strikes,
+    "breaker": without_breaker,
+}
 
 
 def main() -> None:
