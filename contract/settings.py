@@ -53,10 +53,15 @@ class Settings(BaseSettings):
     flower_port: int = Field(5555, ge=0, le=65535)
 
     @model_validator(mode="after")
-    def _hard_limit_below_visibility(self) -> Self:
+    def _times_agree(self) -> Self:
         # a job still running when its message becomes visible again would be run twice at once
         if self.time_limit >= self.visibility_timeout:
             raise ValueError("CUTOUT_TIME_LIMIT must be below CUTOUT_VISIBILITY_TIMEOUT")
+        # the delay doubles up to there
+        if self.retry_delay > self.visibility_timeout / 2:
+            raise ValueError(
+                "CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT"
+            )
         return self
 
     @property
