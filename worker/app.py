@@ -5,11 +5,13 @@ import signal
 from typing import Any
 
 import structlog
+from billiard.process import current_process
 from celery import Celery, signals
 from setproctitle import setproctitle
 
 from contract import log
 from contract.settings import settings, transport_options
+from worker.health import note_loaded
 from worker.runtime import runtime
 
 logger = structlog.get_logger(__name__)
@@ -66,6 +68,8 @@ def _configure_logging(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _load(**_: Any) -> None:
     setproctitle(f"cutout worker {settings().model} loading")
+    child: int = current_process().index  # type: ignore[attr-defined]  # a place in the pool
+    note_loaded(child, loaded=False)  # whatever the child before it was
     try:
         runtime()
     except BaseException as error:
@@ -73,4 +77,5 @@ def _load(**_: Any) -> None:
         logger.critical("the model cannot be loaded", why=str(error))
         os.kill(os.getppid(), signal.SIGTERM)
         raise
+    note_loaded(child, loaded=True)
     setproctitle(f"cutout worker {settings().model} idle")
