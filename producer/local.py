@@ -54,7 +54,7 @@ class Stack:
             else:
                 Ledger(self.redis_url, patience=2).ping()
             self._start_flower()
-            self._start("worker", "-m", "worker", "worker", *self._concurrency())
+            self._start_worker()
             self._start("dispatcher", "-m", "producer", "dispatch")
             self._await_flower()
         except BaseException:
@@ -71,9 +71,15 @@ class Stack:
         self.stop()
 
     def check(self) -> None:
-        """Raise PermanentError (`stack_failed`) where a process of ours has ended."""
-        for name, process in self._running.items():
+        """Raise PermanentError (`stack_failed`) where a process of ours has ended.
+
+        A worker that found itself deaf or stuck is started again.
+        """
+        for name, process in list(self._running.items()):
             if name != "flower" and (status := process.poll()) is not None:
+                if (name, status) == ("worker", os.EX_TEMPFAIL):
+                    self._start_worker()
+                    continue
                 raise PermanentError(
                     ErrorCode.STACK_FAILED,
                     f"The {name} ended with status {status}; its log is {self._log(name)}.",
@@ -102,8 +108,9 @@ class Stack:
         """Delete the Redis data of a finished job; its report is with the cut-outs."""
         shutil.rmtree(self.folder / "redis", ignore_errors=True)
 
-    def _concurrency(self) -> list[str]:
-        return ["--concurrency", str(self._workers)] if self._workers else []
+    def _start_worker(self) -> None:
+        concurrency = ["--concurrency", str(self._workers)] if self._workers else []
+        self._start("worker", "-m", "worker", "worker", *concurrency)
 
     def _start_redis(self) -> None:
         data = self.folder / "redis"
