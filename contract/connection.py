@@ -33,14 +33,17 @@ def translated() -> Iterator[None]:
 class Connection:
     """A pool of connections, and the scripts in `lua/`. Make it after a fork, never before."""
 
-    def __init__(self, url: str, patience: int = 8) -> None:
-        """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis."""
+    def __init__(self, url: str, patience: int = 8, timeout: float = 30) -> None:
+        """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis.
+
+        `timeout` is for Redis to answer once.
+        """
         try:
             self.client: Any = redis.Redis.from_url(
                 url,
                 decode_responses=True,
-                socket_timeout=30,
-                socket_connect_timeout=5,
+                socket_timeout=timeout,
+                socket_connect_timeout=min(timeout, 5),
                 health_check_interval=10,
                 retry=Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), patience),
                 retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],

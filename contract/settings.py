@@ -32,7 +32,8 @@ class Settings(BaseSettings):
         None, repr=False, description="a path, URL or s3:// that goes before the official sources"
     )
     state_dir: Path = Field(
-        Path("~/.local/state/cutout"), description="Redis data and logs of the embedded stack"
+        Path("~/.local/state/cutout"),
+        description="heartbeats of workers; Redis data and logs of the embedded stack",
     )
     max_pixels: int = Field(100_000_000, gt=0, description="width x height of a photograph")
     max_bytes: int = Field(256 * 1024**2, gt=0, description="size of a source object")
@@ -59,9 +60,7 @@ class Settings(BaseSettings):
             raise ValueError("CUTOUT_TIME_LIMIT must be below CUTOUT_VISIBILITY_TIMEOUT")
         # the delay doubles up to there
         if self.retry_delay > self.visibility_timeout / 2:
-            raise ValueError(
-                "CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT"
-            )
+            raise ValueError("CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT")
         return self
 
     @property
