@@ -58,6 +58,8 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
         broker_connection_retry=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,
+        # and what Celery's own consumer leaves undone meanwhile
+        worker_consumer="worker.consumer:Consumer",
         # a task in hand is finished and settled; its message comes back and finds it so
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options=transport_options(config),
