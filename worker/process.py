@@ -3,9 +3,10 @@
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
@@ -25,8 +26,14 @@ log = structlog.get_logger(__name__)
 MOST_VANISHED = 3
 """A process that vanishes (crash, OOM kill) says nothing. Three of them condemn the image."""
 
+WAITING_SHARE = 0.75
+"""Of the time limit, in which an image waits for Redis. Celery's soft limit comes at 0.8."""
+
 CURRENT = ("source-etag", "recipe", "model-sha256")
 """The marks on an output that must agree for it to be what we would write now."""
+
+
+T = TypeVar("T")
 
 
 class DeferredError(Exception):
@@ -40,6 +47,8 @@ class Run:
     job: CutoutJob
     attempt: int
     token: str
+    deadline: float
+    """until when it waits for a Redis that does not answer; of time.monotonic()"""
     milliseconds: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
@@ -55,20 +64,43 @@ def process(job: CutoutJob, runtime: Runtime) -> Outcome | Refusal:
     Safe to repeat at any point: the output is written whole before the line is settled, and a
     repeated run finds it. Raises DeferredError where a later try may succeed.
     """
+    deadline = time.monotonic() + WAITING_SHARE * runtime.config.time_limit
     token = runtime.holder + secrets.token_hex(4)
-    lease = runtime.config.visibility_timeout
-    claim = runtime.ledger.claim(job.batch, job.line, token, lease, quarantine=runtime.quarantine)
+    lease, quarantine = runtime.config.visibility_timeout, runtime.quarantine
+    ledger = runtime.ledger
+    claim = _insist(
+        deadline, lambda: ledger.claim(job.batch, job.line, token, lease, quarantine=quarantine)
+    )
     if isinstance(claim, Refusal):
         return claim
-    run = Run(job, claim.attempt, token)
+    run = Run(job, claim.attempt, token, deadline)
     ending = ENDED_WELL
     try:
         _refuse_poison(claim)
         outcome = _skip(run, runtime) or _cut(run, runtime)
     except Exception as error:
         outcome, ending = _judge(error, run, runtime)
-    settled = runtime.ledger.finish(job.batch, outcome, ending)
+    settled = _insist(deadline, lambda: ledger.finish(job.batch, outcome, ending))
     return outcome if settled else Refusal("settled")
+
+
+def _insist(deadline: float, call: Callable[[], T]) -> T:
+    """Ask the ledger, and while Redis is away, full or read-only, ask again.
+
+    An image in hand is worth the wait: given up, it stays claimed until its lease ends, and counts
+    as one whose process vanished.
+    """
+    waiting = False
+    while True:
+        try:
+            return call()
+        except RetryableError as error:
+            if time.monotonic() > deadline:
+                raise
+            if not waiting:
+                log.warning("image waits for Redis", why=str(error))
+            waiting = True
+        time.sleep(random.uniform(0.2, 1))  # noqa: S311 - spreads load, guards nothing
 
 
 def _refuse_poison(claim: Claim) -> None:
@@ -160,7 +192,11 @@ def _judge(error: Exception, run: Run, runtime: Runtime) -> tuple[Outcome, str]:
         # full jitter, as AWS describes it: a random share of a doubling delay
         longest = min(config.retry_delay * 2**retries, config.visibility_timeout / 2)
         delay = random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing
-        runtime.ledger.defer(run.job.batch, run.job.line, run.token, delay, reason.code)
+        job, ledger = run.job, runtime.ledger
+        _insist(
+            run.deadline,
+            lambda: ledger.defer(job.batch, job.line, run.token, delay, reason.code),
+        )
         raise DeferredError(str(reason)) from error
     code = (
         ErrorCode.INTERNAL_ERROR if reason.code is ErrorCode.INTERNAL_ERROR else ErrorCode.EXHAUSTED
