@@ -52,7 +52,35 @@ class Consumer(consumer.Consumer):
 
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
-        self._read_answers(hub)
+        pool = self.pool._pool  # noqa: SLF001 - Celery's own names for its pool of processes
+        for limit in ("_on_soft_timeout", "_on_hard_timeout"):
+            strike = getattr(pool, limit)
+            if not isinstance(strike, partial):  # every reconnect comes by here
+                setattr(pool, limit, partial(self._strike, strike))
+
+    def _strike(self, strike: Callable[..., None], job: int, *limits: Any) -> None:
+        """Hear what children have answered before an image's time is said to be over.
+
+        The limit of one finished long ago would else end a process that is idle, or at its next.
+        """
+        pool = self.pool._pool  # noqa: SLF001
+        try:
+            for fd in list(pool._fileno_to_outq):  # noqa: SLF001
+                while _readable(fd, 0):
+                    self._read(fd, pool.handle_result_event)
+        finally:
+            strike(job, *limits)
+
+    def _read(self, fd: int, begin: Callable[[int], None]) -> None:
+        if half := self._half_read().get(fd):
+            _finish(fd, half)
+        else:
+            begin(fd)
+
+    def _half_read(self) -> dict[int, Any]:
+        """Return the answers of which the hub has read the beginning, each as a generator."""
+        readers = self.hub.readers.items()
+        return {fd: reader[0] for fd, reader in readers if reader and isgenerator(reader[0])}
 
     def _reset(self, reset: Callable[[], None]) -> None:
         """Have the hub forget the lost connection, but no half of a child's answer.
@@ -60,21 +88,9 @@ class Consumer(consumer.Consumer):
         Celery forgets it, takes what follows for the beginning of the next answer, and never hears
         of that child again.
         """
-        for fd, callback in list(self.hub.readers.items()):
-            if callback and isgenerator(callback[0]):
-                _finish(fd, callback[0])
+        for fd, answer in self._half_read().items():
+            _finish(fd, answer)
         reset()
-
-    def _read_answers(self, hub: Any) -> None:
-        """Hear what children have answered before their limits are looked at.
-
-        The limits of images finished long ago would else be overdue, and end processes that are
-        idle, or at their next image.
-        """
-        pool = self.pool._pool  # noqa: SLF001 - Celery's own names for its pool of processes
-        for fd in list(pool._fileno_to_outq):  # noqa: SLF001
-            while _readable(fd, 0) and not isgenerator(hub.readers[fd][0]):
-                pool.handle_result_event(fd)
 
 
 def _finish(fd: int, answer: Any) -> None:
