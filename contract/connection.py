@@ -11,6 +11,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.settings import ANSWER_SECONDS
 
 SCRIPTS = Path(__file__).parent / "lua"
 
@@ -39,8 +40,8 @@ class Connection:
             self.client: Any = redis.Redis.from_url(
                 url,
                 decode_responses=True,
-                socket_timeout=30,
-                socket_connect_timeout=5,
+                socket_timeout=ANSWER_SECONDS,
+                socket_connect_timeout=ANSWER_SECONDS,
                 health_check_interval=10,
                 retry=Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), patience),
                 retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
