@@ -163,6 +163,19 @@ def test_the_network_swallows_everything(drill: Drill, end: str) -> None:
         drill.cluster.stop()
 
 
+def test_the_network_forgets_its_connections(drill: Drill) -> None:
+    if not drill.full:
+        pytest.skip("half a minute: part of `make drills`")
+    with TcpProxy(drill.cluster.redis.url.removeprefix("unix://")) as proxy:
+        drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url()
+        spec = begin(drill)
+        with unharmed(drill):
+            proxy.strand()
+            took = works_again(drill)
+            ends_well(drill, spec, "connections fall silent for good, new ones work", took)
+        drill.cluster.stop()
+
+
 def outputs(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in out.glob("shelf */*.png")}
 
