@@ -157,8 +157,7 @@ class Ledger(Lines):
 
     def note_trouble(self, batch: str, why: str) -> None:
         """Say for `status` and `watch` why a batch does not move on; empty when it does."""
-        with translated():
-            self._redis.hset(names.redis_key(batch), "trouble", why)
+        self._run("trouble", batch, "batch", why)
 
     def open_batches(self) -> list[str]:
         with translated():

@@ -9,6 +9,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.errors import ErrorCode, PermanentError
 
+ANSWER_SECONDS = 5
+"""In which Redis answers, or the connection is taken for dead. A worker's main process waits for
+each of its four connections in turn, and hears nothing else meanwhile."""
+
 
 class Settings(BaseSettings):
     """Read from `CUTOUT_*`. AWS's own variables and profiles are read by boto3 itself."""
@@ -97,8 +101,9 @@ def transport_options(config: Settings) -> dict[str, object]:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         # without these a black-holed connection hangs a worker for ever
-        "socket_timeout": 30,
-        "socket_connect_timeout": 5,
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": ANSWER_SECONDS,
         "socket_keepalive": not config.broker_url.startswith("redis+socket"),
-        "health_check_interval": 10,
+        # the same for a worker's wait for messages, which no socket timeout ends
+        "health_check_interval": ANSWER_SECONDS,
     }

@@ -21,13 +21,13 @@ import kombu
 import structlog
 from billiard.process import active_children
 from celery import Celery
-from celery.worker import consumer, state
+from celery.worker import state
 
 from contract.connection import Connection
 from contract.errors import CutoutError
 from contract.presence import Presence, Worker
 from contract.settings import Settings
-from worker import health
+from worker import consumer, health
 from worker.health import Pulse
 
 log = structlog.get_logger(__name__)
