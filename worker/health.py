@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 5
 STALE_SECONDS = 60
-"""A main loop that has not beaten for so long is stuck. It may stand still for 30 s with nothing
-wrong on this side: that is how long it waits for a Redis that accepts and never answers."""
+"""A main loop that has not beaten for so long is stuck. It may stand still for half of that with
+nothing wrong on this side: it waits for each of its connections to a Redis that never answers."""
 
 _loaded = mmap.mmap(-1, mmap.PAGESIZE)
 """A byte for each child, made before the fork and so the same memory in all of them."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 from celery import Celery
-from cluster import Cluster, photograph
+from cluster import STAND_IN, Cluster, photograph
+from drill import Drill
 from services import until
 
 from contract import names
@@ -28,21 +29,15 @@ def beat() -> dict[str, object]:
 
 
 def health(*arguments: str, limits: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = ["impatient", *limits, "health"] if limits else ["worker", "health"]
+    env = {**os.environ, "CUTOUT_MODEL_DIR": os.environ["CUTOUT_STATE_DIR"]}
     return subprocess.run(
-        [sys.executable, "-m", *command, *arguments],
-        check=False, capture_output=True, text=True, env={**os.environ, **impatient()}, timeout=30,
+        [sys.executable, str(STAND_IN), *limits, "health", *arguments],
+        check=False, capture_output=True, text=True, env=env, timeout=30,
     )  # fmt: skip
 
 
-def impatient() -> dict[str, str]:
-    return {"PYTHONPATH": str(Path(__file__).parent)}
-
-
 def start_impatient(cluster: Cluster, *limits: str) -> subprocess.Popen[bytes]:
-    return cluster.start(
-        "worker", "impatient", *limits, "worker", "--concurrency", "2", **impatient()
-    )
+    return cluster.start("worker", "worker", *limits, "worker", "--concurrency", "2")
 
 
 def ready() -> bool:
@@ -60,8 +55,9 @@ def fill(catalogue: Path, count: int) -> None:
 
 
 def test_a_worker_beats_on_without_redis_and_works_again_with_it(
-    cluster: Cluster, catalogue, tmp_path
+    quick_cluster: Cluster, catalogue, tmp_path
 ) -> None:
+    cluster = quick_cluster
     assert "No worker runs here" in health().stderr
     fill(catalogue, 4)
     spec = cluster.submit(catalogue, tmp_path / "out")
@@ -93,7 +89,8 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
     assert "Traceback" not in cluster.log("worker")
 
 
-def test_a_stopped_process_is_unhealthy_and_forgiven(cluster: Cluster) -> None:
+def test_a_stopped_process_is_unhealthy_and_forgiven(quick_cluster: Cluster) -> None:
+    cluster = quick_cluster
     limits = ("STALE_SECONDS=3", "BEAT_SECONDS=1", "WATCH_SECONDS=0.5")
     worker = start_impatient(cluster, *limits)
     until(ready)
@@ -110,29 +107,40 @@ def test_a_stopped_process_is_unhealthy_and_forgiven(cluster: Cluster) -> None:
     assert worker.poll() is None  # it was not its own fault
 
 
-def test_a_deaf_worker_ends_and_its_successor_finishes(
-    cluster: Cluster, catalogue, tmp_path
-) -> None:
+def test_a_worker_is_deaf(drill: Drill) -> None:
+    cluster = drill.cluster
     worker = start_impatient(cluster, "DEAF_SECONDS=3", "WATCH_SECONDS=0.5")
     until(ready)
     broker = Celery(broker=Settings(redis_url=cluster.redis.url).broker_url)
-    (answer,) = broker.control.cancel_consumer(QUEUE, reply=True, timeout=5)
+    queue = names.bulk_queue("u2netp")
+    (answer,) = broker.control.cancel_consumer(queue, reply=True, timeout=5)
     broker.close()
     assert "no longer consuming" in str(answer)
     time.sleep(5)
     assert worker.poll() is None  # there is nothing to hear
-    fill(catalogue, 3)
-    spec = cluster.submit(catalogue, tmp_path / "out")
+    drill.fill(3)
+    spec = drill.submit()
     cluster.start_dispatcher()
+    until(lambda: cluster.ledger._redis.llen(queue))
+    began = time.monotonic()
 
-    assert worker.wait(30) == TEMPORARY
+    until(lambda: worker.poll() is not None, 30)
+    took = time.monotonic() - began
+    assert worker.returncode == TEMPORARY
     assert "worker is deaf" in cluster.log("worker")
-    assert cluster.ledger.progress(spec.id).settled == 0
+    assert drill.progress(spec).settled == 0
     cluster.start_worker(name="successor")
-    assert until(lambda: cluster.closed(spec), 60).done == 3
+    drill.closed(spec)
+    bound = 3 + 5
+    assert (
+        drill.passed(spec, "a consumer cancelled, with 3 s of patience", bound, took)["done"] == 3
+    )
 
 
-def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(cluster: Cluster) -> None:
+def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(
+    quick_cluster: Cluster,
+) -> None:
+    cluster = quick_cluster
     worker = start_impatient(cluster, "STALE_SECONDS=3", "WATCH_SECONDS=0.5")
     until(ready)
     children = cluster.children()
@@ -143,14 +151,16 @@ def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(cluster: C
     until(lambda: not any(map(runs, children)), 5)
     log = cluster.log("worker")
     assert "worker is stuck" in log
-    assert "impatient.py" in log  # where
+    assert "stand_in.py" in log  # where
     assert health().returncode == 1
 
 
-def test_a_stop_that_does_not_end_is_ended(cluster: Cluster) -> None:
+def test_a_stop_that_does_not_end_is_ended(quick_cluster: Cluster) -> None:
+    cluster = quick_cluster
     worker = start_impatient(cluster, "STOP_GRACE_SECONDS=-27", "WATCH_SECONDS=0.5")
     until(ready)
     worker.send_signal(signal.SIGRTMIN)
+    time.sleep(1)  # or the stop may be over before
     worker.terminate()
 
     assert worker.wait(30) == TEMPORARY

@@ -3,6 +3,7 @@
 import pytest
 import test_deaths
 import test_deliveries
+import test_health
 from drill import Drill
 
 
@@ -19,3 +20,7 @@ def test_a_lost_message_stays_lost_without_the_reconciler(drill: Drill) -> None:
 
 def test_a_crashing_image_goes_round_for_ever_without_strikes(drill: Drill) -> None:
     fails_without("strikes", drill, test_deaths.test_an_image_crashes_its_process, 40)
+
+
+def test_a_deaf_worker_lives_on_without_the_watchdog(drill: Drill) -> None:
+    fails_without("watchdog", drill, test_health.test_a_worker_is_deaf, 30)
