@@ -19,7 +19,7 @@ from contract.outcome import Outcome
 from contract.recipe import recipe_for
 from contract.settings import settings
 from contract.storage import canonical_location
-from producer import reports
+from producer import control, reports
 from producer.batches import register, unfinished
 from producer.local import Stack, ensure_weights, job_folder
 from producer.screen import Screen
@@ -58,7 +58,7 @@ def run_job(
             if spec:
                 screen.print(f"Going on with batch {spec.id}.")
                 if ledger.progress(spec.id).state == "paused":
-                    ledger.resume(spec.id)
+                    _resume(ledger, spec.id, screen)
             else:
                 screen.print(f"Listing {source} ...", soft_wrap=True, markup=False)
                 spec = register(ledger, source, destination, recipe, force=force)
@@ -73,6 +73,13 @@ def run_job(
         raise
     stack.forget()
     return status
+
+
+def _resume(ledger: Ledger, batch: str, screen: Console) -> None:
+    """Carry on with a paused batch, and with what failed before it paused."""
+    if failed := control.retry(ledger, batch):
+        screen.print(f"{failed:,} images that failed are tried again.")
+    ledger.resume(batch)
 
 
 def stay_up(model: str | None, workers: int | None) -> None:

@@ -10,7 +10,8 @@
 -- KEYS[7] strikes      hash
 -- KEYS[8] attempts     hash
 -- KEYS[9] endings      list
--- ARGV[1] 1 where no worker is running: lines in hand are taken back too, without their strikes
+-- ARGV[1] 1 where no worker is running: lines in hand are taken back too, without their strikes, and
+--   a pause, which somebody or something meant, stays
 -- returns how many lines wait to be published now
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -25,7 +26,7 @@ redis.call('DEL', KEYS[8], KEYS[9])
 for _, line in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
   redis.call('ZADD', KEYS[5], now, line)
 end
-if redis.call('HGET', KEYS[1], 'state') == 'paused' then
+if ARGV[1] ~= '1' and redis.call('HGET', KEYS[1], 'state') == 'paused' then
   redis.call('HSET', KEYS[1], 'state', 'open', 'trouble', '')
   redis.call('HDEL', KEYS[1], 'trial')
 end

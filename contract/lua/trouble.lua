@@ -1,9 +1,10 @@
--- Says why a batch does not move on. Redis may have forgotten the batch since it was looked at: a row
--- with nothing but its trouble would be no batch.
+-- Says why a batch does not move on. A paused batch has its reason already, which stays; one that
+-- Redis has forgotten since it was looked at stays forgotten.
 --
--- KEYS[1] batch  hash  fields `spec`, `trouble`
+-- KEYS[1] batch  hash  fields `state`, `trouble`
 -- ARGV[1] why; empty when it moves on
--- returns 1 where the batch is known
-if redis.call('HEXISTS', KEYS[1], 'spec') == 0 then return 0 end
+-- returns 1 where it was noted
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state or state == 'paused' then return 0 end
 redis.call('HSET', KEYS[1], 'trouble', ARGV[1])
 return 1

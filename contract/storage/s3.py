@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 import boto3
 import botocore.exceptions
+import urllib3
 from botocore.config import Config
 from botocore.handlers import add_expect_header
 
@@ -73,6 +74,17 @@ def _translated(what: str) -> Iterator[None]:
         ) from None
 
 
+def _let_through(caught_exception: Exception | None, **_: object) -> None:
+    """Raise what struck amid a request and is not of the network: a time limit, a lack of memory.
+
+    botocore takes it for the network's, and would try again where the worker said to stop.
+    """
+    struck = caught_exception.__context__ if caught_exception else None
+    foreign = type(caught_exception) is botocore.exceptions.HTTPClientError
+    if foreign and struck and not isinstance(struck, (urllib3.exceptions.HTTPError, OSError)):
+        raise struck
+
+
 @cache
 def client() -> Any:
     """Return the process's one client: each costs 13 MB. Not kept where credentials are missing."""
@@ -81,6 +93,7 @@ def client() -> Any:
         made = session.client("s3", config=CLIENT)
         # `Expect: 100-continue` costs each PUT a round trip, to spare the body of a refused one
         made.meta.events.unregister("before-call.s3", add_expect_header)
+        made.meta.events.register_first("needs-retry.s3", _let_through)
     except ValueError:
         raise PermanentError(
             ErrorCode.INVALID_SETTING, "AWS's endpoint URL or region is none."

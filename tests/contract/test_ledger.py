@@ -136,6 +136,14 @@ def test_a_paused_batch_hands_out_nothing_and_forgets_nothing(ledger: Ledger, ba
     assert ledger.endings(batch) == []
 
 
+def test_a_pause_outlives_the_stack_it_was_said_to(ledger: Ledger, batch: str) -> None:
+    ledger.issue(batch, 3, 3, 60)
+    ledger.pause(batch, "why")
+    ledger.forget_messages("queue")  # as the next stack does
+    assert (ledger.progress(batch).state, ledger.progress(batch).trouble) == ("paused", "why")
+    assert ledger.resume(batch) == 3
+
+
 def test_a_batch_that_is_cancelled_or_closed_takes_no_pause(ledger: Ledger, batch: str) -> None:
     assert ledger.cancel(batch)
     assert not ledger.pause(batch, "why")

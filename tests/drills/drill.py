@@ -34,6 +34,8 @@ class Drill:
     out: Path
     patience: float = 180
     """seconds that a batch may take to close"""
+    places: tuple[str, str] | None = None
+    """source and destination as the batch names them, where those two are not plain folders"""
 
     def size(self, short: int, full: int) -> int:
         return full if self.full else short
@@ -50,11 +52,14 @@ class Drill:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(drawn[number % 20])
 
+    def key(self, number: int) -> str:
+        return self.key_path(number).relative_to(self.catalogue).as_posix()
+
     def key_path(self, number: int) -> Path:
         return self.catalogue / f"shelf {number // 500}" / f"{number:06d}.jpg"
 
     def submit(self, **options: bool) -> BatchSpec:
-        return self.cluster.submit(self.catalogue, self.out, **options)
+        return self.cluster.submit(*(self.places or (self.catalogue, self.out)), **options)
 
     def line_of(self, spec: BatchSpec, path: Path) -> int:
         key = path.relative_to(self.catalogue).as_posix()
@@ -68,6 +73,13 @@ class Drill:
         start = time.monotonic()
         until(lambda: self.progress(spec).settled >= count, seconds, pause=0.05)
         return time.monotonic() - start
+
+    def paused(self, spec: BatchSpec, seconds: float = 120) -> Progress:
+        return until(lambda: self._in(spec, "paused"), seconds, pause=0.05)
+
+    def _in(self, spec: BatchSpec, state: str) -> Progress | None:
+        now = self.progress(spec)
+        return now if now.state == state else None
 
     def closed(self, spec: BatchSpec, seconds: float = 0) -> Progress:
         return until(lambda: self.cluster.closed(spec), seconds or self.patience)

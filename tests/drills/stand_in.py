@@ -175,6 +175,17 @@ def without_reconciler() -> None:
     Dispatcher._publish_due = lambda *_: None
 
 
+def without_patience() -> None:
+    """Wait a tenth as long: for the storage's answer, and for the trial of a paused batch."""
+    from botocore.config import Config
+
+    from contract.storage import s3
+    from producer import dispatcher
+
+    s3.CLIENT = s3.CLIENT.merge(Config(read_timeout=s3.CLIENT.read_timeout / 10))
+    dispatcher.TRIAL_SECONDS /= 10
+
+
 def without_strikes() -> None:
     from worker import process
 
@@ -196,6 +207,7 @@ def without_watchdog() -> None:
 SAFEGUARDS: dict[str, Callable[[], None]] = {
     "reconciler": without_reconciler,
     "strikes": without_strikes,
+    "patience": without_patience,
     "breaker": without_breaker,
     "watchdog": without_watchdog,
 }

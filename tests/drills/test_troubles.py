@@ -13,7 +13,7 @@ from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.recipe import recipe_for
 from contract.settings import Settings
-from producer import reports
+from producer import dispatcher, reports
 from producer.batches import register
 
 
@@ -55,6 +55,29 @@ def test_a_broken_batch_holds_up_no_other(cluster: Cluster, catalogue, tmp_path)
     trouble = until(lambda: cluster.ledger.progress(broken.id).trouble)
     assert trouble == "ValidationError"
     assert cluster.processes["dispatcher"].poll() is None
+
+
+def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
+    ledger: Ledger, catalogue, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "DRAIN_ROWS", 1)
+    monkeypatch.setattr(dispatcher, "REST_SECONDS", 0)
+    photograph(catalogue / "a.jpg")
+    photograph(catalogue / "b.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    ledger.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
+    obstacle = tmp_path / "out" / names.outcomes_prefix(spec.id)
+    obstacle.write_text("no folder")
+    ledger.pause(spec.id, "the reason")
+    dispatching = dispatcher.Dispatcher(ledger, Settings())
+
+    dispatching.tick()
+    assert ledger.waiting_outcomes(spec.id)
+    assert ledger.progress(spec.id).trouble == "the reason"
+    obstacle.unlink()
+    dispatching.tick()
+    assert not ledger.waiting_outcomes(spec.id)
+    assert ledger.progress(spec.id).trouble == "the reason"
 
 
 def test_two_dispatchers_that_drain_at_once_lose_no_row(

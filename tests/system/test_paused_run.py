@@ -1,0 +1,55 @@
+"""`cutout run` with a batch that paused itself, for a cause that a person has to mend."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from cluster import photograph, report_rows
+from conftest import CREDENTIALS
+from faults import HttpProxy, status
+from services import S3Server
+
+from contract.storage.s3 import client
+
+CUTOUT = Path(sys.executable).parent / "cutout"
+COUNT = 60
+
+
+def run(endpoint: str, out: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(CUTOUT), "run", "s3://paused-run", str(out)],
+        check=False, capture_output=True, text=True, timeout=240,
+        env={**os.environ, "AWS_ENDPOINT_URL": endpoint},
+    )  # fmt: skip
+
+
+def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
+    rclone_server: S3Server, weights, catalogue, tmp_path, monkeypatch
+) -> None:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": rclone_server.url}.items():
+        monkeypatch.setenv(name, value)
+    client().create_bucket(Bucket="paused-run")
+    photograph(catalogue / "a.jpg")
+    for number in range(COUNT):
+        client().upload_file(str(catalogue / "a.jpg"), "paused-run", f"{number:02}.jpg")
+    out = tmp_path / "out"
+    with HttpProxy(rclone_server.url) as proxy:
+        proxy.add(status(403), path=".jpg")
+        stopped = run(proxy.url, out)
+        proxy.clear()
+        finished = run(proxy.url, out)
+
+    assert stopped.returncode == 1, stopped.stderr
+    assert re.search(
+        r"^cutout: batch_paused: \d+ of the last \d+ attempts ended in access_denied\. Allow the "
+        r"worker to read .* or the same `cutout run` again\.$", stopped.stderr, re.MULTILINE,
+    )  # fmt: skip
+    assert "Traceback" not in stopped.stderr
+    assert finished.returncode == 0, finished.stderr
+    assert "Going on with batch" in finished.stderr
+    assert re.search(r"^\d+ images that failed are tried again\.$", finished.stderr, re.MULTILINE)
+    assert f"{COUNT} done, 0 skipped, 0 failed" in finished.stderr
+    (report,) = out.glob("_cutout/b-*/report.csv")  # one batch
+    assert sorted(int(row["line"]) for row in report_rows(report.read_text())) == [*range(COUNT)]
