@@ -1,4 +1,7 @@
-"""A test of the tests: each drill fails where the safeguard that it is about is switched off."""
+"""A test of the tests: each drill fails where the safeguard that it is about is switched off.
+
+That of the breaker is beside its drills, in test_storage_faults.py.
+"""
 
 import pytest
 import test_deaths
