@@ -8,6 +8,7 @@ import select
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from inspect import isgenerator
 from typing import Any
@@ -24,6 +25,8 @@ ANSWER_SECONDS = 10
 class Consumer(consumer.Consumer):
     hub: Any
     pool: Any
+    connection_errors: tuple[type[Exception], ...]
+    channel_errors: tuple[type[Exception], ...]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -66,7 +69,7 @@ class Consumer(consumer.Consumer):
         pool = self.pool._pool  # noqa: SLF001
         try:
             for fd in list(pool._fileno_to_outq):  # noqa: SLF001
-                while _readable(fd, 0):
+                while fd in self.hub.readers and _readable(fd, 0):
                     self._read(fd, pool.handle_result_event)
         finally:
             strike(job, *limits)
@@ -89,7 +92,9 @@ class Consumer(consumer.Consumer):
         of that child again.
         """
         for fd, answer in self._half_read().items():
-            _finish(fd, answer)
+            # that it cannot be acknowledged any more is what a lost connection means
+            with suppress(*self.connection_errors, *self.channel_errors):
+                _finish(fd, answer)
         reset()
 
 
