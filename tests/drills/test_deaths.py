@@ -101,7 +101,7 @@ def test_memory_runs_out(drill: Drill) -> None:
     spec = drill.submit()
     start(drill, CUTOUT_RETRY_BUDGET="1")
     worker = drill.cluster.processes["worker"]
-    children = until(lambda: drill.cluster.children())
+    children = until(drill.cluster.children)
     began = time.monotonic()
     drill.closed(spec)
     took = time.monotonic() - began
