@@ -230,5 +230,7 @@ def test_only_a_batch_that_is_lost_is_rebuilt(ledger: Ledger, catalogue, tmp_pat
     assert unknown.value.code is ErrorCode.BATCH_UNKNOWN
 
     ledger._redis.flushall()
+    ledger.note_trouble(spec.id, "of a batch that is gone")
+    assert not ledger._redis.keys()
     assert control.rebuild(ledger, spec.id, out) == (spec, 0)
     assert ledger.progress(spec.id).state == "open"
