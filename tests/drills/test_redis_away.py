@@ -12,11 +12,14 @@ from faults import TcpProxy
 from services import until
 from stand_in import mark
 
+from contract import names
 from contract.errors import CutoutError, ErrorCode
+from contract.job import CutoutJob, ManifestLine
 from contract.ledger import BatchSpec, Ledger
 from contract.recipe import recipe_for
 from producer import control
 from producer.batches import register
+from producer.publish import publish
 
 WORKERS = "left", "right"
 CHILDREN = 2
@@ -234,3 +237,27 @@ def test_only_a_batch_that_is_lost_is_rebuilt(ledger: Ledger, catalogue, tmp_pat
     assert not ledger._redis.keys()
     assert control.rebuild(ledger, spec.id, out) == (spec, 0)
     assert ledger.progress(spec.id).state == "open"
+
+
+@pytest.mark.parametrize("harm", ["full", "read-only", "empty"])
+def test_publishing_says_that_redis_is_at_fault(
+    ledger: Ledger, redis_server, monkeypatch, harm: str
+) -> None:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    job = CutoutJob(
+        batch="b-20200101-000000-aaaaaa", line=0, source="file:///in", destination="file:///out",
+        photograph=ManifestLine(key="a.jpg", size=1, etag="1"), recipe=recipe_for("u2netp"),
+    )  # fmt: skip
+    queue, redis = names.bulk_queue("u2netp"), ledger._redis
+    assert publish(queue, [job], 1.0) == 1
+    if harm == "empty":
+        redis.flushall()
+        assert publish(queue, [job], 1.0) == redis.llen(queue) == 1
+        return
+    if harm == "full":
+        redis.config_set("maxmemory", 1)
+    else:
+        redis.replicaof("127.0.0.1", 1)
+    with pytest.raises(CutoutError) as raised:
+        publish(queue, [job], 1.0)
+    assert raised.value.code is ErrorCode.REDIS_UNAVAILABLE
