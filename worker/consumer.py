@@ -25,8 +25,8 @@ ANSWER_SECONDS = 10
 class Consumer(consumer.Consumer):
     hub: Any
     pool: Any
-    connection_errors: tuple[type[BaseException], ...]
-    channel_errors: tuple[type[BaseException], ...]
+    connection_errors: tuple[type[Exception], ...]
+    channel_errors: tuple[type[Exception], ...]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -12,11 +12,15 @@ from faults import TcpProxy
 from services import until
 from stand_in import mark
 
+from contract import names, records
 from contract.errors import CutoutError, ErrorCode
+from contract.job import CutoutJob, ManifestLine
 from contract.ledger import BatchSpec, Ledger
 from contract.recipe import recipe_for
+from contract.storage import open_store
 from producer import control
 from producer.batches import register
+from producer.publish import publish
 
 WORKERS = "left", "right"
 CHILDREN = 2
@@ -177,7 +181,7 @@ def test_the_network_forgets_its_connections(drill: Drill) -> None:
 
 
 def outputs(out: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in out.glob("shelf */*.png")}
+    return {path.stem: path.stat().st_mtime_ns for path in out.glob("shelf */*.png")}
 
 
 def test_redis_forgets_everything(drill: Drill) -> None:
@@ -201,6 +205,8 @@ def test_redis_forgets_everything(drill: Drill) -> None:
             assert "Traceback" not in answer.stderr
         until(lambda: all(drill.cluster.titled("idle", name) for name in WORKERS))
         before = outputs(drill.out)
+        told = {Path(row.key).stem for row in records.rows(open_store(spec.destination), spec.id)}
+        assert bool(told) == drill.full
         assert count // 2 <= len(before) < count
         answer = drill.cutout("rebuild", spec.id, spec.destination)
         assert answer.returncode == 0, answer.stderr
@@ -208,10 +214,11 @@ def test_redis_forgets_everything(drill: Drill) -> None:
 
     after = outputs(drill.out)
     rows = {Path(key).stem: row for key, row in drill.outcomes(spec).items()}
+    # an outcome written before says that its image was decoded, which it was, then
     again = [
         name
         for name, moment in before.items()
-        if after[name] != moment or "decode" in rows[Path(name).stem].milliseconds
+        if after[name] != moment or (name not in told and "decode" in rows[name].milliseconds)
     ]
     counts = drill.passed(spec, "FLUSHALL, then `cutout rebuild`", 0, len(again), "run again")
     assert counts["done"] == count
@@ -234,3 +241,27 @@ def test_only_a_batch_that_is_lost_is_rebuilt(ledger: Ledger, catalogue, tmp_pat
     assert not ledger._redis.keys()
     assert control.rebuild(ledger, spec.id, out) == (spec, 0)
     assert ledger.progress(spec.id).state == "open"
+
+
+@pytest.mark.parametrize("harm", ["full", "read-only", "empty"])
+def test_publishing_says_that_redis_is_at_fault(
+    ledger: Ledger, redis_server, monkeypatch, harm: str
+) -> None:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    job = CutoutJob(
+        batch="b-20200101-000000-aaaaaa", line=0, source="file:///in", destination="file:///out",
+        photograph=ManifestLine(key="a.jpg", size=1, etag="1"), recipe=recipe_for("u2netp"),
+    )  # fmt: skip
+    queue, redis = names.bulk_queue("u2netp"), ledger._redis
+    assert publish(queue, [job], 1.0) == 1
+    if harm == "empty":
+        redis.flushall()
+        assert publish(queue, [job], 1.0) == redis.llen(queue) == 1
+        return
+    if harm == "full":
+        redis.config_set("maxmemory", 1)
+    else:
+        redis.replicaof("127.0.0.1", 1)
+    with pytest.raises(CutoutError) as raised:
+        publish(queue, [job], 1.0)
+    assert raised.value.code is ErrorCode.REDIS_UNAVAILABLE
