@@ -6,7 +6,7 @@ LOCKS := deploy/requirements
 
 PEER := .bench/peer
 
-.PHONY: demo up test bench lint lock clean
+.PHONY: demo up test drills bench lint lock clean
 
 $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
@@ -24,6 +24,9 @@ up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C
 
 test: $(BIN)/cutout ## the whole test suite
 	$(BIN)/python -m pytest
+
+drills: $(BIN)/cutout ## harm a cluster in every way we know, for real; half an hour
+	$(BIN)/python -m pytest tests/drills --full --timeout 1800 --table docs/drills.md
 
 $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 	$(PYTHON) -m venv $(PEER)

@@ -11,6 +11,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.settings import ANSWER_SECONDS
 
 SCRIPTS = Path(__file__).parent / "lua"
 
@@ -33,14 +34,17 @@ def translated() -> Iterator[None]:
 class Connection:
     """A pool of connections, and the scripts in `lua/`. Make it after a fork, never before."""
 
-    def __init__(self, url: str, patience: int = 8) -> None:
-        """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis."""
+    def __init__(self, url: str, patience: int = 8, timeout: float = ANSWER_SECONDS) -> None:
+        """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis.
+
+        `timeout` is for Redis to answer once.
+        """
         try:
             self.client: Any = redis.Redis.from_url(
                 url,
                 decode_responses=True,
-                socket_timeout=30,
-                socket_connect_timeout=5,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
                 health_check_interval=10,
                 retry=Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), patience),
                 retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],

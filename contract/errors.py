@@ -45,6 +45,8 @@ class ErrorCode(StrEnum):
     MODEL_MISSING = "model_missing"
     MODEL_MISMATCH = "model_mismatch"
     STACK_FAILED = "stack_failed"
+    WORKER_UNHEALTHY = "worker_unhealthy"
+    CLOCK_SKEW = "clock_skew"
 
 
 NEXT_STEP: dict[ErrorCode, str] = {
@@ -82,6 +84,8 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.MODEL_MISSING: "Point CUTOUT_MODEL_SOURCE at the file, or reach one of its sources.",
     ErrorCode.MODEL_MISMATCH: "Delete the file, or get the official one.",
     ErrorCode.STACK_FAILED: "Read the log named above.",
+    ErrorCode.WORKER_UNHEALTHY: "Look into the worker's log; start it again if it does not mend.",
+    ErrorCode.CLOCK_SKEW: "Set the clock by NTP.",
 }
 
 

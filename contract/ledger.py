@@ -156,14 +156,8 @@ class Ledger(Lines):
     # what is known
 
     def note_trouble(self, batch: str, why: str) -> None:
-        """Say for `status` and `watch` why a batch does not move on; empty when it does.
-
-        A paused batch has a reason already, which stays.
-        """
-        key = names.redis_key(batch)
-        with translated():
-            if self._redis.hget(key, "state") != "paused":
-                self._redis.hset(key, "trouble", why)
+        """Say for `status` and `watch` why a batch does not move on; empty when it does."""
+        self._run("trouble", batch, "batch", why)
 
     def open_batches(self) -> list[str]:
         with translated():

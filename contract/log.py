@@ -12,6 +12,8 @@ from contract.settings import Settings
 QUIET = {
     # our own line says the same with the photograph's name in it
     "celery.app.trace": logging.ERROR,
+    # a process that ended: our own line says what ended it, without a traceback
+    "celery.worker.request": logging.CRITICAL,
     "celery.worker.strategy": logging.WARNING,
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,
@@ -51,6 +53,7 @@ def configure(config: Settings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
+    handler.addFilter(_in_a_sentence)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.log_level.upper())
@@ -62,3 +65,15 @@ def configure(config: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _in_a_sentence(record: logging.LogRecord) -> bool:
+    """Drop a library's traceback of a Redis error: it tells of no fault but that Redis is away.
+
+    The error's own text may hold the URL.
+    """
+    error = record.exc_info[0] if record.exc_info else None
+    if error and error.__module__.startswith("redis."):
+        record.msg, record.args = f"{record.getMessage()} ({error.__name__})", ()
+        record.exc_info = record.exc_text = None
+    return True

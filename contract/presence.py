@@ -2,13 +2,21 @@
 
 import time
 
+import structlog
 from pydantic import BaseModel, ConfigDict
 
 from contract import names
 from contract.connection import Connection, translated
+from contract.errors import ErrorCode, PermanentError, RetryableError
+
+log = structlog.get_logger(__name__)
 
 SILENT_SECONDS = 30
 """A worker not heard of for so long is taken for gone."""
+
+MOST_SKEW_SECONDS = 5
+"""The broker hands out again what is older than the visibility timeout, by the clock of whoever
+looks: one clock far ahead, and images in hand elsewhere are run a second time."""
 
 
 class Worker(BaseModel):
@@ -59,3 +67,21 @@ class Presence:
     def queue_length(self, queue: str) -> int:
         with translated():
             return int(self._redis.llen(queue))
+
+
+def check_clock(presence: Presence) -> None:
+    """Raise PermanentError (`clock_skew`) where this machine's clock is not Redis's.
+
+    Where Redis does not answer there is nothing to compare: a worker may start before it.
+    """
+    try:
+        skew = presence.clock_skew()
+    except RetryableError as error:
+        log.warning("clock not checked", why=str(error))
+        return
+    if abs(skew) > MOST_SKEW_SECONDS:
+        raise PermanentError(
+            ErrorCode.CLOCK_SKEW,
+            f"This machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'}"
+            " Redis's.",
+        )

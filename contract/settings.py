@@ -9,6 +9,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.errors import ErrorCode, PermanentError
 
+ANSWER_SECONDS = 5
+"""In which Redis answers, or the connection is taken for dead. A worker's main process waits for
+each of its four connections in turn, and hears nothing else meanwhile."""
+
 
 class Settings(BaseSettings):
     """Read from `CUTOUT_*`. AWS's own variables and profiles are read by boto3 itself."""
@@ -32,7 +36,8 @@ class Settings(BaseSettings):
         None, repr=False, description="a path, URL or s3:// that goes before the official sources"
     )
     state_dir: Path = Field(
-        Path("~/.local/state/cutout"), description="Redis data and logs of the embedded stack"
+        Path("~/.local/state/cutout"),
+        description="heartbeats of workers; Redis data and logs of the embedded stack",
     )
     max_pixels: int = Field(100_000_000, gt=0, description="width x height of a photograph")
     max_bytes: int = Field(256 * 1024**2, gt=0, description="size of a source object")
@@ -53,10 +58,13 @@ class Settings(BaseSettings):
     flower_port: int = Field(5555, ge=0, le=65535)
 
     @model_validator(mode="after")
-    def _hard_limit_below_visibility(self) -> Self:
+    def _times_agree(self) -> Self:
         # a job still running when its message becomes visible again would be run twice at once
         if self.time_limit >= self.visibility_timeout:
             raise ValueError("CUTOUT_TIME_LIMIT must be below CUTOUT_VISIBILITY_TIMEOUT")
+        # the delay doubles up to there
+        if self.retry_delay > self.visibility_timeout / 2:
+            raise ValueError("CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT")
         return self
 
     @property
@@ -93,8 +101,9 @@ def transport_options(config: Settings) -> dict[str, object]:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         # without these a black-holed connection hangs a worker for ever
-        "socket_timeout": 30,
-        "socket_connect_timeout": 5,
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": ANSWER_SECONDS,
         "socket_keepalive": not config.broker_url.startswith("redis+socket"),
-        "health_check_interval": 10,
+        # the same for a worker's wait for messages, which no socket timeout ends
+        "health_check_interval": ANSWER_SECONDS,
     }

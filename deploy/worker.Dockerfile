@@ -20,7 +20,7 @@ RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonex
     && install --directory --owner cutout --group cutout /models
 COPY --from=build /opt/cutout /opt/cutout
 ENV PATH=/opt/cutout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-ENV CUTOUT_MODEL_DIR=/models CUTOUT_LOG_FORMAT=json
+ENV CUTOUT_MODEL_DIR=/models CUTOUT_STATE_DIR=/tmp/cutout CUTOUT_LOG_FORMAT=json
 USER cutout
 # SIGTERM is the warm shutdown: images in hand are finished. Allow it more than CUTOUT_TIME_LIMIT.
 STOPSIGNAL SIGTERM

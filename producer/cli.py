@@ -14,6 +14,7 @@ from rich.table import Table
 from contract import log
 from contract.errors import CutoutError, ErrorCode
 from contract.ledger import Ledger
+from contract.presence import Presence, check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
 from producer import control
@@ -130,7 +131,9 @@ def dispatch() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    Dispatcher(_ledger(), settings()).run(lambda: stop)
+    ledger = _ledger()
+    check_clock(Presence(ledger.connection))
+    Dispatcher(ledger, settings()).run(lambda: stop)
 
 
 @app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -149,6 +152,12 @@ def models(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> N
 def audit(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Check that every image of a batch is settled once and that its output is right."""
     _become("worker", "audit", *(arguments or []))
+
+
+@app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+def health(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Say whether the workers of this machine live; with --ready, whether they can work."""
+    _become("worker", "health", *(arguments or []))
 
 
 @app.command()

@@ -26,7 +26,7 @@ from producer import embedded
 
 STOP_SECONDS = 30
 FLOWER_SECONDS = 20
-WORKERS = {"worker", "quarantine"}
+WORKERS = ("worker", "quarantine")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -55,8 +55,8 @@ class Stack:
             else:
                 Ledger(self.redis_url, patience=2).ping()
             self._start_flower()
-            self._start("worker", "-m", "worker", "worker", *self._concurrency())
-            self._start("quarantine", "-m", "worker", "worker", "--quarantine")
+            for name in WORKERS:
+                self._start_worker(name)
             self._start("dispatcher", "-m", "producer", "dispatch")
             self._await_flower()
         except BaseException:
@@ -73,9 +73,15 @@ class Stack:
         self.stop()
 
     def check(self) -> None:
-        """Raise PermanentError (`stack_failed`) where a process of ours has ended."""
-        for name, process in self._running.items():
+        """Raise PermanentError (`stack_failed`) where a process of ours has ended.
+
+        A worker that found itself deaf or stuck is started again.
+        """
+        for name, process in list(self._running.items()):
             if name != "flower" and (status := process.poll()) is not None:
+                if name in WORKERS and status == os.EX_TEMPFAIL:
+                    self._start_worker(name)
+                    continue
                 raise PermanentError(
                     ErrorCode.STACK_FAILED,
                     f"The {name} ended with status {status}; its log is {self._log(name)}.",
@@ -102,8 +108,10 @@ class Stack:
         """Delete the Redis data of a finished job; its report is with the cut-outs."""
         shutil.rmtree(self.folder / "redis", ignore_errors=True)
 
-    def _concurrency(self) -> list[str]:
-        return ["--concurrency", str(self._workers)] if self._workers else []
+    def _start_worker(self, name: str) -> None:
+        concurrency = ["--concurrency", str(self._workers)] if self._workers else []
+        options = {"worker": concurrency, "quarantine": ["--quarantine"]}[name]
+        self._start(name, "-m", "worker", "worker", *options)
 
     def _start_redis(self) -> None:
         data = self.folder / "redis"

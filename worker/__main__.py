@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from dataclasses import asdict
@@ -14,9 +15,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from contract import log, names
+from contract.connection import Connection
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.ledger import Ledger
+from contract.presence import Presence, check_clock
 from contract.settings import settings
+from worker import health
 from worker.imaging.decode import Limits
 from worker.models import cpus, registry, store
 from worker.models.features import int8_dot_product
@@ -56,23 +60,48 @@ def worker(
     """Take jobs from the queue of one model (CUTOUT_MODEL) until told to stop.
 
     SIGTERM ends it in order: images in hand are finished, the rest goes back to the queue.
+
+    Exit status 75: it was deaf or stuck and wants to be started again.
     """
-    from worker.app import create_app  # noqa: PLC0415 - Celery is slow to import
+    from celery.worker import state  # noqa: PLC0415 - Celery is slow to import
+
+    from worker.app import create_app  # noqa: PLC0415
     from worker.runtime import prepare  # noqa: PLC0415
+    from worker.watch import watched  # noqa: PLC0415
 
     config = settings()
     log.configure(config)
     children = 1 if quarantine else concurrency or cpus.children(cpus.available())
     prepare(config, children, quarantine=quarantine)
     celery = create_app(children, quarantine=quarantine)
+    check_clock(Presence(Connection(config.redis_url or "", patience=0, timeout=5)))
     queue = (names.quarantine_queue if quarantine else names.bulk_queue)(config.model)
-    hostname = f"{queue}-{os.getpid()}@%h"
-    celery.worker_main(
-        [
-            "--quiet", "worker", "--hostname", hostname, "--queues", queue,
-            "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
-        ]
-    )  # fmt: skip
+    hostname = f"{queue}-{os.getpid()}@{socket.gethostname()}"
+    with watched(celery, config, hostname, queue, children):
+        celery.worker_main(
+            [
+                "--quiet", "worker", "--hostname", hostname, "--queues", queue,
+                "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
+            ]
+        )  # fmt: skip
+    sys.exit(state.should_stop or 0)  # `worker_main` keeps the status to itself
+
+
+@app.command("health")
+def check_health(
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Ask for more: a model loaded, and Redis connected.")
+    ] = False,
+) -> None:
+    """Say whether each worker of this machine lives. Exit status 1 if one does not, or none is.
+
+    A worker that waits for Redis lives, and is not ready.
+    """
+    for beat in health.check(settings().state_dir.expanduser() / "workers", ready=ready):
+        typer.echo(
+            f"worker {beat.pid}: {'ready' if beat.ready else 'not ready'}, {beat.queue}, "
+            f"{beat.children} children, heard of {beat.age:.0f} s ago"
+        )
 
 
 @app.command()

@@ -6,11 +6,13 @@ import signal
 from typing import Any
 
 import structlog
+from billiard.process import current_process
 from celery import Celery, signals
 from setproctitle import setproctitle
 
 from contract import log
 from contract.settings import settings, transport_options
+from worker.health import note_loaded
 from worker.runtime import plan, runtime
 
 logger = structlog.get_logger(__name__)
@@ -76,11 +78,14 @@ def _configure_logging(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _load(**_: Any) -> None:
     setproctitle(f"cutout worker {settings().model} loading")
+    child: int = current_process().index  # type: ignore[attr-defined]  # a place in the pool
+    note_loaded(child, loaded=False)  # whatever the child before it was
     if plan().quarantine:
         # one image a process, and seldom one: the model is loaded when it comes
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     else:
         _load_model()
+    note_loaded(child, loaded=True)
     setproctitle(f"cutout worker {settings().model} idle")
 
 

@@ -199,6 +199,8 @@ def _output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
 def _decoded_size(blob: Blob) -> tuple[int, int]:
     """Return (width, height) of a PNG whose every pixel was decoded. Raises what Pillow raises."""
     with Image.open(io.BytesIO(blob.data), formats=["PNG"]) as image:
+        image.verify()  # every checksum, to the last chunk: `load` stops where the pixels do
+    with Image.open(io.BytesIO(blob.data), formats=["PNG"]) as image:
         image.load()
         if image.mode != "RGBA":
             raise ValueError(f"its mode is {image.mode}")

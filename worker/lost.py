@@ -42,7 +42,8 @@ class CutoutRequest(Request):
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> Any:
-        error = exc_info.exception
+        # billiard wraps what its own processes raise
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError):
             self._note(error)
         return super().on_failure(exc_info, *arguments, **options)

@@ -18,6 +18,7 @@ from contract.storage import open_store
 from worker.imaging.compose import compose
 from worker.imaging.decode import decode
 from worker.imaging.png import encode
+from worker.patience import deadline_of, insist
 from worker.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,8 @@ class Run:
     job: CutoutJob
     attempt: int
     token: str
+    deadline: float
+    """until when it waits for a Redis that does not answer; of time.monotonic()"""
     milliseconds: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
@@ -55,24 +58,29 @@ def process(job: CutoutJob, runtime: Runtime) -> Outcome | Refusal:
     Safe to repeat at any point: the output is written whole before the line is settled, and a
     repeated run finds it. Raises DeferredError where a later try may succeed.
     """
+    deadline = deadline_of(runtime.config.time_limit)
     token = runtime.holder + secrets.token_hex(4)
-    lease = runtime.config.visibility_timeout
-    claim = runtime.ledger.claim(job.batch, job.line, token, lease, quarantine=runtime.quarantine)
+    lease, quarantine = runtime.config.visibility_timeout, runtime.quarantine
+    ledger = runtime.ledger
+    claim = insist(
+        deadline, lambda: ledger.claim(job.batch, job.line, token, lease, quarantine=quarantine)
+    )
     if isinstance(claim, Refusal):
         return claim
-    run = Run(job, claim.attempt, token)
+    run = Run(job, claim.attempt, token, deadline)
     ending = ENDED_WELL
     try:
-        _refuse_poison(claim)
+        _refuse_poison(claim, run)
         outcome = _skip(run, runtime) or _cut(run, runtime)
     except Exception as error:
         outcome, ending = _judge(error, run, runtime)
-    settled = runtime.ledger.finish(job.batch, outcome, ending)
+    settled = insist(deadline, lambda: ledger.finish(job.batch, outcome, ending))
     return outcome if settled else Refusal("settled")
 
 
-def _refuse_poison(claim: Claim) -> None:
+def _refuse_poison(claim: Claim, run: Run) -> None:
     if claim.vanished >= MOST_VANISHED:
+        run.attempt -= 1  # this one is none: it only says how the others ended
         what = claim.deaths or "no worker was left to say what ended them"
         raise PermanentError(
             ErrorCode.POISONED, f"{claim.vanished} processes ended while they worked on it: {what}."
@@ -160,7 +168,11 @@ def _judge(error: Exception, run: Run, runtime: Runtime) -> tuple[Outcome, str]:
         # full jitter, as AWS describes it: a random share of a doubling delay
         longest = min(config.retry_delay * 2**retries, config.visibility_timeout / 2)
         delay = random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing
-        runtime.ledger.defer(run.job.batch, run.job.line, run.token, delay, reason.code)
+        job, ledger = run.job, runtime.ledger
+        insist(
+            run.deadline,
+            lambda: ledger.defer(job.batch, job.line, run.token, delay, reason.code),
+        )
         raise DeferredError(str(reason)) from error
     code = (
         ErrorCode.INTERNAL_ERROR if reason.code is ErrorCode.INTERNAL_ERROR else ErrorCode.EXHAUSTED

@@ -63,7 +63,8 @@ def runtime() -> Runtime:
     made = plan()
     return Runtime(
         config=config,
-        ledger=Ledger(config.redis_url or ""),
+        # one more try for a connection gone stale: process.py waits longer, and knows how long
+        ledger=Ledger(config.redis_url or "", patience=1),
         session=Session(registry.find(config.model), made.weights, made.sha256, made.threads),
         limits=Limits(pixels=config.max_pixels),
         quarantine=made.quarantine,

@@ -4,11 +4,12 @@ from typing import Any
 
 import structlog
 from celery import Task, shared_task
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from pydantic import ValidationError
 from setproctitle import setproctitle
 
 from contract import names
+from contract.errors import CutoutError
 from contract.job import CutoutJob
 from contract.lines import Refusal
 from contract.outcome import Status
@@ -49,6 +50,10 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
                 outcome = process(parsed, runtime())
             except DeferredError as error:
                 log.warning("image deferred", why=str(error))
+                raise Retry(str(error)) from None
+            except (CutoutError, SoftTimeLimitExceeded) as error:
+                # the ledger could not be told; the line falls due
+                log.error("image given up", why=str(error) or type(error).__name__)  # noqa: TRY400 - one sentence says it
                 raise Retry(str(error)) from None
             except MemoryError:
                 # a MemoryError that leaves a task ends Celery's main process; the line falls due

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import Cluster, photograph
@@ -32,7 +32,8 @@ class Drill:
     cluster: Cluster
     catalogue: Path
     out: Path
-    numbers: list[float] = field(default_factory=list)
+    patience: float = 180
+    """seconds that a batch may take to close"""
     places: tuple[str, str] | None = None
     """source and destination as the batch names them, where those two are not plain folders"""
 
@@ -80,8 +81,8 @@ class Drill:
         now = self.progress(spec)
         return now if now.state == state else None
 
-    def closed(self, spec: BatchSpec, seconds: float = 180) -> Progress:
-        return until(lambda: self.cluster.closed(spec), seconds)
+    def closed(self, spec: BatchSpec, seconds: float = 0) -> Progress:
+        return until(lambda: self.cluster.closed(spec), seconds or self.patience)
 
     def outcomes(self, spec: BatchSpec) -> dict[str, Outcome]:
         """By key."""

@@ -36,7 +36,8 @@ class TcpProxy:
 
     `mode` may be set at any time. `pass`: forward. `refuse`: connections are closed at once, those
     there are cut. `blackhole`: connections are accepted and stay open, and nothing arrives any
-    more; back in `pass`, what was sent meanwhile arrives. `delay` is seconds each way.
+    more; back in `pass`, what was sent meanwhile arrives. `delay` is seconds each way. `strand`
+    puts what is connected into a black hole of its own.
     """
 
     def __init__(self, upstream: Path | str | tuple[str, int]) -> None:
@@ -45,6 +46,7 @@ class TcpProxy:
         self._upstream = upstream
         self._mode: Mode = "pass"
         self._closed = False
+        self._stranded = 0
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -86,6 +88,12 @@ class TcpProxy:
         for connection in doomed:
             cut(connection)
 
+    def strand(self) -> None:
+        """Let nothing arrive any more on what is connected now, as a firewall that forgot it."""
+        with self._changed:
+            self._stranded = self.accepted
+            self._changed.notify_all()
+
     def close(self) -> None:
         self._closed = True
         with suppress(OSError):
@@ -109,10 +117,11 @@ class TcpProxy:
             if refused:
                 cut(client)
             else:
-                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+                arguments = [client, self.accepted]
+                threading.Thread(target=self._serve, args=arguments, daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
-        self._wait_for_passage()
+    def _serve(self, client: socket.socket, number: int) -> None:
+        self._wait_for_passage(number)
         try:
             server = self._connect()
         except OSError:
@@ -125,9 +134,9 @@ class TcpProxy:
         if not alive:  # cut in the meantime
             cut(server)
             return
-        back = threading.Thread(target=self._pump, args=[server, client], daemon=True)
+        back = threading.Thread(target=self._pump, args=[server, client, number], daemon=True)
         back.start()
-        self._pump(client, server)
+        self._pump(client, server, number)
         back.join()
         self._forget(client, server)
 
@@ -148,22 +157,25 @@ class TcpProxy:
         for connection in connections:
             cut(connection)
 
-    def _wait_for_passage(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._mode != "blackhole" or self._closed)
+    def _wait_for_passage(self, number: int) -> None:
+        def passes() -> bool:
+            return self._mode != "blackhole" and number > self._stranded
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: passes() or self._closed)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, number: int) -> None:
         """Forward one direction until either side ends; an end, too, stays in a black hole."""
         try:
             while data := source.recv(CHUNK):
                 if self.delay:
                     time.sleep(self.delay)
-                self._wait_for_passage()
+                self._wait_for_passage(number)
                 sink.sendall(data)
-            self._wait_for_passage()
+            self._wait_for_passage(number)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
-            self._wait_for_passage()
+            self._wait_for_passage(number)
             # the other direction waits in recv()
             for connection in (source, sink):
                 with suppress(OSError):

@@ -5,7 +5,8 @@
 
 Everything but the weights is the product's own code. CUTOUT_MODEL_DIR must be a folder of the
 drill's own: the tiny network is put there as u2netp.onnx. DRILL_WITHOUT=name,name switches
-safeguards off, so that a drill can show that it notices.
+safeguards off, so that a drill can show that it notices. Words like STALE_SECONDS=3 before the verb
+set limits of the watch, for which the product has no setting; SIGRTMIN stops a worker's main loop.
 """
 
 import ctypes
@@ -185,24 +186,49 @@ def without_patience() -> None:
     dispatcher.TRIAL_SECONDS /= 10
 
 
+def without_strikes() -> None:
+    from worker import process
+
+    process.MOST_VANISHED = sys.maxsize
+
+
 def without_breaker() -> None:
     from producer import dispatcher
 
     dispatcher.judge = lambda _: None
 
 
+def without_watchdog() -> None:
+    from worker import watch
+
+    watch.Judge.verdict = lambda *_: watch.Verdict.SOUND
+
+
 SAFEGUARDS: dict[str, Callable[[], None]] = {
     "reconciler": without_reconciler,
+    "strikes": without_strikes,
     "patience": without_patience,
     "breaker": without_breaker,
+    "watchdog": without_watchdog,
 }
+
+
+def limit(words: list[str]) -> None:
+    """Set the limits that stand before the verb."""
+    from worker import health, watch
+
+    while "=" in words[1]:
+        name, value = words.pop(1).split("=")
+        setattr(health if hasattr(health, name) else watch, name, float(value))
 
 
 def main() -> None:
     for name in filter(None, os.environ.get("DRILL_WITHOUT", "").split(",")):
         SAFEGUARDS[name]()
-    if sys.argv[1] in {"worker", "models"}:
+    limit(sys.argv)
+    if sys.argv[1] in {"worker", "models", "health"}:
         install(Path(os.environ["CUTOUT_MODEL_DIR"]))
+        signal.signal(signal.SIGRTMIN, lambda *_: time.sleep(600))
         from worker import __main__ as verbs
         from worker import process
 

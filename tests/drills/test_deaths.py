@@ -9,6 +9,8 @@ from drill import Drill
 from services import until
 from stand_in import mark
 
+from contract.ledger import BatchSpec
+
 COUNT = 30
 TIMES = {"CUTOUT_VISIBILITY_TIMEOUT": "12", "CUTOUT_TIME_LIMIT": "8"}
 
@@ -68,12 +70,35 @@ def test_an_image_crashes_its_process(drill: Drill) -> None:
     took = time.monotonic() - began
 
     (poisoned,) = (row for row in drill.outcomes(spec).values() if row.status == "failed")
-    assert (poisoned.code, poisoned.attempts) == ("poisoned", 4)
+    assert (poisoned.code, poisoned.attempts) == ("poisoned", 3)
     assert "SIGSEGV, SIGSEGV, SIGSEGV" in poisoned.message
     # the first death is seen by the bulk worker, the others by the quarantine's
     assert drill.cluster.log("worker").count("a process ended with an image in hand") == 1
     assert drill.cluster.log("quarantine").count("a process ended with an image in hand") == 2
     assert drill.passed(spec, "an image that segfaults", 60, took)["done"] == COUNT - 1
+
+
+def test_a_crashing_image_slows_the_others_little(drill: Drill) -> None:
+    count = drill.size(40, 1200)
+    drill.fill(count)
+    for number in range(count):
+        mark(drill.key_path(number), "slow:0.1")
+    start(drill)
+    until(lambda: drill.cluster.titled("idle"))
+
+    def seconds(folder: str, others: int) -> tuple[float, BatchSpec]:
+        began = time.monotonic()
+        spec = drill.cluster.submit(drill.catalogue, drill.out / folder)
+        drill.settled(spec, others, 600)
+        return time.monotonic() - began, spec
+
+    without, _ = seconds("without", count)
+    mark(drill.key_path(5), "segfault")
+    beside, spec = seconds("beside", count - 1)
+    drill.closed(spec)
+
+    loss = 100 * (beside - without) / without
+    assert drill.passed(spec, "one image that segfaults", 5, loss, "% slower")["failed"] == 1
 
 
 def test_an_image_hangs_in_c_code(drill: Drill) -> None:

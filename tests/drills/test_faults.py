@@ -111,6 +111,15 @@ def test_a_black_hole_keeps_connections_open(tcp) -> None:
         assert tcp.accepted == 1
 
 
+def test_a_stranded_connection_stays_silent_and_a_new_one_works(tcp, impatient) -> None:
+    impatient.ping()
+    tcp.strand()
+    with pytest.raises(redis.TimeoutError):
+        impatient.ping()
+    impatient.ping()
+    assert tcp.accepted == 2
+
+
 def test_a_delay_is_each_way(tcp, impatient) -> None:
     impatient.ping()
     tcp.delay = 0.1

@@ -232,7 +232,7 @@ class Native:
     def healthy(self, name: str) -> bool:
         """Ask a service's own health check."""
         kind, *test = (self.here(word) for word in compose()[name]["healthcheck"]["test"])
-        command = ["sh", "-c", *test] if kind == "CMD-SHELL" else [sys.executable, *test[1:]]
+        command = ["sh", "-c", *test] if kind == "CMD-SHELL" else [str(BIN / test[0]), *test[1:]]
         self.check()
         answer = subprocess.run(
             command, env=self.environment(name), check=False, capture_output=True, timeout=30
@@ -296,6 +296,7 @@ def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
         "store:8333": f"127.0.0.1:{store}",
         "5555": str(flower),
         "/models": str(tmp_path / "models"),
+        "/tmp/cutout": str(tmp_path / "state"),  # noqa: S108 - a container's
     }
     for folder in ("models", "store"):
         (tmp_path / folder).mkdir()
@@ -342,6 +343,7 @@ def test_the_services_cut_out_the_samples(native: Native):
     until(lambda: native.healthy("flower"))
     metrics = native.here("http://127.0.0.1:5555/metrics")
     until(lambda: online(metrics) == 2)  # both workers, by names of their own
+    assert native.healthy("worker")
 
     places = [f"s3://{bucket}/in", f"s3://{bucket}/out"]
     submitted = native.run("dispatcher", "submit", *places, "--json")

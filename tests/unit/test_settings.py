@@ -61,6 +61,12 @@ def test_a_time_limit_that_outlasts_the_visibility_timeout_is_refused(
     assert "CUTOUT_VISIBILITY_TIMEOUT" in str(error)
 
 
+def test_a_retry_delay_beyond_the_visibility_timeout_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUTOUT_RETRY_DELAY", "151")
+    error = refusal()
+    assert "CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT" in str(error)
+
+
 def test_the_environment_is_read_and_the_defaults_agree(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CUTOUT_MODEL_DIR", raising=False)
     config = settings()

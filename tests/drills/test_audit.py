@@ -1,0 +1,174 @@
+"""`cutout audit` must find what a drill could break: a finished batch, spoilt in one way each."""
+
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from drill import Drill
+from PIL import Image
+
+from contract import names
+from contract.ledger import BatchSpec
+from worker.audit import audit
+
+COUNT = 6
+KEY = "shelf 0/000003"
+
+
+class Spoiler:
+    """The ways to reach into a finished batch."""
+
+    def __init__(self, drill: Drill, spec: BatchSpec) -> None:
+        self.drill = drill
+        self.redis = drill.cluster.ledger._redis
+        self.batch = names.redis_key(spec.id)
+        self.folder = drill.out / "_cutout" / spec.id
+        self.output = drill.out / f"{KEY}.png"
+        self.line = drill.line_of(spec, drill.catalogue / f"{KEY}.jpg")
+
+    def metadata(self, **marks: str) -> None:
+        """Rewrite the output's marks, as a store that mixed up two objects."""
+        for path in (self.drill.out / "_cutout/metadata").rglob("*.json"):
+            row = json.loads(path.read_text())
+            status = self.output.stat()
+            etag = f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+            if row["etag"] == etag:
+                row["metadata"].update(marks)
+                path.write_text(json.dumps(row))
+
+    def rewrite(self, body: bytes) -> None:
+        """Change the output's bytes and keep its marks."""
+        old = self.output.stat()
+        before = f"{old.st_size:x}-{old.st_mtime_ns:x}-{old.st_ctime_ns:x}"
+        self.output.write_bytes(body)
+        new = self.output.stat()
+        after = f"{new.st_size:x}-{new.st_mtime_ns:x}-{new.st_ctime_ns:x}"
+        for path in (self.drill.out / "_cutout/metadata").rglob("*.json"):
+            path.write_text(path.read_text().replace(before, after))
+
+    def image(self, size: tuple[int, int], mode: str) -> None:
+        Image.new(mode, size).save(self.output.with_suffix(".tmp"), "PNG")
+        self.rewrite(self.output.with_suffix(".tmp").read_bytes())
+
+    def rows(
+        self, change: Callable[[list[str]], list[str]], path: str = "outcomes/*.jsonl"
+    ) -> None:
+        for segment in self.folder.glob(path):
+            lines = change(segment.read_text().splitlines())
+            segment.write_text("".join(f"{line}\n" for line in lines))
+
+    def flipped_byte(self) -> None:
+        body = bytearray(self.output.read_bytes())
+        body[len(body) // 2] ^= 1
+        self.rewrite(bytes(body))
+
+
+def chunked(spoiler: Spoiler) -> None:
+    """A PNG whose header says another width than its pixels have."""
+    body = bytearray(spoiler.output.read_bytes())
+    width = struct.unpack(">I", body[16:20])[0]
+    body[16:20] = struct.pack(">I", width + 1)
+    body[29:33] = struct.pack(">I", zlib.crc32(body[12:29]))
+    spoiler.rewrite(bytes(body))
+
+
+def moved(lines: list[str]) -> list[str]:
+    return [line.replace(f"{KEY}.jpg", "shelf 0/000004.jpg", 1) for line in lines]
+
+
+def beyond(lines: list[str]) -> list[str]:
+    return [*lines, json.dumps({"line": COUNT, "key": "x", "status": "done"})]
+
+
+def dropped(lines: list[str]) -> list[str]:
+    return [line for line in lines if f"{KEY}.jpg" not in line]
+
+
+def failed(lines: list[str]) -> list[str]:
+    return [
+        json.dumps({**json.loads(line), "status": "failed", "code": "poisoned"})
+        if f"{KEY}.jpg" in line else line
+        for line in lines
+    ]  # fmt: skip
+
+
+MESSAGE = json.dumps([{"headers": {"id": "{batch}.3"}}, "", "bulk.u2netp"])
+
+CORRUPTIONS: dict[str, tuple[str, Callable[[Spoiler], object]]] = {
+    "a deleted output": ("output_missing", lambda s: s.output.unlink()),
+    "a truncated PNG": (
+        "output_broken", lambda s: s.rewrite(s.output.read_bytes()[:-40]),
+    ),
+    "a flipped bit in a PNG": ("output_broken", Spoiler.flipped_byte),
+    "a PNG with a wrong header": ("output_broken", chunked),
+    "a PNG without alpha": ("output_broken", lambda s: s.image((160, 120), "RGB")),
+    "a PNG turned on its side": ("output_size", lambda s: s.image((120, 160), "RGBA")),
+    "a wrong source ETag": (
+        "output_source", lambda s: s.metadata(**{"source-etag": "another"}),
+    ),
+    "a wrong recipe": ("output_recipe", lambda s: s.metadata(recipe="0123456789abcdef")),
+    "a cleared bit": (
+        "not_settled", lambda s: s.redis.setbit(f"{s.batch}:settled", s.line, 0),
+    ),
+    "a bit too many": (
+        "bits_differ", lambda s: s.redis.setbit(f"{s.batch}:settled", COUNT + 1, 1),
+    ),
+    "a counter that is off": ("counters_differ", lambda s: s.redis.hincrby(s.batch, "done", 1)),
+    "an outcome that is gone": ("no_outcome", lambda s: s.rows(dropped)),
+    "an outcome of another photograph": ("wrong_key", lambda s: s.rows(moved)),
+    "an outcome of no line": ("unlisted_outcome", lambda s: s.rows(beyond)),
+    "an outcome that tells another end": ("counters_differ", lambda s: s.rows(failed)),
+    "a report without a row": (
+        "report_differs", lambda s: s.rows(dropped, "report.jsonl"),
+    ),
+    "a manifest without a line": (
+        "manifest_differs", lambda s: s.rows(dropped, "manifest/*.jsonl"),
+    ),
+    "a message that a worker still holds": (
+        "unacknowledged",
+        lambda s: s.redis.hset(
+            "unacked", "x", MESSAGE.replace("{batch}", s.batch.rpartition(":")[2])
+        ),
+    ),
+}  # fmt: skip
+
+
+def test_every_corruption_is_found(drill: Drill, tmp_path: Path) -> None:
+    drill.fill(COUNT)
+    batches = {
+        what: drill.cluster.submit(drill.catalogue, tmp_path / f"out {number}")
+        for number, what in enumerate(CORRUPTIONS)
+    }
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker()
+    for spec in batches.values():
+        drill.closed(spec)
+    drill.cluster.stop()
+    answers = {}
+    for what, spec in batches.items():
+        drill.out = tmp_path / f"out {list(CORRUPTIONS).index(what)}"
+        assert list(audit(drill.cluster.ledger, spec.id)) == []  # sound before
+        fault, spoil = CORRUPTIONS[what]
+        spoil(Spoiler(drill, spec))
+        answers[what] = (fault, drill.cutout("audit", spec.id))
+        drill.cluster.ledger._redis.delete("unacked")
+
+    for what, (fault, answer) in answers.items():
+        assert answer.returncode == 3, what
+        assert f"{fault}:" in answer.stdout, (what, answer.stdout)
+        assert "Nothing is wrong" not in answer.stdout
+
+
+def test_an_open_batch_does_not_keep_the_promise_yet(drill: Drill) -> None:
+    drill.fill(COUNT)
+    spec = drill.submit()
+
+    answer = drill.cutout("audit", spec.id)
+
+    assert answer.returncode == 3
+    assert "not_settled: 0 of 6 lines are settled; the batch is open." in answer.stdout
+    unknown = drill.cutout("audit", "b-20260101-000000-00000a")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("cutout: batch_unknown: There is no batch")

@@ -1,0 +1,189 @@
+"""Messages that are lost, repeated or late, and dispatchers that die over them."""
+
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import time
+
+from cluster import STAND_IN
+from drill import Drill, queue
+from services import until
+from stand_in import mark
+
+from contract import names
+from producer.dispatcher import CHUNK_LINES, LEASE_SECONDS
+
+SHORT = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
+
+
+def published(drill: Drill, spec) -> int:
+    """How many messages have been put into the broker, whoever did it."""
+    settled = drill.progress(spec).settled  # each pushes how it ended onto a list of its own
+    calls = drill.cluster.ledger._redis.info("commandstats")
+    pushes = (calls.get(f"cmdstat_{name}", {"calls": 0}) for name in ("lpush", "rpush"))
+    return sum(push["calls"] for push in pushes) - settled
+
+
+def test_a_message_is_lost_by_the_broker(drill: Drill) -> None:
+    drill.fill(30)
+    spec = drill.submit()
+    drill.cluster.env.update(SHORT)
+    drill.cluster.start_dispatcher()
+    redis = drill.cluster.ledger._redis
+    until(lambda: redis.llen(queue()) == 30)
+    for _ in range(3):
+        redis.lpop(queue())  # as a worker killed between taking a message and noting it
+    lost = time.monotonic()
+    drill.cluster.start_worker()
+    drill.closed(spec)
+    took = time.monotonic() - lost
+
+    bound = float(SHORT["CUTOUT_VISIBILITY_TIMEOUT"]) + 15
+    assert drill.passed(spec, "3 messages taken out of the queue", bound, took)["done"] == 30
+
+
+def test_messages_merely_wait(drill: Drill) -> None:
+    drill.fill(6)
+    spec = drill.submit()
+    drill.cluster.start_dispatcher(CUTOUT_VISIBILITY_TIMEOUT="2", CUTOUT_TIME_LIMIT="1.5")
+    redis = drill.cluster.ledger._redis
+    until(lambda: redis.llen(queue()) == 6)
+    time.sleep(5)  # no worker: all are overdue, and all still wait
+    assert redis.llen(queue()) == 6
+    redis.rpop(queue())  # this one is lost, which shows once those behind it are gone
+    drill.cluster.start_worker()
+    drill.closed(spec)
+
+    counts = drill.audit(spec)
+    assert counts["done"] == 6
+    drill.row(spec, "no worker for longer than the timeout", 0, counts["duplicates"], "", counts)
+
+
+def test_a_message_is_delivered_ten_times_to_two_workers(drill: Drill) -> None:
+    drill.fill(20)
+    for number in range(20):
+        mark(drill.key_path(number), "slow:0.3")
+    spec = drill.submit()
+    drill.cluster.start_dispatcher()
+    redis = drill.cluster.ledger._redis
+    until(lambda: redis.llen(queue()) == 20)
+    copies = redis.lrange(queue(), 0, -1)
+    for copy in copies:
+        redis.rpush(queue(), *[copy] * 9)  # next to each other, so that they run at once
+    redis.lrem(queue(), 0, copies[0])
+    redis.rpush(queue(), *[copies[0]] * 10)
+    drill.cluster.start_worker(2, "one")
+    drill.cluster.start_worker(2, "two")
+    drill.closed(spec)
+    until(lambda: not redis.llen(queue()))
+
+    counts = drill.audit(spec)
+    assert counts["done"] == 20
+    assert counts["duplicates"] == 20 * 9
+    assert {row.attempts for row in drill.outcomes(spec).values()} == {1}
+    drill.row(spec, "each message ten times, two workers", 180, counts["duplicates"], "", counts)
+
+
+def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
+    """No gap, at most a chunk published twice for each death, never more outstanding than W."""
+    deaths, window = drill.size(5, 50), 400
+    count = drill.size(1500, 20_000)
+    drill.fill(count)
+    spec = drill.submit()
+    drill.cluster.env.update(SHORT, CUTOUT_WINDOW=str(window))
+    drill.cluster.start_worker()
+    seeded = random.Random(5)
+    most = 0
+    redis = drill.cluster.ledger._redis
+    for _ in range(deaths):
+        # a lease of a dead one is in the way of the next; in life that is 15 s of waiting
+        redis.delete(names.DISPATCHER_LEASE)
+        drill.cluster.start_dispatcher()
+        until(lambda: redis.exists(names.DISPATCHER_LEASE), pause=0.01)
+        end = time.monotonic() + seeded.uniform(0, 0.6)
+        while time.monotonic() < end:
+            most = max(most, drill.progress(spec).issued)
+        drill.cluster.kill("dispatcher")
+    redis.delete(names.DISPATCHER_LEASE)
+    drill.cluster.start_dispatcher()
+    drill.closed(spec, 600)
+
+    assert most <= window
+    twice = published(drill, spec) - count
+    counts = drill.audit(spec)
+    assert counts["done"] == count
+    assert twice <= deaths * CHUNK_LINES
+    injected = f"SIGKILL to the dispatcher, {deaths} times; outstanding at most {most} of {window}"
+    bound = deaths * CHUNK_LINES
+    drill.row(spec, injected, bound, twice, "published twice", counts)
+
+
+def test_a_submit_dies_again_and_again(drill: Drill) -> None:
+    """What it left is no batch, and no hindrance to the next."""
+    drill.fill(300)
+    command = [sys.executable, str(STAND_IN), "submit", str(drill.catalogue), str(drill.out)]
+    seeded = random.Random(6)
+    finished = 0
+    for _ in range(drill.size(6, 50)):
+        process = subprocess.Popen(
+            command, env=drill.cluster.environment(), stdout=subprocess.DEVNULL
+        )
+        try:
+            process.wait(seeded.uniform(0.2, 0.7))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        finished += process.returncode == 0
+    redis = drill.cluster.ledger._redis
+    known, whole = drill.cluster.ledger.batches(), drill.cluster.ledger.open_batches()
+    assert len(whole) >= finished
+    for batch in set(known) - set(whole):  # was cut off on the way: goes by itself
+        assert redis.ttl(f"cutout:batch:{batch}") > 0
+    spec = drill.submit()
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker()
+    for batch in whole:  # what was announced is complete, whether or not its `submit` lived
+        opened = drill.cluster.ledger.progress(batch).spec
+        drill.closed(opened)
+        assert drill.audit(opened)["total"] == 300
+    drill.closed(spec)
+
+    injected = f"SIGKILL to `submit`, {drill.size(6, 50) - finished} times"
+    drill.passed(spec, injected, 0, sum(redis.ttl(f"cutout:batch:{b}") < 0 for b in known), "left")
+
+
+def test_two_dispatchers_at_once(drill: Drill) -> None:
+    count = drill.size(600, 5000)
+    drill.fill(count)
+    spec = drill.submit()
+    drill.cluster.env["CUTOUT_WINDOW"] = "100"
+    drill.cluster.start_dispatcher("one")
+    drill.cluster.start_dispatcher("two")
+    drill.cluster.start_worker()
+    drill.settled(spec, count // 3)
+    assert published(drill, spec) <= count // 3 + 300  # one works, or it would be twice as many
+    redis = drill.cluster.ledger._redis
+    holder, before = redis.get(names.DISPATCHER_LEASE), drill.progress(spec).settled
+    drill.cluster.kill("one")
+    killed = time.monotonic()
+    until(lambda: drill.progress(spec).settled > before + 150, pause=0.02)
+    took = time.monotonic() - killed
+    drill.closed(spec)
+
+    assert published(drill, spec) == count
+    assert holder
+    injected = "two dispatchers, SIGKILL to one"
+    assert drill.passed(spec, injected, LEASE_SECONDS + 5, took)["done"] == count
+
+
+def test_a_lease_is_not_given_to_a_stranger(drill: Drill) -> None:
+    ledger = drill.cluster.ledger
+    first, second = secrets.token_hex(4), secrets.token_hex(4)
+    assert ledger.hold_lease(first, 30)
+    assert not ledger.hold_lease(second, 30)
+    ledger.drop_lease(second)
+    assert ledger.hold_lease(first, 30)
+    ledger.drop_lease(first)
+    assert ledger.hold_lease(second, 30)

@@ -1,0 +1,166 @@
+"""Is the worker alive, is it ready, is it deaf: asked of real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from celery import Celery
+from cluster import STAND_IN, Cluster, photograph
+from drill import Drill
+from services import until
+
+from contract import names
+from contract.presence import Presence
+from contract.settings import Settings
+
+QUEUE = names.bulk_queue("u2netp")
+TEMPORARY = os.EX_TEMPFAIL
+
+
+def beat() -> dict[str, object]:
+    """What the one worker's file says."""
+    (file,) = (Path(os.environ["CUTOUT_STATE_DIR"]) / "workers").glob("*.json")
+    return json.loads(file.read_text())
+
+
+def health(*arguments: str, limits: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "CUTOUT_MODEL_DIR": os.environ["CUTOUT_STATE_DIR"]}
+    return subprocess.run(
+        [sys.executable, str(STAND_IN), *limits, "health", *arguments],
+        check=False, capture_output=True, text=True, env=env, timeout=30,
+    )  # fmt: skip
+
+
+def start_impatient(cluster: Cluster, *limits: str) -> subprocess.Popen[bytes]:
+    return cluster.start("worker", "worker", *limits, "worker", "--concurrency", "2")
+
+
+def ready() -> bool:
+    return health("--ready").returncode == 0
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it is more than a zombie that nobody has collected yet."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def fill(catalogue: Path, count: int) -> None:
+    for number in range(count):
+        photograph(catalogue / f"{number}.jpg", number)
+
+
+def test_a_worker_beats_on_without_redis_and_works_again_with_it(
+    quick_cluster: Cluster, catalogue, tmp_path
+) -> None:
+    cluster = quick_cluster
+    assert "No worker runs here" in health().stderr
+    fill(catalogue, 4)
+    spec = cluster.submit(catalogue, tmp_path / "out")
+    cluster.start_worker()
+    until(ready)
+    present = Presence(cluster.ledger.connection).workers()
+    assert [(worker.queue, worker.children) for worker in present] == [(QUEUE, 2)]
+    assert abs(present[0].clock_skew) < 1
+
+    cluster.redis.stop(signal.SIGKILL)
+    until(lambda: not beat()["ready"])
+    lost = beat()["time"]
+    time.sleep(15)
+    assert beat()["time"] - lost >= 10
+    assert health().returncode == 0
+    refused = health("--ready")
+    assert refused.returncode == 1
+    assert "worker_unhealthy" in refused.stderr
+
+    cluster.redis.start()
+    cluster.start_dispatcher()
+    assert until(lambda: cluster.closed(spec), 60).done == 4
+    assert ready()
+    worker = cluster.processes.pop("worker")
+    worker.terminate()
+    assert worker.wait(40) == 0
+    assert health().returncode == 1
+    assert Presence(cluster.ledger.connection).workers() == []
+    assert "Traceback" not in cluster.log("worker")
+
+
+def test_a_stopped_process_is_unhealthy_and_forgiven(quick_cluster: Cluster) -> None:
+    cluster = quick_cluster
+    limits = ("STALE_SECONDS=3", "BEAT_SECONDS=1", "WATCH_SECONDS=0.5")
+    worker = start_impatient(cluster, *limits)
+    until(ready)
+    assert health(limits=limits).returncode == 0
+    worker.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    refused = health(limits=limits)
+    worker.send_signal(signal.SIGCONT)
+
+    assert refused.returncode == 1
+    assert f"Worker {worker.pid}" in refused.stderr
+    until(lambda: health(limits=limits).returncode == 0)
+    time.sleep(2)
+    assert worker.poll() is None  # it was not its own fault
+
+
+def test_a_worker_is_deaf(drill: Drill) -> None:
+    cluster = drill.cluster
+    worker = start_impatient(cluster, "DEAF_SECONDS=3", "WATCH_SECONDS=0.5")
+    until(ready)
+    broker = Celery(broker=Settings(redis_url=cluster.redis.url).broker_url)
+    queue = names.bulk_queue("u2netp")
+    (answer,) = broker.control.cancel_consumer(queue, reply=True, timeout=5)
+    broker.close()
+    assert "no longer consuming" in str(answer)
+    time.sleep(5)
+    assert worker.poll() is None  # there is nothing to hear
+    drill.fill(3)
+    spec = drill.submit()
+    cluster.start_dispatcher()
+    until(lambda: cluster.ledger._redis.llen(queue))
+    began = time.monotonic()
+
+    until(lambda: worker.poll() is not None, 30)
+    took = time.monotonic() - began
+    assert worker.returncode == TEMPORARY
+    assert "worker is deaf" in cluster.log("worker")
+    assert drill.progress(spec).settled == 0
+    cluster.start_worker(name="successor")
+    drill.closed(spec)
+    bound = 3 + 5
+    assert (
+        drill.passed(spec, "a consumer cancelled, with 3 s of patience", bound, took)["done"] == 3
+    )
+
+
+def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(
+    quick_cluster: Cluster,
+) -> None:
+    cluster = quick_cluster
+    worker = start_impatient(cluster, "STALE_SECONDS=3", "WATCH_SECONDS=0.5")
+    until(ready)
+    children = cluster.children()
+    assert len(children) == 2
+    worker.send_signal(signal.SIGRTMIN)
+
+    assert worker.wait(30) == TEMPORARY
+    until(lambda: not any(map(runs, children)), 5)
+    log = cluster.log("worker")
+    assert "worker is stuck" in log
+    assert "stand_in.py" in log  # where
+    assert health().returncode == 1
+
+
+def test_a_stop_that_does_not_end_is_ended(quick_cluster: Cluster) -> None:
+    cluster = quick_cluster
+    worker = start_impatient(cluster, "STOP_GRACE_SECONDS=-27", "WATCH_SECONDS=0.5")
+    until(ready)
+    worker.send_signal(signal.SIGRTMIN)
+    time.sleep(1)  # or the stop may be over before
+    worker.terminate()
+
+    assert worker.wait(30) == TEMPORARY

@@ -1,0 +1,58 @@
+"""What Flower's /metrics says of the cluster, read as Prometheus reads it."""
+
+import time
+import urllib.request
+
+from cluster import Cluster, photograph
+from prometheus_client.parser import text_string_to_metric_families
+from services import free_port, until
+
+from contract.presence import Presence, Worker
+
+Values = dict[tuple[str, ...], float]
+
+
+def test_flower_tells_of_workers_queues_and_batches(cluster: Cluster, catalogue, tmp_path) -> None:
+    for number in range(3):
+        photograph(catalogue / f"{number}.jpg", number)
+    spec = cluster.submit(catalogue, tmp_path / "out")
+    present = Presence(cluster.ledger.connection)
+    present.announce(Worker(name="a@one", queue="bulk.u2netp", children=3, clock_skew=0.25))
+    cluster.start_dispatcher()  # and no worker: the three messages wait
+    until(lambda: cluster.ledger.progress(spec.id).issued == 3)
+    port = free_port()
+    cluster.start("flower", "producer", "flower", CUTOUT_FLOWER_PORT=str(port))
+
+    def scraped() -> Values | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return None
+        return {
+            (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    found = until(scraped, 30)
+    ours = {key: value for key, value in found.items() if key[0].startswith("cutout_")}
+    images = {
+        ("cutout_batch_images", spec.id, status): 0 for status in ("done", "skipped", "failed")
+    }
+    assert ours == {
+        ("cutout_worker_clock_skew_seconds", "a@one"): 0.25,
+        ("cutout_worker_children", "bulk.u2netp", "a@one"): 3,
+        ("cutout_queue_length", "bulk.u2netp"): 3,
+        **images,
+        ("cutout_batch_images", spec.id, "issued"): 3,
+        ("cutout_batch_total", spec.id): 3,
+    }
+
+    cluster.redis.stop()
+    start = time.monotonic()
+    silent = scraped()
+    assert time.monotonic() - start < 4
+    assert silent
+    assert not any(key[0].startswith("cutout_") for key in silent)
+    cluster.redis.start()  # or the dispatcher waits for it at its end

@@ -1,0 +1,267 @@
+"""Redis goes away: it dies, freezes, fills up, refuses, falls silent, forgets everything."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from drill import Drill
+from faults import TcpProxy
+from services import until
+from stand_in import mark
+
+from contract import names, records
+from contract.errors import CutoutError, ErrorCode
+from contract.job import CutoutJob, ManifestLine
+from contract.ledger import BatchSpec, Ledger
+from contract.recipe import recipe_for
+from contract.storage import open_store
+from producer import control
+from producer.batches import register
+from producer.publish import publish
+
+WORKERS = "left", "right"
+CHILDREN = 2
+BOUND = 35
+"""Seconds from Redis's being well until every worker works again."""
+IN_HAND = 2 * CHILDREN
+"""Images that a worker may settle without having heard of Redis again: taken before the harm."""
+
+
+@pytest.fixture
+def load(drill: Drill) -> BatchSpec:
+    """A cluster in the middle of a batch that lasts."""
+    return begin(drill)
+
+
+def begin(drill: Drill) -> BatchSpec:
+    count = drill.size(150, 900)
+    drill.fill(count)
+    for number in range(count):
+        mark(drill.key_path(number), "slow:0.2")
+    spec = drill.submit()
+    if not drill.full:
+        drill.cluster.env.update(CUTOUT_VISIBILITY_TIMEOUT="12", CUTOUT_TIME_LIMIT="8")
+    # much of the batch is still to be published when Redis goes away
+    drill.cluster.start_dispatcher(CUTOUT_WINDOW="50")
+    for name in WORKERS:
+        drill.cluster.start_worker(CHILDREN, name)
+    until(lambda: all(images(drill, name) >= IN_HAND for name in WORKERS), pause=0.05)
+    return spec
+
+
+def images(drill: Drill, worker: str) -> int:
+    return drill.cluster.log(worker).count("image settled")
+
+
+def works_again(drill: Drill) -> float:
+    """Wait until every worker has settled more than it had in hand; return how long it took."""
+    well = time.monotonic()
+    before = {name: images(drill, name) for name in WORKERS}
+    until(
+        lambda: all(images(drill, name) > before[name] + IN_HAND for name in WORKERS),
+        120,
+        pause=0.05,
+    )
+    return time.monotonic() - well
+
+
+@contextmanager
+def unharmed(drill: Drill) -> Iterator[None]:
+    """No process ends or is replaced, and what goes wrong is told in sentences."""
+    children = {name: set(drill.cluster.children(name)) for name in WORKERS}
+    yield
+    for name, process in drill.cluster.processes.items():
+        assert process.poll() is None, name
+        assert "Traceback" not in drill.cluster.log(name), name
+    assert children == {name: set(drill.cluster.children(name)) for name in WORKERS}
+
+
+def ends_well(drill: Drill, spec: BatchSpec, injected: str, took: float) -> None:
+    drill.closed(spec)
+    counts = drill.passed(spec, injected, BOUND, took)
+    assert counts["done"] == spec.total
+
+
+def away(drill: Drill, seconds: float) -> None:
+    drill.cluster.redis.stop(signal.SIGKILL)
+    time.sleep(seconds)
+    drill.cluster.redis.start()
+
+
+def test_redis_is_killed_and_restarted(drill: Drill, load: BatchSpec) -> None:
+    with unharmed(drill):
+        away(drill, 0)
+        took = works_again(drill)
+        ends_well(drill, load, "SIGKILL to redis-server, restarted at once", took)
+
+
+def test_redis_is_away_for_a_moment(drill: Drill, load: BatchSpec) -> None:
+    seconds = drill.size(3, 10)
+    with unharmed(drill):
+        away(drill, seconds)
+        took = works_again(drill)
+        ends_well(drill, load, f"Redis away for {seconds} s", took)
+
+
+def test_redis_is_away_for_long(drill: Drill, load: BatchSpec) -> None:
+    seconds = drill.size(6, 120)
+    with unharmed(drill):
+        away(drill, seconds)
+        took = works_again(drill)
+        ends_well(drill, load, f"Redis away for {seconds} s", took)
+
+
+def test_redis_freezes(drill: Drill, load: BatchSpec) -> None:
+    seconds = drill.size(6, 60)
+    server = drill.cluster.redis.process
+    with unharmed(drill):
+        server.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        server.send_signal(signal.SIGCONT)
+        took = works_again(drill)
+        ends_well(drill, load, f"SIGSTOP to redis-server for {seconds} s", took)
+
+
+def test_redis_is_full(drill: Drill, load: BatchSpec) -> None:
+    seconds = drill.size(4, 20)
+    redis = drill.cluster.ledger._redis
+    with unharmed(drill):
+        redis.config_set("maxmemory", redis.info("memory")["used_memory"] // 2)
+        time.sleep(seconds)
+        redis.config_set("maxmemory", 0)
+        took = works_again(drill)
+        ends_well(drill, load, f"maxmemory reached for {seconds} s", took)
+
+
+def test_redis_takes_no_writes(drill: Drill, load: BatchSpec) -> None:
+    seconds = drill.size(4, 15)
+    redis = drill.cluster.ledger._redis
+    with unharmed(drill):
+        redis.replicaof("127.0.0.1", 1)
+        settled = drill.progress(load).settled
+        time.sleep(seconds)
+        assert drill.progress(load).settled == settled > 0
+        redis.replicaof("NO", "ONE")
+        took = works_again(drill)
+        ends_well(drill, load, f"READONLY replies for {seconds} s", took)
+
+
+@pytest.mark.parametrize("end", ["thaw", "cut"])
+def test_the_network_swallows_everything(drill: Drill, end: str) -> None:
+    seconds = drill.size(5, 45)
+    with TcpProxy(drill.cluster.redis.url.removeprefix("unix://")) as proxy:
+        drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url()
+        spec = begin(drill)
+        with unharmed(drill):
+            proxy.mode = "blackhole"
+            time.sleep(seconds)
+            if end == "cut":
+                proxy.cut()
+            proxy.mode = "pass"
+            took = works_again(drill)
+            how = {"thaw": "then all arrives", "cut": "then connections are cut"}[end]
+            ends_well(drill, spec, f"a black hole for {seconds} s, {how}", took)
+        drill.cluster.stop()
+
+
+def test_the_network_forgets_its_connections(drill: Drill) -> None:
+    if not drill.full:
+        pytest.skip("half a minute: part of `make drills`")
+    with TcpProxy(drill.cluster.redis.url.removeprefix("unix://")) as proxy:
+        drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url()
+        spec = begin(drill)
+        with unharmed(drill):
+            proxy.strand()
+            took = works_again(drill)
+            ends_well(drill, spec, "connections fall silent for good, new ones work", took)
+        drill.cluster.stop()
+
+
+def outputs(out: Path) -> dict[str, int]:
+    return {path.stem: path.stat().st_mtime_ns for path in out.glob("shelf */*.png")}
+
+
+def test_redis_forgets_everything(drill: Drill) -> None:
+    # in the full form some outcomes are in segments already, and some in Redis alone
+    count = drill.size(60, 2400)
+    drill.fill(count)
+    for number in range(count):
+        mark(drill.key_path(number), f"slow:{0.02 if drill.full else 0.2}")
+    spec = drill.submit()
+    drill.cluster.start_dispatcher(CUTOUT_WINDOW="50")
+    for name in WORKERS:
+        drill.cluster.start_worker(CHILDREN, name)
+    drill.settled(spec, count // 2)
+    with unharmed(drill):
+        drill.cluster.ledger._redis.flushall()
+        for verb in ("status", "watch"):
+            answer = drill.cutout(verb, spec.id)
+            assert answer.returncode == 1
+            assert "batch_unknown" in answer.stderr
+            assert "cutout rebuild" in answer.stderr
+            assert "Traceback" not in answer.stderr
+        until(lambda: all(drill.cluster.titled("idle", name) for name in WORKERS))
+        before = outputs(drill.out)
+        told = {Path(row.key).stem for row in records.rows(open_store(spec.destination), spec.id)}
+        assert bool(told) == drill.full
+        assert count // 2 <= len(before) < count
+        answer = drill.cutout("rebuild", spec.id, spec.destination)
+        assert answer.returncode == 0, answer.stderr
+        drill.closed(spec)
+
+    after = outputs(drill.out)
+    rows = {Path(key).stem: row for key, row in drill.outcomes(spec).items()}
+    # an outcome written before says that its image was decoded, which it was, then
+    again = [
+        name
+        for name, moment in before.items()
+        if after[name] != moment or (name not in told and "decode" in rows[name].milliseconds)
+    ]
+    counts = drill.passed(spec, "FLUSHALL, then `cutout rebuild`", 0, len(again), "run again")
+    assert counts["done"] == count
+
+
+def test_only_a_batch_that_is_lost_is_rebuilt(ledger: Ledger, catalogue, tmp_path) -> None:
+    (catalogue / "a.jpg").write_bytes(b"a")
+    out = str(tmp_path / "out")
+    spec = register(ledger, str(catalogue), out, recipe_for("u2netp"))
+
+    with pytest.raises(CutoutError) as known:
+        control.rebuild(ledger, spec.id, out)
+    assert known.value.code is ErrorCode.BATCH_KNOWN
+    with pytest.raises(CutoutError) as unknown:
+        control.rebuild(ledger, "20200101-000000-aaaa", out)
+    assert unknown.value.code is ErrorCode.BATCH_UNKNOWN
+
+    ledger._redis.flushall()
+    ledger.note_trouble(spec.id, "of a batch that is gone")
+    assert not ledger._redis.keys()
+    assert control.rebuild(ledger, spec.id, out) == (spec, 0)
+    assert ledger.progress(spec.id).state == "open"
+
+
+@pytest.mark.parametrize("harm", ["full", "read-only", "empty"])
+def test_publishing_says_that_redis_is_at_fault(
+    ledger: Ledger, redis_server, monkeypatch, harm: str
+) -> None:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    job = CutoutJob(
+        batch="b-20200101-000000-aaaaaa", line=0, source="file:///in", destination="file:///out",
+        photograph=ManifestLine(key="a.jpg", size=1, etag="1"), recipe=recipe_for("u2netp"),
+    )  # fmt: skip
+    queue, redis = names.bulk_queue("u2netp"), ledger._redis
+    assert publish(queue, [job], 1.0) == 1
+    if harm == "empty":
+        redis.flushall()
+        assert publish(queue, [job], 1.0) == redis.llen(queue) == 1
+        return
+    if harm == "full":
+        redis.config_set("maxmemory", 1)
+    else:
+        redis.replicaof("127.0.0.1", 1)
+    with pytest.raises(CutoutError) as raised:
+        publish(queue, [job], 1.0)
+    assert raised.value.code is ErrorCode.REDIS_UNAVAILABLE

@@ -1,0 +1,29 @@
+"""A test of the tests: each drill fails where the safeguard that it is about is switched off.
+
+That of the breaker is beside its drills, in test_storage_faults.py.
+"""
+
+import pytest
+import test_deaths
+import test_deliveries
+import test_health
+from drill import Drill
+
+
+def fails_without(safeguard: str, drill: Drill, run, patience: float) -> None:
+    drill.cluster.env["DRILL_WITHOUT"] = safeguard
+    drill.patience = patience
+    with pytest.raises(pytest.fail.Exception, match=f"nothing within {patience} s"):
+        run(drill)
+
+
+def test_a_lost_message_stays_lost_without_the_reconciler(drill: Drill) -> None:
+    fails_without("reconciler", drill, test_deliveries.test_a_message_is_lost_by_the_broker, 25)
+
+
+def test_a_crashing_image_goes_round_for_ever_without_strikes(drill: Drill) -> None:
+    fails_without("strikes", drill, test_deaths.test_an_image_crashes_its_process, 40)
+
+
+def test_a_deaf_worker_lives_on_without_the_watchdog(drill: Drill) -> None:
+    fails_without("watchdog", drill, test_health.test_a_worker_is_deaf, 30)

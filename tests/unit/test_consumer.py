@@ -1,0 +1,85 @@
+"""What a worker's main process does with its children's answers when the broker is lost."""
+
+import os
+import pickle
+import struct
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from celery.concurrency.asynpool import ResultHandler
+from kombu.asynchronous import Hub
+
+from worker.consumer import Consumer
+
+ANSWER = pickle.dumps("x" * 30_000)
+WHOLE = struct.pack("!i", len(ANSWER)) + ANSWER
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    """One with an event loop and no connection."""
+    made = Consumer.__new__(Consumer)
+    made.hub, made.connection_errors, made.channel_errors = Hub(), (OSError,), ()
+    return made
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def half_read(hub: Hub, pipe: tuple[int, int], callback) -> None:
+    """Have Celery's own reader begin an answer that is written in two pieces."""
+    reader, writer = pipe
+    handler = ResultHandler.__new__(ResultHandler)
+    handler.handle_event = lambda fd: None
+    os.write(writer, WHOLE[:4])
+    answer = handler._recv_message(hub.add_reader, reader, callback)
+    next(answer)
+    hub.add_reader(reader, answer)
+
+
+def test_a_half_read_answer_is_read_to_its_end(consumer, pipe) -> None:
+    heard: list[object] = []
+    half_read(consumer.hub, pipe, heard.append)
+    threading.Timer(0.1, os.write, [pipe[1], WHOLE[4:]]).start()
+
+    consumer._reset(consumer.hub.reset)
+
+    assert heard == ["x" * 30_000]
+    with pytest.raises(BlockingIOError):
+        os.read(pipe[0], 1)
+    assert not consumer.hub.readers
+
+
+def test_an_answer_that_cannot_be_acknowledged_does_not_stop_the_reset(consumer, pipe) -> None:
+    def acknowledge(_: object) -> None:
+        raise ConnectionError
+
+    half_read(consumer.hub, pipe, acknowledge)
+    os.write(pipe[1], WHOLE[4:])
+    consumer._reset(consumer.hub.reset)
+    assert not consumer.hub.readers
+
+
+def test_answers_are_heard_before_a_limit_strikes(consumer, pipe) -> None:
+    reader, writer = pipe
+    heard: list[str] = []
+
+    def answer(fd: int) -> None:
+        heard.append(os.read(fd, 1).decode())
+
+    consumer.hub.add_reader(reader, answer, reader)
+    pool = SimpleNamespace(_fileno_to_outq={reader: None}, handle_result_event=answer)
+    consumer.pool = SimpleNamespace(_pool=pool)
+    os.write(writer, b"ab")
+
+    consumer._strike(lambda job, *_: heard.append(f"limit of {job}"), 7, 1.0)
+
+    assert heard == ["a", "b", "limit of 7"]
