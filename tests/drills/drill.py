@@ -97,7 +97,9 @@ class Drill:
     def quiet(self) -> bool:
         """Say whether late copies, and what a cancelled batch left, are taken and dropped."""
         with self.cluster.ledger._redis.pipeline() as pipe:
-            pipe.llen(queue()).llen(names.quarantine_queue("u2netp")).hlen("unacked")
+            pipe.llen(queue()).hlen("unacked")
+            if "quarantine" in self.cluster.processes:
+                pipe.llen(names.quarantine_queue("u2netp"))
             return not any(pipe.execute())
 
     def audit(self, spec: BatchSpec) -> dict[str, int]:
