@@ -17,13 +17,17 @@ class ErrorCode(StrEnum):
     CORRUPT_IMAGE = "corrupt_image"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
+    NO_SUBJECT = "no_subject"
     # one image: where it lies
     UNSAFE_KEY = "unsafe_key"
     DUPLICATE_DESTINATION = "duplicate_destination"
     OBJECT_MISSING = "object_missing"
     ACCESS_DENIED = "access_denied"
+    URL_REFUSED = "url_refused"
+    URL_FAILED = "url_failed"
     # one image: tried again, then `exhausted`
     STORAGE_UNAVAILABLE = "storage_unavailable"
+    URL_UNAVAILABLE = "url_unavailable"
     REDIS_UNAVAILABLE = "redis_unavailable"
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
@@ -47,6 +51,17 @@ class ErrorCode(StrEnum):
     STACK_FAILED = "stack_failed"
     WORKER_UNHEALTHY = "worker_unhealthy"
     CLOCK_SKEW = "clock_skew"
+    # a request
+    INVALID_REQUEST = "invalid_request"
+    NOT_FOUND = "not_found"
+    KEY_REFUSED = "key_refused"
+    SCOPE_MISSING = "scope_missing"
+    TOO_MANY_REQUESTS = "too_many_requests"
+    QUEUE_FULL = "queue_full"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    NOT_READY = "not_ready"
+    SIGNATURE_REFUSED = "signature_refused"
+    EVENT_REFUSED = "event_refused"
 
 
 NEXT_STEP: dict[ErrorCode, str] = {
@@ -57,10 +72,14 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.CORRUPT_IMAGE: "Export the photograph again.",
     ErrorCode.TOO_MANY_PIXELS: "Shrink it, or raise CUTOUT_MAX_PIXELS on machines with the memory.",
     ErrorCode.TOO_MANY_BYTES: "Shrink it, or raise CUTOUT_MAX_BYTES on machines with the memory.",
+    ErrorCode.NO_SUBJECT: "Look at the photograph, or ask for no crop, scale or position.",
     ErrorCode.UNSAFE_KEY: "Rename the object.",
     ErrorCode.DUPLICATE_DESTINATION: "Rename one of the two.",
     ErrorCode.OBJECT_MISSING: "Check that nothing deletes objects while the batch runs.",
     ErrorCode.ACCESS_DENIED: "Allow the worker to read the source and to write the destination.",
+    ErrorCode.URL_REFUSED: "Give a public https URL, or name its host in CUTOUT_URL_ALLOW.",
+    ErrorCode.URL_FAILED: "Check the URL, and what its server answers there.",
+    ErrorCode.URL_UNAVAILABLE: "Check that the host answers, and its limits.",
     ErrorCode.STORAGE_UNAVAILABLE: "Check the storage endpoint and its limits.",
     ErrorCode.REDIS_UNAVAILABLE: "Check CUTOUT_REDIS_URL and that Redis answers there.",
     ErrorCode.OUT_OF_MEMORY: "Run fewer workers on the machine, or lower CUTOUT_MAX_PIXELS.",
@@ -70,12 +89,12 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.POISONED: "The image ended its process each time: look at it before another run.",
     ErrorCode.CANCELLED: "`cutout retry` opens it again.",
     ErrorCode.INVALID_LOCATION: "Give a folder or s3://bucket/prefix.",
-    ErrorCode.INVALID_SETTING: "Correct the environment variable.",
+    ErrorCode.INVALID_SETTING: "Set or correct the environment variable.",
     ErrorCode.OVERLAPPING_LOCATIONS: "Choose a destination outside the source, or below it.",
     ErrorCode.NOTHING_TO_DO: "Check the path; see `cutout run --help` for the formats.",
     ErrorCode.ALREADY_RUNNING: "Wait for it, or stop it with Ctrl-C in its terminal.",
     ErrorCode.BATCH_UNKNOWN: (
-        "List the batches with `cutout status`; where Redis lost its data, `cutout rebuild`."
+        "List the batches with `cutout status`; where Redis lost its data, `cutout rebuild ID DST`."
     ),
     ErrorCode.BATCH_KNOWN: "Nothing needs to be rebuilt.",
     ErrorCode.BATCH_STATE: "See `cutout status`.",
@@ -86,6 +105,16 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.STACK_FAILED: "Read the log named above.",
     ErrorCode.WORKER_UNHEALTHY: "Look into the worker's log; start it again if it does not mend.",
     ErrorCode.CLOCK_SKEW: "Set the clock by NTP.",
+    ErrorCode.INVALID_REQUEST: "Correct the request; /openapi.json describes it.",
+    ErrorCode.NOT_FOUND: "Check the address; singles are kept for 7 days.",
+    ErrorCode.KEY_REFUSED: "Send a key of this server: `Authorization: Bearer KEY`.",
+    ErrorCode.SCOPE_MISSING: "Ask for a key with that scope.",
+    ErrorCode.TOO_MANY_REQUESTS: "Wait as long as Retry-After says.",
+    ErrorCode.QUEUE_FULL: "Wait as long as Retry-After says, or start more workers.",
+    ErrorCode.IDEMPOTENCY_CONFLICT: "Use another Idempotency-Key for another request.",
+    ErrorCode.NOT_READY: "Ask again; `status` says how far it is.",
+    ErrorCode.SIGNATURE_REFUSED: "Check the secret or topic both sides use, and their clocks.",
+    ErrorCode.EVENT_REFUSED: "Forward the notification of S3, MinIO or EventBridge as it is.",
 }
 
 
@@ -93,6 +122,7 @@ WORLDLY = frozenset(
     {
         ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED, ErrorCode.OBJECT_MISSING,
         ErrorCode.OUT_OF_MEMORY, ErrorCode.TIME_LIMIT, ErrorCode.INTERNAL_ERROR,
+        ErrorCode.URL_UNAVAILABLE,
     }
 )  # fmt: skip
 """Codes that speak of the world around an image. Where nearly all attempts end by one of them, the

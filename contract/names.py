@@ -1,10 +1,13 @@
 """Names both sides must spell alike: tasks, queues, Redis keys, object keys. Pure strings."""
 
+import re
 from pathlib import PurePosixPath
 
 from contract.errors import ErrorCode, PermanentError
 
 CUT_TASK = "cutout.cut"
+
+BATCH_ID = re.compile(r"[bc]-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}")
 
 RESERVED = "_cutout"
 """The one folder of ours below a destination: manifests, reports, metadata of a FileStore."""
@@ -24,6 +27,11 @@ def bulk_queue(model: str) -> str:
     return f"bulk.{model}"
 
 
+def interactive_queue(model: str) -> str:
+    """Return the queue of single images, which somebody waits for."""
+    return f"interactive.{model}"
+
+
 def quarantine_queue(model: str) -> str:
     """Return the queue of images whose process vanished at an earlier attempt."""
     return f"quarantine.{model}"
@@ -37,9 +45,9 @@ def is_reserved(key: str) -> bool:
     return key.partition("/")[0] == RESERVED
 
 
-def output_key(key: str) -> str:
-    """Return the destination's key: folders kept, extension replaced by `.png`."""
-    return key[: len(key) - len(PurePosixPath(key).suffix)] + ".png"
+def output_key(key: str, suffix: str = ".png") -> str:
+    """Return the destination's key: folders kept, extension replaced by `suffix`."""
+    return key[: len(key) - len(PurePosixPath(key).suffix)] + suffix
 
 
 def check_key(key: str) -> str:
@@ -57,6 +65,16 @@ def check_key(key: str) -> str:
 def shown(key: str) -> str:
     """Return a key as it may be shown: a hostile one could carry a terminal's control codes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
+
+
+def is_id(text: str) -> bool:
+    """Whether a batch or single image may be called so. What may not is no Redis key of ours."""
+    return BATCH_ID.fullmatch(text) is not None
+
+
+def result_key(batch: str, suffix: str) -> str:
+    """Return where a single image goes that has no destination, in the server's own store."""
+    return f"cut-outs/{batch}{suffix}"
 
 
 def spec_key(batch: str) -> str:
@@ -102,3 +120,5 @@ WORKERS = "cutout:workers"
 OPEN_BATCHES = "cutout:open"
 ALL_BATCHES = "cutout:batches"
 DISPATCHER_LEASE = "cutout:dispatcher"
+CALLBACKS = "cutout:callbacks"
+CALLBACK_ATTEMPTS = "cutout:callbacks:attempts"

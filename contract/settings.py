@@ -1,17 +1,32 @@
 """The one reader of the environment: every knob, its default, and why that default."""
 
+import base64
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from contract.addresses import allowed_entry
 from contract.errors import ErrorCode, PermanentError
 
 ANSWER_SECONDS = 5
 """In which Redis answers, or the connection is taken for dead. A worker's main process waits for
 each of its four connections in turn, and hears nothing else meanwhile."""
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in map(str.strip, value.split(",")) if part)
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+"""Comma-separated, as the environment has no lists."""
+
+WEBHOOK_KEY_BYTES = range(24, 65)
+"""Of the Standard Webhooks specification, 1.0.0."""
 
 
 class Settings(BaseSettings):
@@ -52,10 +67,29 @@ class Settings(BaseSettings):
         2, gt=0, description="seconds before the first retry; doubles, with full jitter"
     )
     window: int = Field(1000, gt=0, description="jobs of one batch in the broker at a time")
+    url_allow: Listed = Field(
+        (), description="hosts and networks that may be asked over http and on private addresses"
+    )
+    webhook_secret: Listed = Field(
+        (), repr=False, description="`whsec_...`, one or several: the newest first, old ones beside"
+    )
     log_format: Literal["human", "json"] = "human"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     flower_address: str = "127.0.0.1"
     flower_port: int = Field(5555, ge=0, le=65535)
+
+    web_address: str = "127.0.0.1"
+    web_port: int = Field(8080, ge=0, le=65535)
+    web_store: str | None = Field(
+        None, description="folder or s3:// where uploads, and results without a destination, go"
+    )
+    api_keys: Path | None = Field(None, description="the file that `cutout key` adds to")
+    event_rules: Path | None = Field(
+        None, description="a JSON file: which buckets' new objects are cut out, and where to"
+    )
+    sns_topics: Listed = Field((), description="ARNs of the topics that may announce objects")
+    requests_a_minute: int = Field(600, gt=0, description="of one key")
+    most_waiting: int = Field(1000, gt=0, description="single images in the queue before 429")
 
     @model_validator(mode="after")
     def _times_agree(self) -> Self:
@@ -66,6 +100,29 @@ class Settings(BaseSettings):
         if self.retry_delay > self.visibility_timeout / 2:
             raise ValueError("CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT")
         return self
+
+    @field_validator("url_allow")
+    @classmethod
+    def _entries_are_places(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            for entry in entries:
+                allowed_entry(entry)
+        except ValueError:
+            raise ValueError("an entry is neither a host nor a network") from None
+        return entries
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secrets_are_keys(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
+        for secret in secrets:
+            prefix, _, key = secret.partition("_")
+            try:
+                length = len(base64.b64decode(key, validate=True))
+            except ValueError:
+                length = 0
+            if prefix != "whsec" or length not in WEBHOOK_KEY_BYTES:
+                raise ValueError("a secret is whsec_ and 24 to 64 random bytes in base64")
+        return secrets
 
     @property
     def broker_url(self) -> str:
@@ -97,6 +154,8 @@ def transport_options(config: Settings) -> dict[str, object]:
     """Say what producer, worker and Flower must tell the broker alike, or messages are lost."""
     return {
         "visibility_timeout": config.visibility_timeout,
+        # a worker of several queues empties the first one first, instead of taking turns
+        "queue_order_strategy": "priority",
         # the sweep for abandoned messages: every 5 s, not every 100 s as by default
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,

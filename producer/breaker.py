@@ -10,7 +10,12 @@ LEAST_ENDINGS = 20
 """Fewer say nothing: a small batch runs its retries to their end."""
 BREAKING_SHARE = 0.8
 TRIAL_SECONDS = 60
-MAY_HEAL = frozenset({ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.OUT_OF_MEMORY, ErrorCode.TIME_LIMIT})
+MAY_HEAL = frozenset(
+    {
+        ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.URL_UNAVAILABLE, ErrorCode.OUT_OF_MEMORY,
+        ErrorCode.TIME_LIMIT,
+    }
+)  # fmt: skip
 """Trouble that passes by itself: the batch is tried again every TRIAL_SECONDS. With the others (a
 refused key, a missing bucket) each trial would only fail more images."""
 

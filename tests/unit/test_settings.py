@@ -21,6 +21,7 @@ def refusal() -> PermanentError:
     [
         "MAX_PIXELS", "MAX_BYTES", "TIME_LIMIT", "VISIBILITY_TIMEOUT", "RETRY_BUDGET",
         "RETRY_DELAY", "WINDOW", "LOG_FORMAT", "LOG_LEVEL", "FLOWER_PORT",
+        "WEBHOOK_SECRET",
     ],
 )  # fmt: skip
 def test_an_invalid_value_is_refused_by_the_variables_name_and_never_shown(
@@ -42,6 +43,10 @@ def test_an_invalid_value_is_refused_by_the_variables_name_and_never_shown(
         ("MAX_PIXELS", "0"), ("MAX_BYTES", "-1"), ("MAX_PIXELS", "1.5"), ("TIME_LIMIT", "0"),
         ("TIME_LIMIT", "nan"), ("VISIBILITY_TIMEOUT", "inf"), ("RETRY_BUDGET", "-1"),
         ("RETRY_DELAY", "0"), ("WINDOW", "0"), ("FLOWER_PORT", "65536"), ("LOG_FORMAT", "xml"),
+        ("URL_ALLOW", "10.0.0.0/33"), ("URL_ALLOW", "a.example, https://b.example"),
+        ("WEBHOOK_SECRET", "whsec_c2hvcnQ="), ("WEBHOOK_SECRET", "whsec_" + "A" * 31),
+        ("WEBHOOK_SECRET", "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "A" * 88 + "," + "B" * 32),
+        ("WEBHOOK_SECRET", "whsk_" + "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "-" * 32),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
@@ -116,3 +121,14 @@ def test_celery_reaches_the_redis_that_a_unix_url_names(redis_server: RedisServe
 def test_a_broker_without_redis_is_refused():
     with pytest.raises(PermanentError, match="CUTOUT_REDIS_URL"):
         _ = Settings().broker_url
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
+    assert (settings().url_allow, settings().webhook_secret) == ((), ())
+    settings.cache_clear()
+    first, second = "whsec_" + "A" * 32, "whsec_" + "B" * 84 + "BA=="
+    monkeypatch.setenv("CUTOUT_URL_ALLOW", " receiver.internal, 10.0.0.0/8,::1,")
+    monkeypatch.setenv("CUTOUT_WEBHOOK_SECRET", f"{first},{second}")
+    assert settings().url_allow == ("receiver.internal", "10.0.0.0/8", "::1")
+    assert settings().webhook_secret == (first, second)
+    assert "whsec" not in repr(settings())
