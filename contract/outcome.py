@@ -28,5 +28,11 @@ class Outcome(BaseModel):
     width: int | None = None
     height: int | None = None
     foreground: float | None = Field(None, description="mean alpha, 0..1")
+    # of single images alone: rows of batches are what they were, so that releases may be mixed
+    subject: tuple[int, int, int, int] | None = Field(
+        None,
+        description="left, top, right, bottom in the photograph as displayed",
+        exclude_if=lambda box: box is None,
+    )
     source_etag: str = Field("", description="of the bytes that the output was made of")
     outputs: list[str] = Field(default_factory=list)

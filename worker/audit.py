@@ -19,6 +19,7 @@ from contract import names, records
 from contract.errors import CutoutError
 from contract.ledger import BatchSpec, Ledger, Progress
 from contract.outcome import Outcome, Status
+from contract.recipe import PLAIN, Rendition
 from contract.storage import Blob, open_store
 from worker.imaging.decode import DECODERS_RAISE, displayed_size
 
@@ -168,8 +169,9 @@ def _outputs(spec: BatchSpec, outcomes: list[Outcome]) -> Iterator[Finding]:
 
 
 def _output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
-    """Check that an output is there, whole, RGBA, of the photograph's size, made as it should."""
-    key = names.output_key(outcome.key)
+    """Check that an output is there, whole, of its mode and size, made as it should."""
+    rendition = spec.recipe.rendition
+    key = names.output_key(outcome.key, rendition.suffix)
     store = open_store(spec.destination)
     head = store.head(key)
     if head is None:
@@ -185,32 +187,38 @@ def _output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
             sentence = f"{key!r} has the {mark} {marked}, not {expected}; it was written by {by}."
             found.append(Finding(fault, sentence, outcome.line))
     try:
-        size = _decoded_size(store.get(key))
+        size = _decoded_size(store.get(key), rendition)
     except DECODERS_RAISE as error:
         why = f"{key!r} cannot be decoded ({type(error).__name__}: {error})."
         return [*found, Finding(Fault.OUTPUT_BROKEN, why, outcome.line)]
-    expected_size = _displayed_size(spec, outcome)
+    expected_size = _expected_size(spec, outcome)
     if expected_size and size != expected_size:
-        why = f"{key!r} has the size {size}, the photograph {expected_size}."
+        why = f"{key!r} has the size {size}, not {expected_size}."
         found.append(Finding(Fault.OUTPUT_SIZE, why, outcome.line))
     return found
 
 
-def _decoded_size(blob: Blob) -> tuple[int, int]:
-    """Return (width, height) of a PNG whose every pixel was decoded. Raises what Pillow raises."""
-    with Image.open(io.BytesIO(blob.data), formats=["PNG"]) as image:
+def _decoded_size(blob: Blob, rendition: Rendition) -> tuple[int, int]:
+    """Return (width, height) of a file whose every pixel was decoded. Raises what Pillow raises."""
+    formats = ["JPEG" if rendition.format == "jpg" else "PNG"]
+    mode = {"jpg": "RGB", "png": "L" if rendition.channels == "alpha" else "RGBA"}[rendition.format]
+    with Image.open(io.BytesIO(blob.data), formats=formats) as image:
         image.verify()  # every checksum, to the last chunk: `load` stops where the pixels do
-    with Image.open(io.BytesIO(blob.data), formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(blob.data), formats=formats) as image:
         image.load()
-        if image.mode != "RGBA":
+        if image.mode != mode:
             raise ValueError(f"its mode is {image.mode}")
         return image.size
 
 
-def _displayed_size(spec: BatchSpec, outcome: Outcome) -> tuple[int, int] | None:
-    """Return the photograph's size, or what was reported of it where it is another one by now."""
-    with suppress(CutoutError):
-        blob = open_store(spec.source).get(outcome.key)
-        if blob.etag == outcome.source_etag:
-            return displayed_size(blob.data)
+def _expected_size(spec: BatchSpec, outcome: Outcome) -> tuple[int, int] | None:
+    """Return the photograph's size, or what was reported of it where that is not to be had.
+
+    A rendition has a size of its own, which is reported.
+    """
+    if spec.recipe.rendition == PLAIN:
+        with suppress(CutoutError):
+            blob = open_store(spec.source).get(outcome.key)
+            if blob.etag == outcome.source_etag:
+                return displayed_size(blob.data)
     return (outcome.width, outcome.height) if outcome.width and outcome.height else None

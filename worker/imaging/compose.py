@@ -9,6 +9,8 @@ from PIL import Image, ImageChops, ImageStat
 from worker.imaging.decode import Photograph
 
 Bytes = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+"""left, top, right, bottom, in pixels; the last two are just outside."""
 
 OPAQUE_BIT = 1 << 24
 """An RGBA pixel read as a little-endian number is below this where its alpha is zero."""
@@ -33,12 +35,15 @@ class Cutout:
         return ImageStat.Stat(self.alpha).mean[0] / 255
 
     def rows(self, top: int, bottom: int) -> Bytes:
-        """Return uint8 [bottom - top, width, 4], straight alpha.
+        """Return uint8 [bottom - top, width, 4], straight alpha."""
+        return self.part((0, top, self.size[0], bottom))
+
+    def part(self, box: Box) -> Bytes:
+        """Return uint8 [height, width, 4] of a box within the photograph, straight alpha.
 
         Where alpha is partial the colour is the photograph's own, never blended with black;
         where it is zero the colour is zero, so that nothing hidden is published.
         """
-        box = (0, top, self.size[0], bottom)
         strip = self.photograph.rgb.crop(box)
         strip.putalpha(self.alpha.crop(box))
         pixels = np.array(strip)

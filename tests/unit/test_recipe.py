@@ -1,0 +1,153 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from contract.errors import ErrorCode, PermanentError
+from contract.job import CutoutJob, ManifestLine
+from contract.recipe import PLAIN, Recipe, Rendition, pixels, recipe_for
+
+
+def test_the_plain_recipe_has_the_digest_it_always_had():
+    """Another digest would redo every output there is."""
+    assert Recipe(model="u2netp").digest == "92b9a680556e2786"
+    assert Recipe(model="u2netp", rendition=Rendition(format="png")).digest == "92b9a680556e2786"
+
+
+def test_a_plain_message_is_what_it_was_before_there_were_renditions():
+    recipe = Recipe(model="u2netp")
+    assert recipe.model_dump_json() == '{"model":"u2netp","pipeline":2}'
+    assert Recipe.model_validate_json('{"model":"u2netp","pipeline":2}') == recipe
+
+
+RENDITIONS = [
+    {"format": "jpg"}, {"format": "jpg", "background": "eee"}, {"channels": "alpha"},
+    {"background": "ffffff"}, {"background": "ffffff80"}, {"crop": True},
+    {"crop": True, "crop_margin": ("10%", "0", "0", "0")},
+    {"crop": True, "crop_margin": ("10px", "0", "0", "0")}, {"scale": 50}, {"position": (50, 50)},
+    {"scale": 50, "position": (0, 50)}, {"size": 0.25}, {"roi": ("10%", "0", "100%", "100%")},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", RENDITIONS, ids=str)
+def test_a_rendition_survives_the_message_and_has_a_digest_of_its_own(fields: dict):
+    recipe = recipe_for("u2netp", Rendition(**fields))
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    others = [recipe_for("u2netp", Rendition(**other)).digest for other in RENDITIONS]
+    assert others.count(recipe.digest) == 1
+    assert recipe.digest != Recipe(model="u2netp").digest
+    assert recipe.digest != recipe_for("u2net", recipe.rendition).digest
+
+
+def test_the_digest_of_a_rendition_holds_no_defaults():
+    """So that a further field with a default changes none of them."""
+    assert recipe_for("u2netp", Rendition(format="jpg")).digest == "8a5f3096ecbe2aca"
+
+
+def test_there_is_no_recipe_of_an_unknown_model():
+    with pytest.raises(PermanentError) as caught:
+        recipe_for("u3net")
+    assert caught.value.code is ErrorCode.MODEL_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "colour"),
+    [
+        ("fff", "#ffffff"), ("#FFF", "#ffffff"), ("1a2", "#11aa22"), ("81d4fa", "#81d4fa"),
+        ("#81D4FA", "#81d4fa"), ("81d4fa77", "#81d4fa77"), ("1a27", "#11aa2277"),
+        ("ffff", "#ffffff"), ("81d4faff", "#81d4fa"), ("fff0", "#ffffff00"),
+    ],
+)  # fmt: skip
+def test_a_colour_has_one_spelling(text: str, colour: str):
+    assert Rendition(background=text).background == colour
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("30px", "30px"), ("030px", "30px"), ("30.0px", "30px"), ("30.50px", "30.5px"),
+        ("10%", "10%"), ("10.0%", "10%"), ("0", "0px"), ("0%", "0px"), ("0.0px", "0px"),
+        ("100px", "100px"),
+    ],
+)  # fmt: skip
+def test_a_length_has_one_spelling(text: str, length: str):
+    assert Rendition(crop=True, crop_margin=(text, "0", "0", "0")).crop_margin[0] == length
+
+
+@given(st.decimals(0, 500, places=3), st.sampled_from(["px", "%"]), st.integers(1, 10**6))
+def test_a_length_is_so_many_pixels(amount, unit: str, whole: int):
+    wanted = float(amount) * (whole / 100 if unit == "%" else 1)
+    assert pixels(f"{amount}{unit}", whole) == pytest.approx(wanted)
+
+
+REFUSED = [
+    ("format", {"format": "webp"}),
+    ("format", {"format": "PNG"}),
+    ("channels", {"channels": "rgb"}),
+    ("channels", {"channels": "alpha", "format": "jpg"}),
+    ("background", {"background": "white"}),
+    ("background", {"background": ""}),
+    ("background", {"background": "#"}),
+    ("background", {"background": "12345"}),
+    ("background", {"background": "#1234567"}),
+    ("background", {"background": "##fff"}),
+    ("background", {"background": "ggg"}),
+    ("background", {"background": "٣٣٣"}),
+    ("background", {"background": "ffffff80", "format": "jpg"}),
+    ("background", {"background": "ffffff", "channels": "alpha"}),
+    ("crop_margin", {"crop_margin": ("10px", "0", "0", "0")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("501px", "0", "0", "0")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("0", "0", "0", "50.1%")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("-1px", "0", "0", "0")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("10", "0", "0", "0")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("1e2px", "0", "0", "0")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("10 px", "0", "0", "0")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("nanpx", "0", "0", "0")}),
+    ("crop_margin", {"crop": True, "crop_margin": ("10px", "10px")}),
+    ("scale", {"scale": 9.9}),
+    ("scale", {"scale": 100.1}),
+    ("scale", {"scale": float("nan")}),
+    ("position", {"position": (-1, 50)}),
+    ("position", {"position": (50, 101)}),
+    ("position", {"position": (50,)}),
+    ("size", {"size": 0}),
+    ("size", {"size": -1}),
+    ("size", {"size": float("inf")}),
+    ("roi", {"roi": ("0%", "0%", "100%")}),
+    ("roi", {"roi": ("0%", "0%", "101%", "100%")}),
+    ("roi", {"roi": ("50%", "0%", "50%", "100%")}),
+    ("roi", {"roi": ("0px", "9px", "100%", "9px")}),
+    ("roi", {"roi": ("0", "0", "0%", "100%")}),
+    ("roi", {"roi": ("10px", "0", "0%", "100%")}),
+    ("quality", {"quality": 90}),
+]
+
+
+@pytest.mark.parametrize(("field", "fields"), REFUSED, ids=str)
+def test_what_makes_no_sense_is_refused_by_its_field(field: str, fields: dict):
+    with pytest.raises(ValidationError) as caught:
+        Rendition(**fields)
+    assert {error["loc"][0] for error in caught.value.errors()} == {field}
+
+
+@pytest.mark.parametrize("roi", [("0", "0", "100%", "100%"), ("0%", "0px", "100.0%", "100%")])
+def test_the_whole_photograph_is_no_region(roi: tuple):
+    assert Rendition(roi=roi) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "content_type"),
+    [
+        ({}, "shoes/a.png", "image/png"),
+        ({"channels": "alpha"}, "shoes/a.png", "image/png"),
+        ({"format": "jpg"}, "shoes/a.jpg", "image/jpeg"),
+    ],
+)
+def test_the_output_is_named_after_its_format(fields: dict, key: str, content_type: str):
+    job = CutoutJob(
+        batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
+        photograph=ManifestLine(key="shoes/a.tiff", size=1, etag=""),
+        recipe=Recipe(model="u2netp", rendition=Rendition(**fields)),
+    )  # fmt: skip
+    assert job.output_key == key
+    assert job.recipe.rendition.content_type == content_type
