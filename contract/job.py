@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.names import output_key
+from contract.names import BATCH_ID, output_key, result_key
 from contract.recipe import Recipe
 
 
@@ -18,17 +18,39 @@ class ManifestLine(BaseModel):
     etag: str = Field(max_length=1024)
 
 
+class Single(BaseModel):
+    """The one photograph of a batch of one, which has no manifest and no report."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    photograph: ManifestLine
+    output: str = Field(min_length=1, max_length=4096, description="the destination's key")
+    remote: bool = Field(False, description="the object is a record of where the photograph is")
+    callback: bool = Field(False, description="somebody is to be told how it ended")
+
+
+class Record(BaseModel):
+    """What of a single image is no business of Redis: it may hold signatures and passwords."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = Field(None, repr=False, description="where the photograph is")
+    callback_url: str | None = Field(None, repr=False)
+
+
 class CutoutJob(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    batch: str = Field(pattern=r"^b-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}$")
+    batch: str = Field(pattern=f"^{BATCH_ID.pattern}$")
     line: int = Field(ge=0)
     source: str = Field(description="the store's URI: file:///folder or s3://bucket/prefix")
     destination: str
     photograph: ManifestLine
     recipe: Recipe
     force: bool = False
+    output: str = Field("", max_length=4096, description="where it does not follow from the key")
+    remote: bool = False
 
     @property
     def task_id(self) -> str:
@@ -36,5 +58,10 @@ class CutoutJob(BaseModel):
         return f"{self.batch}.{self.line}"
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the output has a name of its own, which nobody else writes to."""
+        return self.output == result_key(self.batch, self.recipe.rendition.suffix)
+
+    @property
     def output_key(self) -> str:
-        return output_key(self.photograph.key)
+        return self.output or output_key(self.photograph.key, self.recipe.rendition.suffix)

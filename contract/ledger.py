@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from contract import names
 from contract.connection import Connection, translated
 from contract.errors import ErrorCode, PermanentError
+from contract.job import Single
 from contract.lines import OUTSTANDING, REST, Lines
-from contract.outcome import Status
+from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 
 CLOSED_KEPT_SECONDS = 30 * 24 * 3600
@@ -35,6 +36,7 @@ class BatchSpec(BaseModel):
     total: int
     ignored: int = 0
     segment_lines: int
+    single: Single | None = None
 
     @property
     def segments(self) -> int:
@@ -51,6 +53,7 @@ class Progress:
     issued: int
     """lines handed out and not settled: in the broker, in hand, or waiting for a retry"""
     quarantined: int
+    claimed: int
     duplicates: int
     """deliveries that found their line settled or in hand elsewhere"""
     closed: float | None
@@ -65,9 +68,9 @@ class Progress:
 
 
 class Ledger(Lines):
-    def __init__(self, url: str, patience: int = 8) -> None:
+    def __init__(self, url: str, patience: int = 8, timeout: float = 30) -> None:
         """Connect lazily. `patience` retries, up to 2 s apart, ride out a restart of Redis."""
-        super().__init__(Connection(url, patience))
+        super().__init__(Connection(url, patience, timeout))
 
     def ping(self) -> None:
         """Raise RetryableError or PermanentError (`redis_unavailable`) unless Redis answers."""
@@ -91,7 +94,8 @@ class Ledger(Lines):
             pipe.set(names.redis_key(spec.id, "settled"), bits)
             for part in ("", "settled"):
                 pipe.expire(names.redis_key(spec.id, part), REGISTERING_KEPT_SECONDS)
-            pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
+            if spec.single is None:
+                pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
             pipe.execute()
 
     def open(self, batch: str) -> None:
@@ -102,18 +106,28 @@ class Ledger(Lines):
             pipe.sadd(names.OPEN_BATCHES, batch)
             pipe.execute()
 
-    def close(self, batch: str, *, unfinished: bool = False) -> bool:
+    def close(
+        self, batch: str, *, unfinished: bool = False, kept: float = CLOSED_KEPT_SECONDS
+    ) -> bool:
         """End a batch whose every line is settled, or one that cannot go on (`unfinished`).
 
-        Returns False where lines are open, as a retry opens them. Counters stay readable for 30
-        days; the report stays for good.
+        Returns False where lines are open, as a retry opens them. Counters stay readable for
+        `kept` seconds; the report stays for good.
         """
         parts = ["", "settled", *REST.split(), "outcomes", "endings"]
         first, second, *rest = (names.redis_key(batch, part) for part in parts)
         keys = [first, second, names.OPEN_BATCHES, *rest]
-        arguments = [batch, time.time(), CLOSED_KEPT_SECONDS, int(unfinished)]
+        arguments = [batch, time.time(), kept, int(unfinished)]
         with translated():
             return bool(self.connection.scripts["close"](keys=keys, args=arguments))
+
+    def forget(self, batch: str) -> None:
+        """Drop all that is known of a batch. What is in hand ends as of no batch."""
+        parts = ["", "settled", *REST.split(), "outcomes", "endings"]
+        with translated(), self._redis.pipeline() as pipe:
+            pipe.srem(names.OPEN_BATCHES, batch)
+            pipe.delete(*(names.redis_key(batch, part) for part in parts))
+            pipe.execute()
 
     def pause(self, batch: str, why: str, trial: float | None = None) -> bool:
         """Stop a batch until it is resumed. False where it is not open.
@@ -189,11 +203,31 @@ class Ledger(Lines):
             failed=int(row["failed"]),
             issued=sum(outstanding),
             quarantined=outstanding[1],
+            claimed=outstanding[2],
             duplicates=int(row["duplicates"]),
             closed=float(row["closed"]) if "closed" in row else None,
             trouble=row.get("trouble", ""),
             trial=float(row["trial"]) if "trial" in row else None,
         )
+
+    def knows(self, batch: str) -> bool:
+        with translated():
+            return bool(self._redis.exists(names.redis_key(batch)))
+
+    def outcome(self, batch: str) -> Outcome | None:
+        """Return how a single image ended, or None where it has not."""
+        with translated(), self._redis.pipeline() as pipe:
+            # at one moment: closing moves it from the stream to the counters
+            pipe.hget(names.redis_key(batch), "outcome")
+            pipe.xrange(names.redis_key(batch, "outcomes"), count=1)
+            row, entries = pipe.execute()
+        rows = [row] if row else [fields["row"] for _, fields in entries]
+        return Outcome.model_validate_json(rows[0]) if rows else None
+
+    def keep_outcome(self, batch: str, outcome: Outcome) -> None:
+        """Keep how a single image ended beside its counters: it has no report."""
+        with translated():
+            self._redis.hset(names.redis_key(batch), "outcome", outcome.model_dump_json())
 
     def settled_bits(self, batch: str) -> bytes:
         """Return a bit a line, most significant first; bytes at the end may be missing."""

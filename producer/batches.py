@@ -36,7 +36,10 @@ def register(
     source, destination = canonical_location(source), canonical_location(destination)
     batch = f"b-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     manifest = _Manifest(open_store(destination), batch)
-    with tempfile.TemporaryDirectory() as folder, closing(_Outputs(f"{folder}/outputs")) as outputs:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(_Outputs(f"{folder}/outputs", recipe.rendition.suffix)) as outputs,
+    ):
         for item in listing(source, destination):
             if not names.is_image(item.key):
                 manifest.ignored += 1
@@ -86,14 +89,25 @@ class _Manifest:
         if self._pending:
             segment = (self.lines - 1) // SEGMENT_LINES
             body = "\n".join(self._pending).encode() + b"\n"
-            self._store.put(names.manifest_key(self._batch, segment), body, "application/x-ndjson")
+            try:
+                self._store.put(
+                    names.manifest_key(self._batch, segment), body, "application/x-ndjson"
+                )
+            except PermanentError as error:
+                if error.code is ErrorCode.ACCESS_DENIED:
+                    raise
+                raise PermanentError(
+                    ErrorCode.INVALID_LOCATION,
+                    f"Nothing can be written below {self._store.uri}: {error.message}",
+                ) from error
             self._pending.clear()
 
 
 class _Outputs:
     """Finds photographs that cannot have an output of their own, on disk: 10^7 keys fit."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, suffix: str) -> None:
+        self._suffix = suffix
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
@@ -112,7 +126,7 @@ class _Outputs:
         except PermanentError as error:
             self._refuse(line, key, error.code, error.message)
             return
-        output = names.output_key(key)
+        output = names.output_key(key, self._suffix)
         if self._db.execute(
             "INSERT OR IGNORE INTO outputs VALUES (?, ?, ?)", (output, line, key)
         ).rowcount:

@@ -7,7 +7,7 @@ published, and rows leave Redis only after they are in object storage.
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -16,7 +16,7 @@ import structlog
 
 from contract import names
 from contract.errors import CutoutError, ErrorCode
-from contract.job import CutoutJob, ManifestLine
+from contract.job import ManifestLine
 from contract.ledger import BatchSpec, Ledger, Progress
 from contract.lines import Issue
 from contract.outcome import Outcome, Status
@@ -24,9 +24,9 @@ from contract.presence import Presence
 from contract.records import has_bit, manifest_lines
 from contract.settings import Settings
 from contract.storage import open_store
-from producer import reports
+from producer import reports, singles
 from producer.breaker import TRIAL_SECONDS, judge
-from producer.publish import publish
+from producer.publish import GRACE_SECONDS, job_of, publish
 
 log = structlog.get_logger(__name__)
 
@@ -34,12 +34,13 @@ CHUNK_LINES = 200
 DRAIN_ROWS = 1000
 LEASE_SECONDS = 15
 TICK_SECONDS = 0.2
-GRACE_SECONDS = 2
-"""From a worker's taking a message to its claim of the line: in neither place, and not lost."""
 CANCELLED_LINES = 10_000
 NO_QUARANTINE = (
     "Images that ended their process wait for a quarantine worker: `cutout worker --quarantine`."
 )
+NO_WORKER = "No worker serves {model}: `CUTOUT_MODEL={model} cutout worker`."
+START_SECONDS = 30
+"""In which the workers of a stack that has just been started say that they are there."""
 REST_SECONDS = 10
 """How long a batch in trouble (its storage is down, say) is left alone."""
 
@@ -55,9 +56,14 @@ class Dispatcher:
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until told to stop. Several may run: a lease says whose turn it is."""
+        working = None
         while not stopping():
             try:
-                if self._ledger.hold_lease(self._token, LEASE_SECONDS):
+                mine = self._ledger.hold_lease(self._token, LEASE_SECONDS)
+                if mine is not working:
+                    working = mine
+                    log.info("dispatching" if mine else "standing by: another dispatches")
+                if mine:
                     self.tick()
             except CutoutError as error:
                 log.warning("dispatcher waits", why=str(error))
@@ -74,7 +80,11 @@ class Dispatcher:
             if time.monotonic() < self._resting.get(batch, 0):
                 continue
             try:
-                self._advance(self._ledger.progress(batch))
+                now = self._ledger.progress(batch)
+                if now.spec.single:
+                    singles.advance(self._ledger, now, self._config)
+                else:
+                    self._advance(now)
             except Exception as error:
                 if isinstance(error, CutoutError) and error.code is ErrorCode.REDIS_UNAVAILABLE:
                     raise
@@ -138,16 +148,23 @@ class Dispatcher:
             (names.quarantine_queue(model), issue.quarantine),
         ):
             if lines:
-                publish(queue, self._jobs(spec, lines), issue.moment)
+                jobs = [job_of(spec, line, self._photograph(spec, line)) for line in lines]
+                publish(queue, jobs, issue.moment)
 
     def _look_for_workers(self, now: Progress) -> None:
-        """Say where images wait for a quarantine worker and there is none."""
-        queue = names.quarantine_queue(now.spec.recipe.model)
-        wanting = now.quarantined and queue not in {w.queue for w in self._presence.workers()}
-        if wanting and not now.trouble:
-            self._ledger.note_trouble(now.spec.id, NO_QUARANTINE)
-        elif now.trouble == NO_QUARANTINE and not wanting:
-            self._ledger.note_trouble(now.spec.id, "")
+        """Say where images wait for workers and there are none."""
+        model = now.spec.recipe.model
+        there = {worker.queue for worker in self._presence.workers()}
+        why = ""
+        if now.quarantined and names.quarantine_queue(model) not in there:
+            why = NO_QUARANTINE
+        elif (
+            names.bulk_queue(model) not in there and time.time() > now.spec.created + START_SECONDS
+        ):
+            why = NO_WORKER.format(model=model)
+        known = {"", NO_QUARANTINE, NO_WORKER.format(model=model)}
+        if why != now.trouble and now.trouble in known:
+            self._ledger.note_trouble(now.spec.id, why)
 
     def _settle_cancelled(self, spec: BatchSpec) -> None:
         """Settle the next of what is left of a cancelled batch."""
@@ -163,20 +180,6 @@ class Dispatcher:
             for line in islice(left, CANCELLED_LINES)
         ]  # fmt: skip
         self._ledger.finish_all(spec.id, outcomes)
-
-    def _jobs(self, spec: BatchSpec, lines: Sequence[int]) -> list[CutoutJob]:
-        return [
-            CutoutJob(
-                batch=spec.id,
-                line=line,
-                source=spec.source,
-                destination=spec.destination,
-                photograph=self._photograph(spec, line),
-                recipe=spec.recipe,
-                force=spec.force,
-            )
-            for line in lines
-        ]
 
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)

@@ -8,8 +8,12 @@ from kombu.exceptions import OperationalError
 
 from contract import names
 from contract.errors import ErrorCode, RetryableError
-from contract.job import CutoutJob
+from contract.job import CutoutJob, ManifestLine
+from contract.ledger import BatchSpec
 from contract.settings import settings, transport_options
+
+GRACE_SECONDS = 2
+"""From a worker's taking a message to its claim of the line: in neither place, and not lost."""
 
 
 @cache
@@ -27,6 +31,22 @@ def app() -> Celery:
         task_publish_retry=False,
     )
     return celery
+
+
+def job_of(spec: BatchSpec, line: int, photograph: ManifestLine) -> CutoutJob:
+    """Return the message for a line of a batch."""
+    single = spec.single
+    return CutoutJob(
+        batch=spec.id,
+        line=line,
+        source=spec.source,
+        destination=spec.destination,
+        photograph=photograph,
+        recipe=spec.recipe,
+        force=spec.force,
+        output=single.output if single else "",
+        remote=single.remote if single else False,
+    )
 
 
 def publish(queue: str, jobs: Iterable[CutoutJob], issued: float) -> int:

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from contract import names
-from contract.errors import NEXT_STEP, ErrorCode, PermanentError
+from contract.errors import NEXT_STEP, ErrorCode, PermanentError, RetryableError
 from contract.ledger import Ledger
 from contract.ledger import Progress as BatchProgress
 from contract.outcome import Outcome
@@ -108,8 +108,10 @@ def follow(
 ) -> BatchProgress:
     """Show a batch's progress until it is closed, and return its last state."""
     with closing(Screen(Console(stderr=True, quiet=as_json))) as screen:
+        now = ledger.progress(batch)
         while True:
-            now = ledger.progress(batch)
+            with suppress(RetryableError):  # while Redis is away, the last that was known
+                now = ledger.progress(batch)
             screen.show(now)
             if now.state == "closed":
                 return now

@@ -56,6 +56,13 @@ def worker(
             "process of its own with little memory. One such worker will do for a cluster.",
         ),
     ] = False,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive",
+            help="Take single images alone, so that none of them waits for a batch's.",
+        ),
+    ] = False,
 ) -> None:
     """Take jobs from the queue of one model (CUTOUT_MODEL) until told to stop.
 
@@ -72,15 +79,15 @@ def worker(
     config = settings()
     log.configure(config)
     children = 1 if quarantine else concurrency or cpus.children(cpus.available())
-    prepare(config, children, quarantine=quarantine)
+    prepare(config, children, quarantine=quarantine, interactive=interactive)
     celery = create_app(children, quarantine=quarantine)
     check_clock(Presence(Connection(config.redis_url or "", patience=0, timeout=5)))
-    queue = (names.quarantine_queue if quarantine else names.bulk_queue)(config.model)
-    hostname = f"{queue}-{os.getpid()}@{socket.gethostname()}"
-    with watched(celery, config, hostname, queue, children):
+    queues = _queues(config.model, quarantine=quarantine, interactive=interactive)
+    hostname = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
+    with watched(celery, config, hostname, queues[-1], children):
         celery.worker_main(
             [
-                "--quiet", "worker", "--hostname", hostname, "--queues", queue,
+                "--quiet", "worker", "--hostname", hostname, "--queues", ",".join(queues),
                 "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
             ]
         )  # fmt: skip
@@ -102,6 +109,15 @@ def check_health(
             f"worker {beat.pid}: {'ready' if beat.ready else 'not ready'}, {beat.queue}, "
             f"{beat.children} children, heard of {beat.age:.0f} s ago"
         )
+
+
+def _queues(model: str, *, quarantine: bool, interactive: bool) -> list[str]:
+    """Return what a worker serves, first things first."""
+    if quarantine:
+        return [names.quarantine_queue(model)]
+    if interactive:
+        return [names.interactive_queue(model)]
+    return [names.interactive_queue(model), names.bulk_queue(model)]
 
 
 @app.command()

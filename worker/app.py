@@ -19,6 +19,10 @@ logger = structlog.get_logger(__name__)
 
 LOAD_SECONDS = 300
 HARD_LIMIT_GRACE = 1.25
+NICENESS = 10
+"""Of a child that takes batches: where a machine is busy, a ninth of the CPU of what somebody waits
+for (the API, the child of an `--interactive` worker), and all that those leave. The kernel weighs
+so within a container, or a session; between them it weighs those, alike if not told otherwise."""
 
 
 ADDRESS_SPACE = 4 * 1024**3
@@ -38,7 +42,8 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
         task_acks_on_timeout=False,
         # whatever such an image leaves behind in its process ends with it
         worker_max_tasks_per_child=1 if quarantine else None,
-        # one job in hand and one behind it: a cheap machine that vanishes holds few images back
+        # one message a child, the one in hand, as it is acknowledged late: none waits behind a busy
+        # child, where neither an idle one nor a single image's turn would come before it
         worker_prefetch_multiplier=1,
         # results live in the ledger; a second record could only disagree
         task_ignore_result=True,
@@ -78,6 +83,8 @@ def _configure_logging(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _load(**_: Any) -> None:
     setproctitle(f"cutout worker {settings().model} loading")
+    if not plan().interactive:
+        os.nice(NICENESS)
     child: int = current_process().index  # type: ignore[attr-defined]  # a place in the pool
     note_loaded(child, loaded=False)  # whatever the child before it was
     if plan().quarantine:

@@ -15,9 +15,11 @@ from contract.job import CutoutJob
 from contract.lines import ENDED_WELL, Claim, Refusal
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
+from worker.fetch import fetch
 from worker.imaging.compose import compose
 from worker.imaging.decode import decode
-from worker.imaging.png import encode
+from worker.imaging.encode import encode
+from worker.imaging.render import render, subject_box
 from worker.patience import deadline_of, insist
 from worker.runtime import Runtime
 
@@ -75,7 +77,16 @@ def process(job: CutoutJob, runtime: Runtime) -> Outcome | Refusal:
     except Exception as error:
         outcome, ending = _judge(error, run, runtime)
     settled = insist(deadline, lambda: ledger.finish(job.batch, outcome, ending))
-    return outcome if settled else Refusal("settled")
+    if not settled:
+        _clear_away(job, runtime)
+        return Refusal("settled")
+    return outcome
+
+
+def _clear_away(job: CutoutJob, runtime: Runtime) -> None:
+    """Delete what was written of a single image that somebody deleted meanwhile."""
+    if job.is_ours and not runtime.ledger.knows(job.batch):
+        open_store(job.destination).delete(job.output_key)
 
 
 def _refuse_poison(claim: Claim, run: Run) -> None:
@@ -108,26 +119,31 @@ def _skip(run: Run, runtime: Runtime) -> Outcome | None:
 def _cut(run: Run, runtime: Runtime) -> Outcome:
     job = run.job
     with run.stage("fetch"):
-        blob = open_store(job.source).get(job.photograph.key, runtime.config.max_bytes)
+        blob = fetch(job, runtime.config)
     with run.stage("decode"):
         photograph = decode(blob.data, runtime.limits)
     with run.stage("matte"):
         matte = runtime.session.matte(photograph.rgb)
     with run.stage("compose"):
         cutout = compose(photograph, matte)
+    rendition = job.recipe.rendition
+    with run.stage("render"):
+        picture = render(cutout, rendition)
     with run.stage("encode"):
-        png = encode(cutout.rows, cutout.size, photograph.icc_profile, photograph.dots_per_metre)
+        data = encode(picture, rendition)
     with run.stage("store"):
         open_store(job.destination).put(
-            job.output_key, png, "image/png", _marks(job, runtime, blob.etag)
+            job.output_key, data, rendition.content_type, _marks(job, runtime, blob.etag)
         )
-    width, height = cutout.size
+    width, height = picture.size
     return _outcome(
         run,
         Status.DONE,
         width=width,
         height=height,
         foreground=round(cutout.foreground, 4),
+        # 0.2 ms a megapixel
+        subject=subject_box(cutout.alpha) if job.output else None,
         source_etag=blob.etag,
         outputs=[job.output_key],
     )

@@ -21,6 +21,7 @@ class Plan:
     sha256: str
     threads: int
     quarantine: bool
+    interactive: bool
     worker: str
     """a name for this worker that no other has"""
 
@@ -42,13 +43,15 @@ class Runtime:
 _plans: dict[str, Plan] = {}
 
 
-def prepare(config: Settings, children: int, *, quarantine: bool) -> None:
+def prepare(
+    config: Settings, children: int, *, quarantine: bool, interactive: bool = False
+) -> None:
     """Check the weights in the parent. Raises PermanentError (`model_missing`, `..._mismatch`)."""
     model = registry.find(config.model)
     path = config.model_dir.expanduser() / model.file
     _plans[config.model] = Plan(
         weights=path, sha256=store.verify(path, model), threads=cpus.threads(children),
-        quarantine=quarantine, worker=secrets.token_hex(4),
+        quarantine=quarantine, interactive=interactive, worker=secrets.token_hex(4),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from contract.errors import CutoutError
 from contract.job import CutoutJob
 from contract.lines import Refusal
 from contract.outcome import Status
-from contract.recipe import Recipe
+from contract.recipe import PIPELINE
 from worker.process import DeferredError, process
 from worker.runtime import runtime
 
@@ -39,8 +39,9 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     except ValidationError as error:
         log.error("message refused", task=self.request.id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
         raise Reject("not a cutout job", requeue=False) from None
-    if parsed.recipe != Recipe(model=model):  # another release, say: the line falls due again
-        log.error("recipe not ours", task=self.request.id, **parsed.recipe.model_dump())
+    recipe = parsed.recipe
+    if (recipe.model, recipe.pipeline) != (model, PIPELINE):  # another release: it falls due again
+        log.error("recipe not ours", task=self.request.id, **recipe.model_dump())
         raise Reject("this worker follows another recipe", requeue=False)
     key = names.shown(parsed.photograph.key)
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")

@@ -58,3 +58,7 @@ class Store(Protocol):
     ) -> None:
         """Write an object whole or not at all. Metadata: ASCII keys and values."""
         ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object. One that is not there is no error."""
+        ...

@@ -141,6 +141,12 @@ class FileStore:
                 row = json.dumps({"etag": _etag(status), "metadata": dict(metadata)})
                 self._write(self._metadata_path(key), row.encode())
 
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with _translated(key):
+            path.unlink(missing_ok=True)
+            self._metadata_path(key).unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         """Return the file's path, or refuse a key that leads out of the root, links included."""
         path = self._root / check_key(key)

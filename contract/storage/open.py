@@ -1,5 +1,6 @@
 """From what a person writes (a folder, `file://`, `s3://`) to a store."""
 
+import re
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -34,6 +35,10 @@ def canonical_location(location: str) -> str:
     """Return the URI of a location without opening it: the same for `a`, `./a` and `a/`."""
     scheme, separator, rest = location.partition("://")
     if not separator:
+        if re.match(r"[a-z0-9]+:/", location):  # `s3:/bucket` would be a folder of that name
+            raise PermanentError(
+                ErrorCode.INVALID_LOCATION, f"{location!r} lacks a slash, as in s3://bucket/prefix."
+            )
         return "file://" + quote(str(Path(location).expanduser().resolve()))
     if scheme == "file" and rest.startswith("/"):
         return "file://" + quote(str(Path(unquote(rest)).resolve()))

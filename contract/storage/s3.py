@@ -61,7 +61,8 @@ def _translated(what: str) -> Iterator[None]:
     ):
         # not permanent: a machine's role may be out of reach for a moment
         raise RetryableError(
-            ErrorCode.ACCESS_DENIED, f"There are no AWS credentials for {what}."
+            ErrorCode.ACCESS_DENIED,
+            f"There are no AWS credentials for {what}: no profile, variable or role.",
         ) from None
     except botocore.exceptions.ParamValidationError:
         raise PermanentError(
@@ -178,3 +179,8 @@ class S3Store:
             else:
                 self._client.upload_fileobj(body, address["Bucket"], address["Key"], extra)
                 _ = self._client.head_object(**address)["ETag"]
+
+    def delete(self, key: str) -> None:
+        address = self._address(key)
+        with _translated(self._name(key)):
+            self._client.delete_object(**address)

@@ -415,6 +415,7 @@ def test_a_folder_that_is_not_there_is_missing(tmp_path: Path):
 )
 def test_a_location_we_do_not_know_is_refused(location: str):
     assert code_of(lambda: open_store(location)) is ErrorCode.INVALID_LOCATION
+    assert code_of(lambda: canonical_location("s3:/bucket/prefix")) is ErrorCode.INVALID_LOCATION
 
 
 # S3

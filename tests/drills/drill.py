@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,6 @@ from contract.records import manifest_lines
 from producer import reports
 
 COLUMNS = ("drill", "injected", "bound", "measured", "lost", "duplicated", "verdict")
-ROWS: list[dict[str, str]] = []
-"""what the drills of this run measured, in order"""
 
 
 @dataclass
@@ -32,6 +30,8 @@ class Drill:
     cluster: Cluster
     catalogue: Path
     out: Path
+    note: Callable[[str, object], None]
+    """puts a row into the test's report, which reaches whoever writes the table"""
     patience: float = 180
     """seconds that a batch may take to close"""
     places: tuple[str, str] | None = None
@@ -129,8 +129,8 @@ class Drill:
             self.name, injected, f"{bound:g} {unit}", f"{measured:.3g} {unit}", str(lost),
             str(counts["duplicates"]), "held" if kept else "BROKEN",
         )  # fmt: skip
-        ROWS.append(dict(zip(COLUMNS, values, strict=True)))
-        assert kept, ROWS[-1]
+        self.note("drill", values)
+        assert kept, values
 
 
 def consumes_again(drill: Drill, workers: dict[str, Callable[[], int]], since: float) -> float:
@@ -144,8 +144,7 @@ def queue() -> str:
     return names.bulk_queue("u2netp")
 
 
-def table() -> str:
-    """Return the rows as Markdown."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(row[column] for column in COLUMNS) + " |" for row in ROWS]
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows)]
     return "\n".join(lines) + "\n"

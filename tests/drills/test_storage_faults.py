@@ -198,7 +198,7 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
 
 
 def test_storage_is_slow_and_some_of_it_never_answers(drill: Drill, storage: HttpProxy) -> None:
-    count = drill.size(60, 600)
+    count = drill.size(60, 300)
     patience = 20 if drill.full else 2
     drill.fill(count)
     spec = drill.submit()

@@ -11,6 +11,7 @@ from services import until
 from contract import log, names
 from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
+from contract.presence import Presence, Worker
 from contract.recipe import recipe_for
 from contract.settings import Settings
 from producer import dispatcher, reports
@@ -78,6 +79,23 @@ def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
     dispatching.tick()
     assert not ledger.waiting_outcomes(spec.id)
     assert ledger.progress(spec.id).trouble == "the reason"
+
+
+def test_a_batch_without_workers_says_which_one_it_wants(
+    ledger: Ledger, catalogue, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "START_SECONDS", 0)
+    monkeypatch.setattr(dispatcher, "publish", lambda *_: 0)
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    dispatching = dispatcher.Dispatcher(ledger, Settings())
+    dispatching.tick()
+    assert "`CUTOUT_MODEL=u2netp cutout worker`" in ledger.progress(spec.id).trouble
+
+    here = Worker(name="w", queue="bulk.u2netp", children=1, clock_skew=0)
+    Presence(ledger.connection).announce(here)
+    dispatching.tick()
+    assert ledger.progress(spec.id).trouble == ""
 
 
 def test_two_dispatchers_that_drain_at_once_lose_no_row(

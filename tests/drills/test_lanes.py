@@ -1,0 +1,106 @@
+"""Single images go before a batch that waits, on workers that serve both."""
+
+import shutil
+from pathlib import Path
+
+from cluster import Cluster, photograph
+from drill import Drill, queue
+from services import until
+from stand_in import mark
+
+from contract import names
+from contract.job import ManifestLine, Single
+from contract.ledger import BatchSpec
+from contract.recipe import Recipe
+from contract.settings import Settings
+from producer import singles
+from worker.app import NICENESS
+
+IMAGES = 12
+
+
+def submit_single(cluster: Cluster, folder: Path, name: str) -> BatchSpec:
+    photograph(folder / name)
+    made = ManifestLine(key=name, size=1, etag=name)
+    single = Single(photograph=made, output=f"{name}.png")
+    return singles.submit(
+        cluster.ledger, singles.new_id(), folder.as_uri(), folder.as_uri(),
+        Recipe(model="u2netp"), single, Settings(),
+    )  # fmt: skip
+
+
+def slow_batch(drill: Drill) -> BatchSpec:
+    drill.fill(IMAGES)
+    for number in range(IMAGES):
+        mark(drill.key_path(number), "slow:0.5")
+    spec = drill.submit()
+    drill.cluster.start_dispatcher()
+    redis = drill.cluster.ledger._redis
+    until(lambda: redis.llen(queue()) == IMAGES)
+    return spec
+
+
+def settled_log(log: str) -> list[str]:
+    """The ids in the order in which their images ended, by the worker's log."""
+    lines = [line for line in log.splitlines() if "image settled" in line]
+    return [line.split('"batch": "')[1].split('"')[0] for line in lines]
+
+
+def publishes_here(monkeypatch, drill: Drill) -> None:
+    for name, value in drill.cluster.environment(CUTOUT_LOG_FORMAT="json").items():
+        if name.startswith("CUTOUT_"):
+            monkeypatch.setenv(name, value)
+    drill.cluster.env["CUTOUT_LOG_FORMAT"] = "json"
+
+
+def test_single_images_go_first(drill: Drill, tmp_path, monkeypatch) -> None:
+    """Of everything that waits when a worker starts, and again while it works."""
+    publishes_here(monkeypatch, drill)
+    cluster, folder = drill.cluster, tmp_path / "single"
+    batch = slow_batch(drill)
+    early = [submit_single(cluster, folder, f"{number}.jpg").id for number in range(3)]
+    cluster.start_worker(1)
+    drill.settled(batch, 3)
+    late = submit_single(cluster, folder, "late.jpg").id
+    known = drill.progress(batch).settled
+    drill.closed(batch)
+    until(lambda: cluster.ledger.progress(late).state == "closed")
+
+    order = settled_log(cluster.log("worker"))
+    assert order[:3] == early  # first come, first served
+    before = order[: order.index(late)].count(batch.id)
+    # the one in hand, and one more where that ended as we asked; none is held back behind it
+    assert before - known <= 2
+    assert len(order) == IMAGES + 4
+    assert drill.audit(batch)["done"] == IMAGES
+
+
+def test_a_worker_with_two_children_holds_back_no_image_of_a_batch(
+    drill: Drill, tmp_path, monkeypatch
+) -> None:
+    """Celery would take one message more for each child if told to prefetch."""
+    publishes_here(monkeypatch, drill)
+    batch = slow_batch(drill)
+    drill.cluster.start_worker(2)
+    held = []
+    redis = drill.cluster.ledger._redis
+    while not drill.cluster.closed(batch):
+        held.append(redis.hlen("unacked"))
+    assert max(held) == 2
+    assert redis.llen(names.interactive_queue("u2netp")) == 0
+
+
+def test_a_reserved_worker_leaves_a_batch_alone(drill: Drill, tmp_path, monkeypatch) -> None:
+    publishes_here(monkeypatch, drill)
+    cluster = drill.cluster
+    batch = slow_batch(drill)
+    cluster.start("reserved", "worker", "worker", "--interactive", "--concurrency", "1")
+    single = submit_single(cluster, tmp_path / "single", "a.jpg").id
+    until(lambda: cluster.ledger.progress(single).state == "closed")
+    assert drill.progress(batch).settled == 0
+    cluster.start_worker(1)
+    until(lambda: cluster.titled("cutout worker"))
+    nice = {name: cluster.titled("cutout worker", name).nice() for name in ("reserved", "worker")}
+    assert nice["worker"] == nice["reserved"] + NICENESS
+    assert settled_log(cluster.log("reserved")) == [single]
+    shutil.rmtree(tmp_path / "single")

@@ -1,0 +1,19 @@
+"""Where a photograph comes from: object storage, or a URL that a record in it names."""
+
+import hashlib
+
+from contract import guard
+from contract.job import CutoutJob, Record
+from contract.settings import Settings
+from contract.storage import Blob, open_store
+
+
+def fetch(job: CutoutJob, config: Settings) -> Blob:
+    """Return a photograph's bytes. Raises what the store or the guard raises."""
+    blob = open_store(job.source).get(job.photograph.key, config.max_bytes)
+    if not job.remote:
+        return blob
+    url = Record.model_validate_json(blob.data).url or ""
+    found = guard.fetch(url, config.max_bytes, allow=config.url_allow)
+    # its own ETag says nothing to anybody else: many servers have none
+    return Blob(found.data, hashlib.sha256(found.data).hexdigest())
