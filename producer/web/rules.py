@@ -1,0 +1,56 @@
+"""Which announced objects are cut out, and where their outputs go."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from contract import names
+from contract.errors import ErrorCode, PermanentError
+from contract.storage import canonical_location
+from producer.web.events import ObjectEvent
+
+
+class Rule(BaseModel):
+    """New photographs below a bucket's prefix go to a destination, folders kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bucket: str = Field(min_length=1)
+    prefix: str = ""
+    destination: str = Field(pattern="^s3://.")
+    model: str | None = None
+
+    def output(self, key: str) -> str:
+        return f"{self.destination}/{names.output_key(key.removeprefix(self.prefix).lstrip('/'))}"
+
+
+def load_rules(path: Path | None) -> list[Rule]:
+    """Read the rules. Raises PermanentError (`invalid_setting`)."""
+    if path is None:
+        return []
+    try:
+        rules = TypeAdapter(list[Rule]).validate_json(path.expanduser().read_bytes())
+    except OSError as error:
+        why = f"{path} cannot be read ({error.strerror})"
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        why = f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    else:
+        return [rule.model_copy(update={"destination": canonical_location(rule.destination)})
+                for rule in rules]  # fmt: skip
+    raise PermanentError(ErrorCode.INVALID_SETTING, f"CUTOUT_EVENT_RULES: {why}.")
+
+
+def rule_for(rules: Sequence[Rule], event: ObjectEvent) -> Rule | None:
+    """Return the first rule that an object falls under, unless it is an output of ours.
+
+    An output that were cut out again would announce itself, and so on for ever.
+    """
+    address = f"s3://{event.bucket}/{event.key}"
+    if any(address.startswith(f"{rule.destination}/") for rule in rules):
+        return None
+    if not names.is_image(event.key) or names.RESERVED in event.key.split("/"):
+        return None
+    fitting = (r for r in rules if r.bucket == event.bucket and event.key.startswith(r.prefix))
+    return next(fitting, None)
