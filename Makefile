@@ -6,7 +6,7 @@ LOCKS := deploy/requirements
 
 PEER := .bench/peer
 
-.PHONY: demo up test drills bench lint lock clean
+.PHONY: demo up test drills bench bench-latency lint lock clean
 
 $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
@@ -23,10 +23,10 @@ up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C
 	@$(BIN)/cutout up
 
 test: $(BIN)/cutout ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadscope
 
 drills: $(BIN)/cutout ## harm a cluster in every way we know, for real; half an hour
-	$(BIN)/python -m pytest tests/drills --full --timeout 1800 --table docs/drills.md
+	$(BIN)/python -m pytest tests/drills -n 3 --dist loadscope --full --timeout 1800 --table docs/drills.md
 
 $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 	$(PYTHON) -m venv $(PEER)
@@ -38,6 +38,10 @@ $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure beside rembg
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/compare.py $(BENCH)
 
+# BENCH="--rounds 1": see `.venv/bin/python bench/interactive.py --help`
+bench-latency: $(BIN)/cutout ## measure single images over HTTP, beside a batch and without
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/interactive.py $(BENCH)
+
 lint: $(BIN)/cutout
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,7 +49,7 @@ lint: $(BIN)/cutout
 	$(BIN)/lint-imports
 
 lock: ## write the lock files anew; they hold hashes and no index address
-	@for lock in "dev --all-extras --group dev" "worker --extra worker" "producer --extra flower"; do \
+	@for lock in "dev --all-extras --group dev" "worker --extra worker" "producer --extra flower --extra web"; do \
 	  set -- $$lock; name=$$1; shift; \
 	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --no-annotate pyproject.toml "$$@" \

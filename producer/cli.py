@@ -17,7 +17,8 @@ from contract.ledger import Ledger
 from contract.presence import Presence, check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
-from producer import control
+from producer import control, keys
+from producer.keys import Scope
 
 EXIT_FAILED_RUN, EXIT_FAILED_IMAGES, EXIT_INTERRUPTED = 1, 3, 130
 
@@ -170,6 +171,25 @@ def flower() -> None:
 
 
 @app.command()
+def serve() -> None:
+    """Serve the API and the page at CUTOUT_WEB_ADDRESS and CUTOUT_WEB_PORT."""
+    from producer.web.app import serve as run_server  # noqa: PLC0415 - FastAPI is slow to import
+
+    run_server(settings())
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who it is for.")],
+    scope: Annotated[
+        list[Scope], typer.Option("--scope", help="submit, read or admin; may be repeated.")
+    ] = [Scope.SUBMIT, Scope.READ],  # noqa: B006 - Typer copies it
+) -> None:
+    """Make an API key, print it once, and add its digest to the file CUTOUT_API_KEYS."""
+    typer.echo(keys.add(settings(), name, scope))
+
+
+@app.command()
 def status(
     batch: Annotated[str | None, typer.Argument(metavar="[ID]")] = None, as_json: AsJson = False
 ) -> None:
@@ -191,24 +211,30 @@ def status(
         counts = (p.spec.total, p.done, p.skipped, p.failed)
         table.add_row(p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts))
     Console().print(table)
+    for p in rows:
+        if p.trouble:
+            typer.echo(f"{p.spec.id}: {p.trouble}")
 
 
 @app.command()
 def pause(batch: BatchId) -> None:
     """Stop handing out a batch. Images in hand are finished."""
     control.pause(_ledger(), batch)
+    typer.echo(f"{batch} is paused. `cutout resume {batch}` carries on.")
 
 
 @app.command()
 def resume(batch: BatchId) -> None:
     """Carry on with a batch that was paused, or that paused itself."""
     control.resume(_ledger(), batch)
+    typer.echo(f"{batch} goes on.")
 
 
 @app.command()
 def cancel(batch: BatchId) -> None:
     """End a batch: what has not been cut out yet fails by the code `cancelled`."""
     control.cancel(_ledger(), batch)
+    typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows its end.")
 
 
 @app.command()
@@ -223,7 +249,13 @@ def retry(
 
     Poisoned images only with [bold]--code poisoned[/bold].
     """
-    typer.echo(f"{control.retry(_ledger(), batch, code):,} images are tried again.")
+    opened = control.retry(_ledger(), batch, code)
+    typer.echo(f"{opened:,} images are tried again.")
+    if not opened and code is None:
+        typer.echo(
+            "What failed by unsafe_key or duplicate_destination cannot end otherwise; poisoned"
+            " images are tried again by --code poisoned."
+        )
 
 
 @app.command()
@@ -235,7 +267,10 @@ def rebuild(batch: BatchId, destination: Destination) -> None:
     ledger = _ledger()
     ledger.ping()
     spec, settled = control.rebuild(ledger, batch, destination)
-    typer.echo(f"{batch} goes on: {settled:,} of {spec.total:,} images are known to be settled.")
+    typer.echo(
+        f"{batch} goes on: {settled:,} of {spec.total:,} images are known to be settled. Others"
+        " whose cut-out is there already are recognised on the way, and not run again."
+    )
 
 
 @app.command()

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
-from drill import ROWS, Drill, table
+from drill import Drill, table
 from services import RedisServer, S3Server, free_port, missing, served, until  # noqa: F401
+from serving import Server, serving, whole
 
 from contract.errors import CutoutError
 from contract.ledger import Ledger
@@ -29,6 +30,14 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+HEADING = """# What the drills measured
+
+Written by `make drills`: each row is a real cluster, harmed in one way, its batch then checked by
+`cutout audit`. The bound is for what is measured: seconds until the image, the batch or every
+worker is back, unless the unit says otherwise. Duplicated are deliveries that found their image
+settled or in hand; they are counted nowhere else."""
 
 
 @pytest.fixture(autouse=True)
@@ -143,12 +152,37 @@ def quick_cluster(redis_server: RedisServer, tmp_path: Path) -> Iterator[Cluster
 
 
 @pytest.fixture
-def drill(quick_cluster: Cluster, catalogue: Path, tmp_path: Path, request) -> Drill:
+def server(quick_cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
+    """A server, a dispatcher and a worker whose network is a stand-in."""
+    with serving(quick_cluster, tmp_path) as running:
+        running.work()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One like `server` for all tests of a module, with an S3 server: for tests that harm nothing.
+
+    The module may choose the S3 server (`S3`) and set more of the environment (`SETTINGS`).
+    """
+    s3_server = request.getfixturevalue(f"{getattr(request.module, 'S3', 'moto')}_server")
+    with whole(
+        tmp_path_factory.mktemp("shared"), {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_server.url},
+        getattr(request.module, "SETTINGS", {}),
+    ) as running:  # fmt: skip
+        yield running
+
+
+@pytest.fixture
+def drill(
+    quick_cluster: Cluster, catalogue: Path, tmp_path: Path, request, record_property
+) -> Drill:
     """A drill named after its test."""
     name = request.node.name.removeprefix("test_").replace("_", " ")
-    return Drill(
-        name, request.config.getoption("--full"), quick_cluster, catalogue, tmp_path / "out"
-    )
+    full = request.config.getoption("--full")
+    return Drill(name, full, quick_cluster, catalogue, tmp_path / "out", record_property)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -157,11 +191,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    if config.getoption("--full") and ROWS:
+    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    rows = sorted(
+        (report.nodeid, row)
+        for report in reports
+        if report.when == "call"
+        for name, row in report.user_properties
+        if name == "drill"
+    )
+    if config.getoption("--full") and rows:
         terminalreporter.section("drills")
-        terminalreporter.write(table())
+        terminalreporter.write(table(row for _, row in rows))
     if path := config.getoption("--table"):
-        path.write_text(table())
+        path.write_text(f"{HEADING}\n\n{table(row for _, row in rows)}")
 
 
 @pytest.fixture

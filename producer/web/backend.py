@@ -1,0 +1,134 @@
+"""What every request leans on, built once a process; and who may do what."""
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from contract import names
+from contract.callbacks import Callbacks
+from contract.errors import ErrorCode, PermanentError
+from contract.gate import Gate
+from contract.ledger import Ledger
+from contract.presence import Presence
+from contract.recipe import Recipe, recipe_for
+from contract.settings import Settings
+from contract.storage import Store, canonical_location, open_store
+from producer import keys
+from producer.keys import Key, Scope
+from producer.web.problems import RequestError
+from producer.web.rules import Rule, load_rules
+
+REDIS_SECONDS = 0.7
+"""One try and one more: a request is answered 503 within two seconds."""
+ANYBODY = Key("anybody", frozenset(Scope), "")
+FULL_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Backend:
+    config: Settings
+    ledger: Ledger
+    keys: list[Key] | None
+    """None: everybody may do everything, on loopback"""
+    store: str
+    """where uploads, and results without a destination, go"""
+    rules: Sequence[Rule]
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(self.ledger.connection)
+
+    @property
+    def callbacks(self) -> Callbacks:
+        return Callbacks(self.ledger.connection)
+
+    @property
+    def presence(self) -> Presence:
+        return Presence(self.ledger.connection)
+
+    def open_store(self) -> Store:
+        return open_store(self.store)
+
+    def recipe(self, model: str | None) -> Recipe:
+        return recipe_for(model or self.config.model)
+
+    def check_room(self, model: str) -> None:
+        """Raise RequestError (`queue_full`) where too many single images wait already."""
+        waiting = self.presence.queue_length(names.interactive_queue(model))
+        if waiting >= self.config.most_waiting:
+            raise RequestError(
+                ErrorCode.QUEUE_FULL, f"{waiting:,} images wait already.", FULL_SECONDS
+            )
+
+
+def build(config: Settings) -> Backend:
+    """Check the settings of the server. Raises PermanentError (`invalid_setting`)."""
+    _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
+    if config.api_keys is None and not _loopback(config.web_address):
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING,
+            "CUTOUT_API_KEYS must be set where CUTOUT_WEB_ADDRESS is not a loopback address.",
+        )
+    if config.web_store is None:
+        raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_WEB_STORE is not set.")
+    return Backend(
+        config=config,
+        ledger=Ledger(config.redis_url or "", patience=1, timeout=REDIS_SECONDS),
+        keys=None if config.api_keys is None else keys.load(config.api_keys.expanduser()),
+        store=canonical_location(config.web_store),
+        rules=load_rules(config.event_rules),
+    )
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def backend(request: Request) -> Backend:
+    found: Backend = request.app.state.backend
+    return found
+
+
+TheBackend = Annotated[Backend, Depends(backend)]
+
+
+def admit(backend: Backend, text: str | None, scope: Scope) -> Key:
+    """Return the row of a key that may do this now. Raises RequestError: 401, 403 or 429."""
+    key: Key | None = ANYBODY
+    if backend.keys is not None:
+        key = keys.find(backend.keys, text) if text else None
+    if key is None:
+        raise RequestError(ErrorCode.KEY_REFUSED, "The request has no key of this server.")
+    if scope not in key.scopes:
+        raise RequestError(ErrorCode.SCOPE_MISSING, f"The key {key.name!r} has no scope {scope}.")
+    most = backend.config.requests_a_minute
+    if wait := backend.gate.wait_of(key.name, most):
+        raise RequestError(
+            ErrorCode.TOO_MANY_REQUESTS, f"{key.name!r} may ask {most} times a minute.", wait
+        )
+    return key
+
+
+def allowed(scope: Scope) -> Callable[..., Key]:
+    """Return a dependency that lets a request in by its key."""
+
+    def check(
+        backend: TheBackend,
+        authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+        x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
+    ) -> Key:
+        kind, _, token = (authorization or "").partition(" ")
+        return admit(backend, token.strip() if kind.lower() == "bearer" else x_api_key, scope)
+
+    return check
+
+
+Submitter = Annotated[Key, Depends(allowed(Scope.SUBMIT))]
+Reader = Annotated[Key, Depends(allowed(Scope.READ))]
+Admin = Annotated[Key, Depends(allowed(Scope.ADMIN))]

@@ -1,0 +1,129 @@
+"""Callbacks of single images, from outcome to receiver, and what nobody but the receiver learns."""
+
+import json
+import time
+
+import httpx
+import pytest
+from cluster import Cluster
+from receivers import answer, receiving
+from services import free_port, until
+from serving import SECRET, Server, jpeg, problem, serving
+
+from producer.webhooks import verify
+
+QUERY = "signature=sesame"
+
+
+def verified(request) -> dict:
+    assert verify(request.headers, request.body, [SECRET], time.time())
+    return json.loads(request.body)
+
+
+def secrets_are_nowhere(server: Server) -> None:
+    said = server.redis_text()
+    for log in server.cluster.folder.glob("*.log"):
+        said += log.read_text()
+    assert "sesame" not in said
+    assert SECRET not in said
+
+
+def test_the_end_is_told_once_signed_and_as_the_document_says(shared: Server) -> None:
+    with receiving(answer(204), context=shared.tls) as receiver:
+        url = receiver.url(f"/hook?{QUERY}")
+        made = shared.upload(jpeg(), data={"callback_url": url}).json()
+        until(lambda: receiver.requests)
+        told = verified(receiver.requests[0])
+        assert told == shared.client.get(f"/v1/cutouts/{made['id']}").json()
+        assert told["status"] == "done"
+        assert receiver.requests[0].path == f"/hook?{QUERY}"
+        assert receiver.requests[0].headers["webhook-id"] == made["id"]
+        assert receiver.requests[0].headers["content-type"] == "application/json"
+
+        bad = shared.upload(b"<html>", data={"callback_url": url}).json()
+        until(lambda: len(receiver.requests) == 2)
+        told = verified(receiver.requests[1])
+        assert (told["id"], told["status"]) == (bad["id"], "failed")
+        assert told["code"] == "not_an_image"
+        time.sleep(1)
+        assert len(receiver.requests) == 2
+    schema = shared.client.get("/openapi.json").json()
+    body = schema["webhooks"]["cutout-ended"]["post"]["requestBody"]["content"]
+    documented = schema["components"]["schemas"][
+        body["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    ]
+    assert told.keys() == documented["properties"].keys()
+    secrets_are_nowhere(shared)
+
+
+def test_a_receiver_that_fails_is_told_again(shared: Server) -> None:
+    with receiving(answer(500), answer(200), context=shared.tls) as receiver:
+        made = shared.upload(jpeg(), data={"callback_url": receiver.url()}).json()
+        until(lambda: len(receiver.requests) == 2, 30)
+        first, second = receiver.requests
+        assert verified(first) == verified(second)
+        assert first.headers["webhook-id"] == second.headers["webhook-id"] == made["id"]
+    until(lambda: not shared.cluster.ledger._redis.exists("cutout:callbacks"))
+
+
+@pytest.mark.parametrize("url", ["http://192.0.43.8/", "https://10.0.0.1/", "ftp://x", "https://"])
+def test_where_callbacks_may_not_go(shared: Server, url: str) -> None:
+    before = shared.stored()
+    problem(shared.upload(jpeg(), data={"callback_url": url}), 422, "url_refused")
+    assert shared.stored() == before
+
+
+def test_the_server_dies_between_outcome_and_delivery(
+    quick_cluster: Cluster, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("CUTOUT_URL_ALLOW", "127.0.0.1")
+    with receiving(answer(200)) as receiver, serving(quick_cluster, tmp_path) as server:
+        server.work()
+        server.works()
+        made = server.upload(jpeg(1, "slow:2"), data={"callback_url": receiver.url()}).json()
+        server.cluster.kill("serve")
+        redis = server.cluster.ledger._redis
+        until(lambda: redis.zscore("cutout:callbacks", made["id"]) is not None)
+        assert not receiver.requests
+        server.start()
+        until(lambda: receiver.requests)
+        assert verified(receiver.requests[0])["id"] == made["id"]
+
+
+def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, monkeypatch) -> None:
+    """Not in logs, not in Redis while the image waits, not in Flower."""
+    monkeypatch.setenv("CUTOUT_URL_ALLOW", "127.0.0.1")
+    port = free_port()
+    flower = f"http://127.0.0.1:{port}"
+    quick_cluster.env.update({"CUTOUT_FLOWER_PORT": str(port), "CUTOUT_RETRY_BUDGET": "2"})
+    with (
+        receiving(answer(500), answer(200)) as receiver,
+        receiving(answer(500)) as source,
+        serving(quick_cluster, tmp_path) as server,
+    ):
+        quick_cluster.start("flower", "producer", "flower")
+        wanted = {
+            "source": source.url(f"/a.jpg?{QUERY}"),
+            "callback_url": receiver.url(f"/?{QUERY}"),
+        }
+        made = server.submit(**wanted).json()
+        secrets_are_nowhere(server)
+        server.work()
+        until(lambda: source.requests)
+        secrets_are_nowhere(server)
+        until(lambda: receiver.requests, 90)
+        shown = ""
+
+        def flowers() -> bool:
+            nonlocal shown
+            try:
+                shown = httpx.get(f"{flower}/task/{made['id']}.0", trust_env=False).text
+            except httpx.TransportError:
+                return False
+            return made["id"] in shown
+
+        until(flowers, 30)
+        assert "sesame" not in shown
+        assert server.ended(made["id"])["code"] == "exhausted"
+        assert "sesame" not in server.client.get(f"/v1/cutouts/{made['id']}").text
+        secrets_are_nowhere(server)

@@ -1,0 +1,109 @@
+"""The server held to its own document, by requests that nobody wrote."""
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode, checks
+from services import until
+from serving import Server, jpeg, problem, safe
+
+S3 = "rclone"
+CHECKS = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.unsupported_method,
+    checks.allow_header_conformance,
+]
+FEW = settings(
+    max_examples=8,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def document(shared: Server) -> dict:
+    return shared.client.get("/openapi.json").json()
+
+
+@pytest.fixture(scope="module")
+def known(shared: Server) -> dict[str, str]:
+    """Names of what is there, for requests that get beyond a 404."""
+    bucket = shared.bucket()
+    shared.put(bucket, "in/bad.jpg", b"<html>")
+    body = {"source": f"s3://{bucket}/in", "destination": f"s3://{bucket}/out"}
+    batch = shared.client.post("/v1/batches", json=body).json()["id"]
+    place = f"/v1/batches/{batch}"
+    until(lambda: shared.client.get(place).json()["state"] == "closed")
+    image = shared.upload(b"<html>", wait=30).json()["id"]
+    return {"batch": batch, "identity": image, "line": "0"}
+
+
+def exercise(shared: Server, operation, mode: GenerationMode, **options) -> None:
+    @FEW
+    @given(case=operation.as_strategy(generation_mode=mode, **options))
+    def run(case) -> None:
+        answer = case.call(base_url=shared.url)
+        assert answer.headers["x-content-type-options"] == ["nosniff"]
+        if answer.status_code >= 400:
+            assert answer.headers["content-type"] == ["application/problem+json"]
+        chosen = [c for c in CHECKS if mode.is_negative or c is not checks.negative_data_rejection]
+        case.validate_response(answer, checks=chosen)
+
+    run()
+
+
+def test_the_server_does_as_its_document_says(shared: Server, document: dict, known) -> None:
+    schema = schemathesis.openapi.from_dict(document)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) >= 16
+    for operation in sorted(operations, key=lambda op: op.method == "delete"):
+        names = {p.name for p in operation.path_parameters}
+        exercise(shared, operation, GenerationMode.POSITIVE)
+        if operation.body or operation.query or operation.headers:
+            exercise(shared, operation, GenerationMode.NEGATIVE)
+        if names:
+            there = {name: known[name] for name in names}
+            exercise(shared, operation, GenerationMode.POSITIVE, path_parameters=there)
+    shared.works()
+    assert "Traceback" not in shared.cluster.log("serve")
+
+
+def test_every_refusal_of_the_document_is_a_problem(document: dict) -> None:
+    for place, path in document["paths"].items():
+        for method, operation in path.items():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    assert list(response["content"]) == ["application/problem+json"]
+            assert operation["security"], (method, place)
+            assert {"401", "403", "405", "429", "503"} <= operation["responses"].keys(), place
+    body = document["paths"]["/v1/cutouts"]["post"]["requestBody"]["content"]
+    assert set(body) == {"application/json", "multipart/form-data"}
+    assert body["application/json"]["schema"]["properties"]["source"]["examples"]
+    assert "cutout-ended" in document["webhooks"]
+
+
+def test_methods_that_are_none(shared: Server, document: dict, known) -> None:
+    for place, path in document["paths"].items():
+        url = place.format(**known)
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"):
+            if method.lower() not in path:
+                answer: httpx.Response = shared.client.request(method, url)
+                problem(answer, 405, "invalid_request")
+                assert answer.headers["allow"].lower().split(", ") == sorted(path), url
+
+
+def test_the_page_is_there(shared: Server) -> None:
+    page = shared.client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    safe(page)
+    assert shared.upload(jpeg()).status_code == 202

@@ -1,0 +1,417 @@
+"""Single images through a real server, a real queue and a real worker with a stand-in network."""
+
+import http.client
+import io
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from cluster import Cluster
+from PIL import Image
+from receivers import answer, receiving
+from services import until
+from serving import Server, is_cutout, jpeg, new_key, problem, refused_start, safe, serving
+
+from contract import names
+from producer.web.app import SMALL_BYTES
+
+SETTINGS = {"CUTOUT_MAX_BYTES": str(2 * 1024**2)}
+
+
+def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
+    before = shared.stored()
+    began = time.monotonic()
+    made = shared.upload(jpeg())
+    took = time.monotonic() - began
+    assert made.status_code == 202
+    assert took < 1
+    safe(made)
+    identity = made.json()["id"]
+    assert made.headers["location"] == f"/v1/cutouts/{identity}"
+    ended = shared.ended(identity)
+    assert (ended["status"], ended["width"], ended["height"]) == ("done", 160, 120)
+    assert ended["attempts"] == 1
+    assert 0 < ended["foreground"] < 1
+
+    image = shared.client.get(ended["image"])
+    safe(image)
+    assert image.headers["content-type"] == "image/png"
+    assert is_cutout(image.content)
+    tag = {"If-None-Match": image.headers["etag"]}
+    again = shared.client.get(ended["image"], headers=tag)
+    assert (again.status_code, again.content) == (304, b"")
+
+    assert len(shared.stored()) == len(before) + 2
+    assert shared.client.delete(made.headers["location"]).status_code == 204
+    assert shared.stored() == before
+    assert identity not in shared.redis_text()
+    problem(shared.client.get(made.headers["location"]), 404, "not_found")
+    problem(shared.client.get(ended["image"]), 404, "not_found")
+    problem(shared.client.delete(made.headers["location"]), 404, "not_found")
+
+
+def test_whoever_prefers_to_wait_gets_the_end(shared: Server) -> None:
+    done = shared.upload(jpeg(1), wait=30)
+    assert (done.status_code, done.json()["status"]) == (200, "done")
+    slow = shared.upload(jpeg(2, "slow:2"), wait=1)
+    assert slow.status_code == 202
+    place = slow.headers["location"]
+    assert shared.client.get(place).json()["status"] in {"queued", "working"}
+    problem(shared.client.get(f"{place}/image"), 409, "not_ready")
+    waited = shared.client.get(place, headers={"Prefer": "respond-async, wait=30"})
+    assert waited.json()["status"] == "done"
+    for odd in ("wait=x", "wait=²", "wait=", "wait=-1", "wait", ",,="):
+        prefer = {"Prefer": odd.encode("latin-1")}
+        assert shared.client.get(place, headers=prefer).status_code == 200
+
+
+def test_those_who_wait_do_not_keep_others_out(shared: Server) -> None:
+    slow = shared.upload(jpeg(3, "slow:6")).headers["location"]
+    with ThreadPoolExecutor(60) as pool:
+        ask = {"url": slow, "headers": {"Prefer": "wait=30"}}
+        waiting = [pool.submit(httpx.get, **{**ask, "url": shared.url + slow}, timeout=60)
+                   for _ in range(60)]  # fmt: skip
+        time.sleep(1)
+        began = time.monotonic()
+        assert shared.client.get("/healthz").status_code == 200
+        assert time.monotonic() - began < 2
+        assert {one.result().json()["status"] for one in waiting} == {"done"}
+
+
+def test_objects_of_a_bucket(shared: Server) -> None:
+    bucket = shared.bucket()
+    source = shared.put(bucket, "in/a shoe+1.jpg", jpeg(4))
+    done = shared.submit(30, source=source, destination=f"s3://{bucket}/out/shoe.png")
+    assert done.json()["output"] == f"s3://{bucket}/out/shoe.png", done.text
+    assert is_cutout(shared.get(bucket, "out/shoe.png"))
+    assert is_cutout(shared.client.get(done.json()["image"]).content)
+    shared.client.delete(done.headers["location"])
+    assert shared.get(bucket, "in/a shoe+1.jpg")  # neither is ours to delete
+    assert shared.get(bucket, "out/shoe.png")
+
+    missing = shared.submit(30, source=f"s3://{bucket}/in/none.jpg").json()
+    assert (missing["status"], missing["code"]) == ("failed", "object_missing")
+    assert missing["message"]
+    assert missing["next_step"]
+    problem(shared.submit(source=source, destination=source), 422, "overlapping_locations")
+    for wrong in ("s3://", "s3://bucket", "s3://bucket/", "s3:///key"):
+        problem(shared.submit(source=wrong), 422, "invalid_location")
+        problem(shared.submit(source=source, destination=wrong), 422, "invalid_location")
+
+
+def test_a_photograph_behind_https(shared: Server) -> None:
+    with receiving(answer(200, jpeg(5)), context=shared.tls) as host:
+        url = host.url("/shoe.jpg?signature=sesame")
+        done = shared.submit(30, source=url)
+        assert done.json()["status"] == "done", done.text
+        assert is_cutout(shared.client.get(done.json()["image"]).content)
+        assert "sesame" not in done.text
+        assert host.requests[0].path == "/shoe.jpg?signature=sesame"
+    with receiving(answer(404), context=shared.tls) as host:
+        failed = shared.submit(30, source=host.url()).json()
+    assert (failed["status"], failed["code"]) == ("failed", "url_failed")
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(b"", "empty_file"), (b"<html>", "not_an_image"), (jpeg.__doc__.encode(), "not_an_image")],
+)
+def test_what_is_no_photograph_fails_by_name(shared: Server, data: bytes, code: str) -> None:
+    failed = shared.upload(data, wait=30)
+    assert failed.status_code == 200
+    assert (failed.json()["status"], failed.json()["code"]) == ("failed", code)
+    assert failed.json()["next_step"]
+    problem(shared.client.get(f"{failed.headers['location']}/image"), 409, "not_ready")
+
+
+def test_a_photograph_that_breaks_off_fails_by_name(shared: Server) -> None:
+    failed = shared.upload(jpeg(6)[:2000], wait=30).json()
+    assert (failed["status"], failed["code"]) == ("failed", "truncated_image")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_request"),
+        (b"{", "invalid_request"),
+        (b"[]", "invalid_request"),
+        (b'{"source": 1}', "invalid_request"),
+        (b'{"source": "s3://b/k.jpg", "more": 1}', "invalid_request"),
+        (b'{"source": "s3://b/k.jpg", "model": "none"}', "model_unknown"),
+        (b'{"source": "upload"}', "url_refused"),
+        (b'{"source": "/etc/passwd"}', "url_refused"),
+        (b'{"source": "file:///etc/passwd"}', "url_refused"),
+    ],
+)
+def test_wrong_requests_are_told_so(shared: Server, body: bytes, code: str) -> None:
+    kind = {"Content-Type": "application/json"}
+    found = problem(shared.client.post("/v1/cutouts", content=body, headers=kind), 422, code)
+    if code == "invalid_request":
+        assert "/openapi.json" in found["next_step"]
+
+
+def test_other_content_types_and_addresses_are_problems_too(shared: Server) -> None:
+    client = shared.client
+    problem(client.post("/v1/cutouts", content=b"x"), 422, "invalid_request")
+    problem(client.post("/v1/cutouts", data={"model": "u2netp"}), 422, "invalid_request")
+    broken = {"Content-Type": "multipart/form-data"}
+    problem(client.post("/v1/cutouts", content=b"x", headers=broken), 422, "invalid_request")
+    problem(client.get("/v1/none"), 404, "not_found")
+    problem(client.get("/docs"), 404, "not_found")
+    problem(client.put("/v1/cutouts"), 405, "invalid_request")
+    problem(client.request("OPTIONS", "/v1/cutouts", headers={"Origin": "https://x"}), 405,
+            "invalid_request")  # fmt: skip
+    for hostile in ("c-1:settled", "x", "c-20250101-000000-abcdef:settled", "%00", "c" * 3000):
+        problem(client.get(f"/v1/cutouts/{hostile}"), 404, "not_found")
+    safe(client.get("/", headers={"Origin": "https://elsewhere.example"}))
+    safe(client.get("/openapi.json"))
+
+
+def test_a_body_over_the_limit_is_not_read(shared: Server) -> None:
+    most = int(SETTINGS["CUTOUT_MAX_BYTES"])
+    problem(shared.upload(b"x" * (most + SMALL_BYTES)), 413, "too_many_bytes")
+    sent = 0
+
+    def endless():
+        nonlocal sent
+        yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+        while sent < 200 * 1024**2:
+            sent += 1 << 16
+            yield b"x" * (1 << 16)
+
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    try:
+        refused = shared.client.post("/v1/cutouts", content=endless(), headers=kind)
+        problem(refused, 413, "too_many_bytes")
+    except httpx.TransportError:  # it hung up on us
+        pass
+    assert sent < 50 * 1024**2
+    json = {"Content-Type": "application/json"}
+    for place in ("/v1/cutouts", "/v1/batches", "/v1/events/s3"):
+        body = b'"' + b"x" * (SMALL_BYTES + 1) + b'"'
+        problem(shared.client.post(place, content=body, headers=json), 413, "too_many_bytes")
+    shared.works()
+
+
+def test_one_idempotency_key_is_one_image(shared: Server) -> None:
+    key = {"Idempotency-Key": "order 1"}
+    first = shared.upload(jpeg(7), headers=key)
+    assert shared.upload(jpeg(7), headers=key).json()["id"] == first.json()["id"]
+    problem(shared.upload(jpeg(8), headers=key), 422, "idempotency_conflict")
+    other = shared.upload(jpeg(7), headers=key, data={"destination": "s3://b/x.png"})
+    problem(other, 422, "idempotency_conflict")
+    shared.ended(first.json()["id"])
+    shared.client.delete(first.headers["location"])
+    problem(shared.upload(jpeg(7), headers=key), 404, "not_found")
+
+    refused = {"Idempotency-Key": "order 2"}
+    problem(shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown")
+    problem(shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown")
+    assert shared.upload(jpeg(7), headers=refused).status_code == 202
+
+
+def test_fifty_at_once_with_one_key_are_one_image(shared: Server) -> None:
+    body, before = jpeg(9), set(shared.stored())
+    key = {"Idempotency-Key": "order 3"}
+
+    def ask(_: int) -> httpx.Response:
+        files = {"image": ("a.jpg", body)}
+        return httpx.post(f"{shared.url}/v1/cutouts", files=files, headers=key, timeout=60)
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(ask, range(50)))
+    assert {one.status_code for one in answers} <= {200, 202}, {one.text for one in answers}
+    (identity,) = {one.json()["id"] for one in answers}
+    uploads = {name for name in shared.stored() if name.startswith("uploads/")}
+    assert uploads - before == {f"uploads/{identity}.jpg"}
+
+
+def test_singles_are_in_no_list_of_batches(shared: Server) -> None:
+    done = shared.upload(jpeg(), wait=30).json()
+    assert done["id"] not in shared.client.get("/v1/batches").text
+    problem(shared.client.get(f"/v1/batches/{done['id']}"), 404, "batch_unknown")
+    assert done["id"] not in shared.cluster.ledger.batches()  # what `cutout status` lists
+    assert shared.client.get("/v1/models").json() == {"models": ["u2netp"], "default": "u2netp"}
+
+
+# what needs a server of its own
+
+
+def test_a_full_queue_refuses_for_a_while(quick_cluster: Cluster, tmp_path) -> None:
+    with serving(quick_cluster, tmp_path, CUTOUT_MOST_WAITING="2") as server:
+        assert [server.upload(jpeg()).status_code for _ in range(2)] == [202, 202]
+        before = server.stored()
+        problem(server.upload(jpeg()), 429, "queue_full")
+        assert server.stored() == before
+        server.work()
+        until(lambda: server.upload(jpeg()).status_code == 202)
+
+
+def test_keys(quick_cluster: Cluster, tmp_path) -> None:
+    sentence = refused_start(quick_cluster, tmp_path, CUTOUT_WEB_ADDRESS="192.0.2.1")
+    assert "CUTOUT_API_KEYS must be set" in sentence
+    assert "Traceback" not in sentence
+    assert "cannot be read" in refused_start(quick_cluster, tmp_path, CUTOUT_API_KEYS="/none")
+
+    path = tmp_path / "keys"
+    submit = new_key(quick_cluster, path, "shop", "submit")
+    read = new_key(quick_cluster, path, "page", "read")
+    admin = new_key(quick_cluster, path, "boss", "admin")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not any(key in path.read_text() for key in (submit, read, admin))
+    settings = {"CUTOUT_API_KEYS": str(path), "CUTOUT_REQUESTS_A_MINUTE": "8"}
+    with serving(quick_cluster, tmp_path, **settings) as server:
+        get, post = server.client.get, server.client.post
+        unknown = problem(get("/v1/batches"), 401, "key_refused")
+        assert "Bearer" in unknown["next_step"]
+        assert get("/v1/batches").headers["www-authenticate"] == "Bearer"
+        for wrong in ("Bearer cut_wrong", f"Basic {read}", f"Bearer{read}", "Bearer", "Bearer é"):
+            headers = {"Authorization": wrong.encode("latin-1")}
+            problem(get("/v1/batches", headers=headers), 401, "key_refused")
+        bearer = {"Authorization": f"Bearer {read}"}
+        assert get("/v1/batches", headers=bearer).status_code == 200
+        assert get("/v1/batches", headers={"X-API-Key": read}).status_code == 200
+        problem(post("/v1/batches/b-1/pause", headers=bearer), 403, "scope_missing")
+        problem(server.upload(jpeg(), headers=bearer), 403, "scope_missing")
+        wanted = {"X-API-Key": submit}
+        assert server.upload(jpeg(), headers=wanted).status_code == 202
+        problem(get("/v1/batches", headers=wanted), 403, "scope_missing")
+        # at most twice as many, where a minute ends in between
+        answers = [get("/v1/models", headers=bearer) for _ in range(20)]
+        problem(answers[-1], 429, "too_many_requests")
+        assert get("/v1/models", headers={"X-API-Key": admin}).status_code == 403
+        assert get("/healthz").status_code == 200
+        said = server.cluster.log("serve") + server.redis_text()
+    assert not any(key in said for key in (submit, read, admin))
+
+
+def _measured(server: Server) -> float:
+    """How long the longest refusal took."""
+    longest = 0.0
+    for ask in (
+        lambda: server.upload(jpeg()),
+        lambda: server.client.get("/v1/cutouts/c-20250101-000000-abcdef"),
+        lambda: server.client.get("/v1/batches"),
+        lambda: server.client.get("/healthz"),
+    ):
+        began = time.monotonic()
+        problem(ask(), 503, "redis_unavailable")
+        longest = max(longest, time.monotonic() - began)
+    return longest
+
+
+def test_redis_is_away_or_does_not_answer(server: Server) -> None:
+    server.works()
+    redis = server.cluster.redis
+    redis.stop(signal.SIGKILL)
+    assert _measured(server) < 2
+    redis.start()
+    until(lambda: server.client.get("/healthz").status_code == 200)
+    until(lambda: server.upload(jpeg()).status_code == 202, 20)
+    server.works()
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        longest = _measured(server)
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    assert longest < 2
+    server.works()
+
+
+def outcomes(server: Server, identity: str) -> int:
+    lines = server.cluster.log("worker").splitlines()
+    return sum(identity in line and "image settled" in line for line in lines)
+
+
+QUICK = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
+
+
+def test_a_worker_is_killed_with_the_image_in_hand(quick_cluster: Cluster, tmp_path) -> None:
+    quick_cluster.env.update(QUICK)
+    with serving(quick_cluster, tmp_path) as server:
+        server.work()
+        server.works()
+        identity = server.upload(jpeg(1, "slow:3")).json()["id"]
+        until(lambda: server.cluster.ledger.progress(identity).claimed, pause=0.02)
+        server.cluster.kill("worker")
+        server.cluster.start_worker(1, "second")
+        done = server.ended(identity)
+        assert (done["status"], done["attempts"]) == ("done", 2)
+        now = server.cluster.ledger.progress(identity)
+        assert (now.done, now.failed, now.settled) == (1, 0, 1)
+        assert is_cutout(server.client.get(done["image"]).content)
+
+
+def test_redis_is_killed_with_the_image_in_hand(server: Server) -> None:
+    server.works()
+    images = [server.upload(jpeg(n, "slow:1")).json()["id"] for n in range(3)]
+    server.cluster.redis.stop(signal.SIGKILL)
+    time.sleep(1)
+    server.cluster.redis.start()
+    for identity in images:
+        assert server.ended(identity, 120)["status"] == "done"
+        now = server.cluster.ledger.progress(identity)
+        assert (now.done, now.failed, now.settled) == (1, 0, 1)
+        assert outcomes(server, identity) == 1
+
+
+def test_a_message_is_lost(quick_cluster: Cluster, tmp_path) -> None:
+    quick_cluster.env.update(QUICK)
+    with serving(quick_cluster, tmp_path) as server:
+        identity = server.upload(jpeg()).json()["id"]
+        assert server.cluster.ledger._redis.lpop(names.interactive_queue("u2netp"))
+        server.work()
+        assert server.ended(identity)["status"] == "done"
+        assert server.cluster.ledger.progress(identity).settled == 1
+
+
+def test_a_server_vanishes_before_it_announces_an_image(server: Server) -> None:
+    """Known and open, but nothing is issued: the dispatcher's to make up for."""
+    done = server.upload(jpeg(), wait=30).json()
+    spec = server.cluster.ledger.progress(done["id"]).spec
+    spec = spec.model_copy(update={"id": "c-20250101-000000-abcdefabcdef"})
+    server.cluster.ledger.register(spec)
+    server.cluster.ledger.open(spec.id)
+    assert server.ended(spec.id)["status"] == "done"
+
+
+def test_an_image_that_ends_its_process_is_poisoned(server: Server) -> None:
+    server.cluster.start_quarantine()
+    identity = server.upload(jpeg(1, "segfault")).json()["id"]
+    failed = server.ended(identity, 120)
+    assert (failed["status"], failed["code"], failed["attempts"]) == ("failed", "poisoned", 3)
+    assert "SIGSEGV" in failed["message"]
+    assert failed["next_step"]
+    server.works()
+
+
+def test_an_image_is_deleted_while_it_is_cut_out(server: Server) -> None:
+    server.works()
+    before = server.stored()
+    made = server.upload(jpeg(1, "slow:2"))
+    until(lambda: server.cluster.ledger.progress(made.json()["id"]).claimed, pause=0.02)
+    assert server.client.delete(made.headers["location"]).status_code == 204
+    until(lambda: "nothing to do" in server.cluster.log("worker"), 30)
+    server.works()
+    assert server.stored() == before
+    assert made.json()["id"] not in server.redis_text()
+
+
+def test_a_larger_picture_keeps_its_size(shared: Server) -> None:
+    done = shared.upload(jpeg(1, size=(640, 480)), wait=30).json()
+    image = shared.client.get(done["image"])
+    assert is_cutout(image.content, (640, 480))
+    with Image.open(io.BytesIO(image.content)) as picture:
+        picture.load()
+    shown = image.headers["content-disposition"]
+    assert re.fullmatch(r'attachment; filename="c-[0-9a-f-]+\.png"', shown)
+
+
+def test_a_head_that_is_no_http_is_refused(shared: Server) -> None:
+    link = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=10)
+    link.request("GET", "/healthz", headers={"X-Long": "x" * 200_000})
+    assert link.getresponse().status in {400, 431}
+    shared.works()

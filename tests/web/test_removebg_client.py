@@ -1,0 +1,147 @@
+"""remove.bg's public client `remove-bg-api`, as it is but for the address, and what it reads."""
+
+import base64
+import io
+import json
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import remove_bg_api
+import requests
+from cluster import Cluster, photograph
+from PIL import Image
+from remove_bg_api import Errors, RemoveBg
+from services import free_port, until
+
+from contract.settings import Settings
+from producer import keys
+from producer.keys import Scope
+
+SIZE = (160, 120)
+
+
+@dataclass
+class Server:
+    url: str
+    key: str
+    shoe: Path
+
+    def post(self, accept: str = "", **fields: str) -> requests.Response:
+        with self.shoe.open("rb") as file:
+            return requests.post(
+                f"{self.url}/v1.0/removebg", files={"image_file": file}, data=fields,
+                headers={"X-Api-Key": self.key, "Accept": accept}, timeout=90,
+            )  # fmt: skip
+
+
+@pytest.fixture
+def server(quick_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    known = tmp_path / "keys"
+    key = keys.add(Settings(api_keys=known), "client", [Scope.SUBMIT])
+    port = free_port()
+    quick_cluster.start(
+        "serve", "producer", "serve", CUTOUT_API_KEYS=str(known), CUTOUT_WEB_PORT=str(port),
+        CUTOUT_WEB_STORE=str(tmp_path / "store"),
+    )  # fmt: skip
+    quick_cluster.start_worker(1)
+    photograph(tmp_path / "shoe.jpg", size=SIZE)
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setattr(remove_bg_api, "API_URL", f"{url}/v1.0")
+
+    def answers() -> bool:
+        try:
+            return urllib.request.urlopen(f"{url}/healthz", timeout=5).status == 200
+        except OSError:
+            return False
+
+    until(answers)
+    return Server(url, key, tmp_path / "shoe.jpg")
+
+
+def is_cutout(data: bytes, size: tuple[int, int] = SIZE) -> bool:
+    with Image.open(io.BytesIO(data)) as picture:
+        low, high = picture.getchannel("A").getextrema()
+        return (picture.format, picture.mode, picture.size) == ("PNG", "RGBA", size) and low < high
+
+
+def test_the_client_gets_cut_outs(server: Server, tmp_path: Path) -> None:
+    client = RemoveBg(server.key)  # asks for the account first
+    assert client.account.balance() == 0
+    assert client.account.free_api_calls() == 0
+    assert set(client.account.get_balance_dict()) == {"total", "subscription", "payg", "enterprise"}
+
+    shoe, out = server.shoe.read_bytes(), str(tmp_path / "nbg.png")
+    assert is_cutout(client.remove_bg_file(str(server.shoe)))
+    assert client.remove_bg_file(str(server.shoe), out, raw=False) == out
+    assert is_cutout(Path(out).read_bytes())
+    assert is_cutout(client.remove_bg_bytes(shoe, size="full"))
+    assert is_cutout(client.remove_bg_base64(base64.b64encode(shoe).decode()))
+    red = client.remove_bg_bytes(shoe, data={"bg_color": "red", "size": "auto"})
+    assert Image.open(io.BytesIO(red)).format == "JPEG"  # opaque: `auto` is a JPEG then
+    assert client.account.balance() == 0
+
+
+def test_a_large_photograph_comes_as_base64(server: Server, tmp_path: Path) -> None:
+    photograph(tmp_path / "large.jpg", size=(2400, 1800))
+    text = base64.b64encode((tmp_path / "large.jpg").read_bytes()).decode()
+    assert len(text) > 1 << 20
+    client = RemoveBg(server.key)
+    assert is_cutout(client.remove_bg_base64(text, size="full"), (2400, 1800))
+    # by default, 0.25 megapixels
+    assert is_cutout(client.remove_bg_base64(text), (577, 433))
+
+
+def test_what_is_refused_is_the_clients_own_error(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(Errors.ApiErrorCode403):
+        RemoveBg("cut_unknown")
+    client, shoe = RemoveBg(server.key), server.shoe.read_bytes()
+    for refused in ({"shadow_opacity": "50"}, {"sise": "full"}, {"roi": "0% 0%"}):
+        with pytest.raises(Errors.ApiErrorCode400):
+            client.remove_bg_bytes(shoe, data=refused)
+    with pytest.raises(Errors.ApiErrorCode400):
+        client.remove_bg_bytes(b"no photograph")
+    with pytest.raises(Errors.ApiErrorCode400):  # nothing of ours may ask this machine
+        client.remove_bg_url(f"{server.url}/healthz")
+
+
+def test_what_a_refusal_says(server: Server, tmp_path: Path) -> None:
+    answer = server.post(shadow_opacity="50")
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["code"]) == (400, "unsupported_parameter")
+
+    Image.new("RGB", SIZE, "black").save(server.shoe)
+    answer = server.post()
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["code"]) == (400, "unknown_foreground")
+
+
+def test_an_answer_says_where_the_subject_is(server: Server) -> None:
+    answer = server.post(size="full")
+    assert answer.headers["Content-Type"] == "image/png"
+    box = {
+        name: int(answer.headers[f"X-Foreground-{name}"])
+        for name in ("Left", "Top", "Width", "Height")
+    }
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        left, top, right, bottom = picture.getchannel("A").getbbox()
+    assert 0 <= left <= box["Left"] < box["Left"] + box["Width"] <= right <= SIZE[0]
+    assert 0 <= top <= box["Top"] < box["Top"] + box["Height"] <= bottom <= SIZE[1]
+    assert (answer.headers["X-Width"], answer.headers["X-Height"]) == ("160", "120")
+    assert answer.headers["X-Credits-Charged"] == "0"
+
+    data = server.post("application/json", size="full").json()["data"]
+    assert is_cutout(base64.b64decode(data.pop("result_b64")))
+    assert data == {f"foreground_{name.lower()}": value for name, value in box.items()}
+
+
+def test_the_account(server: Server) -> None:
+    request = urllib.request.Request(
+        f"{server.url}/v1.0/account", headers={"X-Api-Key": server.key}
+    )
+    with urllib.request.urlopen(request) as answer:
+        found = json.load(answer)
+    assert found["data"]["attributes"]["credits"]["total"] == 0
+    assert requests.get(f"{server.url}/v1.0/account", timeout=9).status_code == 403
