@@ -1,0 +1,60 @@
+// The page: which view is open, and which models there are.
+
+import * as api from "./api.js";
+import * as batches from "./batches.js";
+import * as cutouts from "./cutouts.js";
+import { byId, h, notice } from "./dom.js";
+import { pause } from "./queue.js";
+
+const MODELS = {
+  u2net: "Large and thorough",
+  "u2net-int8": "Thorough, and fast on most servers",
+  u2netp: "Small and quick",
+  "u2netp-int8": "The smallest and quickest",
+};
+
+function route() {
+  const view = location.hash === "#batches" ? "batches" : "cutouts";
+  for (const name of ["cutouts", "batches"]) {
+    byId(name).hidden = name !== view;
+    if (name === view) byId(`to-${name}`).setAttribute("aria-current", "page");
+    else byId(`to-${name}`).removeAttribute("aria-current");
+  }
+  batches.visible(view === "batches");
+}
+
+function describe() {
+  byId("model-hint").textContent = MODELS[byId("model").value] ?? "";
+}
+
+async function models() {
+  for (;;) {
+    try {
+      const { models: names, default: preset } = await api.call("models");
+      for (const id of ["model", "batch-model"]) {
+        const chosen = byId(id).value || preset;
+        byId(id).replaceChildren(...names.map((name) => h("option", { value: name, selected: name === chosen }, name)));
+      }
+      describe();
+      notice("models", "");
+      return;
+    } catch (error) {
+      if (error.status === 401) return; // asked again once there is a key
+      notice("models", error.sentence ?? String(error));
+      await pause(3000);
+    }
+  }
+}
+
+api.start();
+cutouts.start();
+batches.start();
+byId("model").addEventListener("change", describe);
+api.onKey(models);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address says which view is open
+  byId("main").focus();
+});
+addEventListener("hashchange", route);
+route();
+models();

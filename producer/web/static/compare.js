@@ -1,0 +1,51 @@
+// Before and after, one above the other; a range input is the handle, for pointer and keyboard.
+
+import { h } from "./dom.js";
+
+export function comparison(name, lazy = true) {
+  const picture = (kind) => h("img", {
+    class: kind, alt: "", decoding: "async", loading: lazy ? "lazy" : "eager", draggable: "false",
+    hidden: true,
+  });
+  const [after, before] = [picture("after"), picture("before")];
+  const handle = h("span", { class: "handle", "aria-hidden": "true" });
+  const range = h("input", {
+    type: "range", min: 0, max: 100, step: 1, value: 100, hidden: true,
+    "aria-label": `How much of the original is shown: ${name}`,
+    input: () => show(),
+  });
+  const element = h("div", { class: "compare" }, after, before, handle, range);
+  handle.hidden = true;
+
+  function show() {
+    element.style.setProperty("--at", `${range.value}%`);
+    range.setAttribute("aria-valuetext", `${range.value} % original`);
+  }
+
+  function put(image, url) {
+    image.hidden = !url;
+    if (url) image.src = url;
+    else image.removeAttribute("src");
+  }
+
+  return {
+    element,
+    set(percent) {
+      range.value = percent;
+      show();
+    },
+    fill({ beforeUrl, afterUrl, width, height }) {
+      put(before, beforeUrl);
+      put(after, afterUrl);
+      after.alt = afterUrl ? `Cut-out of ${name}` : "";
+      before.alt = beforeUrl && !afterUrl ? name : "";
+      const both = Boolean(beforeUrl && afterUrl);
+      range.hidden = !both;
+      handle.hidden = !both;
+      element.classList.toggle("both", both);
+      element.classList.toggle("cut", Boolean(afterUrl));
+      if (width && height) element.style.setProperty("--ratio", width / height);
+      show();
+    },
+  };
+}

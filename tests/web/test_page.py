@@ -1,0 +1,445 @@
+"""The page in a real browser, before a real server. The network is a stand-in."""
+
+import base64
+import io
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from chromium import Browser, chromium, steadily
+from faults import Answer, Fault, HttpProxy, rewrite
+from PIL import Image
+from place import HOSTILE, MOST_PIXELS, Place, cluster, fill
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from services import until
+
+from contract.errors import CutoutError, ErrorCode
+from producer.web import problems
+from producer.web.problems import RequestError
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+CAT, COFFEE, ROCKET = (SAMPLES / f"{name}.jpg" for name in ("cat", "coffee", "rocket"))
+PHOTOGRAPHS = 300
+
+
+@dataclass
+class Site:
+    url: str
+    destination: str
+    key: str = ""
+    """asked for by 401, where there is one"""
+    source: str = "s3://photographs/in"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("place")
+    env = {
+        "CUTOUT_MODEL_DIR": str(folder / "models"),
+        "CUTOUT_MAX_PIXELS": str(MOST_PIXELS),
+        "CUTOUT_REQUESTS_A_MINUTE": "100000",  # all tests are one client
+    }
+    with cluster(folder, env) as place:
+        fill(place.buckets / "photographs/in", PHOTOGRAPHS)
+        yield place
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Site:
+    """A server; where a test wants it locked, one that asks for a key."""
+    url, key = place.serve(), ""
+    if getattr(request, "param", ""):
+        file = place.buckets.parent / "keys"
+        key = place.make_key(file)
+        url = place.serve(key, CUTOUT_API_KEYS=str(file))  # reads the file as it starts
+    return Site(url, f"s3://photographs/{tmp_path.name}", key)
+
+
+locked = pytest.mark.parametrize("site", ["locked"], indirect=True)
+
+
+@pytest.fixture
+def browser(tmp_path: Path, site: Site) -> Iterator[Browser]:
+    with chromium(tmp_path) as opened:
+        yield opened
+        assert opened.complaints() == []
+        assert opened.hosts() == {urlsplit(site.url).netloc}
+
+
+def is_cutout(data: bytes, size: tuple[int, int]) -> None:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        assert image.format == "PNG"
+        assert image.mode == "RGBA"
+        assert image.size == size
+        least, most = image.getchannel("A").getextrema()
+    assert least < 64
+    assert most > 192
+
+
+def broken_file(folder: Path, name: str = "notes.jpg") -> Path:
+    path = folder / name
+    path.write_text("no photograph")
+    return path
+
+
+def hand_over(browser: Browser, event: str, path: Path, name: str) -> None:
+    """Drop or paste a file as a browser would have it."""
+    browser.run(
+        """const [kind, text, name] = arguments;
+        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], name, { type: "image/jpeg" }));
+        const more = { bubbles: true, cancelable: true };
+        document.body.dispatchEvent(kind === "paste"
+          ? new ClipboardEvent(kind, { ...more, clipboardData: data })
+          : new DragEvent(kind, { ...more, dataTransfer: data }));""",
+        event, base64.b64encode(path.read_bytes()).decode(), name,
+    )  # fmt: skip
+
+
+def test_a_photograph_becomes_a_png_with_alpha(browser: Browser, site: Site):
+    browser.open(site.url)
+    assert browser.one("#drop").is_displayed()
+    browser.choose(COFFEE)
+    card = browser.one('.card[data-status="done"]')
+    until(
+        lambda: browser.run(
+            "return [...document.querySelectorAll('.compare img')].every((i) => i.naturalWidth > 0)"
+        )
+    )
+    assert "600 \N{MULTIPLICATION SIGN} 400" in card.text
+    browser.button("Download").click()
+    is_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
+    browser.says("#announcer", "coffee.jpg: cut out.")
+
+
+def test_one_bad_file_among_several_harms_no_other(browser: Browser, site: Site, tmp_path: Path):
+    browser.open(site.url)
+    browser.choose(CAT, broken_file(tmp_path), COFFEE, ROCKET)
+    browser.count('.card[data-status="done"]', 3)
+    failed = browser.one('.card[data-status="failed"]')
+    assert "not_an_image" in failed.text
+    assert "Replace the file" in failed.text
+    browser.all('[name="filter"][value="failed"]')[0].click()
+    assert [card.is_displayed() for card in browser.all(".card")].count(True) == 1
+    browser.run(
+        """new MutationObserver(() => { document.documentElement.dataset.again = "yes"; }).observe(
+          document.querySelector('.card[data-status="failed"]'), { attributes: true })"""
+    )
+    browser.button("Retry").click()
+    until(lambda: browser.all('[data-again="yes"]'))
+    browser.count('.card[data-status="failed"]', 1)
+    browser.button("Remove").click()
+    browser.count(".card", 3)
+
+
+def test_all_in_one_archive(browser: Browser, site: Site, tmp_path: Path):
+    twin = tmp_path / "CAT.jpg"
+    twin.write_bytes(CAT.read_bytes())
+    umlauts = tmp_path / "Schöne Tasse, 杯.jpg"
+    umlauts.write_bytes(COFFEE.read_bytes())
+    browser.open(site.url)
+    browser.choose(CAT, twin, umlauts, broken_file(tmp_path))
+    browser.count('.card[data-status="done"]', 3)
+    browser.count('.card[data-status="failed"]', 1)
+    browser.button("Download all 3").click()
+    with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == ["CAT (2).png", "Schöne Tasse, 杯.png", "cat.png"]
+        for name in archive.namelist():
+            is_cutout(archive.read(name), (600, 400) if "Tasse" in name else (451, 300))
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_files_may_be_dropped_and_pasted(browser: Browser, site: Site, event: str):
+    browser.open(site.url)
+    hand_over(browser, event, ROCKET, "rocket.jpg")
+    browser.count('.card[data-status="done"]', 1)
+
+
+def test_the_keyboard_is_enough(browser: Browser, site: Site):
+    browser.open(site.url)
+    driver = browser.driver
+    driver.execute_cdp_cmd("Page.enable", {})
+    driver.execute_cdp_cmd("Page.setInterceptFileChooserDialog", {"enabled": True})
+    browser.run(
+        """document.querySelector("#files").addEventListener("click", () => {
+          document.documentElement.dataset.picking = "yes"; })"""
+    )
+
+    def press(*keys: str) -> None:
+        ActionChains(driver).send_keys(*keys).perform()
+
+    def tab_to(selector: str) -> None:
+        for _ in range(40):
+            press(Keys.TAB)
+            if browser.run("return document.activeElement.matches(arguments[0])", selector):
+                return
+        pytest.fail(f"no way to {selector}")
+
+    press(Keys.TAB)
+    assert browser.focused().text == "Skip to the content"
+    tab_to("#choose")
+    assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    press(Keys.ENTER)
+    assert browser.run("return document.documentElement.dataset.picking") == "yes"
+    browser.choose(CAT, COFFEE)
+    browser.count('.card[data-status="done"]', 2)
+
+    browser.run("document.querySelector('#choose').focus()")
+    tab_to('.card input[type="range"]')
+    slider = browser.focused()
+    before = int(slider.get_attribute("value"))
+    press(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    assert int(slider.get_attribute("value")) == before - 2
+    assert slider.get_attribute("aria-valuetext") == f"{before - 2} % original"
+    tab_to(".card .buttons button")
+    press(Keys.ENTER)
+    is_cutout(browser.downloaded("cat.png").read_bytes(), (451, 300))
+
+    tab_to('.card [aria-label^="Enlarge"]')
+    press(Keys.ENTER)
+    assert browser.one("#look-dialog").is_displayed()
+    press(Keys.ESCAPE)
+    until(lambda: not browser.all("#look-dialog[open]"))
+    assert browser.focused().get_attribute("aria-label") == "Enlarge cat.jpg"
+    tab_to('.card [aria-label^="Remove"]')
+    press(Keys.ENTER)
+    browser.count(".card", 1)
+    assert browser.focused().get_attribute("aria-label") == "Download coffee.jpg"
+
+
+def test_every_control_has_a_name(browser: Browser, site: Site):
+    browser.open(site.url)
+    browser.choose(CAT)
+    browser.count('.card[data-status="done"]', 1)
+    nodes = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    roles = {"button", "slider", "radio", "combobox", "link", "textbox", "progressbar", "image"}
+    shown = [n for n in nodes if not n["ignored"] and n["role"]["value"] in roles]
+    assert len(shown) > 15
+    assert [n for n in shown if not n.get("name", {}).get("value")] == []
+    landmarks = {n["role"]["value"] for n in nodes if not n["ignored"]}
+    assert {"banner", "navigation", "main"} <= landmarks
+
+
+def test_the_background_is_chosen_for_the_preview_only(browser: Browser, site: Site):
+    browser.open(site.url)
+    browser.choose(COFFEE)
+    browser.count('.card[data-status="done"]', 1)
+
+    def ground() -> str:
+        return browser.run(
+            "return getComputedStyle(document.querySelector('.card .compare')).backgroundColor"
+        )
+
+    browser.all('[name="backdrop"][value="white"]')[0].click()
+    assert ground() == "rgb(255, 255, 255)"
+    browser.run(
+        """const colour = document.querySelector("#colour"); colour.value = "#ff0080";
+        colour.dispatchEvent(new Event("input", { bubbles: true }));"""
+    )
+    assert ground() == "rgb(255, 0, 128)"
+    browser.all('[name="view"][value="0"]')[0].click()
+    assert browser.all('.card input[type="range"]')[0].get_attribute("value") == "0"
+    browser.button("Download").click()
+    is_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
+
+
+def test_what_is_not_downloaded_is_not_cleared_unasked(browser: Browser, site: Site):
+    browser.open(site.url)
+    browser.choose(CAT)
+    browser.count('.card[data-status="done"]', 1)
+    browser.button("Clear").click()
+    browser.one("#confirm-no").click()
+    browser.count(".card", 1)
+    browser.button("Clear").click()
+    browser.one("#confirm-yes").click()
+    browser.count(".card", 0)
+
+
+@dataclass
+class Peak:
+    """How many requests of a kind are under way at once; each is made to take a while."""
+
+    seconds: float
+    now: int = 0
+    most: int = 0
+
+    def begin(self) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+    def end(self, answer: Answer) -> Answer:
+        time.sleep(self.seconds)
+        self.now -= 1
+        return answer
+
+
+@pytest.fixture
+def proxy(site: Site) -> Iterator[HttpProxy]:
+    """Stands before the server and does what a test wants of it."""
+    with HttpProxy(site.url) as proxy:
+        site.url = proxy.url
+        yield proxy
+
+
+def test_at_most_four_at_a_time(proxy: HttpProxy, browser: Browser, site: Site, tmp_path: Path):
+    peaks = {"POST": Peak(0.3), "GET": Peak(0.05)}
+    for method, peak in peaks.items():
+        proxy.add(rewrite(peak.end), methods={method}, path="/v1/cutouts")
+    proxy.before = lambda method, path: "/v1/cutouts" in path and peaks[method].begin()
+    files = []
+    for number in range(14):
+        files.append(tmp_path / f"{number}.jpg")
+        files[-1].write_bytes(CAT.read_bytes())
+    browser.open(site.url)
+    browser.choose(*files)
+    browser.count('.card[data-status="done"]', 14)
+    assert peaks["POST"].most == 4
+    assert peaks["GET"].most <= 8  # four that ask, four that fetch
+
+
+def refusal(error: CutoutError) -> Fault:
+    """What the server answers where it cannot go on."""
+    answer = problems.answer(error)
+    headers = [(name.title(), text) for name, text in answer.headers.items()]
+    return Fault("refusal", answer=Answer(answer.status_code, "Refused", headers, answer.body))
+
+
+def test_a_busy_server_is_waited_for(proxy: HttpProxy, browser: Browser, site: Site):
+    full = refusal(RequestError(ErrorCode.QUEUE_FULL, "1,000 images wait already.", 1))
+    slow = refusal(RequestError(ErrorCode.TOO_MANY_REQUESTS, "Not so often.", 1))
+    away = refusal(RequestError(ErrorCode.REDIS_UNAVAILABLE, "Redis does not answer.", 1))
+    proxy.add(full, methods={"POST"}, path="/v1/cutouts", most=3)
+    proxy.add(slow, methods={"GET"}, path="/image", most=8)
+    proxy.add(away, methods={"GET"}, path="/v1/cutouts/", most=2)
+    browser.open(site.url)
+    browser.choose(CAT, COFFEE, ROCKET)
+    browser.says("#notices", "1,000 images wait already. Sending goes on by itself.")
+    browser.count('.card[data-status="done"]', 3)
+    until(lambda: browser.text("#notices") == "")
+
+
+def test_a_hostile_file_name_is_text(browser: Browser, site: Site, tmp_path: Path):
+    browser.open(site.url)
+    browser.choose(broken_file(tmp_path, HOSTILE))
+    hand_over(browser, "drop", CAT, "..\\<b>\u202ejpg.exe\u202c/" + HOSTILE)
+    browser.count('.card[data-status="failed"]', 1)
+    browser.count('.card[data-status="done"]', 1)
+    assert browser.run("return document.querySelector('.card .name').textContent") == HOSTILE
+    assert not browser.all('.card img[src="x"]')
+    assert not browser.all(".card .name b")
+    browser.button("Download all").click()
+    with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
+        assert archive.namelist() == [
+            "_b__jpg.exe_/_img src=x onerror=alert(1)_.png"
+        ]  # neither upwards nor mirrored, and no sign that Windows forbids
+
+
+@locked
+def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, site: Site):
+    browser.open(site.url)
+    browser.one("#key").send_keys("wrong-key", Keys.ENTER)
+    browser.says("#key-error", "did not accept")
+    browser.one("#key").send_keys(site.key, Keys.ENTER)
+    until(lambda: not browser.all("dialog[open]"))
+    until(lambda: browser.all("#model option"))
+    browser.choose(COFFEE)
+    browser.count('.card[data-status="done"]', 1)
+    browser.driver.refresh()
+    until(lambda: browser.all("#model option"))
+    assert not browser.all("dialog[open]")
+
+
+@locked
+def test_without_a_key_nothing_is_lost(browser: Browser, site: Site):
+    browser.open(site.url)
+    browser.one("#key-cancel").click()
+    browser.choose(CAT)
+    browser.count('.card[data-status="waiting"]', 1)
+    steadily(lambda: not browser.all("dialog[open]"), 0.5)
+    browser.button("Enter the key", "#notices").click()
+    browser.one("#key").send_keys(site.key, Keys.ENTER)
+    browser.count('.card[data-status="done"]', 1)
+    assert browser.text("#notices") == ""
+
+
+def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
+    browser.open(f"{site.url}/#batches")
+    browser.button("New batch").click()
+    browser.one("#source").send_keys("nowhere")
+    browser.one("#destination").send_keys(site.destination, Keys.ENTER)
+    browser.says("#batch-error", "s3://")  # what is wrong, and the next step
+    browser.one("#source").clear()
+    browser.one("#source").send_keys(site.source, Keys.ENTER)
+    browser.one('.batch:first-child[data-state="open"]')
+    assert site.source in browser.one(".places").text
+
+    browser.button("Pause").click()
+    browser.one('.batch:first-child[data-state="paused"]')
+    assert browser.one(".trouble").text == "Paused by hand; Resume carries on."
+    browser.button("Resume").click()
+    browser.one('.batch:first-child[data-state="open"]')
+    browser.one(".curve")
+    browser.says(".pace", "images/s")
+
+    browser.one('.batch:first-child[data-state="closed"]', 60)
+    bar = browser.one('[role="progressbar"]')
+    assert bar.get_attribute("aria-valuenow") == bar.get_attribute("aria-valuemax")
+    browser.one(".failures summary").click()
+    browser.one(".failure")
+    names = [e.text for e in browser.all(".failure .name")]
+    assert any(name.endswith(HOSTILE) for name in names)
+    assert not browser.all('img[src="x"]')
+    assert "not_an_image" in browser.text(".groups")
+    assert "Replace the file" in browser.text(".groups")
+    assert "too_many_pixels" in browser.text(".groups")
+    browser.one(".thumb.looked img")  # what the worker refused, a browser shows
+    assert browser.run("return document.querySelector('.thumb img').naturalWidth") > 0
+
+    browser.button("Report, CSV").click()
+    assert browser.downloaded("*.csv").read_text().startswith("line,key")
+    browser.button("Report, JSONL").click()
+    assert browser.downloaded("*.jsonl").read_text().startswith("{")
+    browser.button("Retry failures").click()
+    browser.says("#announcer", "tried again")
+    browser.one('.batch:first-child[data-state="closed"]', 60)
+
+
+def test_a_batch_is_cancelled_after_a_question(browser: Browser, site: Site):
+    browser.open(f"{site.url}/#batches")
+    browser.button("New batch").click()
+    browser.one("#source").send_keys(site.source)
+    browser.one("#destination").send_keys(site.destination, Keys.ENTER)
+    browser.button("Cancel", ".batch").click()
+    browser.one("#confirm-no").click()
+    steadily(lambda: browser.all('.batch:first-child[data-state="open"]'), 0.6)
+    browser.button("Cancel", ".batch").click()
+    browser.one("#confirm-yes").click()
+    browser.one('.batch:first-child[data-state="closed"]')
+
+
+def test_it_fits_a_phone(browser: Browser, site: Site):
+    browser.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True},
+    )
+    browser.open(site.url)
+    wide = "return document.documentElement.scrollWidth"
+    assert browser.run(wide) <= 360
+    browser.choose(CAT)
+    browser.count('.card[data-status="done"]', 1)
+    assert browser.run(wide) <= 360
+    browser.open(f"{site.url}/#batches")
+    browser.button("New batch").click()
+    assert browser.run(wide) <= 360
+    browser.one("#source").send_keys(f"{site.source}")
+    browser.one("#destination").send_keys(site.destination, Keys.ENTER)
+    browser.one(".batch")
+    assert browser.run(wide) <= 360
