@@ -1,4 +1,4 @@
-# Dispatcher, Flower and the command line: no ONNX Runtime, NumPy or Pillow.
+# Dispatcher, API, Flower and the command line: no ONNX Runtime, NumPy or Pillow.
 # docker build -f deploy/producer.Dockerfile -t cutout-producer .
 
 FROM python:3.14-slim-trixie AS build
@@ -15,7 +15,9 @@ COPY worker worker
 RUN pip install --no-deps .
 
 FROM python:3.14-slim-trixie
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent cutout
+# a fresh volume mounted at /keys takes its owner over
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent cutout \
+    && install --directory --owner cutout --group cutout --mode 700 /keys
 COPY --from=build /opt/cutout /opt/cutout
 ENV PATH=/opt/cutout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV CUTOUT_LOG_FORMAT=json

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import psutil
 import pytest
 import yaml
@@ -37,8 +38,10 @@ BIN = Path(sys.executable).parent
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILES = ["deploy/producer.Dockerfile", "deploy/worker.Dockerfile"]
 VARIABLE = re.compile(r"\$\{(\w+)(?::?([-?])([^}]*))?\}")
-OURS = ["weights", "worker", "dispatcher", "flower"]
-STOPPING = ["flower", "dispatcher", "worker", "worker", "redis"]
+WORKERS = ["worker", "quarantine", "interactive"]
+OURS = ["weights", *WORKERS, "dispatcher", "web", "flower"]
+STARTING = ["dispatcher", "worker", *WORKERS, "web", "flower"]
+STOPPING = [*reversed(STARTING), "redis"]
 """As compose does it: what depends on a service stops before it."""
 
 
@@ -117,7 +120,13 @@ def test_every_process_has_the_same_timeouts_and_time_to_finish():
         for found in environments
     }
     assert limit < visibility
-    assert limit < seconds(compose()["worker"]["stop_grace_period"])
+    for name in WORKERS:
+        assert limit < seconds(compose()[name]["stop_grace_period"])
+
+
+def test_a_batch_leaves_the_cpus_to_single_images():
+    shares = {name: compose()[name].get("cpu_shares", 1024) for name in (*WORKERS, "web")}
+    assert shares["worker"] == shares["quarantine"] < shares["interactive"] == shares["web"]
 
 
 def test_workers_can_be_scaled():
@@ -289,12 +298,14 @@ def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
         server = Path(embedded.server_binary())
     except CutoutError as error:
         missing(str(error))
-    redis, store, flower = (free_port() for _ in range(3))
+    redis, store, flower, web = (free_port() for _ in range(4))
     places = {
         "redis-cli": f"{shlex.quote(str(server.with_name('redis-cli')))} -p {redis}",
         "redis:6379": f"127.0.0.1:{redis}",
         "store:8333": f"127.0.0.1:{store}",
         "5555": str(flower),
+        "8080": str(web),
+        "/keys": str(tmp_path / "keys"),
         "/models": str(tmp_path / "models"),
         "/tmp/cutout": str(tmp_path / "state"),  # noqa: S108 - a container's
     }
@@ -338,11 +349,13 @@ def test_the_services_cut_out_the_samples(native: Native):
     until(lambda: native.healthy("redis"))
     pulled = native.run("weights")
     assert pulled.returncode == 0, pulled.stderr
-    for name in ("dispatcher", "worker", "worker", "flower"):
+    shop = native.run("web", "key", "shop").stdout.strip()
+    for name in STARTING:
         native.start(name)
-    until(lambda: native.healthy("flower"))
+    for name in ("flower", "web"):
+        until(lambda name=name: native.healthy(name))
     metrics = native.here("http://127.0.0.1:5555/metrics")
-    until(lambda: online(metrics) == 2)  # both workers, by names of their own
+    until(lambda: online(metrics) == 4)  # both workers too, by names of their own
     assert native.healthy("worker")
 
     places = [f"s3://{bucket}/in", f"s3://{bucket}/out"]
@@ -362,6 +375,14 @@ def test_the_services_cut_out_the_samples(native: Native):
         png = s3.get_object(Bucket=bucket, Key=key)["Body"].read(26)
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         assert png[25] == 6  # colour with alpha
+
+    address = native.here("http://127.0.0.1:8080/v1/cutouts")
+    photograph = {"image": photographs["cat.jpg"].read_bytes()}
+    assert httpx.post(address, files=photograph).status_code == 401
+    headers = {"Authorization": f"Bearer {shop}", "Prefer": "wait=60"}
+    single = httpx.post(address, files=photograph, headers=headers, timeout=70).json()
+    assert single["status"] == "done", single
+    assert single["output"] == f"s3://{bucket}/single/cut-outs/{single['id']}.png"
 
     processes = descendants(native)
     assert native.stop() == {name: {0} for name in STOPPING}
