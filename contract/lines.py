@@ -16,7 +16,7 @@ from contract import names
 from contract.connection import Connection, translated
 from contract.outcome import Outcome
 
-ENDINGS_KEPT = 50
+ENDINGS_KEPT = 25
 """How many endings of attempts are kept of a batch, to tell when it had better stop."""
 ENDED_WELL = "ok"
 

@@ -79,10 +79,10 @@ def test_an_image_crashes_its_process(drill: Drill) -> None:
 
 
 def test_a_crashing_image_slows_the_others_little(drill: Drill) -> None:
-    count = drill.size(40, 1200)
+    count = drill.size(40, 600)
     drill.fill(count)
     for number in range(count):
-        mark(drill.key_path(number), "slow:0.1")
+        mark(drill.key_path(number), f"slow:{drill.size(1, 4) / 10}")
     start(drill)
     until(lambda: drill.cluster.titled("idle"))
 
