@@ -19,7 +19,7 @@ from contract import names
 from producer.web.app import SMALL_BYTES
 
 PATIENCE_SECONDS = 10
-"""Two on a machine with nothing else to do; without limits of its own a request waits far longer."""
+"""Two on a machine with nothing else to do; without its own limits a request waits far longer."""
 
 SETTINGS = {"CUTOUT_MAX_BYTES": str(2 * 1024**2)}
 
