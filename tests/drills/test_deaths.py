@@ -233,6 +233,8 @@ def test_a_replacement_child_may_load_its_model_slowly(drill: Drill) -> None:
     drill.fill(3)
     spec = drill.submit()
     drill.cluster.start_worker(children=1)
+    # a child that ends before that ends the worker: Celery takes it for one that cannot start
+    until(lambda: " ready." in drill.cluster.log("worker"))
     idle = until(lambda: drill.cluster.titled("idle"))
     idle.send_signal(signal.SIGKILL)
     replacement = until(
