@@ -31,6 +31,7 @@ REFUSALS = {
     ErrorCode.SCOPE_MISSING: (403, "auth_failed", "API Key invalid"),
     ErrorCode.TOO_MANY_REQUESTS: (429, "rate_limit_exceeded", "Rate limit exceeded"),
     ErrorCode.QUEUE_FULL: (429, "rate_limit_exceeded", "Rate limit exceeded"),
+    ErrorCode.REQUEST_SLOW: (408, "timeout", "The body came too slowly"),
     ErrorCode.TOO_MANY_BYTES: (400, "file_size_too_large", "File too large"),
     ErrorCode.URL_REFUSED: (400, "failed_image_download", "Failed to download given URL"),
     ErrorCode.URL_FAILED: (400, "failed_image_download", "Failed to download given URL"),

@@ -25,6 +25,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "the key lacks a scope",
         404: "there is none",
         405: "not by this method",
+        408: "the body came too slowly",
         409: "not in this state",
         413: "too large",
         422: "something is wrong with the request",
