@@ -51,6 +51,7 @@ async def create(
 ) -> Cutout:
     """Cut out one photograph: an upload (field `image`), or JSON that says where it lies.
 
+    What becomes of it is a `rendition`, in a form as JSON text: by default a PNG with alpha.
     Answers 202 at once and goes on by itself; with `Prefer: wait=N`, 200 where it ends in time.
     """
     new, upload = await read(request)
@@ -81,7 +82,7 @@ async def read_one(
 @router.get(
     "/{identity}/image",
     responses={
-        200: {"content": {"image/png": {}}, "description": "the cut-out"},
+        200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "the cut-out"},
         304: {"description": "the cut-out is the one you have"},
         **PROBLEMS,
     },

@@ -104,7 +104,7 @@ def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str
             continue
         new = NewCutout(
             source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),
-            model=rule.model,
+            model=rule.model, rendition=rule.rendition,
         )  # fmt: skip
         try:
             submit(backend, identity, new, None)

@@ -25,9 +25,12 @@ CONFIRM = f"https://{HOST}/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=23
 KEY = rsa.generate_private_key(65537, 2048)
 
 FOLDER = Path(tempfile.mkdtemp())
-(FOLDER / "rules.json").write_text(
-    json.dumps([{"bucket": "topic", "prefix": "in/", "destination": "s3://topic/out"}])
-)
+WHITE = {"destination": "s3://topic/white", "rendition": {"format": "jpg"}}
+RULES = [
+    {"bucket": "topic", "prefix": "in/white/", **WHITE},
+    {"bucket": "topic", "prefix": "in/", "destination": "s3://topic/out"},
+]
+(FOLDER / "rules.json").write_text(json.dumps(RULES))
 # what Python runs first in the server's process
 (FOLDER / "sitecustomize.py").write_text(f"""
 import socket
@@ -103,6 +106,17 @@ def test_an_object_that_a_topic_announces(shared: Server, aws: Receiver) -> None
     assert again.json() == {"accepted": [], "ignored": 1}
     # each certificate is fetched once
     assert len(aws.requests) <= 1
+
+
+def test_a_rule_that_asks_for_a_jpeg(shared: Server, aws: Receiver) -> None:
+    shared.s3.create_bucket(Bucket="topic")
+    shared.put("topic", "in/white/shoe.png", jpeg())
+    message = announced("in/white/shoe.png", "03")
+    (identity,) = sent(shared, Type="Notification", Message=message).json()["accepted"]
+    assert shared.ended(identity)["output"] == "s3://topic/white/shoe.jpg"
+    assert shared.get("topic", "white/shoe.jpg").startswith(b"\xff\xd8\xff")
+    again = sent(shared, Type="Notification", Message=announced("white/shoe.jpg", "04"))
+    assert again.json() == {"accepted": [], "ignored": 1}  # an output of ours
 
 
 def test_a_topic_that_somebody_else_signs(shared: Server, aws: Receiver) -> None:
