@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     CLOCK_SKEW = "clock_skew"
     # a request
     INVALID_REQUEST = "invalid_request"
+    REQUEST_SLOW = "request_slow"
     NOT_FOUND = "not_found"
     KEY_REFUSED = "key_refused"
     SCOPE_MISSING = "scope_missing"
@@ -106,6 +107,7 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.WORKER_UNHEALTHY: "Look into the worker's log; start it again if it does not mend.",
     ErrorCode.CLOCK_SKEW: "Set the clock by NTP.",
     ErrorCode.INVALID_REQUEST: "Correct the request; /openapi.json describes it.",
+    ErrorCode.REQUEST_SLOW: "Send the body faster, or upload to the bucket and name the object.",
     ErrorCode.NOT_FOUND: "Check the address; singles are kept for 7 days.",
     ErrorCode.KEY_REFUSED: "Send a key of this server: `Authorization: Bearer KEY`.",
     ErrorCode.SCOPE_MISSING: "Ask for a key with that scope.",

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from contract.errors import ErrorCode, PermanentError
 
-PIPELINE = 2
+PIPELINE = 3
 """Raised whenever the same model and options would give other pixels: outputs are then redone."""
 
 

@@ -4,20 +4,17 @@ import json
 import os
 import signal
 import sys
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
 from contract import log
-from contract.errors import CutoutError, ErrorCode
-from contract.ledger import Ledger
+from contract.errors import CutoutError
 from contract.presence import Presence, check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
-from producer import control, keys
+from producer import batch_cli, keys
+from producer.batch_cli import AsJson, Destination, open_ledger
 from producer.keys import Scope
 
 EXIT_FAILED_RUN, EXIT_FAILED_IMAGES, EXIT_INTERRUPTED = 1, 3, 130
@@ -34,7 +31,6 @@ app = typer.Typer(
 )
 
 Source = Annotated[str, typer.Argument(metavar="SRC", help="Folder or s3://bucket/prefix.")]
-Destination = Annotated[str, typer.Argument(metavar="DST", help="Folder or s3://bucket/prefix.")]
 ModelName = Annotated[
     str | None,
     typer.Option("--model", "-m", help="See `cutout models list`. Default: CUTOUT_MODEL."),
@@ -42,8 +38,6 @@ ModelName = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Redo images whose cut-out is already there and current.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-BatchId = Annotated[str, typer.Argument(metavar="ID", help="A batch, as `submit` printed it.")]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -53,12 +47,6 @@ Workers = Annotated[
         help="Worker processes. Default: one a CPU, and one more for every four.",
     ),
 ]
-
-
-def _ledger() -> Ledger:
-    config = settings()
-    _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
-    return Ledger(config.redis_url or "", patience=2)
 
 
 def _become(module: str, *arguments: str) -> NoReturn:
@@ -109,7 +97,7 @@ def submit(
     from producer.batches import register  # noqa: PLC0415
 
     recipe = recipe_for(model or settings().model)
-    ledger = _ledger()
+    ledger = open_ledger()
     ledger.ping()
     spec = register(ledger, source, destination, recipe, force=force)
     if as_json:
@@ -132,7 +120,7 @@ def dispatch() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    ledger = _ledger()
+    ledger = open_ledger()
     check_clock(Presence(ledger.connection))
     Dispatcher(ledger, settings()).run(lambda: stop)
 
@@ -189,113 +177,7 @@ def key(
     typer.echo(keys.add(settings(), name, scope))
 
 
-@app.command()
-def status(
-    batch: Annotated[str | None, typer.Argument(metavar="[ID]")] = None, as_json: AsJson = False
-) -> None:
-    """Show one batch, or all that Redis still knows, newest first."""
-    from producer.reports import as_json as row  # noqa: PLC0415
-
-    ledger = _ledger()
-    rows = [ledger.progress(i) for i in ([batch] if batch else ledger.batches())]
-    if as_json:
-        found = [row(p) for p in rows]
-        typer.echo(json.dumps(found[0] if batch else found, indent=2))
-        return
-    table = Table(box=SIMPLE)
-    for column in ("batch", "state", "model"):
-        table.add_column(column, no_wrap=True, min_width=5 if column != "batch" else 24)
-    for column in ("total", "done", "skipped", "failed"):
-        table.add_column(column, no_wrap=True, justify="right", min_width=len(column))
-    for p in rows:
-        counts = (p.spec.total, p.done, p.skipped, p.failed)
-        table.add_row(p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts))
-    Console().print(table)
-    for p in rows:
-        if p.trouble:
-            typer.echo(f"{p.spec.id}: {p.trouble}")
-
-
-@app.command()
-def pause(batch: BatchId) -> None:
-    """Stop handing out a batch. Images in hand are finished."""
-    control.pause(_ledger(), batch)
-    typer.echo(f"{batch} is paused. `cutout resume {batch}` carries on.")
-
-
-@app.command()
-def resume(batch: BatchId) -> None:
-    """Carry on with a batch that was paused, or that paused itself."""
-    control.resume(_ledger(), batch)
-    typer.echo(f"{batch} goes on.")
-
-
-@app.command()
-def cancel(batch: BatchId) -> None:
-    """End a batch: what has not been cut out yet fails by the code `cancelled`."""
-    control.cancel(_ledger(), batch)
-    typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows its end.")
-
-
-@app.command()
-def retry(
-    batch: BatchId,
-    code: Annotated[
-        ErrorCode | None,
-        typer.Option("--code", metavar="CODE", help="Only failures of this code."),
-    ] = None,
-) -> None:
-    """Open failed images of a batch again, finished or not, and print how many.
-
-    Poisoned images only with [bold]--code poisoned[/bold].
-    """
-    opened = control.retry(_ledger(), batch, code)
-    typer.echo(f"{opened:,} images are tried again.")
-    if not opened and code is None:
-        typer.echo(
-            "What failed by unsafe_key or duplicate_destination cannot end otherwise; poisoned"
-            " images are tried again by --code poisoned."
-        )
-
-
-@app.command()
-def rebuild(batch: BatchId, destination: Destination) -> None:
-    """Make a batch known again that Redis has lost, from what lies in its destination.
-
-    Finished images are not run again.
-    """
-    ledger = _ledger()
-    ledger.ping()
-    spec, settled = control.rebuild(ledger, batch, destination)
-    typer.echo(
-        f"{batch} goes on: {settled:,} of {spec.total:,} images are known to be settled. Others"
-        " whose cut-out is there already are recognised on the way, and not run again."
-    )
-
-
-@app.command()
-def watch(batch: BatchId, as_json: AsJson = False) -> None:
-    """Follow a batch until it is closed. Exit status as of `run`; Ctrl-C only stops watching."""
-    from producer.run import finish, follow  # noqa: PLC0415
-
-    ledger = _ledger()
-    progress = follow(ledger, batch, as_json=as_json)
-    raise typer.Exit(finish(ledger, progress, as_json=as_json))
-
-
-@app.command()
-def report(
-    batch: BatchId,
-    form: Annotated[
-        Literal["csv", "jsonl"], typer.Option("--format", "-f", help="csv or jsonl.")
-    ] = "csv",
-) -> None:
-    """Print how each image of a batch ended, so far or finally."""
-    from producer import reports  # noqa: PLC0415
-
-    ledger = _ledger()
-    rows = reports.current(ledger, ledger.progress(batch).spec)
-    {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[form](rows, sys.stdout)
+app.add_typer(batch_cli.app)
 
 
 def main() -> None:

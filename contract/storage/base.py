@@ -29,6 +29,10 @@ class Blob:
     etag: str
 
 
+PIECE = 1 << 20
+"""Bytes of a streamed object at a time."""
+
+
 class Store(Protocol):
     """Every call raises RetryableError or PermanentError, and nothing of the vendor's."""
 
@@ -47,6 +51,10 @@ class Store(Protocol):
 
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
         """Read an object whole; refuse it (`too_many_bytes`) before more than that is in memory."""
+        ...
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Open an object, or raise, at once; yield it piece by piece, whatever its size."""
         ...
 
     def put(

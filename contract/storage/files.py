@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import RESERVED, check_key
-from contract.storage.base import Blob, ObjectHead, ObjectInfo
+from contract.storage.base import PIECE, Blob, ObjectHead, ObjectInfo
 
 SCRATCH = f"{RESERVED}/unfinished"
 METADATA = f"{RESERVED}/metadata"
@@ -75,6 +75,12 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _pieces(key: str, file: BinaryIO) -> Iterator[bytes]:
+    with _translated(key), file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
 class FileStore:
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().resolve()
@@ -124,6 +130,12 @@ class FileStore:
                 ErrorCode.STORAGE_UNAVAILABLE, f"{key!r} was being written while it was read."
             )
         return Blob(data, _etag(before))
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        path = self._path(key)
+        with _translated(key):
+            _status(path)
+            return _pieces(key, path.open("rb"))
 
     def put(
         self,

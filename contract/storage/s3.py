@@ -13,7 +13,7 @@ from botocore.handlers import add_expect_header
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import check_key, shown
-from contract.storage.base import Blob, ObjectHead, ObjectInfo
+from contract.storage.base import PIECE, Blob, ObjectHead, ObjectInfo
 
 CLIENT = Config(
     connect_timeout=5,  # a dead endpoint shows at once
@@ -162,6 +162,16 @@ class S3Store:
                     )
                 # botocore raises where the body ends early, so this is all of it or an error
                 return Blob(body.read(), answer["ETag"].strip('"'))
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        address = self._address(key)
+        with _translated(self._name(key)):
+            body = self._client.get_object(**address)["Body"]
+        return self._pieces(key, body)
+
+    def _pieces(self, key: str, body: Any) -> Iterator[bytes]:
+        with _translated(self._name(key)), contextlib.closing(body):
+            yield from body.iter_chunks(PIECE)
 
     def put(
         self,

@@ -1,5 +1,6 @@
 """The API and the page, as one ASGI app."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -46,6 +47,8 @@ HEADERS = {
 """Of every answer that does not say otherwise."""
 SMALL_BYTES = 64 * 1024
 """What a body without a photograph may hold, and a form besides its photograph."""
+BODY_SECONDS = 120
+"""A body has to arrive within; a stalled one would hold its connection for ever."""
 PHOTOGRAPHS = ("/v1/cutouts", "/v1.0/removebg")
 LONGEST_SHOWN = 200
 SHUTDOWN_SECONDS = 10
@@ -97,7 +100,7 @@ class Page(StaticFiles):
 
 
 class Guarded:
-    """Bounds bodies while they are read, whatever their length claims; adds the safety headers.
+    """Bounds bodies while they are read, in bytes and seconds; adds the safety headers.
 
     What nobody foresaw leaves as a problem too, and as one line of the log.
     """
@@ -113,10 +116,19 @@ class Guarded:
         photographs = scope["path"].startswith(PHOTOGRAPHS)
         most = self._most if photographs else SMALL_BYTES
         read, status, began = 0, 0, time.monotonic()
+        deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def bounded() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise RequestError(
+                    ErrorCode.REQUEST_SLOW, f"The body did not arrive within {BODY_SECONDS} s."
+                ) from None
+            if not message.get("more_body"):
+                deadline = None  # what comes now is at most that the client has gone
             read += len(message.get("body", b""))
             if read > most:
                 raise RequestError(

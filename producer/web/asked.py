@@ -1,13 +1,16 @@
 """What a request for one image asks, read from JSON or a form."""
 
+import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 from starlette.datastructures import UploadFile
 
 from contract.errors import ErrorCode
+from contract.recipe import PLAIN, Rendition
 from producer.web.problems import RequestError
 
 LONGEST_WAIT_SECONDS = 60
@@ -17,6 +20,11 @@ JSON_BYTES = 64 * 1024
 
 
 DIGITS = re.compile("[0-9]{1,9}")
+
+
+EXAMPLE: dict[str, Any] = {
+    "format": "jpg", "crop": True, "crop_margin": ["5%", "5%", "5%", "5%"], "size": 2,
+}  # fmt: skip
 
 
 class NewCutout(BaseModel):
@@ -36,6 +44,13 @@ class NewCutout(BaseModel):
     callback_url: str | None = Field(
         None, max_length=4096, description="https; called once the image has ended"
     )
+    rendition: Rendition = Field(PLAIN, examples=[EXAMPLE])
+
+
+class FormFields(NewCutout):
+    """The same as the fields of a form, each of which is a text."""
+
+    rendition: Json[Rendition] = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +59,12 @@ class Upload:
     data: bytes
 
 
+BODY = NewCutout.model_json_schema(ref_template="#/components/schemas/{model}")
+COMPONENTS: dict[str, Any] = BODY.pop("$defs")
+"""Shapes within it. FastAPI, which does not read this body, cannot know them."""
+
 CONTENT = {
-    "application/json": {"schema": NewCutout.model_json_schema()},
+    "application/json": {"schema": BODY},
     "multipart/form-data": {
         "schema": {
             "type": "object",
@@ -56,6 +75,12 @@ CONTENT = {
                 "model": {"type": "string", "maxLength": 100},
                 "destination": {"type": "string", "maxLength": 4096},
                 "callback_url": {"type": "string", "maxLength": 4096},
+                "rendition": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": "#/components/schemas/Rendition"},
+                    "examples": [json.dumps(EXAMPLE)],
+                },
             },
         }
     },
@@ -76,13 +101,14 @@ async def read(request: Request) -> tuple[NewCutout, Upload | None]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
-            return NewCutout.model_validate_json(await body_of(request)), None
+            return NewCutout.model_validate_json(await body_of(request), strict=True), None
         if kind == "multipart/form-data":
             return await _form(request)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RequestError(ErrorCode.INVALID_REQUEST, f"{where}: {first['msg']}.") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise RequestError(ErrorCode.INVALID_REQUEST, f"{where}: {why}.") from None
     raise RequestError(
         ErrorCode.INVALID_REQUEST, "The body has to be application/json or multipart/form-data."
     )
@@ -107,4 +133,4 @@ async def _form(request: Request) -> tuple[NewCutout, Upload]:
         if not isinstance(image, UploadFile):
             raise RequestError(ErrorCode.INVALID_REQUEST, "image: there is no such file.")
         upload = Upload(image.filename or "image", await image.read())
-    return NewCutout.model_validate({"source": "upload", **fields}), upload
+    return FormFields.model_validate({"source": "upload", **fields}, strict=True), upload

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract import names
@@ -203,7 +204,7 @@ def report(
     now = find(backend, batch)
     if now.state != "closed":
         raise RequestError(ErrorCode.NOT_READY, f"The batch is {now.state}.")
-    blob = open_store(now.spec.destination).get(names.report_key(batch, format))
+    rows = open_store(now.spec.destination).stream(names.report_key(batch, format))
     kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[format]
     headers = {"Content-Disposition": f'attachment; filename="{batch}.{format}"'}
-    return Response(blob.data, 200, headers, kind)
+    return StreamingResponse(rows, 200, headers, kind)

@@ -31,6 +31,7 @@ REFUSALS = {
     ErrorCode.SCOPE_MISSING: (403, "auth_failed", "API Key invalid"),
     ErrorCode.TOO_MANY_REQUESTS: (429, "rate_limit_exceeded", "Rate limit exceeded"),
     ErrorCode.QUEUE_FULL: (429, "rate_limit_exceeded", "Rate limit exceeded"),
+    ErrorCode.REQUEST_SLOW: (408, "timeout", "The body came too slowly"),
     ErrorCode.TOO_MANY_BYTES: (400, "file_size_too_large", "File too large"),
     ErrorCode.URL_REFUSED: (400, "failed_image_download", "Failed to download given URL"),
     ErrorCode.URL_FAILED: (400, "failed_image_download", "Failed to download given URL"),
@@ -73,7 +74,7 @@ async def remove(
         new = _new(form, wanted)
         upload = upload or await run_in_threadpool(_decoded, form)
         identity = singles.new_id()
-        await run_in_threadpool(submit, backend, identity, new, upload, wanted.rendition)
+        await run_in_threadpool(submit, backend, identity, new, upload)
         await waited_for(backend, identity, WAIT_SECONDS)
         return await run_in_threadpool(answer, backend, identity, accept)
     except removebg.RefusedError as error:
@@ -120,7 +121,7 @@ def _decoded(form: dict[str, str]) -> Upload | None:
 def _new(form: dict[str, str], wanted: removebg.Request) -> NewCutout:
     try:
         source = form["image_url"].strip() if wanted.source == "image_url" else "upload"
-        return NewCutout(source=source)
+        return NewCutout(source=source, rendition=wanted.rendition)
     except ValidationError:
         raise removebg.RefusedError(
             "failed_image_download", "Failed to download given URL", "It is no URL."

@@ -25,6 +25,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "the key lacks a scope",
         404: "there is none",
         405: "not by this method",
+        408: "the body came too slowly",
         409: "not in this state",
         413: "too large",
         422: "something is wrong with the request",
@@ -50,6 +51,7 @@ async def create(
 ) -> Cutout:
     """Cut out one photograph: an upload (field `image`), or JSON that says where it lies.
 
+    What becomes of it is a `rendition`, in a form as JSON text: by default a PNG with alpha.
     Answers 202 at once and goes on by itself; with `Prefer: wait=N`, 200 where it ends in time.
     """
     new, upload = await read(request)
@@ -80,7 +82,7 @@ async def read_one(
 @router.get(
     "/{identity}/image",
     responses={
-        200: {"content": {"image/png": {}}, "description": "the cut-out"},
+        200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "the cut-out"},
         304: {"description": "the cut-out is the one you have"},
         **PROBLEMS,
     },

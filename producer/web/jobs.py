@@ -18,7 +18,7 @@ from contract.gate import First
 from contract.job import ManifestLine, Record, Single
 from contract.ledger import Progress
 from contract.outcome import Outcome, Status
-from contract.recipe import PLAIN, Rendition, recipe_for
+from contract.recipe import PLAIN, recipe_for
 from contract.storage import canonical_location
 from producer import singles
 from producer.web.asked import NewCutout, Upload
@@ -158,7 +158,9 @@ async def once(
 
 
 def digest_of(new: NewCutout, upload: Upload | None) -> str:
-    digest = hashlib.sha256(new.model_dump_json().encode())
+    # a plain one is left out, as by servers that know no renditions: releases may be mixed
+    plain = {"rendition"} if new.rendition == PLAIN else None
+    digest = hashlib.sha256(new.model_dump_json(exclude=plain).encode())
     digest.update(b"\0" + (upload.data if upload else b""))
     return digest.hexdigest()
 
@@ -176,15 +178,9 @@ def _submit_first(
     backend.gate.keep(name, place, first)
 
 
-def submit(
-    backend: Backend,
-    identity: str,
-    new: NewCutout,
-    upload: Upload | None,
-    rendition: Rendition = PLAIN,
-) -> None:
+def submit(backend: Backend, identity: str, new: NewCutout, upload: Upload | None) -> None:
     """Store what has to be kept, make the image known and announce it, in this order."""
-    recipe = recipe_for(new.model or backend.config.model, rendition)
+    recipe = recipe_for(new.model or backend.config.model, new.rendition)
     backend.check_room(recipe.model)
     store = destination = backend.store
     output = names.result_key(identity, recipe.rendition.suffix)

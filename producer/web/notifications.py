@@ -3,7 +3,8 @@
 import hashlib
 import json
 import time
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from fastapi.concurrency import run_in_threadpool
@@ -56,9 +57,8 @@ def take(
 ) -> Accepted:
     document = events.read(body)
     if events.is_sns(document):
-        confirm = verify_sns(document, backend.config.sns_topics, lambda url: _get(backend, url))
-        if confirm:
-            _get(backend, confirm)
+        if confirm := _verified(backend, document):
+            guard.fetch(confirm, CERTIFICATE_BYTES, allow=backend.config.url_allow)
             return Accepted(accepted=[], ignored=0)
     elif "webhook-signature" in headers and backend.config.webhook_secret:
         webhooks.verify(headers, body, backend.config.webhook_secret, time.time())
@@ -68,8 +68,19 @@ def take(
     return submit_all(backend, events.parse(document, headers), hashlib.sha256(body).hexdigest())
 
 
-def _get(backend: Backend, url: str) -> bytes:
-    return guard.fetch(url, CERTIFICATE_BYTES, allow=backend.config.url_allow).data
+def _verified(backend: Backend, document: dict[str, Any]) -> str | None:
+    allow = backend.config.url_allow
+    try:
+        return verify_sns(document, backend.config.sns_topics, lambda url: _certificate(url, allow))
+    except CutoutError:
+        _certificate.cache_clear()  # what was kept may be what is wrong
+        raise
+
+
+@lru_cache(maxsize=4)
+def _certificate(url: str, allow: tuple[str, ...]) -> bytes:
+    """Fetch what signs a topic's messages; SNS names each anew, and one serves all for months."""
+    return guard.fetch(url, CERTIFICATE_BYTES, allow=allow).data
 
 
 def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str) -> Accepted:
@@ -93,7 +104,7 @@ def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str
             continue
         new = NewCutout(
             source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),
-            model=rule.model,
+            model=rule.model, rendition=rule.rendition,
         )  # fmt: skip
         try:
             submit(backend, identity, new, None)

@@ -17,6 +17,7 @@ STATUS = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.BATCH_UNKNOWN: 404,
     ErrorCode.OBJECT_MISSING: 404,
+    ErrorCode.REQUEST_SLOW: 408,
     ErrorCode.BATCH_STATE: 409,
     ErrorCode.NOT_READY: 409,
     ErrorCode.TOO_MANY_BYTES: 413,
@@ -64,8 +65,8 @@ def answer(error: CutoutError) -> JSONResponse:
     retry_after = getattr(error, "retry_after", 0)
     if retry_after or status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(retry_after or RETRY_AFTER_SECONDS)
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        headers["Connection"] = "close"  # or the rest of the body would be received, for nothing
+    if status in {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}:
+        headers["Connection"] = "close"  # or the rest of the body would be waited for
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return _respond(status, error.code, error.message, headers)

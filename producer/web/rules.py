@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
+from contract.recipe import PLAIN, Rendition
 from contract.storage import canonical_location
 from producer.web.events import ObjectEvent
 
@@ -20,9 +21,11 @@ class Rule(BaseModel):
     prefix: str = ""
     destination: str = Field(pattern="^s3://.")
     model: str | None = None
+    rendition: Rendition = PLAIN
 
     def output(self, key: str) -> str:
-        return f"{self.destination}/{names.output_key(key.removeprefix(self.prefix).lstrip('/'))}"
+        below = key.removeprefix(self.prefix).lstrip("/")
+        return f"{self.destination}/{names.output_key(below, self.rendition.suffix)}"
 
 
 def load_rules(path: Path | None) -> list[Rule]:

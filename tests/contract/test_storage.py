@@ -23,6 +23,7 @@ from conftest import CREDENTIALS, S3Server, free_port, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.storage import ObjectInfo, Store, canonical_location, open_store
+from contract.storage.base import PIECE
 from contract.storage.files import FileStore
 from contract.storage.s3 import S3Store
 
@@ -119,6 +120,7 @@ def test_a_missing_object_has_no_head_and_cannot_be_read(store: Store):
     for key in ["none.png", "none/below.png", "folder", "folder/a"]:
         assert store.head(key) is None
         assert code_of(lambda key=key: store.get(key)) is ErrorCode.OBJECT_MISSING
+        assert code_of(lambda key=key: store.stream(key)) is ErrorCode.OBJECT_MISSING
 
 
 def test_an_etag_changes_with_the_content(store: Store):
@@ -236,6 +238,9 @@ def test_a_file_of_many_megabytes_is_put_from_a_stream(store: Store, tmp_path: P
     assert blob.data == content
     assert list(store.list()) == [ObjectInfo("report.csv", len(content), blob.etag)]
     assert (head.size, head.etag, dict(head.metadata)) == (len(content), blob.etag, {"rows": "7"})
+    pieces = list(store.stream("report.csv"))
+    assert b"".join(pieces) == content
+    assert max(map(len, pieces)) <= PIECE
 
 
 # a folder

@@ -1,5 +1,7 @@
 """The server held to its own document, by requests that nobody wrote."""
 
+import json
+
 import httpx
 import pytest
 import schemathesis
@@ -7,6 +9,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode, checks
 from services import until
 from serving import Server, jpeg, problem, safe
+
+from contract.recipe import PLAIN, Rendition
 
 S3 = "rclone"
 CHECKS = [
@@ -89,6 +93,18 @@ def test_every_refusal_of_the_document_is_a_problem(document: dict) -> None:
     assert set(body) == {"application/json", "multipart/form-data"}
     assert body["application/json"]["schema"]["properties"]["source"]["examples"]
     assert "cutout-ended" in document["webhooks"]
+
+
+def test_a_rendition_is_described(document: dict) -> None:
+    body = document["paths"]["/v1/cutouts"]["post"]["requestBody"]["content"]
+    shape = {"$ref": "#/components/schemas/Rendition"}
+    field = body["application/json"]["schema"]["properties"]["rendition"]
+    assert field["$ref"] == shape["$ref"]
+    assert document["components"]["schemas"]["Rendition"]["properties"]["format"]
+    text = body["multipart/form-data"]["schema"]["properties"]["rendition"]
+    assert text["contentSchema"] == shape
+    for example in (*field["examples"], *map(json.loads, text["examples"])):
+        assert Rendition(**example) != PLAIN
 
 
 def test_methods_that_are_none(shared: Server, document: dict, known) -> None:

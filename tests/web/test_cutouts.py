@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import json
 import re
 import signal
 import time
@@ -99,6 +100,80 @@ def test_objects_of_a_bucket(shared: Server) -> None:
     for wrong in ("s3://", "s3://bucket", "s3://bucket/", "s3:///key"):
         problem(shared.submit(source=wrong), 422, "invalid_location")
         problem(shared.submit(source=source, destination=wrong), 422, "invalid_location")
+
+
+@pytest.mark.parametrize(
+    ("rendition", "kind", "mode", "size"),
+    [
+        ({}, "png", "RGBA", (160, 120)),
+        ({"channels": "alpha"}, "png", "L", (160, 120)),
+        ({"background": "#f008"}, "png", "RGBA", (160, 120)),
+        ({"format": "jpg", "background": "#f00"}, "jpeg", "RGB", (160, 120)),
+        ({"format": "jpg", "size": 0.005}, "jpeg", "RGB", (81, 61)),
+        ({"scale": 50, "position": [0, 100]}, "png", "RGBA", (160, 120)),
+    ],
+)
+def test_what_becomes_of_a_cut_out(
+    shared: Server, rendition: dict, kind: str, mode: str, size: tuple[int, int]
+) -> None:
+    source = shared.put(shared.bucket(), "in/shoe.jpg", jpeg(20))
+    named = shared.submit(30, source=source, rendition=rendition)
+    sent = shared.upload(jpeg(20), wait=30, data={"rendition": json.dumps(rendition)})
+    for done in (named, sent):
+        assert done.json()["status"] == "done", done.text
+        image = shared.client.get(done.json()["image"])
+        assert image.headers["content-type"] == f"image/{kind}"
+        suffix = kind.replace("jpeg", "jpg")
+        assert image.headers["content-disposition"].endswith(f'.{suffix}"')
+        assert done.json()["output"].endswith(f".{suffix}")
+        with Image.open(io.BytesIO(image.content)) as picture:
+            assert (picture.format, picture.mode, picture.size) == (kind.upper(), mode, size)
+        assert (done.json()["width"], done.json()["height"]) == size
+
+
+def test_a_destination_is_taken_as_it_stands(shared: Server) -> None:
+    bucket = shared.bucket()
+    source = shared.put(bucket, "in/shoe.jpg", jpeg(21))
+    rendition = {"format": "jpg", "crop": True, "crop_margin": ["10%", "0", "10px", "0"]}
+    done = shared.submit(
+        30, source=source, destination=f"s3://{bucket}/out/shoe.picture", rendition=rendition
+    )
+    assert done.json()["output"] == f"s3://{bucket}/out/shoe.picture", done.text
+    with Image.open(io.BytesIO(shared.get(bucket, "out/shoe.picture"))) as picture:
+        assert picture.format == "JPEG"
+        assert picture.size == (done.json()["width"], done.json()["height"])
+
+
+@pytest.mark.parametrize(
+    ("rendition", "field"),
+    [
+        ({"format": "webp"}, "rendition.format"),
+        ({"format": "jpg", "channels": "alpha"}, "rendition.channels"),
+        ({"background": "white"}, "rendition.background"),
+        ({"scale": "50"}, "rendition.scale"),
+        ({"size": True}, "rendition.size"),
+        ({"crop": 1}, "rendition.crop"),
+        ({"crop": True, "crop_margin": ["5%"]}, "rendition.crop_margin.1"),
+        ({"quality": 90}, "rendition.quality"),
+        ("jpg", "rendition"),
+        (None, "rendition"),
+    ],
+)
+def test_what_nobody_can_make_is_refused_by_its_field(
+    shared: Server, rendition: object, field: str
+) -> None:
+    named = shared.submit(source="s3://b/k.jpg", rendition=rendition)
+    sent = shared.upload(jpeg(), data={"rendition": json.dumps(rendition)})
+    for refused in (named, sent):
+        found = problem(refused, 422, "invalid_request")
+        assert found["detail"].startswith(f"{field}: ")
+        assert "Value error" not in found["detail"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "jpg", "NaN", "[" * 500, '{"size": 1e999}', '"\\ud800"'])
+def test_a_rendition_that_is_no_json(shared: Server, text: str) -> None:
+    found = problem(shared.upload(jpeg(), data={"rendition": text}), 422, "invalid_request")
+    assert found["detail"].startswith("rendition")
 
 
 def test_a_photograph_behind_https(shared: Server) -> None:
@@ -200,8 +275,11 @@ def test_one_idempotency_key_is_one_image(shared: Server) -> None:
     first = shared.upload(jpeg(7), headers=key)
     assert shared.upload(jpeg(7), headers=key).json()["id"] == first.json()["id"]
     problem(shared.upload(jpeg(8), headers=key), 422, "idempotency_conflict")
-    other = shared.upload(jpeg(7), headers=key, data={"destination": "s3://b/x.png"})
-    problem(other, 422, "idempotency_conflict")
+    for field in ({"destination": "s3://b/x.png"}, {"rendition": '{"format": "jpg"}'}):
+        other = shared.upload(jpeg(7), headers=key, data=field)
+        problem(other, 422, "idempotency_conflict")
+    plain = shared.upload(jpeg(7), headers=key, data={"rendition": '{"format": "png"}'})
+    assert plain.json()["id"] == first.json()["id"]
     shared.ended(first.json()["id"])
     shared.client.delete(first.headers["location"])
     problem(shared.upload(jpeg(7), headers=key), 404, "not_found")

@@ -16,6 +16,7 @@ from PIL import Image
 from place import HOSTILE, MOST_PIXELS, Place, cluster, fill
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 from services import until
 
 from contract.errors import CutoutError, ErrorCode
@@ -25,6 +26,7 @@ from producer.web.problems import RequestError
 SAMPLES = Path(__file__).parents[2] / "samples"
 CAT, COFFEE, ROCKET = (SAMPLES / f"{name}.jpg" for name in ("cat", "coffee", "rocket"))
 PHOTOGRAPHS = 300
+SLIDER = 'input[type="range"]:not([hidden])'
 
 
 @dataclass
@@ -119,6 +121,64 @@ def test_a_photograph_becomes_a_png_with_alpha(browser: Browser, site: Site):
     browser.says("#announcer", "coffee.jpg: cut out.")
 
 
+def wish(browser: Browser, words: str) -> None:
+    Select(browser.one("#rendition")).select_by_visible_text(words)
+
+
+def test_every_result_that_is_offered(browser: Browser, site: Site, tmp_path: Path):
+    browser.open(site.url)
+    offered = [option.text for option in Select(browser.one("#rendition")).options]
+    for number, words in enumerate(offered):
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(COFFEE.read_bytes())
+        wish(browser, words)  # those that wait keep theirs
+        browser.choose(path)
+    browser.count('.card[data-status="done"]', len(offered))
+    browser.button(f"Download all {len(offered)}").click()
+    with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
+        for number, words in enumerate(offered):
+            jpeg = words.startswith("JPEG on white")
+            data = archive.read(f"{number}.{'jpg' if jpeg else 'png'}")
+            with Image.open(io.BytesIO(data)) as image:
+                assert image.format == ("JPEG" if jpeg else "PNG")
+                assert image.mode == ("RGB" if jpeg else "L" if "grey" in words else "RGBA")
+                assert image.size == (600, 400) or "original size" not in words
+    assert offered[0] == "Transparent PNG, original size"
+
+
+def test_only_what_lies_alike_is_compared(browser: Browser, site: Site):
+    browser.open(site.url)
+    wish(browser, "JPEG on white, original size")
+    browser.choose(COFFEE)
+    browser.count('.card[data-status="done"]', 1)
+    assert browser.all(f".card {SLIDER}")
+    browser.button("Download").click()
+    with Image.open(browser.downloaded("coffee.jpg")) as image:
+        assert (image.format, image.size) == ("JPEG", (600, 400))
+    browser.button("Remove").click()
+
+    wish(browser, "Transparent PNG, cropped to the product")
+    browser.choose(ROCKET)
+    browser.count('.card[data-status="done"]', 1)
+    browser.button("Enlarge").click()
+    for place in (".card", "#look-place"):
+        shown = browser.one(f"{place} .after")
+        assert shown.get_attribute("alt") == "Cut-out of rocket.jpg"
+        assert not browser.all(f"{place} {SLIDER}")
+        assert not browser.all(f"{place} .before")[0].is_displayed()
+
+
+def test_a_retry_goes_by_what_is_chosen_now(browser: Browser, site: Site, tmp_path: Path):
+    Image.new("RGB", (160, 120), "black").save(tmp_path / "black.jpg")
+    browser.open(site.url)
+    wish(browser, "Transparent PNG, cropped to the product")
+    browser.choose(tmp_path / "black.jpg")
+    assert "no_subject" in browser.one('.card[data-status="failed"]').text
+    wish(browser, "Transparent PNG, original size")
+    browser.button("Retry").click()
+    browser.count('.card[data-status="done"]', 1)
+
+
 def test_one_bad_file_among_several_harms_no_other(browser: Browser, site: Site, tmp_path: Path):
     browser.open(site.url)
     browser.choose(CAT, broken_file(tmp_path), COFFEE, ROCKET)
@@ -189,6 +249,11 @@ def test_the_keyboard_is_enough(browser: Browser, site: Site):
     assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
     press(Keys.ENTER)
     assert browser.run("return document.documentElement.dataset.picking") == "yes"
+    tab_to("#rendition")
+    offered = Select(browser.focused())
+    press(Keys.ARROW_DOWN)
+    assert offered.first_selected_option == offered.options[1]
+    press(Keys.ARROW_UP)
     browser.choose(CAT, COFFEE)
     browser.count('.card[data-status="done"]', 2)
 

@@ -44,11 +44,17 @@ class Cutout:
         Where alpha is partial the colour is the photograph's own, never blended with black;
         where it is zero the colour is zero, so that nothing hidden is published.
         """
-        strip = self.photograph.rgb.crop(box)
-        strip.putalpha(self.alpha.crop(box))
-        pixels = np.array(strip)
-        numbers = pixels.view("<u4")
-        numbers *= numbers >= OPAQUE_BIT
+        left, top, right, bottom = box
+        pixels = np.zeros((bottom - top, right - left, 4), np.uint8)
+        alpha = self.alpha.crop(box)
+        # most of a photograph of a product is background, which need not be looked at
+        if subject := alpha.getbbox():
+            x, y, x_end, y_end = subject
+            strip = self.photograph.rgb.crop((left + x, top + y, left + x_end, top + y_end))
+            strip.putalpha(alpha.crop(subject))
+            colours = np.asarray(strip).view("<u4")
+            out = pixels.view("<u4")[y:y_end, x:x_end]
+            np.multiply(colours, colours >= OPAQUE_BIT, out=out)
         return pixels
 
 

@@ -1,12 +1,17 @@
 """The U²-Net recipe: what goes into the network, and what its first output means."""
 
+import math
 from dataclasses import dataclass
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,18 @@ FLAT = 1e-6
 """A smaller range is a constant output; also the least maximum divided by, as in the reference."""
 
 
-REDUCING_GAP = 3.0
+TILES = 32
+"""Each way."""
+MIXED = -1
+"""In the place of a tile's single value."""
+LANCZOS = Image.Resampling.LANCZOS
+LANCZOS_REACH = 3
+"""Pixels of the smaller picture on either side."""
+
+REDUCING_GAP = 2.0
 """Large photographs are first averaged down by a whole factor to at least this many times the
-network's side, then LANCZOS: four times as fast at 10 MP. Pillow's documentation calls 3.0 close
-to fair resampling; the masks agree with those of LANCZOS alone at IoU 0.996."""
+network's side, then LANCZOS: five times as fast at 10 MP. The masks agree with those of LANCZOS
+alone at IoU 0.99."""
 
 
 def network_input(rgb: Image.Image, side: int, normalisation: Normalisation) -> Floats:
@@ -50,4 +63,63 @@ def matte(output: Floats, size: tuple[int, int]) -> Image.Image:
     if not FLAT < high - low < float("inf"):  # written so that NaN counts as constant
         return Image.new("L", size, 0)
     stretched = np.rint((prediction - low) * (255.0 / (high - low))).astype(np.uint8)
-    return Image.fromarray(stretched).resize(size, Image.Resampling.LANCZOS)
+    return _enlarged(stretched, size)
+
+
+def _enlarged(small: Bytes, size: tuple[int, int]) -> Image.Image:
+    """Return `small` at `size`, by LANCZOS; where that sees one value only, it is filled in.
+
+    Background, and the inside of the subject: on a photograph of a product that is most of it.
+    """
+    (lines, samples), (width, height) = small.shape, size
+    rows, columns = _tiles(height, lines), _tiles(width, samples)
+    low = _by_tile(np.minimum, _by_tile(np.minimum, small, rows).T, columns).T
+    high = _by_tile(np.maximum, _by_tile(np.maximum, small, rows).T, columns).T
+    values = np.where(low == high, low.astype(np.int16), MIXED).tolist()
+    source, enlarged = Image.fromarray(small), Image.new("L", size, 0)
+    for (top, bottom, above, below), row in zip(rows, values, strict=True):
+        for value, run in groupby(zip(columns, row, strict=True), key=itemgetter(1)):
+            tiles = [tile for tile, _ in run]
+            left, right = tiles[0].start, tiles[-1].stop
+            if value == MIXED:
+                # across first, as Pillow does for a whole picture
+                box = (left * samples / width, above, right * samples / width, below)
+                part = source.resize((right - left, below - above), LANCZOS, box)
+                ends = (edge * lines / height - above for edge in (top, bottom))
+                box = (0, next(ends), right - left, next(ends))
+                enlarged.paste(part.resize((right - left, bottom - top), LANCZOS, box), (left, top))
+            elif value:
+                enlarged.paste(value, (left, top, right, bottom))
+    return enlarged
+
+
+class _Tile(NamedTuple):
+    """Pixels of one side, and what LANCZOS sees of the smaller picture's side for them."""
+
+    start: int
+    stop: int
+    first: int
+    behind: int
+
+
+def _tiles(length: int, samples: int) -> list[_Tile]:
+    scale = samples / length
+    reach = LANCZOS_REACH * max(1, scale)
+    edges = [length * number // TILES for number in range(TILES + 1)]
+    return [
+        _Tile(
+            start, stop,
+            max(0, math.floor(start * scale - reach)),
+            min(samples, math.ceil(stop * scale + reach)),
+        )
+        for start, stop in pairwise(edges)
+        if start < stop
+    ]  # fmt: skip
+
+
+def _by_tile(extreme: np.ufunc, values: Bytes, tiles: list[_Tile]) -> Bytes:
+    """Return the least or largest of what each tile sees, down each column."""
+    ends = [edge for tile in tiles for edge in (tile.first, tile.behind)]
+    behind_the_last = np.concatenate([values, values[-1:]])  # `reduceat` wants a line there
+    found: Bytes = extreme.reduceat(behind_the_last, ends, axis=0)[::2]
+    return found

@@ -150,13 +150,14 @@ export async function call(path, { method = "GET", json, as = "json", seconds = 
   }
 }
 
-// Sends a photograph (XMLHttpRequest: fetch does not tell how far an upload is).
-export async function upload(file, name, model, identity, { progress, signal }) {
+// Sends a photograph, with the form's other fields (XMLHttpRequest: fetch does not tell how far an
+// upload is).
+export async function upload(file, name, fields, identity, { progress, signal }) {
   const answer = await withKey((headers) => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
     form.append("image", file, name);
-    if (model) form.append("model", model);
+    for (const [field, text] of Object.entries(fields)) if (text) form.append(field, text);
     request.open("POST", within("cutouts"));
     request.setRequestHeader("Idempotency-Key", identity);
     for (const [header, value] of Object.entries(headers)) request.setRequestHeader(header, value);

@@ -6,7 +6,7 @@ import { announce, byId, confirmed, count, h, named, notice, prose, save, setTex
 import { dropped, pasted, picked } from "./files.js";
 import { forget, preview } from "./preview.js";
 import { limiter, pause, Poller } from "./queue.js";
-import { archives, distinct, pngName, zip } from "./zip.js";
+import { archives, cutName, distinct, zip } from "./zip.js";
 
 const MOST_UPLOADS = 4;
 const OLDEST = 2;
@@ -30,6 +30,15 @@ let view = 50;
 const identity = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
+// What the form asks of the server, besides the photograph itself.
+const wishes = () => ({ model: byId("model").value, rendition: byId("rendition").value });
+
+// Where the product comes to lie elsewhere, the photograph is nothing to lay above it.
+function moved({ rendition }) {
+  const { crop, scale, position } = JSON.parse(rendition);
+  return Boolean(crop || scale || position);
+}
+
 const grouped = (state) => (state === "done" || state === "failed" ? state : "active");
 
 class Card {
@@ -43,6 +52,7 @@ class Card {
   before = null;
   after = null;
   tries = 0;
+  wishes = wishes();
   key = identity();
   abort = new AbortController();
 
@@ -88,9 +98,14 @@ class Card {
     this.to("failed", { failure: problem });
   }
 
+  // Whether the photograph and what became of it lie one above the other.
+  get comparable() {
+    return Boolean(this.before && this.after && !moved(this.wishes));
+  }
+
   draw() {
     this.compare.fill({
-      beforeUrl: this.before?.url, afterUrl: this.after?.url,
+      beforeUrl: this.after && !this.comparable ? null : this.before?.url, afterUrl: this.after?.url,
       width: (this.after ?? this.before)?.width, height: (this.after ?? this.before)?.height,
     });
     const none = !this.before && !this.after;
@@ -154,14 +169,14 @@ class Card {
 
   save() {
     this.saved = true;
-    save(this.result, pngName(this.name).split("/").at(-1));
+    save(this.result, cutName(this.name, this.result).split("/").at(-1));
   }
 
   retry() {
     this.discard();
     forget(this.after);
     this.to("waiting", {
-      id: null, failure: null, share: 0, tries: 0, after: null, key: identity(),
+      id: null, failure: null, share: 0, tries: 0, after: null, wishes: wishes(), key: identity(),
       abort: new AbortController(),
     });
     pump();
@@ -210,7 +225,7 @@ async function send(card) {
   const { signal } = card.abort;
   card.to("sending", { share: 0 });
   try {
-    const made = await upload(card.file, card.name, byId("model").value, card.key, {
+    const made = await upload(card.file, card.name, card.wishes, card.key, {
       signal,
       progress: (share) => card.to(card.state, { share }),
     });
@@ -384,7 +399,7 @@ let packing = false;
 
 async function packed() {
   const done = [...cards].filter((card) => card.state === "done");
-  const names = distinct(done.map((card) => pngName(card.name)));
+  const names = distinct(done.map((card) => cutName(card.name, card.result)));
   const parts = archives(done.map((card, at) => ({ name: names[at], blob: card.result })));
   packing = true;
   byId("zip").disabled = true;
@@ -422,7 +437,7 @@ function look(card) {
   byId("look-place").replaceChildren(large.element);
   large.set(view);
   large.fill({
-    beforeUrl: card.before ? urls[0] : null, afterUrl: urls[1],
+    beforeUrl: card.comparable ? urls[0] : null, afterUrl: urls[1],
     width: card.after?.width ?? card.facts.width, height: card.after?.height ?? card.facts.height,
   });
   dialog.addEventListener("close", () => {

@@ -1,4 +1,4 @@
-// A writer of ZIP archives that only stores: PNGs are deflated already.
+// A writer of ZIP archives that only stores: PNGs and JPEGs are compressed already.
 
 const MOST_BYTES = 2 ** 31; // well below where ZIP64 begins
 const MOST_FILES = 10_000;
@@ -94,23 +94,23 @@ const UNWELCOME = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u
 const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
 
 // The name of a photograph's cut-out: a relative path that is safe on every system.
-export function pngName(name) {
+export function cutName(name, { type }) {
   const parts = name
     .split(/[/\\]/)
     .map((part) => part.replace(UNWELCOME, "_").replace(/^ +|[. ]+$/g, ""))
     .filter(Boolean)
     .map((part) => (RESERVED.test(part) ? `_${part}` : part));
   const path = parts.join("/").replace(EXTENSION, "").slice(-200);
-  return `${path.replace(/^\/+/, "") || "cutout"}.png`;
+  return `${path.replace(/^\/+/, "") || "cutout"}.${type === "image/jpeg" ? "jpg" : "png"}`;
 }
 
 // Renames what is there twice: a.png, a (2).png; also where only the case differs.
 export function distinct(names) {
   const taken = new Set();
   return names.map((name) => {
-    const stem = name.replace(/\.png$/, "");
+    const [, stem, suffix] = name.match(/^(.*)(\.\w+)$/s);
     let free = name;
-    for (let number = 2; taken.has(free.toLowerCase()); number += 1) free = `${stem} (${number}).png`;
+    for (let number = 2; taken.has(free.toLowerCase()); number += 1) free = `${stem} (${number})${suffix}`;
     taken.add(free.toLowerCase());
     return free;
   });

@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from contract.errors import ErrorCode, PermanentError
+from contract.recipe import PLAIN, Rendition
+from producer.web.events import ObjectEvent
+from producer.web.rules import Rule, load_rules, rule_for
+
+PLACES = {"bucket": "photographs", "prefix": "in/", "destination": "s3://photographs/out"}
+
+
+def written(folder: Path, **fields: object) -> Path:
+    path = folder / "rules.json"
+    path.write_text(json.dumps([{**PLACES, **fields}]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rendition", "output"),
+    [
+        ({}, "s3://photographs/out/shoes/a.png"),
+        ({"channels": "alpha"}, "s3://photographs/out/shoes/a.png"),
+        ({"format": "jpg", "background": "#eee"}, "s3://photographs/out/shoes/a.jpg"),
+    ],
+)
+def test_the_output_is_named_after_the_rendition(tmp_path: Path, rendition: dict, output: str):
+    (rule,) = load_rules(written(tmp_path, rendition=rendition))
+    assert rule.rendition == Rendition(**rendition)
+    assert rule.output("in/shoes/a.tiff") == output
+
+
+def test_a_rule_asks_for_a_plain_cut_out_where_it_says_nothing_else(tmp_path: Path):
+    (rule,) = load_rules(written(tmp_path))
+    assert rule.rendition == PLAIN
+    assert rule.output("in/a.jpg") == "s3://photographs/out/a.png"
+
+
+def test_what_nobody_can_make_is_refused_by_its_field(tmp_path: Path):
+    with pytest.raises(PermanentError) as caught:
+        load_rules(written(tmp_path, rendition={"format": "jpg", "channels": "alpha"}))
+    assert caught.value.code is ErrorCode.INVALID_SETTING
+    assert "rendition.channels: " in caught.value.message
+
+
+def test_a_jpeg_of_ours_is_no_photograph():
+    rule = Rule(**PLACES, rendition=Rendition(format="jpg"))
+    inside = rule.model_copy(update={"prefix": ""})
+    event = ObjectEvent("photographs", "out/a.jpg", 1, "", "", "ObjectCreated:Put")
+    assert rule_for([inside], event) is None
