@@ -63,18 +63,19 @@ class Way:
     cost: float
 
 
+def _filtered(level: int) -> _Compressor:
+    made: _Compressor = zlib_ng.compressobj(level, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED)
+    return made
+
+
 WAYS = (
     Way(Strip.filter_up, lambda: isal_zlib.compressobj(2, wbits=-15, memLevel=5), 1),
     # noise repeats by chance alone: a match from further away than 512 bytes costs more than its
     # literals, which ISA-L does not weigh
-    Way(Strip.filter_by_group, lambda: isal_zlib.compressobj(2, wbits=-9, memLevel=5), 2),
-    Way(Strip.filter_up, lambda: zlib_ng.compressobj(3, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED), 3),
-    Way(Strip.filter_up, lambda: zlib_ng.compressobj(5, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED), 5),
-    Way(
-        Strip.filter_by_line,
-        lambda: zlib_ng.compressobj(7, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED),
-        24,
-    ),
+    Way(Strip.filter_by_group, lambda: isal_zlib.compressobj(2, wbits=-9, memLevel=5), 2.1),
+    Way(Strip.filter_up, lambda: _filtered(3), 3.1),
+    Way(Strip.filter_up, lambda: _filtered(5), 6.5),
+    Way(Strip.filter_by_line, lambda: _filtered(7), 30),
 )
 """From fast to thorough. The last makes files of Pillow's size, and is seldom worth its time: it is
 what the others are measured by."""
@@ -162,18 +163,29 @@ def _plan(strip: Strip, rows: Rows, height: int) -> list[tuple[int, int, int]]:
 
 
 def _sizes(strip: Strip, rows: Rows, edges: list[int]) -> NDArray[np.float64]:
-    """Estimate the bytes of each band in each way, [bands, ways], from lines in its middle."""
-    compressors = [way.compressor() for way in WAYS]
+    """Estimate the bytes of each band in each way, [bands, ways], from lines in its middle.
+
+    The thorough way takes longer than all others: it is tried on half of the lines, and what it
+    saves there beside the way before it is taken to hold for all.
+    """
+    compressors = [way.compressor() for way in (*WAYS, WAYS[-2])]
     sizes = np.empty((len(edges) - 1, len(WAYS)))
+
+    def size(number: int, way: Way) -> int:
+        way.filter(strip)
+        data = compressors[number].compress(strip.filtered.data)
+        return len(data) + len(compressors[number].flush(zlib.Z_SYNC_FLUSH))
+
     for band, (start, end) in enumerate(pairwise(edges)):
         lines = max((end - start) // SAMPLE, -(-LEAST_SAMPLE // strip.length))
         lines = min(lines, end - start, strip.most)
         top = start + (end - start - lines) // 2
         pixels = rows(max(0, top - 1), top + lines)
-        strip.load(pixels[-lines:], pixels[0] if top else None)
-        for number, way in enumerate(WAYS):
-            way.filter(strip)
-            data = compressors[number].compress(strip.filtered.data)
-            data += compressors[number].flush(zlib.Z_SYNC_FLUSH)
-            sizes[band, number] = len(data) * (end - start) / lines
+        above = pixels[0] if top else None
+        strip.load(pixels[-lines:], above)
+        for number, way in enumerate(WAYS[:-1]):
+            sizes[band, number] = size(number, way) * (end - start) / lines
+        half = -(-lines // 2)
+        strip.load(pixels[len(pixels) - lines :][:half], above)
+        sizes[band, -1] = sizes[band, -2] * size(-2, WAYS[-1]) / size(-1, WAYS[-2])
     return sizes
