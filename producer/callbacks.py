@@ -1,4 +1,4 @@
-"""Delivers callbacks: signed, at least once, or given up after ten attempts in 16 hours.
+"""Delivers callbacks: signed, at least once, or given up after eleven attempts in a day.
 
 An attempt is one POST of at most 15 s, never redirected, signed by `producer/webhooks.py`. Its id
 stays the same at every attempt: a receiver knows a repeated one by it.
@@ -32,7 +32,7 @@ from producer.webhooks import sign
 
 log = structlog.get_logger(__name__)
 
-WAITS = (0, 5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800)
+WAITS = (0, 5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
 """Seconds before each attempt."""
 JITTER = 0.1
 LEASE_SECONDS = 60

@@ -189,7 +189,7 @@ def create_app(backend: Backend) -> FastAPI:
 
     @app.webhooks.post("cutout-ended")
     def ended(cutout: Cutout) -> None:
-        """Told to a callback_url: signed by Standard Webhooks, at least once, in ten attempts."""
+        """Told to a callback_url: signed by Standard Webhooks, at least once, in eleven attempts."""
 
     app.mount("/", Page(directory=STATIC, html=True))
     document(app)

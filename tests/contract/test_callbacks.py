@@ -198,7 +198,7 @@ def test_ten_attempts_with_growing_waits_and_then_it_is_given_up(waiting: Callba
             waits.append(due_in(waiting))
     assert ending is Ending.GIVEN_UP
     assert nothing_left(waiting)
-    assert len(server.requests) == len(WAITS) == 10
+    assert len(server.requests) == len(WAITS) == 11
     for wait, planned in zip(waits, WAITS[1:], strict=True):
         assert planned - 2 < wait < planned * 1.1 + 1
     assert len({request.headers["webhook-id"] for request in server.requests}) == 1
