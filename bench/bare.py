@@ -22,6 +22,7 @@ from worker.imaging.matte import network_input
 from worker.imaging.png import encode
 from worker.models import registry, store
 from worker.models.session import Session
+from worker.runtime import keep_memory
 
 WARM_UP = 2
 
@@ -136,6 +137,7 @@ def _child(
     answers: Any,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to answer
+    keep_memory()  # as children do
     work = make(photographs, model)
     count = len(photographs)
     first = number * count // working.value

@@ -1,7 +1,9 @@
 """The composition root of a child: everything it keeps, built once, after the fork."""
 
+import ctypes
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,12 @@ from contract.settings import Settings, settings
 from worker.imaging.decode import Limits
 from worker.models import cpus, registry, store
 from worker.models.session import Session
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""Names of glibc's options, from malloc.h."""
+KEPT = 128 * 1024**2
+LARGEST_KEPT = 32 * 1024**2
+"""Bytes of one allocation; glibc takes no more. Pillow's blocks are half of it at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +67,22 @@ def plan() -> Plan:
     return _plans[settings().model]
 
 
+def keep_memory() -> None:
+    """Have this process keep the memory of an image for the next one, up to 128 MB.
+
+    glibc returns it to the kernel each time, which then has to clear it: a twentieth of the time
+    of 10 megapixels. Does nothing with another C library.
+    """
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(TRIM_THRESHOLD, KEPT)
+        mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+
+
 @cache
 def runtime() -> Runtime:
     """Return the child's singleton."""
+    keep_memory()
     config = settings()
     made = plan()
     return Runtime(

@@ -32,7 +32,9 @@ class Cutout:
     @property
     def foreground(self) -> float:
         """The mean alpha, 0..1."""
-        return ImageStat.Stat(self.alpha).mean[0] / 255
+        subject = self.alpha.crop(self.alpha.getbbox() or (0, 0, 1, 1))
+        share = subject.width * subject.height / (self.alpha.width * self.alpha.height)
+        return ImageStat.Stat(subject).mean[0] / 255 * share
 
     def rows(self, top: int, bottom: int) -> Bytes:
         """Return uint8 [bottom - top, width, 4], straight alpha."""
