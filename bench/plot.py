@@ -16,6 +16,7 @@ COLOURS = {
     "decode": "#0072B2",
     "matte": "#E69F00",
     "compose": "#F0E442",
+    "render": "#882255",
     "encode": "#009E73",
     "store": "#D55E00",
 }
