@@ -78,7 +78,7 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.DUPLICATE_DESTINATION: "Rename one of the two.",
     ErrorCode.OBJECT_MISSING: "Check that nothing deletes objects while the batch runs.",
     ErrorCode.ACCESS_DENIED: "Allow the worker to read the source and to write the destination.",
-    ErrorCode.URL_REFUSED: "Give a public https URL, or name its host in CUTOUT_URL_ALLOW.",
+    ErrorCode.URL_REFUSED: "Give s3:// or public https, or name the host in CUTOUT_URL_ALLOW.",
     ErrorCode.URL_FAILED: "Check the URL, and what its server answers there.",
     ErrorCode.URL_UNAVAILABLE: "Check that the host answers, and its limits.",
     ErrorCode.STORAGE_UNAVAILABLE: "Check the storage endpoint and its limits.",
@@ -100,7 +100,7 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.BATCH_KNOWN: "Nothing needs to be rebuilt.",
     ErrorCode.BATCH_STATE: "See `cutout status`.",
     ErrorCode.BATCH_PAUSED: "Mend the cause, then `cutout resume`, or the same `cutout run` again.",
-    ErrorCode.MODEL_UNKNOWN: "List the models with `cutout models list`.",
+    ErrorCode.MODEL_UNKNOWN: "List the models with `cutout models list` or GET /v1/models.",
     ErrorCode.MODEL_MISSING: "Point CUTOUT_MODEL_SOURCE at the file, or reach one of its sources.",
     ErrorCode.MODEL_MISMATCH: "Delete the file, or get the official one.",
     ErrorCode.STACK_FAILED: "Read the log named above.",
@@ -109,7 +109,9 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.INVALID_REQUEST: "Correct the request; /openapi.json describes it.",
     ErrorCode.REQUEST_SLOW: "Send the body faster, or upload to the bucket and name the object.",
     ErrorCode.NOT_FOUND: "Check the address; singles are kept for 7 days.",
-    ErrorCode.KEY_REFUSED: "Send a key of this server: `Authorization: Bearer KEY`.",
+    ErrorCode.KEY_REFUSED: (
+        "Send `Authorization: Bearer KEY`; one made since `cutout serve` started, after a restart."
+    ),
     ErrorCode.SCOPE_MISSING: "Ask for a key with that scope.",
     ErrorCode.TOO_MANY_REQUESTS: "Wait as long as Retry-After says.",
     ErrorCode.QUEUE_FULL: "Wait as long as Retry-After says, or start more workers.",

@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from contract.errors import ErrorCode
+from contract.errors import ErrorCode, PermanentError
 from contract.ledger import Ledger
 from contract.settings import settings
 from producer import control
@@ -26,6 +26,17 @@ def open_ledger() -> Ledger:
     config = settings()
     _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
     return Ledger(config.redis_url or "", patience=2)
+
+
+def _ledger_of(batch: str) -> Ledger:
+    """Connect, for a batch. Raises PermanentError (`batch_state`) for a single image."""
+    ledger = open_ledger()
+    if ledger.progress(batch).spec.single:
+        raise PermanentError(
+            ErrorCode.BATCH_STATE,
+            f"{batch} is a single image: GET /v1/cutouts/{batch} tells of it.",
+        )
+    return ledger
 
 
 @app.command()
@@ -58,21 +69,21 @@ def status(
 @app.command()
 def pause(batch: BatchId) -> None:
     """Stop handing out a batch. Images in hand are finished."""
-    control.pause(open_ledger(), batch)
+    control.pause(_ledger_of(batch), batch)
     typer.echo(f"{batch} is paused. `cutout resume {batch}` carries on.")
 
 
 @app.command()
 def resume(batch: BatchId) -> None:
     """Carry on with a batch that was paused, or that paused itself."""
-    control.resume(open_ledger(), batch)
+    control.resume(_ledger_of(batch), batch)
     typer.echo(f"{batch} goes on.")
 
 
 @app.command()
 def cancel(batch: BatchId) -> None:
     """End a batch: what has not been cut out yet fails by the code `cancelled`."""
-    control.cancel(open_ledger(), batch)
+    control.cancel(_ledger_of(batch), batch)
     typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows its end.")
 
 
@@ -88,7 +99,7 @@ def retry(
 
     Poisoned images only with [bold]--code poisoned[/bold].
     """
-    opened = control.retry(open_ledger(), batch, code)
+    opened = control.retry(_ledger_of(batch), batch, code)
     typer.echo(f"{opened:,} images are tried again.")
     if not opened and code is None:
         typer.echo(
@@ -117,7 +128,7 @@ def watch(batch: BatchId, as_json: AsJson = False) -> None:
     """Follow a batch until it is closed. Exit status as of `run`; Ctrl-C only stops watching."""
     from producer.run import finish, follow  # noqa: PLC0415
 
-    ledger = open_ledger()
+    ledger = _ledger_of(batch)
     progress = follow(ledger, batch, as_json=as_json)
     raise typer.Exit(finish(ledger, progress, as_json=as_json))
 
@@ -132,6 +143,6 @@ def report(
     """Print how each image of a batch ended, so far or finally."""
     from producer import reports  # noqa: PLC0415
 
-    ledger = open_ledger()
+    ledger = _ledger_of(batch)
     rows = reports.current(ledger, ledger.progress(batch).spec)
     {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[form](rows, sys.stdout)

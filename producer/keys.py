@@ -46,9 +46,11 @@ def add(config: Settings, name: str, scopes: Iterable[Scope]) -> str:
         raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_API_KEYS is not set.")
     if not name.isidentifier():
         raise PermanentError(ErrorCode.INVALID_SETTING, f"{name!r} has to be a plain word.")
-    text, key = make(name, scopes)
     path = config.api_keys.expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and any(key.name == name for key in load(path)):
+        raise PermanentError(ErrorCode.INVALID_SETTING, f"{path} has a key {name!r} already.")
+    text, key = make(name, scopes)
     with path.open("a") as file:
         path.chmod(0o600)
         file.write(key.line())

@@ -135,6 +135,10 @@ def audit(
     config = settings()
     _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
     ledger = Ledger(config.redis_url or "", patience=2)
+    if ledger.progress(batch).spec.single:
+        raise PermanentError(
+            ErrorCode.BATCH_STATE, f"{batch} is a single image, and an audit is of batches."
+        )
     count = 0
     for finding in findings_of(ledger, batch):
         count += 1

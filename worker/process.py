@@ -19,7 +19,7 @@ from worker.fetch import fetch
 from worker.imaging.compose import compose
 from worker.imaging.decode import decode
 from worker.imaging.encode import encode
-from worker.imaging.render import render, subject_box
+from worker.imaging.render import render, subject_box, within
 from worker.patience import deadline_of, insist
 from worker.runtime import Runtime
 
@@ -117,7 +117,7 @@ def _skip(run: Run, runtime: Runtime) -> Outcome | None:
 
 
 def _cut(run: Run, runtime: Runtime) -> Outcome:
-    job = run.job
+    job, rendition = run.job, run.job.recipe.rendition
     with run.stage("fetch"):
         blob = fetch(job, runtime.config)
     with run.stage("decode"):
@@ -125,8 +125,7 @@ def _cut(run: Run, runtime: Runtime) -> Outcome:
     with run.stage("matte"):
         matte = runtime.session.matte(photograph.rgb)
     with run.stage("compose"):
-        cutout = compose(photograph, matte)
-    rendition = job.recipe.rendition
+        cutout = within(compose(photograph, matte), rendition.roi)
     with run.stage("render"):
         picture = render(cutout, rendition)
     with run.stage("encode"):

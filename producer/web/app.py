@@ -153,7 +153,7 @@ class Guarded:
         # without the query, which is none of the log's business
         log.info(
             "request", method=scope["method"], path=names.shown(scope["path"])[:LONGEST_SHOWN],
-            status=status, milliseconds=round((time.monotonic() - began) * 1000),
+            status=int(status), milliseconds=round((time.monotonic() - began) * 1000),
         )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def create_app(backend: Backend) -> FastAPI:
 
     @app.webhooks.post("cutout-ended")
     def ended(cutout: Cutout) -> None:
-        """Told to a callback_url: signed by Standard Webhooks, at least once, in eleven attempts."""
+        """Told to a callback_url: signed by Standard Webhooks, at least once, for a day."""
 
     app.mount("/", Page(directory=STATIC, html=True))
     document(app)

@@ -130,7 +130,8 @@ async def _form(request: Request) -> tuple[NewCutout, Upload]:
     async with request.form(max_files=1, max_fields=10) as form:
         image = form.get("image")
         fields = {name: text for name, text in form.items() if name != "image"}
-        if not isinstance(image, UploadFile):
-            raise RequestError(ErrorCode.INVALID_REQUEST, "image: there is no such file.")
+        if not isinstance(image, UploadFile) or "source" in fields:
+            why = "a form brings the file itself in `image`; name a source in JSON"
+            raise RequestError(ErrorCode.INVALID_REQUEST, f"image: {why}.")
         upload = Upload(image.filename or "image", await image.read())
     return FormFields.model_validate({"source": "upload", **fields}, strict=True), upload

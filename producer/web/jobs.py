@@ -35,6 +35,8 @@ RESOLVE_SECONDS = 0.5
 
 
 LONGEST_POLL_SECONDS = 0.5
+UNSERVED_SECONDS = 5
+"""After which it is told that an image waits for workers that are not there."""
 
 
 UPLOADS = "uploads"
@@ -79,7 +81,7 @@ def cutout_of(now: Progress, outcome: Outcome | None) -> Cutout:
     return made.model_copy(
         update={
             "status": "failed" if failed else "done",
-            "next_step": NEXT_STEP[outcome.code] if outcome.code else "",
+            "next_step": _next_step(outcome),
             "output": None if failed else address,
             "image": None if failed else f"/v1/cutouts/{spec.id}/image",
             **outcome.model_dump(
@@ -88,6 +90,12 @@ def cutout_of(now: Progress, outcome: Outcome | None) -> Cutout:
             ),
         }
     )  # fmt: skip
+
+
+def _next_step(outcome: Outcome) -> str:
+    if outcome.code in {ErrorCode.EXHAUSTED, ErrorCode.CANCELLED}:
+        return "Mend the cause, then ask for it anew."  # there is no batch to retry
+    return NEXT_STEP[outcome.code] if outcome.code else ""
 
 
 def find(backend: Backend, identity: str) -> tuple[Progress, Outcome | None]:
@@ -113,10 +121,28 @@ async def waited_for(backend: Backend, identity: str, seconds: float) -> Cutout:
     while True:
         found = cutout_of(*await run_in_threadpool(find, backend, identity))
         waited = time.monotonic() - began
-        if found.status in {"done", "failed"} or waited >= seconds:
+        if found.status in {"done", "failed"}:
             return found
+        if waited >= seconds:
+            return await run_in_threadpool(_with_hint, backend, found)
         pause = min(max(POLL_SECONDS, waited / 20), LONGEST_POLL_SECONDS, seconds - waited)
         await asyncio.sleep(pause)
+
+
+def _with_hint(backend: Backend, found: Cutout) -> Cutout:
+    """Say of an image that waits where there is nobody to wait for."""
+    waited = datetime.now(UTC) - found.created
+    if found.status != "queued" or waited.total_seconds() < UNSERVED_SECONDS:
+        return found
+    queues = {names.interactive_queue(found.model), names.bulk_queue(found.model)}
+    if queues & {worker.queue for worker in backend.presence.workers()}:
+        return found
+    return found.model_copy(
+        update={
+            "message": f"No worker serves {found.model}.",
+            "next_step": "Start a worker for it.",
+        }
+    )
 
 
 def placed(location: str) -> tuple[str, str]:
@@ -148,8 +174,11 @@ async def once(
         if first.identity == identity:
             await run_in_threadpool(_submit_first, backend, name, place, first, new, upload)
             return identity
-        if first.kept or await run_in_threadpool(backend.ledger.knows, first.identity):
+        if await run_in_threadpool(backend.ledger.knows, first.identity):
             return first.identity
+        if first.kept:  # and deleted since
+            await run_in_threadpool(backend.gate.forget, name, place)
+            continue
         if time.monotonic() - began > UNDER_WAY_SECONDS:
             raise RequestError(
                 ErrorCode.NOT_READY, "The first request with this Idempotency-Key is under way.", 1

@@ -110,8 +110,14 @@ def error_body(code: str, title: str, detail: str) -> Body:
     return {"errors": [{"title": title, "code": code, "detail": detail}]}
 
 
-def failure(outcome: Outcome) -> tuple[int, Body]:
-    """Return (status, body) for an image that failed: 400 where it is at fault, else 500."""
+def failure(outcome: Outcome, *, fetched: bool = False) -> tuple[int, Body]:
+    """Return (status, body) for an image that failed: 400 where it is at fault, else 500.
+
+    `fetched`: from a URL of the client's.
+    """
+    if fetched and ErrorCode.URL_UNAVAILABLE in outcome.message:
+        title = "Failed to download given URL"
+        return BAD_REQUEST, error_body("failed_image_download", title, outcome.message)
     if outcome.code in FAILURES:
         code, title = FAILURES[outcome.code]
         return BAD_REQUEST, error_body(code, title, outcome.message)

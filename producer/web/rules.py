@@ -40,6 +40,13 @@ def load_rules(path: Path | None) -> list[Rule]:
         first = error.errors(include_url=False, include_input=False)[0]
         why = f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
     else:
+        for rule in rules:
+            if f"s3://{rule.bucket}/{rule.prefix}".startswith(f"{rule.destination.rstrip('/')}/"):
+                raise PermanentError(
+                    ErrorCode.OVERLAPPING_LOCATIONS,
+                    f"CUTOUT_EVENT_RULES: all below {rule.destination} counts as ours, and"
+                    f" {rule.prefix!r} of {rule.bucket} lies there.",
+                )
         return [rule.model_copy(update={"destination": canonical_location(rule.destination)})
                 for rule in rules]  # fmt: skip
     raise PermanentError(ErrorCode.INVALID_SETTING, f"CUTOUT_EVENT_RULES: {why}.")

@@ -8,11 +8,17 @@ from PIL import Image, ImageDraw
 
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import PLAIN, Rendition
+from worker.imaging import render as rendering
 from worker.imaging.compose import Cutout, compose
 from worker.imaging.decode import Limits, Photograph, decode
-from worker.imaging.render import FAINT, Picture, render, subject_box
+from worker.imaging.render import FAINT, Picture, subject_box, within
 
 RED, BLUE = (200, 30, 40), (0, 0, 255)
+
+
+def render(cutout: Cutout, rendition: Rendition) -> Picture:
+    """As a worker does."""
+    return rendering.render(within(cutout, rendition.roi), rendition)
 
 
 def photograph(size: tuple[int, int], box: tuple[int, int, int, int], alpha: int = 255) -> Cutout:
@@ -188,14 +194,16 @@ def test_a_margin_within_the_photograph_keeps_what_is_there():
 )
 def test_outside_the_region_everything_is_background(roi: tuple, box: tuple | None):
     cutout = photograph((50, 40), (0, 0, 50, 40))
-    assert box_of(render(cutout, Rendition(roi=roi))) == box
     assert box_of(render(cutout, PLAIN)) == (0, 0, 50, 40)
     if box:
+        assert box_of(render(cutout, Rendition(roi=roi))) == box
         width, height = box[2] - box[0], box[3] - box[1]
         assert render(cutout, Rendition(roi=roi, crop=True)).size == (width, height)
+        assert within(cutout, roi).foreground == pytest.approx(width * height / (50 * 40))
     else:
-        with pytest.raises(PermanentError):
-            render(cutout, Rendition(roi=roi, crop=True))
+        with pytest.raises(PermanentError) as caught:
+            within(cutout, roi)
+        assert caught.value.code is ErrorCode.NO_SUBJECT
 
 
 def test_region_and_crop_are_of_the_photograph_as_displayed():

@@ -49,3 +49,11 @@ def test_a_jpeg_of_ours_is_no_photograph():
     inside = rule.model_copy(update={"prefix": ""})
     event = ObjectEvent("photographs", "out/a.jpg", 1, "", "", "ObjectCreated:Put")
     assert rule_for([inside], event) is None
+
+
+def test_a_rule_whose_photographs_would_all_count_as_ours_is_refused(tmp_path: Path):
+    for destination in ("s3://photographs/in", "s3://photographs/"):
+        with pytest.raises(PermanentError) as caught:
+            load_rules(written(tmp_path, destination=destination))
+        assert caught.value.code is ErrorCode.OVERLAPPING_LOCATIONS
+    assert load_rules(written(tmp_path, destination="s3://photographs/in/out"))

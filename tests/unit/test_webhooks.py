@@ -130,6 +130,10 @@ def test_what_a_receiver_copies_from_the_documents_verifies_it():
     assert not verified(headers, BODY + b" ", SECRET)
     assert not verified(headers, BODY, "whsec_" + base64.b64encode(b"x" * 24).decode())
     assert not verified(sign(ID, int(time.time()) - 360, BODY, [SECRET]), BODY, SECRET)
+    for name in headers:  # a stranger's request is an answer, not an accident
+        for text in ("", "x", "\u00b2", "9" * 5000, "v1,x"):
+            assert not verified({**headers, name: text}, BODY, SECRET)
+        assert not verified({k: v for k, v in headers.items() if k != name}, BODY, SECRET)
     assert not verified(sign(ID, int(time.time()) + 360, BODY, [SECRET]), BODY, SECRET)
     imports = {line.split()[1] for line in SNIPPET.read_text().splitlines() if "import" in line[:6]}
     assert imports <= {"base64", "hashlib", "hmac", "time"}

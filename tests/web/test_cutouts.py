@@ -5,6 +5,8 @@ import io
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -282,12 +284,32 @@ def test_one_idempotency_key_is_one_image(shared: Server) -> None:
     assert plain.json()["id"] == first.json()["id"]
     shared.ended(first.json()["id"])
     shared.client.delete(first.headers["location"])
-    problem(shared.upload(jpeg(7), headers=key), 404, "not_found")
 
     refused = {"Idempotency-Key": "order 2"}
     problem(shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown")
     problem(shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown")
     assert shared.upload(jpeg(7), headers=refused).status_code == 202
+
+
+def test_a_key_is_free_again_once_its_image_is_deleted(shared: Server) -> None:
+    key = {"Idempotency-Key": "order 4"}
+    first = shared.upload(jpeg(8), headers=key, wait=30).json()["id"]
+    assert shared.client.delete(f"/v1/cutouts/{first}").status_code == 204
+    again = shared.upload(jpeg(8), headers=key, wait=30)
+    assert again.json()["status"] == "done"
+    assert again.json()["id"] != first
+
+
+def test_an_image_that_no_worker_can_take_says_so(shared: Server) -> None:
+    waiting = shared.upload(jpeg(9), data={"model": "u2net"}).headers["location"]
+    told = until(lambda: shared.client.get(waiting).json()["message"], 30)
+    assert told == "No worker serves u2net."
+    assert shared.client.delete(waiting).status_code == 204
+
+
+def test_a_form_brings_the_file_itself(shared: Server) -> None:
+    both = shared.upload(jpeg(), data={"source": "s3://bucket/a.jpg"})
+    assert "JSON" in problem(both, 422, "invalid_request")["detail"]
 
 
 def test_fifty_at_once_with_one_key_are_one_image(shared: Server) -> None:
@@ -315,6 +337,18 @@ def test_singles_are_in_no_list_of_batches(shared: Server) -> None:
 
 
 # what needs a server of its own
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry", "watch", "report", "audit"])
+def test_verbs_of_batches_refuse_a_single_image(shared: Server, verb: str) -> None:
+    identity = shared.upload(jpeg(10), wait=30).json()["id"]
+    answer = subprocess.run(
+        [sys.executable, "-m", "producer", verb, identity], env=shared.cluster.environment(),
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert answer.returncode == 1
+    assert "is a single image" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_a_full_queue_refuses_for_a_while(quick_cluster: Cluster, tmp_path) -> None:

@@ -68,11 +68,12 @@ class Picture:
 
 
 def render(cutout: Cutout, rendition: Rendition) -> Picture:
-    """Lay a cut-out on the canvas that a rendition asks for; a plain one costs nothing.
+    """Lay a cut-out, which `within` has bounded, on the canvas that a rendition asks for.
+
+    A plain one costs nothing.
 
     Raises PermanentError (`no_subject`) where a subject is to be placed and there is none.
     """
-    cutout = _within(cutout, rendition.roi)
     canvas: Box = (0, 0, *cutout.size)
     subject = subject_box(cutout.alpha) if rendition.places_subject else canvas
     if subject is None:
@@ -122,8 +123,11 @@ def _grown(marked: Marks, start: int, end: int) -> tuple[int, int]:
     )
 
 
-def _within(cutout: Cutout, roi: tuple[str, ...] | None) -> Cutout:
-    """Make background of what lies outside a region. One outside the photograph leaves nothing."""
+def within(cutout: Cutout, roi: tuple[str, ...] | None) -> Cutout:
+    """Make background of what lies outside a rendition's region.
+
+    Raises PermanentError (`no_subject`) where the region holds nothing of the photograph.
+    """
     if roi is None:
         return cutout
     width, height = cutout.size
@@ -132,6 +136,8 @@ def _within(cutout: Cutout, roi: tuple[str, ...] | None) -> Cutout:
         for length, whole in zip(roi, (width, height) * 2, strict=True)
     ]
     left, top, right, bottom = ends[0], ends[1], max(ends[0], ends[2]), max(ends[1], ends[3])
+    if left == right or top == bottom:
+        raise PermanentError(ErrorCode.NO_SUBJECT, "The region holds nothing of the photograph.")
     alpha = Image.new("L", cutout.size, 0)
     alpha.paste(cutout.alpha.crop((left, top, right, bottom)), (left, top))
     return replace(cutout, alpha=alpha)
