@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from itertools import cycle, islice
 
 import pytest
 import structlog
@@ -236,7 +237,7 @@ def test_what_cannot_be_loaded_is_tried_again_and_not_for_ever(waiting: Callback
     def breaks(_):
         raise KeyError("sesame")
 
-    for load in [fails, breaks] * 5:
+    for load in islice(cycle([fails, breaks]), len(WAITS)):
         waiting.schedule("c-1")
         waiting.take(1, 60)
         ending = deliver(waiting, "c-1", load)

@@ -56,7 +56,7 @@ def site(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Site:
     """A server; where a test wants it locked, one that asks for a key."""
     url, key = place.serve(), ""
     if getattr(request, "param", ""):
-        file = place.buckets.parent / "keys"
+        file = tmp_path / "keys"
         key = place.make_key(file)
         url = place.serve(key, CUTOUT_API_KEYS=str(file))  # reads the file as it starts
     return Site(url, f"s3://photographs/{tmp_path.name}", key)
