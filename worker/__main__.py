@@ -32,6 +32,31 @@ models = typer.Typer(
 app.add_typer(models, name="models")
 
 
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency",
+        "-c",
+        min=1,
+        help="Child processes. Default: one for each CPU, and one more for every four.",
+    ),
+]
+Quarantine = Annotated[
+    bool,
+    typer.Option(
+        "--quarantine",
+        help="Take the images that ended their process before: one at a time, each in a process of"
+        " its own with little memory. One such worker will do for a cluster.",
+    ),
+]
+Interactive = Annotated[
+    bool,
+    typer.Option(
+        "--interactive", help="Take single images alone, so that none of them waits for a batch's."
+    ),
+]
+
+
 @app.callback()
 def _root() -> None:
     """Run the worker side of cutout."""
@@ -39,30 +64,9 @@ def _root() -> None:
 
 @app.command()
 def worker(
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            "--concurrency",
-            "-c",
-            min=1,
-            help="Child processes. Default: one for each CPU, and one more for every four.",
-        ),
-    ] = None,
-    quarantine: Annotated[
-        bool,
-        typer.Option(
-            "--quarantine",
-            help="Take the images that ended their process before: one at a time, each in a "
-            "process of its own with little memory. One such worker will do for a cluster.",
-        ),
-    ] = False,
-    interactive: Annotated[
-        bool,
-        typer.Option(
-            "--interactive",
-            help="Take single images alone, so that none of them waits for a batch's.",
-        ),
-    ] = False,
+    concurrency: Concurrency = None,
+    quarantine: Quarantine = False,
+    interactive: Interactive = False,
 ) -> None:
     """Take jobs from the queue of one model (CUTOUT_MODEL) until told to stop.
 

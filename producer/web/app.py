@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contract import names
 from contract.errors import CutoutError, ErrorCode
 from contract.log import configure
-from contract.recipe import MODEL_NAMES
 from contract.settings import Settings
 from producer.callbacks import run
 from producer.web import batches, clients, cutouts, notifications, problems, told
@@ -65,12 +64,8 @@ rest = APIRouter()
 @rest.get("/v1/models", tags=["models"], responses=cutouts.PROBLEMS)
 def models(backend: TheBackend, _: Reader) -> Models:
     """List the models that workers serve now."""
-    config = backend.config
-    served = {worker.queue for worker in backend.presence.workers()}
-    known = sorted(
-        m for m in MODEL_NAMES if {names.bulk_queue(m), names.interactive_queue(m)} & served
-    )
-    return Models(models=known or [config.model], default=config.model)
+    default = backend.config.model
+    return Models(models=sorted(backend.served()) or [default], default=default)
 
 
 @rest.get("/healthz", include_in_schema=False)

@@ -13,7 +13,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.gate import Gate
 from contract.ledger import Ledger
 from contract.presence import Presence
-from contract.recipe import Recipe, recipe_for
+from contract.recipe import MODEL_NAMES, Recipe, recipe_for
 from contract.settings import Settings
 from contract.storage import Store, canonical_location, open_store
 from producer import keys
@@ -54,6 +54,15 @@ class Backend:
 
     def recipe(self, model: str | None) -> Recipe:
         return recipe_for(model or self.config.model)
+
+    def served(self) -> set[str]:
+        """Return the models that a worker takes single images for now."""
+        queues = {worker.queue for worker in self.presence.workers()}
+        return {
+            model
+            for model in MODEL_NAMES
+            if {names.bulk_queue(model), names.interactive_queue(model)} & queues
+        }
 
     def check_room(self, model: str) -> None:
         """Raise RequestError (`queue_full`) where too many single images wait already."""

@@ -134,9 +134,8 @@ def answer(backend: Backend, identity: str, accept: str) -> Response:
         body = removebg.error_body("timeout", "Please try again", cutout_of(now, None).status)
         return JSONResponse(body, 503, {"Retry-After": "5"})
     if outcome.status is Status.FAILED:
-        status, body = removebg.failure(
-            outcome, fetched=now.spec.single is not None and now.spec.single.remote
-        )
+        fetched = bool(now.spec.single and now.spec.single.remote)
+        status, body = removebg.failure(outcome, fetched=fetched)
         return JSONResponse(body, status)
     if outcome.foreground == 0 and outcome.subject is None:
         code, title = removebg.FAILURES[ErrorCode.NO_SUBJECT]

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 from urllib.parse import unquote_plus
 
 from contract.errors import ErrorCode, PermanentError
@@ -189,13 +189,14 @@ def _text(row: Mapping[str, Any], name: str, default: str | None = None) -> str:
     value = row.get(name)
     if value is None and default is not None:
         return default
-    if not isinstance(value, str) or (not value and default is None):
+    if not is_text(value) or (not value and default is None):
         raise _refused(f"its {name} is no text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
-        raise _refused(f"its {name} is no text") from None
     return value
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether this is text that UTF-8 can hold: JSON can spell half of a surrogate pair."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _no_number(_: str) -> NoReturn:

@@ -134,8 +134,7 @@ def _with_hint(backend: Backend, found: Cutout) -> Cutout:
     waited = datetime.now(UTC) - found.created
     if found.status != "queued" or waited.total_seconds() < UNSERVED_SECONDS:
         return found
-    queues = {names.interactive_queue(found.model), names.bulk_queue(found.model)}
-    if queues & {worker.queue for worker in backend.presence.workers()}:
+    if found.model in backend.served():
         return found
     return found.model_copy(
         update={

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from contract.errors import ErrorCode, PermanentError
+from producer.web.events import is_text
 
 # A region, and nothing else, between `sns.` and `amazonaws.com`: `sns.s3.amazonaws.com` is a
 # bucket that anybody may have made.
@@ -91,12 +92,8 @@ def _key(pem: bytes) -> rsa.RSAPublicKey:
 
 def _text(envelope: Mapping[str, Any], name: str) -> str:
     value = envelope.get(name)
-    if not isinstance(value, str):
+    if not is_text(value):
         raise _refused(f"The envelope's {name} is no text.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
-        raise _refused(f"The envelope's {name} is no text.") from None
     return value
 
 

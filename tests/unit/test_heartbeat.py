@@ -96,6 +96,7 @@ def test_a_folder_that_takes_no_file_ends_nothing(tmp_path: Path):
     pulse = Pulse(tmp_path / "workers", "bulk.u2netp", 3)
     pulse.beat(connected=True)
     pulse.stop()
+    assert (tmp_path / "workers").read_text() == "no folder"
 
 
 # the judgement

@@ -1,5 +1,6 @@
 import pytest
 from services import RedisServer
+from structlog.testing import capture_logs
 
 from contract.connection import Connection
 from contract.errors import ErrorCode, PermanentError, RetryableError
@@ -18,7 +19,9 @@ class Skewed(Presence):
 
 @pytest.mark.parametrize("skew", [0, MOST_SKEW_SECONDS - 0.1, 0.1 - MOST_SKEW_SECONDS])
 def test_a_clock_nearly_right_is_right(skew: float):
-    check_clock(Skewed(skew))
+    with capture_logs() as lines:
+        check_clock(Skewed(skew))
+    assert lines == []
 
 
 @pytest.mark.parametrize(("skew", "said"), [(5.6, "6 s ahead of"), (-3600, "3600 s behind")])
@@ -29,7 +32,9 @@ def test_another_is_refused_by_how_much_it_is_wrong(skew: float, said: str):
 
 
 def test_without_redis_there_is_nothing_to_compare():
-    check_clock(Skewed(RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")))
+    with capture_logs() as lines:
+        check_clock(Skewed(RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")))
+    assert [line["event"] for line in lines] == ["clock not checked"]
 
 
 def test_refused_credentials_are_told_at_once():
