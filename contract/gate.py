@@ -1,7 +1,7 @@
 """Who may come in, how often, and which request is the same as another. Kept in Redis."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract.connection import Connection, translated
 
@@ -20,10 +20,15 @@ class First:
     kept: bool
     """carried out; else it is under way, or its server vanished"""
 
+    @property
+    def row(self) -> str:
+        """As Redis keeps it."""
+        return f"{self.digest} {self.identity}{' kept' if self.kept else ''}"
+
 
 class Gate:
     def __init__(self, connection: Connection) -> None:
-        self._redis = connection.client
+        self._connection, self._redis = connection, connection.client
 
     def wait_of(self, name: str, most: int) -> int:
         """Count a request of that name; return the seconds it has to wait, 0 where it may pass.
@@ -43,9 +48,9 @@ class Gate:
 
         It is forgotten after a minute unless `keep` says that it was carried out.
         """
-        place = f"cutout:idempotency:{name}:{key}"
+        place, row = _place(name, key), First(digest, identity, kept=False).row
         with translated(), self._redis.pipeline() as pipe:
-            pipe.set(place, f"{digest} {identity}", nx=True, ex=RESERVED_SECONDS)
+            pipe.set(place, row, nx=True, ex=RESERVED_SECONDS)
             pipe.get(place)
             _, found = pipe.execute()
         known, first, *kept = str(found).split(" ")
@@ -53,11 +58,15 @@ class Gate:
 
     def keep(self, name: str, key: str, first: First) -> None:
         """Know a request for a day: it was carried out."""
-        place, row = f"cutout:idempotency:{name}:{key}", f"{first.digest} {first.identity} kept"
+        row = replace(first, kept=True).row
         with translated():
-            self._redis.set(place, row, ex=IDEMPOTENCY_KEPT_SECONDS)
+            self._redis.set(_place(name, key), row, ex=IDEMPOTENCY_KEPT_SECONDS)
 
-    def forget(self, name: str, key: str) -> None:
-        """Let the next request with that idempotency key be the first."""
+    def forget(self, name: str, key: str, first: First) -> None:
+        """Let the next request be the first, unless one has taken the place of `first` already."""
         with translated():
-            self._redis.delete(f"cutout:idempotency:{name}:{key}")
+            self._connection.scripts["first_forget"](keys=[_place(name, key)], args=[first.row])
+
+
+def _place(name: str, key: str) -> str:
+    return f"cutout:idempotency:{name}:{key}"

@@ -26,23 +26,14 @@ from producer.web.backend import Backend
 from producer.web.problems import RequestError
 
 POLL_SECONDS = 0.05
-
-
-UNDER_WAY_SECONDS = 2
-
-
-RESOLVE_SECONDS = 0.5
-
-
 LONGEST_POLL_SECONDS = 0.5
+UNDER_WAY_SECONDS = 2
+"""How long a repeated request waits for the first one with its idempotency key to be known."""
+RESOLVE_SECONDS = 0.5
 UNSERVED_SECONDS = 5
 """After which it is told that an image waits for workers that are not there."""
-
-
-UPLOADS = "uploads"
-
-
-RECORDS = "records"
+UPLOADS, RECORDS = "uploads", "records"
+"""Folders of the server's own store."""
 
 
 class Cutout(BaseModel):
@@ -176,7 +167,7 @@ async def once(
         if await run_in_threadpool(backend.ledger.knows, first.identity):
             return first.identity
         if first.kept:  # and deleted since
-            await run_in_threadpool(backend.gate.forget, name, place)
+            await run_in_threadpool(backend.gate.forget, name, place, first)
             continue
         if time.monotonic() - began > UNDER_WAY_SECONDS:
             raise RequestError(
@@ -201,7 +192,7 @@ def _submit_first(
     except CutoutError as error:
         # where Redis went away, nobody knows whether the image was made known
         if error.code is not ErrorCode.REDIS_UNAVAILABLE:
-            backend.gate.forget(name, place)
+            backend.gate.forget(name, place, first)
         raise
     backend.gate.keep(name, place, first)
 

@@ -110,7 +110,7 @@ def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str
             submit(backend, identity, new, None)
         except CutoutError as error:
             if error.code is not ErrorCode.REDIS_UNAVAILABLE:
-                backend.gate.forget("events", digest)  # it is told again
+                backend.gate.forget("events", digest, first)  # it is told again
             raise
         backend.gate.keep("events", digest, first)
         accepted.append(identity)
