@@ -292,11 +292,11 @@ def test_one_idempotency_key_is_one_image(shared: Server) -> None:
 
 
 def test_a_key_is_free_again_once_its_image_is_deleted(shared: Server) -> None:
-    key = {"Idempotency-Key": "order 4"}
-    first = shared.upload(jpeg(8), headers=key, wait=30).json()["id"]
+    key, photograph = {"Idempotency-Key": "order 4"}, jpeg(8)
+    first = shared.upload(photograph, headers=key, wait=30).json()["id"]
     assert shared.client.delete(f"/v1/cutouts/{first}").status_code == 204
     with ThreadPoolExecutor(20) as pool:
-        again = list(pool.map(lambda _: shared.upload(jpeg(8), headers=key, wait=30), range(20)))
+        again = list(pool.map(lambda _: shared.upload(photograph, headers=key, wait=30), range(20)))
     assert {one.json()["status"] for one in again} == {"done"}
     (second,) = {one.json()["id"] for one in again}
     assert second != first
