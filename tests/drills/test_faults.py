@@ -51,7 +51,8 @@ def impatient(tcp: TcpProxy):
 
 
 def test_a_ledger_works_through_the_proxy(tcp) -> None:
-    Ledger(tcp.url()).ping()
+    ledger = Ledger(tcp.url())  # kept: its connection ends with it
+    ledger.ping()
     assert (tcp.accepted, tcp.connections) == (1, 1)
 
 
