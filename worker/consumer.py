@@ -43,6 +43,8 @@ class Consumer(consumer.Consumer):
         return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
+        connection: Any = self.connection
+        connection.close = partial(_close, connection.close)
         with warnings.catch_warnings():
             # of a default that may change, for an option that app.py sets
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
@@ -96,6 +98,17 @@ class Consumer(consumer.Consumer):
             with suppress(*self.connection_errors, *self.channel_errors):
                 _finish(fd, answer)
         reset()
+
+
+def _close(close: Callable[[], None]) -> None:
+    """Close a connection that Celery has taken apart already.
+
+    Celery does so first, and stops at a socket that fails. What is left asks for the address of a
+    transport that is gone, to put back what it holds; Celery ends the worker over that. What it
+    holds comes back by the visibility timeout.
+    """
+    with suppress(AttributeError):
+        close()
 
 
 def _finish(fd: int, answer: Any) -> None:

@@ -2,13 +2,17 @@
 
 import os
 import pickle
+import signal
 import struct
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from celery import Celery
 from celery.concurrency.asynpool import ResultHandler
+from kombu import Connection, Queue
+from kombu import Consumer as Receiver
 from kombu.asynchronous import Hub
 
 from worker.consumer import Consumer
@@ -83,3 +87,28 @@ def test_answers_are_heard_before_a_limit_strikes(consumer, pipe) -> None:
     consumer._strike(lambda job, *_: heard.append(f"limit of {job}"), 7, 1.0)
 
     assert heard == ["a", "b", "limit of 7"]
+
+
+def test_a_connection_is_lost_while_a_message_is_held(consumer, redis_server) -> None:
+    """Closing one channel fails first, and leaves the other as it was."""
+    consumer.app = Celery(set_as_current=False)
+    consumer.app.conf.worker_enable_prefetch_count_reduction = False  # needs a whole worker
+    connection = Connection(redis_server.url.replace("unix", "redis+socket"))
+    consumer.connection = connection
+    held: list[object] = []
+    channels = connection.default_channel, connection.channel()
+    for number, channel in enumerate(channels):
+        Receiver(channel, [Queue(f"queue {number}")], on_message=held.append).consume()
+    connection.Producer().publish({}, routing_key="queue 0")
+    connection.drain_events(timeout=10)
+    assert len(held) == 1
+    with pytest.raises(TimeoutError):
+        connection.drain_events(timeout=0.1)  # both channels wait for more
+    redis_server.stop(signal.SIGKILL)
+
+    consumer.on_connection_error_after_connected(ConnectionError())
+
+    assert consumer.connection is None
+    redis_server.start()
+    with connection.clone() as again:
+        assert again.default_channel.client.hlen("unacked") == 1
