@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
-STRIP = 1 << 18
+STRIP = 1 << 19
 """Bytes of pixels filtered at a time: they and what is computed of them stay in a core's cache."""
 GROUP = 1 << 15
-"""Bytes of lines that share a filter where it is chosen by group."""
-SAMPLED = 8
-"""One line in so many is tried for the filter of its group."""
+"""Bytes of the lines that all filters are tried on at a time."""
+LEAST_LINES = 8
 
 
 class Filter(IntEnum):
@@ -33,85 +32,83 @@ class Strip:
 
     def __init__(self, width: int, height: int) -> None:
         self.length = length = 4 * width
-        self._group = max(SAMPLED, GROUP // length)
+        self._group = max(LEAST_LINES, GROUP // length)
         self.most = min(height, max(self._group, STRIP // length))
         self._group = min(self._group, self.most)
         self.filtered: Bytes = np.empty((0, 0), np.uint8)
         self._filtered = np.empty((self.most, 1 + length), np.uint8)
         # the line above comes first, and a transparent pixel before each
         self._lines = np.zeros((1 + self.most, 4 + length), np.uint8)
+        self._apart = np.zeros((self.most, 4 + length), np.uint8)
+        self._here = self._above = self._lines
         self._used = slice(0, 0)
         self._tried = np.empty((len(Filter), self._group, length), np.uint8)
         self._scratch = np.empty((5, self._group, length), np.uint8)
 
     def load(self, pixels: Bytes, above: Bytes | None) -> None:
         """Take uint8 [count, width, 4], and the line above, uint8 [width, 4], if there is one."""
-        count = len(pixels)
         self._lines[0, 4:] = 0 if above is None else above.reshape(-1)
-        self._lines[1 : count + 1, 4:] = pixels.reshape(count, -1)
-        self.filtered = self._filtered[:count]
-        used = np.bitwise_or.reduce(self._lines[: count + 1, 4:], axis=0) != 0
-        if not used.any():
+        self._above = self._lines[: len(pixels)]
+        self._load(pixels, self._lines[:1])
+
+    def load_apart(self, pairs: Bytes) -> None:
+        """Take lines from here and there, each behind the one above it: [count, 2, width, 4]."""
+        self._above = self._apart[: len(pairs)]
+        self._above[:, 4:] = pairs[:, 0].reshape(len(pairs), -1)
+        self._load(pairs[:, 1], self._above)
+
+    def _load(self, pixels: Bytes, beside: Bytes) -> None:
+        self._here = self._lines[1 : len(pixels) + 1]
+        self._here[:, 4:] = pixels.reshape(len(pixels), -1)
+        self.filtered = self._filtered[: len(pixels)]
+        used = np.bitwise_or.reduce(self._here[:, 4:], axis=0)
+        used |= np.bitwise_or.reduce(beside[:, 4:], axis=0)
+        places = np.flatnonzero(used)
+        if len(places) == 0:
             self._used = slice(0, 0)
             return
-        first, behind = int(used.argmax()), len(used) - int(used[::-1].argmax())
         # from whole pixel to whole pixel, and the one behind, as it is predicted from the last
-        self._used = slice(first // 4 * 4, min(-(-behind // 4) * 4 + 4, len(used)))
+        end = int(places[-1]) // 4 * 4 + 8
+        self._used = slice(int(places[0]) // 4 * 4, min(end, self.length))
 
     def filter_up(self) -> None:
         """Fill `filtered`, [count, 1 + 4 * width]: each line's filter, which is UP, and residuals.
 
         Best where things repeat, as in enlarged photographs: a change of filter hides that.
         """
-        lines, names, residuals = self._cleared(0, len(self.filtered))
-        names[:] = Filter.UP
-        self._predict(Filter.UP, lines, 1, residuals)
-
-    def filter_by_group(self) -> None:
-        """Fill `filtered` by the filter with the least sum of absolute residuals in a few lines."""
-        for top in range(0, len(self.filtered), self._group):
-            lines, names, residuals = self._cleared(top, top + self._group)
-            if residuals.size:
-                self._filter_group(lines, names, residuals, SAMPLED)
+        here, above, names, residuals = self._cleared(0, len(self.filtered))
+        if residuals.size:  # else all bytes are equal, the names of the filters too
+            names[:] = Filter.UP
+            _predict(Filter.UP, here, above, residuals, self._scratch)
 
     def filter_by_line(self) -> None:
         """Fill `filtered` by the least sum in each line, as the specification advises (12.7)."""
         for top in range(0, len(self.filtered), self._group):
-            lines, names, residuals = self._cleared(top, top + self._group)
+            here, above, names, residuals = self._cleared(top, top + self._group)
             if residuals.size:
-                self._filter_lines(lines, names, residuals)
+                self._filter_lines(here, above, names, residuals)
 
-    def _cleared(self, top: int, bottom: int) -> tuple[Bytes, Bytes, Bytes]:
-        """Return the used columns of lines and of their residuals, and the lines' filters."""
-        bottom = min(bottom, len(self.filtered))
-        self.filtered[top:bottom] = 0
+    def _cleared(self, top: int, bottom: int) -> tuple[Bytes, Bytes, Bytes, Bytes]:
+        """Return lines, those above, the lines' filters and their residuals, of used columns."""
+        lines = slice(top, min(bottom, len(self.filtered)))
+        self.filtered[lines] = 0
         first, last = self._used.start, self._used.stop
         return (
-            self._lines[top : bottom + 1, first : last + 4],
-            self.filtered[top:bottom, 0],
-            self.filtered[top:bottom, 1 + first : 1 + last],
+            self._here[lines, first : last + 4],
+            self._above[lines, first : last + 4],
+            self.filtered[lines, 0],
+            self.filtered[lines, 1 + first : 1 + last],
         )
 
-    def _filter_lines(self, lines: Bytes, names: Bytes, residuals: Bytes) -> None:
+    def _filter_lines(self, here: Bytes, above: Bytes, names: Bytes, residuals: Bytes) -> None:
         count, length = residuals.shape
         tried = self._tried[:, :count, :length]
         for name, out in zip(Filter, tried, strict=True):
-            self._predict(name, lines, 1, out)
+            _predict(name, here, above, out, self._scratch)
         best = np.argmin([self._sizes(residual) for residual in tried], axis=0)
         names[:] = np.array(Filter)[best]
         for name, residual in zip(Filter, tried, strict=True):
             np.copyto(residuals, residual, where=(names == name)[:, np.newaxis])
-
-    def _filter_group(self, lines: Bytes, names: Bytes, residuals: Bytes, every: int) -> None:
-        def size(name: Filter) -> int:
-            self._predict(name, lines, every, sample)
-            return int(self._sizes(sample).sum())
-
-        count, length = residuals.shape
-        sample = self._tried[0, : -(-count // every), :length]
-        best = min(Filter, key=size)
-        names[:] = best
-        self._predict(best, lines, 1, residuals)
 
     def _sizes(self, residual: Bytes) -> NDArray[np.uint32]:
         """Return the sum of absolute residuals of each line."""
@@ -120,20 +117,20 @@ class Strip:
         sizes: NDArray[np.uint32] = absolute.sum(axis=1, dtype=np.uint32)
         return sizes
 
-    def _predict(self, name: Filter, lines: Bytes, every: int, out: Bytes) -> None:
-        """Write to `out` the residuals of one line in `every`, by one filter."""
-        here, left = lines[1::every, 4:], lines[1::every, :-4]
-        above, corner = lines[:-1:every, 4:], lines[:-1:every, :-4]
-        match name:
-            case Filter.NONE:
-                out[:] = here
-            case Filter.SUB:
-                np.subtract(here, left, out=out)
-            case Filter.UP:
-                np.subtract(here, above, out=out)
-            case Filter.PAETH:
-                scratch = self._scratch[:, : len(out), : out.shape[1]]
-                np.subtract(here, _paeth(left, above, corner, scratch), out=out)
+
+def _predict(name: Filter, lines: Bytes, above: Bytes, out: Bytes, scratch: Bytes) -> None:
+    """Write to `out` the residuals of lines that a pixel precedes, as it does those above."""
+    here, left = lines[:, 4:], lines[:, :-4]
+    match name:
+        case Filter.NONE:
+            out[:] = here
+        case Filter.SUB:
+            np.subtract(here, left, out=out)
+        case Filter.UP:
+            np.subtract(here, above[:, 4:], out=out)
+        case Filter.PAETH:
+            scratch = scratch[:, : len(out), : out.shape[1]]
+            np.subtract(here, _paeth(left, above[:, 4:], above[:, :-4], scratch), out=out)
 
 
 def _paeth(left: Bytes, above: Bytes, corner: Bytes, scratch: Iterable[Bytes]) -> Bytes:
