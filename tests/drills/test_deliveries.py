@@ -77,6 +77,7 @@ def test_a_message_is_delivered_ten_times_to_two_workers(drill: Drill) -> None:
     drill.cluster.start_worker(2, "one")
     drill.cluster.start_worker(2, "two")
     drill.closed(spec)
+    until(lambda: drill.progress(spec).duplicates >= 20 * 9)
     until(lambda: not redis.llen(queue()))
 
     counts = drill.audit(spec)

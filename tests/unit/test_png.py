@@ -109,11 +109,11 @@ def test_never_are_all_lines_asked_for_at_a_time():
 
     png.encode(rows, (1000, 1000))
     assert max(bottom - top for top, bottom in asked) < 200
-    starts = [top for top, _ in asked]
-    strips = asked[len(starts) - 1 - starts[::-1].index(0) :]  # what came before were samples
-    assert [top for top, _ in strips] == [0, *(bottom for _, bottom in strips[:-1])]
+    samples, strips = asked[: png.SAMPLE // 4000], asked[png.SAMPLE // 4000 :]
+    assert {bottom - top for top, bottom in samples} == {2}
+    # each strip with the line above it
+    assert [top for top, _ in strips] == [0, *(bottom - 1 for _, bottom in strips[:-1])]
     assert strips[-1][1] == 1000
-    assert len(asked) - len(strips) == png.SAMPLE // 4000
 
 
 @pytest.mark.parametrize("name", list(png_filter.Filter))
@@ -122,10 +122,10 @@ def test_each_filter_predicts_as_the_specification_says(name: png_filter.Filter)
     pixels = np.concatenate([
         rng.integers(0, 256, (40, 60, 4), np.uint8), rng.integers(0, 4, (40, 60, 4), np.uint8)
     ])  # fmt: skip
-    strip = png_filter.Strip(60, 80)
-    strip.load(pixels, None)
-    out = np.empty((80, 240), np.uint8)
-    png_filter._predict(name, strip._here, strip._above, out, strip._scratch)
+    lines = pixels.reshape(80, 240)
+    above = np.concatenate([np.zeros_like(lines[:1]), lines[:-1]])
+    out, scratch = np.empty_like(lines), np.empty((5, *lines.shape), np.uint8)
+    png_filter._predict(name, lines, above, out, scratch)
     stream = zlib.compress(np.hstack([np.full((80, 1), name, np.uint8), out]).tobytes())
     with Image.open(io.BytesIO(_with_stream(encode(pixels), stream))) as image:
         assert (np.asarray(image) == pixels).all()

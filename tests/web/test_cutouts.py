@@ -447,7 +447,7 @@ def test_a_worker_is_killed_with_the_image_in_hand(quick_cluster: Cluster, tmp_p
     with serving(quick_cluster, tmp_path) as server:
         server.work()
         server.works()
-        identity = server.upload(jpeg(1, "slow:3")).json()["id"]
+        identity = server.upload(jpeg(1, "slow:1.5")).json()["id"]
         until(lambda: server.cluster.ledger.progress(identity).claimed, pause=0.02)
         server.cluster.kill("worker")
         server.cluster.start_worker(1, "second")
