@@ -62,7 +62,7 @@ class _Compressor(Protocol):
 class Way:
     """A way to compress: the filters, the compressor, and the time it takes, relatively."""
 
-    filter: Callable[[Strip], None]
+    filter: Callable[[Strip, Bytes, Bytes], Bytes]
     compressor: Callable[[], _Compressor]
     cost: float
 
@@ -95,8 +95,8 @@ def encode(
     """Return an 8-bit RGBA PNG of `size` (width, height), with profile and resolution.
 
     `rows(top, bottom)` returns uint8 [bottom - top, width, 4], straight alpha. It is asked for a
-    few lines here and there first, then for one strip after the other: beside the file itself
-    only a few strips are in memory.
+    few lines here and there first, then for one strip after the other, each with the line above
+    it: beside the file itself only a few strips are in memory.
     """
     file = io.BytesIO()
     file.write(SIGNATURE)
@@ -128,19 +128,19 @@ def _deflated(rows: Rows, width: int, height: int) -> Iterator[bytes]:
     # refers to data of another
     compressors = {way: way.compressor() for _, _, way in bands}
     working: Way | None = None
-    above, checksum = None, 1
+    checksum = 1
     yield ZLIB_HEADER
     for start, end, way in bands:
         if working not in {None, way}:
             yield compressors[working].flush(zlib.Z_FULL_FLUSH)
         working = way
         for top in range(start, end, strip.most):
-            pixels = rows(top, min(top + strip.most, end))
-            strip.load(pixels, above)
-            above = pixels[-1]
-            way.filter(strip)
-            yield compressors[way].compress(strip.filtered.data)
-            checksum = zlib_ng.adler32(strip.filtered.data, checksum)
+            lines = rows(max(0, top - 1), min(top + strip.most, end))
+            if top == 0:
+                lines = np.concatenate([np.zeros_like(lines[:1]), lines])
+            filtered = way.filter(strip, lines[1:], lines[:-1]).data
+            yield compressors[way].compress(filtered)
+            checksum = zlib_ng.adler32(filtered, checksum)
     yield compressors[way].flush(zlib.Z_FULL_FLUSH)
     yield LAST_BLOCK + checksum.to_bytes(4, "big")
 
@@ -199,7 +199,6 @@ def _size(strip: Strip, sample: list[Bytes], way: Way) -> int:
     compressor = way.compressor()
     size = 0
     for first in range(0, len(sample), strip.most):
-        strip.load_apart(np.stack(sample[first : first + strip.most]))
-        way.filter(strip)
-        size += len(compressor.compress(strip.filtered.data))
+        pairs = np.stack(sample[first : first + strip.most])
+        size += len(compressor.compress(way.filter(strip, pairs[:, 1], pairs[:, 0]).data))
     return size + len(compressor.flush(zlib.Z_FINISH))

@@ -28,87 +28,61 @@ class Filter(IntEnum):
 
 
 class Strip:
-    """A few lines, and what filtering them needs; allocated once for all strips."""
+    """What filtering a few lines needs; allocated once for all strips.
+
+    Its filters take lines, and the line above each, both uint8 [count, width, 4]. They return uint8
+    [count, 1 + 4 * width]: each line's filter and residuals, which hold until the next call.
+    """
 
     def __init__(self, width: int, height: int) -> None:
         self.length = length = 4 * width
-        self._group = max(LEAST_LINES, GROUP // length)
-        self.most = min(height, max(self._group, STRIP // length))
-        self._group = min(self._group, self.most)
-        self.filtered: Bytes = np.empty((0, 0), np.uint8)
+        group = max(LEAST_LINES, GROUP // length)
+        self.most = min(height, max(group, STRIP // length))
+        self._group = min(group, self.most)
         self._filtered = np.empty((self.most, 1 + length), np.uint8)
-        # the line above comes first, and a transparent pixel before each
-        self._lines = np.zeros((1 + self.most, 4 + length), np.uint8)
-        self._apart = np.zeros((self.most, 4 + length), np.uint8)
-        self._here = self._above = self._lines
-        self._used = slice(0, 0)
         self._tried = np.empty((len(Filter), self._group, length), np.uint8)
         self._scratch = np.empty((5, self._group, length), np.uint8)
 
-    def load(self, pixels: Bytes, above: Bytes | None) -> None:
-        """Take uint8 [count, width, 4], and the line above, uint8 [width, 4], if there is one."""
-        self._lines[0, 4:] = 0 if above is None else above.reshape(-1)
-        self._above = self._lines[: len(pixels)]
-        self._load(pixels, self._lines[:1])
-
-    def load_apart(self, pairs: Bytes) -> None:
-        """Take lines from here and there, each behind the one above it: [count, 2, width, 4]."""
-        self._above = self._apart[: len(pairs)]
-        self._above[:, 4:] = pairs[:, 0].reshape(len(pairs), -1)
-        self._load(pairs[:, 1], self._above)
-
-    def _load(self, pixels: Bytes, beside: Bytes) -> None:
-        self._here = self._lines[1 : len(pixels) + 1]
-        self._here[:, 4:] = pixels.reshape(len(pixels), -1)
-        self.filtered = self._filtered[: len(pixels)]
-        used = np.bitwise_or.reduce(self._here[:, 4:], axis=0)
-        used |= np.bitwise_or.reduce(beside[:, 4:], axis=0)
-        places = np.flatnonzero(used)
-        if len(places) == 0:
-            self._used = slice(0, 0)
-            return
-        # from whole pixel to whole pixel, and the one behind, as it is predicted from the last
-        end = int(places[-1]) // 4 * 4 + 8
-        self._used = slice(int(places[0]) // 4 * 4, min(end, self.length))
-
-    def filter_up(self) -> None:
-        """Fill `filtered`, [count, 1 + 4 * width]: each line's filter, which is UP, and residuals.
+    def filter_up(self, lines: Bytes, above: Bytes) -> Bytes:
+        """Filter by UP, or where there is nothing by NONE, that the zeros go on from line to line.
 
         Best where things repeat, as in enlarged photographs: a change of filter hides that.
         """
-        here, above, names, residuals = self._cleared(0, len(self.filtered))
-        if residuals.size:  # else all bytes are equal, the names of the filters too
-            names[:] = Filter.UP
-            _predict(Filter.UP, here, above, residuals, self._scratch)
+        filtered = self._filtered[: len(lines)]
+        if lines.any():
+            filtered[:, 0] = Filter.UP
+            np.subtract(_flat(lines), _flat(above), out=filtered[:, 1:])
+        else:
+            filtered[:] = Filter.NONE
+        return filtered
 
-    def filter_by_line(self) -> None:
-        """Fill `filtered` by the least sum in each line, as the specification advises (12.7)."""
-        for top in range(0, len(self.filtered), self._group):
-            here, above, names, residuals = self._cleared(top, top + self._group)
-            if residuals.size:
-                self._filter_lines(here, above, names, residuals)
+    def filter_by_line(self, lines: Bytes, above: Bytes) -> Bytes:
+        """Filter each line by the least sum of residuals, as the specification advises (12.7)."""
+        filtered = self._filtered[: len(lines)]
+        filtered[:] = Filter.NONE
+        lines, above = _flat(lines), _flat(above)
+        used = np.bitwise_or.reduce(lines, axis=0) | np.bitwise_or.reduce(above, axis=0)
+        if len(places := np.flatnonzero(used)):
+            # from whole pixel to whole pixel, and the one behind, as it is predicted from the last
+            columns = slice(places[0] // 4 * 4, places[-1] // 4 * 4 + 8)
+            lines, above = lines[:, columns], above[:, columns]
+            residuals = filtered[:, 1:][:, columns]
+            for top in range(0, len(lines), self._group):
+                part = slice(top, top + self._group)
+                filtered[part, 0] = self._filter(lines[part], above[part], residuals[part])
+        return filtered
 
-    def _cleared(self, top: int, bottom: int) -> tuple[Bytes, Bytes, Bytes, Bytes]:
-        """Return lines, those above, the lines' filters and their residuals, of used columns."""
-        lines = slice(top, min(bottom, len(self.filtered)))
-        self.filtered[lines] = 0
-        first, last = self._used.start, self._used.stop
-        return (
-            self._here[lines, first : last + 4],
-            self._above[lines, first : last + 4],
-            self.filtered[lines, 0],
-            self.filtered[lines, 1 + first : 1 + last],
-        )
-
-    def _filter_lines(self, here: Bytes, above: Bytes, names: Bytes, residuals: Bytes) -> None:
-        count, length = residuals.shape
+    def _filter(self, lines: Bytes, above: Bytes, residuals: Bytes) -> Bytes:
+        """Write the least residuals of each line, and return its filter."""
+        count, length = lines.shape
         tried = self._tried[:, :count, :length]
         for name, out in zip(Filter, tried, strict=True):
-            _predict(name, here, above, out, self._scratch)
+            _predict(name, lines, above, out, self._scratch)
         best = np.argmin([self._sizes(residual) for residual in tried], axis=0)
-        names[:] = np.array(Filter)[best]
-        for name, residual in zip(Filter, tried, strict=True):
-            np.copyto(residuals, residual, where=(names == name)[:, np.newaxis])
+        for number, residual in enumerate(tried):
+            np.copyto(residuals, residual, where=(best == number)[:, np.newaxis])
+        names: Bytes = np.array(Filter, np.uint8)[best]
+        return names
 
     def _sizes(self, residual: Bytes) -> NDArray[np.uint32]:
         """Return the sum of absolute residuals of each line."""
@@ -118,19 +92,28 @@ class Strip:
         return sizes
 
 
+def _flat(lines: Bytes) -> Bytes:
+    return lines.reshape(len(lines), -1)
+
+
 def _predict(name: Filter, lines: Bytes, above: Bytes, out: Bytes, scratch: Bytes) -> None:
-    """Write to `out` the residuals of lines that a pixel precedes, as it does those above."""
-    here, left = lines[:, 4:], lines[:, :-4]
+    """Write to `out` the residuals of lines, uint8 [count, 4 * width], by one filter.
+
+    Before the first pixel of a line, and of the one above, there is a transparent one.
+    """
     match name:
         case Filter.NONE:
-            out[:] = here
+            out[:] = lines
         case Filter.SUB:
-            np.subtract(here, left, out=out)
+            out[:, :4] = lines[:, :4]
+            np.subtract(lines[:, 4:], lines[:, :-4], out=out[:, 4:])
         case Filter.UP:
-            np.subtract(here, above[:, 4:], out=out)
+            np.subtract(lines, above, out=out)
         case Filter.PAETH:
-            scratch = scratch[:, : len(out), : out.shape[1]]
-            np.subtract(here, _paeth(left, above[:, 4:], above[:, :-4], scratch), out=out)
+            np.subtract(lines[:, :4], above[:, :4], out=out[:, :4])
+            scratch = scratch[:, : len(out), : out.shape[1] - 4]
+            predicted = _paeth(lines[:, :-4], above[:, 4:], above[:, :-4], scratch)
+            np.subtract(lines[:, 4:], predicted, out=out[:, 4:])
 
 
 def _paeth(left: Bytes, above: Bytes, corner: Bytes, scratch: Iterable[Bytes]) -> Bytes:
