@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -45,8 +44,9 @@ BANDS = 24
 BAND = 1 << 18
 """Bytes of pixels in a band, at least."""
 SAMPLE = 176_000
-"""Bytes of lines that are tried, or of LEAST_LINES; what has no more is written thoroughly."""
-LEAST_LINES = 22
+"""Bytes of lines that are tried; what has no more is written thoroughly."""
+LEAST_SAMPLE = 22
+"""Lines, where they are longer."""
 PHASES = 8
 """JPEG codes blocks of so many lines, and the first of a block is not like its last."""
 
@@ -153,7 +153,19 @@ def _plan(strip: Strip, rows: Rows, height: int) -> list[Band]:
     """
     if height == 1 or height * strip.length <= SAMPLE:
         return [(0, height, WAYS[-1])]
-    count = min(height - 1, max(LEAST_LINES, SAMPLE // strip.length))
+    fast, thorough, share = _mixed(strip, rows, height)
+    count = max(1, min(BANDS, height, height * strip.length // BAND))
+    edges = [height * band // count for band in range(count + 1)]
+    marks = [math.ceil(share * count) * band // count for band in range(count + 1)]
+    return [
+        (start, end, thorough if here < there else fast)
+        for (start, end), (here, there) in zip(pairwise(edges), pairwise(marks), strict=True)
+    ]
+
+
+def _mixed(strip: Strip, rows: Rows, height: int) -> tuple[Way, Way, float]:
+    """Return a fast way, a thorough one, and the latter's share of the file, 0..1."""
+    count = min(height - 1, max(LEAST_SAMPLE, SAMPLE // strip.length))
     sample = _sample(rows, height, count)
     smallest = _size(strip, sample, WAYS[-1])
     most = SURPLUS * smallest - IN_HAND * count / height
@@ -165,18 +177,17 @@ def _plan(strip: Strip, rows: Rows, height: int) -> list[Band]:
     else:
         tried.append((WAYS[-1], smallest))
     thorough, small = tried[-1]
-    mixed = []
-    for way, size in tried:
-        share = min(1, (size - most) / (size - small)) if size > max(small, most) else 0
-        mixed.append((way.cost + share * (thorough.cost - way.cost), share, way))
-    _, share, fast = min(mixed, key=itemgetter(0))
-    number = max(1, min(BANDS, height, height * strip.length // BAND))
-    edges = [height * band // number for band in range(number + 1)]
-    marks = [math.ceil(share * number) * band // number for band in range(number + 1)]
-    return [
-        (start, end, thorough if here < there else fast)
-        for (start, end), (here, there) in zip(pairwise(edges), pairwise(marks), strict=True)
+    # of the last itself, and of one that nothing is smaller than, nothing need be replaced
+    shares = [
+        min(1, (size - most) / (size - small)) if size > max(small, most) else 0
+        for _, size in tried
     ]
+    costs = [
+        way.cost + share * (thorough.cost - way.cost)
+        for (way, _), share in zip(tried, shares, strict=True)
+    ]
+    best = costs.index(min(costs))
+    return tried[best][0], thorough, shares[best]
 
 
 def _sample(rows: Rows, height: int, count: int) -> list[Bytes]:
