@@ -36,6 +36,8 @@ MIXED = -1
 LANCZOS = Image.Resampling.LANCZOS
 LANCZOS_REACH = 3
 """Pixels of the smaller picture on either side."""
+BANDS = 4
+"""Of Pillow's mode RGBX."""
 
 REDUCING_GAP = 2.0
 """Large photographs are first averaged down by a whole factor to at least this many times the
@@ -76,21 +78,35 @@ def _enlarged(small: Bytes, size: tuple[int, int]) -> Image.Image:
     low = _by_tile(np.minimum, _by_tile(np.minimum, small, rows).T, columns).T
     high = _by_tile(np.maximum, _by_tile(np.maximum, small, rows).T, columns).T
     values = np.where(low == high, low.astype(np.int16), MIXED).tolist()
-    source, enlarged = Image.fromarray(small), Image.new("L", size, 0)
+    # across first, as Pillow enlarges; once, since the weights of the samples take long to compute
+    across = _lengthened(small.T, (0, samples), width).T
+    enlarged = np.zeros((height, width), np.uint8)
     for (top, bottom, above, below), row in zip(rows, values, strict=True):
         for value, run in groupby(zip(columns, row, strict=True), key=itemgetter(1)):
             tiles = [tile for tile, _ in run]
             left, right = tiles[0].start, tiles[-1].stop
             if value == MIXED:
-                # across first, as Pillow does for a whole picture
-                box = (left * samples / width, above, right * samples / width, below)
-                part = source.resize((right - left, below - above), LANCZOS, box)
-                ends = (edge * lines / height - above for edge in (top, bottom))
-                box = (0, next(ends), right - left, next(ends))
-                enlarged.paste(part.resize((right - left, bottom - top), LANCZOS, box), (left, top))
+                ends = (top * lines / height - above, bottom * lines / height - above)
+                part = across[above:below, left:right]
+                enlarged[top:bottom, left:right] = _lengthened(part, ends, bottom - top)
             elif value:
-                enlarged.paste(value, (left, top, right, bottom))
-    return enlarged
+                enlarged[top:bottom, left:right] = value
+    return Image.frombuffer("L", size, enlarged, "raw", "L", 0, 1)
+
+
+def _lengthened(lines: Bytes, ends: tuple[float, float], length: int) -> Bytes:
+    """Return the lines between two places as `length` lines, each column by LANCZOS.
+
+    uint8 [lines, columns]. Four columns go as one pixel of four bands: Pillow computes them alike,
+    and takes a quarter less time.
+    """
+    count, columns = lines.shape
+    fours = math.ceil(columns / BANDS)
+    padded = np.zeros((count, fours * BANDS), np.uint8)
+    padded[:, :columns] = lines
+    image = Image.frombuffer("RGBX", (fours, count), padded, "raw", "RGBX", 0, 1)
+    resized = image.resize((fours, length), LANCZOS, (0, ends[0], fours, ends[1]))
+    return np.asarray(resized).reshape(length, -1)[:, :columns]
 
 
 class _Tile(NamedTuple):
