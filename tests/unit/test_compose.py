@@ -52,6 +52,13 @@ def test_alpha_is_straight_and_nothing_hidden_is_published(case):
     assert (np.concatenate(strips) == found).all()
 
 
+@pytest.mark.parametrize("size", [(4000, 2501), (2501, 4000), (20_001, 100), (1999, 1601)])
+def test_the_foreground_of_a_large_photograph_is_told_by_a_sample(size: tuple[int, int]):
+    matte = Image.radial_gradient("L").resize(size).point(lambda alpha: 255 * (alpha < 100))
+    cutout = compose(Photograph(Image.new("RGB", size), None), matte)
+    assert cutout.foreground == pytest.approx(np.asarray(matte).mean() / 255, abs=0.001)
+
+
 @pytest.mark.parametrize("alpha", [1, 128, 254, 255])
 def test_colour_under_partial_alpha_is_the_photographs_own(alpha: int):
     photograph = Photograph(Image.new("RGB", (5, 1), (200, 100, 7)), None)
