@@ -55,7 +55,7 @@ def _panel(axes: Axes, found: dict[str, Any], size: dict[str, Any]) -> None:
             axes.bar(place, busy, 0.66, color=THEIRS, label="rembg")
             axes.bar(place, total - busy, 0.66, busy, color=IDLE, hatch="///", label="CPUs idle")
         else:
-            _stack(axes, place, side["milliseconds"], total, found["cpus"] / found["children"])
+            _stack(axes, place, side["milliseconds"], total)
         axes.annotate(
             f"{side['rate']:.2f}/s", (place, total), (0, 3), textcoords="offset points",
             ha="center", fontweight="bold" if name in found["models"] else "normal",
@@ -68,12 +68,13 @@ def _panel(axes: Axes, found: dict[str, Any], size: dict[str, Any]) -> None:
     axes.set_axisbelow(True)
 
 
-def _stack(axes: Axes, place: int, stages: dict[str, float], total: float, share: float) -> None:
-    """Stack the stages; with more children than CPUs, a child has its share of a CPU."""
+def _stack(axes: Axes, place: int, stages: dict[str, float], total: float) -> None:
+    """Stack the stages but for the wait for a turn, in which the CPU works for another child."""
     bottom = 0.0
-    share = min(share, total * 1000 / sum(stages.values()))
-    for stage, milliseconds in stages.items():
-        height = milliseconds / 1000 * share
+    busy = {stage: seconds / 1000 for stage, seconds in stages.items() if stage != "wait"}
+    share = min(1, total / sum(busy.values()))
+    for stage, seconds in busy.items():
+        height = seconds * share
         axes.bar(place, height, 0.66, bottom, color=COLOURS.get(stage, REST), label=stage)
         bottom += height
     axes.bar(place, max(0.0, total - bottom), 0.66, bottom, color=REST, label="queue and waiting")

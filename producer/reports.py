@@ -13,7 +13,7 @@ from contract.outcome import Outcome, Status
 from contract.records import has_bit, outcomes
 from contract.storage import Store, open_store
 
-STAGES = ("check", "fetch", "decode", "matte", "compose", "render", "encode", "store")
+STAGES = ("check", "fetch", "wait", "decode", "matte", "compose", "render", "encode", "store")
 COLUMNS = (
     "line", "key", "status", "code", "message", "attempts",
     *(f"{stage}_ms" for stage in STAGES),

@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 MOST_VANISHED = 3
 """A process that vanishes (crash, OOM kill) says nothing. Three of them condemn the image."""
 
+TURN_SHARE = 1 / 40
+"""Of the time limit: the longest wait for a turn. It counts as the image's own time."""
+
 CURRENT = ("source-etag", "recipe", "model-sha256")
 """The marks on an output that must agree for it to be what we would write now."""
 
@@ -120,16 +123,19 @@ def _cut(run: Run, runtime: Runtime) -> Outcome:
     job, rendition = run.job, run.job.recipe.rendition
     with run.stage("fetch"):
         blob = fetch(job, runtime.config)
-    with run.stage("decode"):
-        photograph = decode(blob.data, runtime.limits)
-    with run.stage("matte"):
-        matte = runtime.session.matte(photograph.rgb)
-    with run.stage("compose"):
-        cutout = within(compose(photograph, matte), rendition.roi)
-    with run.stage("render"):
-        picture = render(cutout, rendition)
-    with run.stage("encode"):
-        data = encode(picture, rendition)
+    with run.stage("wait"):
+        turn = runtime.turns.take(TURN_SHARE * runtime.config.time_limit)
+    with turn:
+        with run.stage("decode"):
+            photograph = decode(blob.data, runtime.limits)
+        with run.stage("matte"):
+            matte = runtime.session.matte(photograph.rgb)
+        with run.stage("compose"):
+            cutout = within(compose(photograph, matte), rendition.roi)
+        with run.stage("render"):
+            picture = render(cutout, rendition)
+        with run.stage("encode"):
+            data = encode(picture, rendition)
     with run.stage("store"):
         open_store(job.destination).put(
             job.output_key, data, rendition.content_type, _marks(job, runtime, blob.etag)

@@ -13,6 +13,7 @@ from contract.settings import Settings, settings
 from worker.imaging.decode import Limits
 from worker.models import cpus, registry, store
 from worker.models.session import Session
+from worker.turns import Turns
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Names of glibc's options, from malloc.h."""
@@ -28,6 +29,7 @@ class Plan:
     weights: Path
     sha256: str
     threads: int
+    turns: Turns
     quarantine: bool
     interactive: bool
     worker: str
@@ -44,6 +46,7 @@ class Runtime:
     ledger: Ledger
     session: Session
     limits: Limits
+    turns: Turns
     quarantine: bool
     holder: str
 
@@ -59,7 +62,8 @@ def prepare(
     path = config.model_dir.expanduser() / model.file
     _plans[config.model] = Plan(
         weights=path, sha256=store.verify(path, model), threads=cpus.threads(children),
-        quarantine=quarantine, interactive=interactive, worker=secrets.token_hex(4),
+        turns=Turns(cpus.available()), quarantine=quarantine, interactive=interactive,
+        worker=secrets.token_hex(4),
     )  # fmt: skip
 
 
@@ -91,6 +95,7 @@ def runtime() -> Runtime:
         ledger=Ledger(config.redis_url or "", patience=1),
         session=Session(registry.find(config.model), made.weights, made.sha256, made.threads),
         limits=Limits(pixels=config.max_pixels),
+        turns=made.turns,
         quarantine=made.quarantine,
         holder=made.holder(os.getpid()),
     )

@@ -22,6 +22,7 @@ from worker.models import registry, store
 from worker.models.session import Session
 from worker.process import process
 from worker.runtime import Runtime
+from worker.turns import Turns
 
 COUNT = 200
 
@@ -46,7 +47,9 @@ class NoLedger:
 
 def test_an_image_goes_all_the_way(session, catalogue, tmp_path) -> None:
     photograph(catalogue / "a.jpg")
-    runtime = Runtime(settings(), NoLedger(), session, Limits(pixels=10**6), False, "a-1:")
+    runtime = Runtime(
+        settings(), NoLedger(), session, Limits(pixels=10**6), Turns(1), False, "a-1:"
+    )
     job = CutoutJob(
         batch="b-20260101-000000-00000a", line=0,
         source=str(catalogue), destination=str(tmp_path / "out"),

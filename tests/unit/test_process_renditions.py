@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from celery.exceptions import Reject
+from forked import held
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
@@ -16,6 +17,9 @@ from contract.storage import open_store
 from worker import tasks
 from worker.imaging.decode import Limits
 from worker.process import Run, _cut
+from worker.turns import Turns
+
+TURNS = Turns(1)
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def run_with(tmp_path):
             recipe=Recipe(model="u2netp", rendition=Rendition(**fields)), output=output,
         )  # fmt: skip
         runtime = SimpleNamespace(
-            config=SimpleNamespace(max_bytes=1 << 20), limits=Limits(),
+            config=SimpleNamespace(max_bytes=1 << 20, time_limit=4), limits=Limits(), turns=TURNS,
             session=SimpleNamespace(matte=matte, sha256=hashlib.sha256().hexdigest()),
         )  # fmt: skip
         return job, _cut(Run(job, 1, "token", float("inf")), runtime)
@@ -63,6 +67,14 @@ def test_the_output_is_what_was_asked_for(run_with, tmp_path, fields, name, kind
         assert (image.format, image.mode, image.size) == (kind, mode, size)
     head = open_store(job.destination).head(name)
     assert head.metadata["recipe"] == job.recipe.digest
+
+
+def test_an_image_waits_for_its_turn_but_not_for_ever(run_with):
+    with held(TURNS):
+        _, outcome = run_with()
+    assert (outcome.status, outcome.milliseconds["wait"] >= 100) == (Status.DONE, True)
+    with held(TURNS):  # and no turn is kept
+        pass
 
 
 def test_a_crop_without_subject_fails_for_good(run_with):

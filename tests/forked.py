@@ -1,0 +1,40 @@
+"""Processes that share a worker's turns, forked as Celery's pool forks its children."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from worker.turns import Turns
+
+LONG = 60
+fork = multiprocessing.get_context("fork")
+
+
+@contextmanager
+def started(*tasks: Callable[[], Any]) -> Iterator[list[Any]]:
+    processes = [fork.Process(target=task) for task in tasks]
+    for process in processes:
+        process.start()
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+@contextmanager
+def held(turns: Turns) -> Iterator[Any]:
+    """Have another process take a turn and keep it."""
+    there, here = fork.Pipe()
+
+    def keep() -> None:
+        turns.take(LONG)
+        there.send("mine")
+        time.sleep(LONG)
+
+    with started(keep) as (holder,):
+        assert here.recv() == "mine"
+        yield holder
