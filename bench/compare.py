@@ -34,7 +34,7 @@ PHOTOGRAPHS = {1.0: 36, 4.0: 24, 10.0: 16}
 
 REPEATS = 2  # times our side goes through them: once is over too soon to be timed
 ROUNDS = 3
-SKIP = 1  # photographs of each process that only warm it up
+SKIP = 2  # photographs of each process that only warm it up: the last one starts a turn later
 BARE = 6  # runs of the network alone: it takes all photographs alike
 ROOT = Path(".bench")
 

@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 import psutil
 
-TICK = 0.5
-MEMORY_EVERY = 4  # ticks: to add up the shares of shared pages costs the kernel milliseconds
+TICK = 1
+MEMORY_EVERY = 5  # ticks: to add up the shares of shared pages takes the kernel 30 ms
 STOP_SECONDS = 60
 
 PARTS = (
