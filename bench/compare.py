@@ -35,6 +35,7 @@ PHOTOGRAPHS = {1.0: 36, 4.0: 24, 10.0: 16}
 REPEATS = 2  # times our side goes through them: once is over too soon to be timed
 ROUNDS = 3
 SKIP = 2  # photographs of each process that only warm it up: the last one starts a turn later
+EACH = 2 * SKIP + 2  # photographs for each CPU, at least
 BARE = 6  # runs of the network alone: it takes all photographs alike
 ROOT = Path(".bench")
 
@@ -83,7 +84,7 @@ def main() -> None:
             given.photos,
             ROOT / "photographs" / str(given.photos.resolve()).strip("/").replace("/", "-"),
             size,
-            given.count or PHOTOGRAPHS.get(size, 12),
+            given.count or max(PHOTOGRAPHS.get(size, 12), EACH * cpus.available()),
         )
         for size in given.sizes
     }

@@ -101,10 +101,9 @@ class Meter:
                 part = self._parts[process.pid]
                 times = process.cpu_times()
                 self._seconds[process.pid] = times.user + times.system
-                if with_memory:
-                    self.highest[process.pid] = _peak_rss(process)
-                    if part != "S3 endpoint":
-                        held += process.memory_full_info().pss
+                self.highest[process.pid] = _peak_rss(process)
+                if with_memory and part != "S3 endpoint":
+                    held += process.memory_full_info().pss
         self.together = max(self.together, held)
         sums: defaultdict[str, float] = defaultdict(float)
         for pid, seconds in self._seconds.items():

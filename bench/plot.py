@@ -20,6 +20,7 @@ COLOURS = {
     "encode": "#009E73",
     "store": "#D55E00",
 }
+STORAGE = ("check", "fetch", "store")
 REST, THEIRS, IDLE, INK = "#444444", "#AEB4BB", "#EEF0F2", "#222222"
 
 
@@ -69,14 +70,18 @@ def _panel(axes: Axes, found: dict[str, Any], size: dict[str, Any]) -> None:
 
 
 def _stack(axes: Axes, place: int, stages: dict[str, float], total: float) -> None:
-    """Stack the stages but for the wait for a turn, in which the CPU works for another child."""
+    """Stack the stages. Those at storage, and the wait for a turn, leave the CPUs to others."""
     bottom = 0.0
-    busy = {stage: seconds / 1000 for stage, seconds in stages.items() if stage != "wait"}
-    share = min(1, total / sum(busy.values()))
-    for stage, seconds in busy.items():
-        height = seconds * share
-        axes.bar(place, height, 0.66, bottom, color=COLOURS.get(stage, REST), label=stage)
-        bottom += height
+    computing = (
+        sum(took for stage, took in stages.items() if stage not in {*STORAGE, "wait"}) / 1000
+    )
+    storage = sum(stages[stage] for stage in STORAGE) / 1000
+    share = min(1, max(0, total - computing) / storage)
+    for stage, milliseconds in stages.items():
+        height = milliseconds / 1000 * (share if stage in STORAGE else 1)
+        if stage != "wait":
+            axes.bar(place, height, 0.66, bottom, color=COLOURS.get(stage, REST), label=stage)
+            bottom += height
     axes.bar(place, max(0.0, total - bottom), 0.66, bottom, color=REST, label="queue and waiting")
 
 

@@ -27,7 +27,7 @@ class Outcome(BaseModel):
     milliseconds: dict[str, int] = Field(default_factory=dict, description="by stage")
     width: int | None = None
     height: int | None = None
-    foreground: float | None = Field(None, description="mean alpha, 0..1")
+    foreground: float | None = Field(None, description="mean alpha, 0..1, to about 0.001")
     # of single images alone: rows of batches are what they were, so that releases may be mixed
     subject: tuple[int, int, int, int] | None = Field(
         None,

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 CHUNK_LINES = 200
 DRAIN_ROWS = 1000
 LEASE_SECONDS = 15
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.2
 CANCELLED_LINES = 10_000
 NO_QUARANTINE = (
     "Images that ended their process wait for a quarantine worker: `cutout worker --quarantine`."

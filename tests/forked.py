@@ -25,16 +25,24 @@ def started(*tasks: Callable[[], Any]) -> Iterator[list[Any]]:
             process.join()
 
 
+def taken(turns: Turns, patience: float = 0) -> bool:
+    """Have another process ask for a turn, and return whether it came."""
+    answer = fork.SimpleQueue()
+    with started(lambda: answer.put(turns.take(patience))) as (process,):
+        process.join()
+    return bool(answer.get())
+
+
 @contextmanager
 def held(turns: Turns) -> Iterator[Any]:
     """Have another process take a turn and keep it."""
-    there, here = fork.Pipe()
+    mine = fork.Event()
 
     def keep() -> None:
-        turns.take(LONG)
-        there.send("mine")
-        time.sleep(LONG)
+        if turns.take(LONG):
+            mine.set()
+            time.sleep(LONG)
 
     with started(keep) as (holder,):
-        assert here.recv() == "mine"
+        assert mine.wait(LONG)
         yield holder

@@ -123,9 +123,9 @@ def _cut(run: Run, runtime: Runtime) -> Outcome:
     job, rendition = run.job, run.job.recipe.rendition
     with run.stage("fetch"):
         blob = fetch(job, runtime.config)
-    with run.stage("wait"):
-        turn = runtime.turns.take(TURN_SHARE * runtime.config.time_limit)
-    with turn:
+    try:
+        with run.stage("wait"):
+            runtime.turns.take(_patience(job, runtime))
         with run.stage("decode"):
             photograph = decode(blob.data, runtime.limits)
         with run.stage("matte"):
@@ -136,6 +136,8 @@ def _cut(run: Run, runtime: Runtime) -> Outcome:
             picture = render(cutout, rendition)
         with run.stage("encode"):
             data = encode(picture, rendition)
+    finally:
+        runtime.turns.end()
     with run.stage("store"):
         open_store(job.destination).put(
             job.output_key, data, rendition.content_type, _marks(job, runtime, blob.etag)
@@ -152,6 +154,11 @@ def _cut(run: Run, runtime: Runtime) -> Outcome:
         source_etag=blob.etag,
         outputs=[job.output_key],
     )
+
+
+def _patience(job: CutoutJob, runtime: Runtime) -> float:
+    """Return how long an image waits for its turn. A single one does not: it goes first."""
+    return 0 if job.output else TURN_SHARE * runtime.config.time_limit
 
 
 def _marks(job: CutoutJob, runtime: Runtime, source_etag: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Cutout(BaseModel):
     attempts: int = 0
     width: int | None = None
     height: int | None = None
-    foreground: float | None = Field(None, description="mean alpha, 0..1")
+    foreground: float | None = Field(None, description="mean alpha, 0..1, to about 0.001")
     milliseconds: dict[str, int] = Field(default_factory=dict, description="by stage")
     output: str | None = Field(None, description="where the cut-out lies, once it is there")
     image: str | None = Field(None, description="where this server gives it out")

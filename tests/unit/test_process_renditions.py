@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from celery.exceptions import Reject
-from forked import held
+from forked import LONG, held, taken
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
@@ -27,8 +27,9 @@ def run_with(tmp_path):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (60, 40), "red").save(tmp_path / "in" / "a.png")
 
-    def run(alpha: int = 255, output: str = "", **fields):
+    def run(alpha: int = 255, output: str = "", meanwhile=lambda: None, time_limit=4, **fields):
         def matte(rgb: Image.Image) -> Image.Image:
+            meanwhile()
             found = Image.new("L", rgb.size, 0)
             found.paste(alpha, (10, 10, 30, 20))
             return found
@@ -40,8 +41,9 @@ def run_with(tmp_path):
             recipe=Recipe(model="u2netp", rendition=Rendition(**fields)), output=output,
         )  # fmt: skip
         runtime = SimpleNamespace(
-            config=SimpleNamespace(max_bytes=1 << 20, time_limit=4), limits=Limits(), turns=TURNS,
+            config=SimpleNamespace(max_bytes=1 << 20, time_limit=time_limit), limits=Limits(),
             session=SimpleNamespace(matte=matte, sha256=hashlib.sha256().hexdigest()),
+            turns=TURNS,
         )  # fmt: skip
         return job, _cut(Run(job, 1, "token", float("inf")), runtime)
 
@@ -69,12 +71,22 @@ def test_the_output_is_what_was_asked_for(run_with, tmp_path, fields, name, kind
     assert head.metadata["recipe"] == job.recipe.digest
 
 
+def test_an_image_is_computed_in_a_turn_and_stored_after_it(run_with):
+    during: list[bool] = []
+    _, outcome = run_with(meanwhile=lambda: during.append(taken(TURNS)))
+    assert (outcome.status, during, taken(TURNS)) == (Status.DONE, [False], True)
+
+
 def test_an_image_waits_for_its_turn_but_not_for_ever(run_with):
     with held(TURNS):
         _, outcome = run_with()
     assert (outcome.status, outcome.milliseconds["wait"] >= 100) == (Status.DONE, True)
-    with held(TURNS):  # and no turn is kept
-        pass
+
+
+def test_a_single_image_does_not_wait(run_with):
+    with held(TURNS):
+        _, outcome = run_with(output="made/a.png", time_limit=40 * LONG)
+    assert (outcome.status, outcome.milliseconds["wait"] < 500 * LONG) == (Status.DONE, True)
 
 
 def test_a_crop_without_subject_fails_for_good(run_with):

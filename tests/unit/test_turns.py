@@ -3,7 +3,7 @@ import signal
 import time
 from pathlib import Path
 
-from forked import LONG, held, started
+from forked import LONG, held, started, taken
 
 from worker.turns import Turns
 
@@ -12,11 +12,13 @@ def test_never_more_at_once_than_there_are_turns(tmp_path: Path):
     turns, log = Turns(2), tmp_path / "log"
 
     def work() -> None:
-        for _ in range(20):
-            with turns.take(LONG), log.open("ab", buffering=0) as file:
+        with log.open("ab", buffering=0) as file:
+            for _ in range(20):
+                assert turns.take(LONG)
                 file.write(b"+")
                 time.sleep(0.002)
                 file.write(b"-")
+                turns.end()
 
     with started(*[work] * 5) as workers:
         for worker in workers:
@@ -30,29 +32,25 @@ def test_never_more_at_once_than_there_are_turns(tmp_path: Path):
 def test_the_turn_of_a_killed_process_is_over():
     turns = Turns(1)
     with held(turns) as holder:
+        assert not taken(turns)
         os.kill(holder.pid, signal.SIGKILL)
-        start = time.monotonic()
-        with turns.take(LONG):
-            assert time.monotonic() - start < LONG
+        assert turns.take(LONG)
 
 
-def test_whoever_has_waited_long_enough_goes_on_without():
+def test_whoever_has_waited_for_long_goes_on_without():
     turns = Turns(1)
     with held(turns):
         start = time.monotonic()
-        with turns.take(0.3):
-            assert 0.3 <= time.monotonic() - start < LONG
-        # and gives nothing back that was not his
-        start = time.monotonic()
-        with turns.take(0.1):
-            assert time.monotonic() - start >= 0.1
+        assert not turns.take(0.3)
+        assert time.monotonic() - start >= 0.3
+        turns.end()
+        assert not taken(turns)
 
 
 def test_ends_that_nobody_waited_for_do_no_harm():
     turns = Turns(1)
     for _ in range(100_000):  # more than a pipe holds
-        turns.take(0).close()
+        turns.end()
     with held(turns):
-        turns.take(0.1).close()
-    with turns.take(LONG):
-        pass
+        assert not turns.take(0.1)
+    assert turns.take(LONG)

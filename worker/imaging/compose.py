@@ -13,7 +13,7 @@ Box = tuple[int, int, int, int]
 """left, top, right, bottom, in pixels; the last two are just outside."""
 
 COUNTED = 640
-"""Pixels of a side that tell the mean alpha of more: to 0.0003 at 10 MP."""
+"""About so many pixels of a side tell the mean alpha of more: to 0.0003 at 10 MP."""
 OPAQUE_BIT = 1 << 24
 """An RGBA pixel read as a little-endian number is below this where its alpha is zero."""
 
