@@ -1,4 +1,8 @@
-"""The work itself on every CPU at once, without queue and storage: whole, and stage by stage."""
+"""The work itself on every CPU at once, without queue and storage: whole, and stage by stage.
+
+What is to be compared takes turns at each photograph: whatever slows the machine for a while slows
+all of it.
+"""
 
 import io
 import itertools
@@ -6,7 +10,7 @@ import multiprocessing
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -30,9 +34,13 @@ WARM_UP = 2
 @dataclass(frozen=True)
 class Timing:
     seconds: float
-    """of one call on one CPU while all CPUs do the same, in the mean"""
+    """of one call on one CPU while the others work as well, in the mean"""
     size: float
     """bytes of what it returned, in the mean, where it returned bytes"""
+
+
+Task = Callable[[list[Path], str], Callable[[int], object]]
+"""Takes photographs and the name of a model; returns what is timed, by a photograph's number."""
 
 
 def whole(photographs: list[Path], model: str) -> Callable[[int], object]:
@@ -87,11 +95,8 @@ def pillow_encode(photographs: list[Path], model: str) -> Callable[[int], object
 
 
 def timed(
-    make: Callable[[list[Path], str], Callable[[int], object]],
-    photographs: list[Path],
-    model: str,
-    processes: int,
-) -> Timing:
+    tasks: Sequence[Task], photographs: list[Path], model: str, processes: int
+) -> list[Timing]:
     """Have each process go once through all photographs, from a place of its own.
 
     What a task keeps of the photographs, it prepares before the clock starts.
@@ -103,7 +108,7 @@ def timed(
         context.Process(
             target=_child,
             daemon=True,
-            args=(make, photographs, model, number, barrier, working, answers),
+            args=(tasks, photographs, model, number, barrier, working, answers),
         )
         for number in range(processes)
     ]
@@ -115,10 +120,10 @@ def timed(
         for child in children:
             child.terminate()
             child.join()
-    return Timing(*(float(np.mean(column)) for column in zip(*found, strict=True)))
+    return [Timing(*row) for row in np.mean(found, axis=0).tolist()]
 
 
-def _answers(answers: Any, children: list[Any]) -> Iterator[tuple[float, float]]:
+def _answers(answers: Any, children: list[Any]) -> Iterator[list[tuple[float, float]]]:
     while True:
         try:
             yield answers.get(timeout=1)
@@ -128,7 +133,7 @@ def _answers(answers: Any, children: list[Any]) -> Iterator[tuple[float, float]]
 
 
 def _child(
-    make: Callable[[list[Path], str], Callable[[int], object]],
+    tasks: Sequence[Task],
     photographs: list[Path],
     model: str,
     number: int,
@@ -138,21 +143,25 @@ def _child(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to answer
     keep_memory()  # as children do
-    work = make(photographs, model)
+    works = [task(photographs, model) for task in tasks]
     count = len(photographs)
     first = number * count // working.value
     for n in range(WARM_UP):
-        work((first + n) % count)
+        for work in works:
+            work((first + n) % count)
     barrier.wait()
-    start, size = time.perf_counter(), 0
+    seconds, sizes = [0.0] * len(works), [0] * len(works)
     for n in range(count):
-        result = work((first + n) % count)
-        size += len(result) if isinstance(result, bytes) else 0
-    answers.put(((time.perf_counter() - start) / count, size / count))
+        for place, work in enumerate(works):
+            start = time.perf_counter()
+            result = work((first + n) % count)
+            seconds[place] += time.perf_counter() - start
+            sizes[place] += len(result) if isinstance(result, bytes) else 0
+    answers.put([(took / count, size / count) for took, size in zip(seconds, sizes, strict=True)])
     with working.get_lock():
         working.value -= 1
     while working.value:  # the others are still measuring, and must not have it easier
-        work(first)
+        works[0](first)
 
 
 def _session(model: str) -> Session:

@@ -36,18 +36,18 @@ REPEATS = 2  # times our side goes through them: once is over too soon to be tim
 ROUNDS = 3
 SKIP = 2  # photographs of each process that only warm it up: the last one starts a turn later
 EACH = 2 * SKIP + 2  # photographs for each CPU, at least
-BARE = 6  # runs of the network alone: it takes all photographs alike
+BARE = (bare.whole, bare.pillow_load, bare.session_run, bare.our_encode)
 ROOT = Path(".bench")
 
 
 @dataclass
 class Found:
-    """All that was measured, by size in megapixels and by side or model."""
+    """All that was measured, by size in megapixels, by side or model, and by task."""
 
     passes: defaultdict[tuple[float, str], list[Pass]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    timings: defaultdict[tuple[float, str], list[Timing]] = field(
+    timings: defaultdict[tuple[float, str, str], list[Timing]] = field(
         default_factory=lambda: defaultdict(list)
     )
 
@@ -98,7 +98,6 @@ def main() -> None:
             for size, paths in photographs.items():
                 print(f"Round {number + 1} of {given.rounds}, {size:g} MP:", flush=True)
                 measure_sides(found, given, size, paths, folder, number)
-                measure_bare(found, given, size, paths, number)
     figures = report.figures(found.passes, found.timings, given)
     report.save(figures, given.out)
     if given.docs:
@@ -136,21 +135,18 @@ def measure_sides(
             f"   (other programs had {lost:.0%} of the machine)",
             flush=True,
         )
+        if name in given.models:
+            measure_bare(found, size, paths, name, beside_pillow=name == given.models[0])
 
 
 def measure_bare(
-    found: Found, given: argparse.Namespace, size: float, paths: list[Path], number: int
+    found: Found, size: float, paths: list[Path], model: str, *, beside_pillow: bool
 ) -> None:
     """Time the work without queue and storage, and its bare parts, on every CPU at once."""
-    first, everywhere = given.models[0], cpus.available()
-    for model in given.models:
-        for task, share in ((bare.whole, paths), (bare.session_run, paths[:BARE])):
-            timing = bare.timed(task, share, model, everywhere)
-            found.timings[size, f"{model} {task.__name__}"].append(timing)
-    for task in (bare.pillow_load, bare.our_encode, bare.pillow_encode):
-        if task is not bare.pillow_encode or number == 0:  # slow, and only a yardstick
-            timing = bare.timed(task, paths, first, everywhere)
-            found.timings[size, task.__name__].append(timing)
+    tasks = (*BARE, bare.pillow_encode) if beside_pillow else BARE
+    found_now = bare.timed(tasks, paths, model, cpus.available())
+    for task, timing in zip(tasks, found_now, strict=True):
+        found.timings[size, model, task.__name__].append(timing)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def worker_seconds(cpu: Mapping[str, float]) -> float:
 
 def figures(
     passes: Mapping[tuple[float, str], list[Pass]],
-    timings: Mapping[tuple[float, str], list[Timing]],
+    timings: Mapping[tuple[float, str, str], list[Timing]],
     given: argparse.Namespace,
 ) -> Figures:
     """Return everything that was found, medians over the rounds, ready for JSON."""
@@ -70,29 +70,20 @@ def figures(
 def _size(
     size: float,
     passes: Mapping[tuple[float, str], list[Pass]],
-    timings: Mapping[tuple[float, str], list[Timing]],
+    timings: Mapping[tuple[float, str, str], list[Timing]],
     given: argparse.Namespace,
 ) -> Figures:
     sides = {name: runs for (of, name), runs in passes.items() if of == size}
     theirs = sides[REMBG][0]
-    seconds = {
-        name: statistics.median(timing.seconds for timing in found)
-        for (of, name), found in timings.items()
-        if of == size
-    }
-    bytes_ = {name: timings[size, name][0].size for name in ("our_encode", "pillow_encode")}
     return {
         "megapixels": size,
         "photographs": len(theirs.masks),
         "sides": {name: _side(runs) for name, runs in sides.items()},
         "agreement": {model: agreement(sides[model][0], theirs) for model in given.models},
-        "bare": {model: _bare(model, seconds) for model in given.models},
-        "png": {
-            "seconds": seconds["our_encode"],
-            "pillow_seconds": seconds["pillow_encode"],
-            "bytes": bytes_["our_encode"],
-            "pillow_bytes": bytes_["pillow_encode"],
+        "bare": {
+            model: _bare(sides[model], _tasks(timings, size, model)) for model in given.models
         },
+        "png": _png(_tasks(timings, size, given.models[0])),
     }
 
 
@@ -115,17 +106,52 @@ def _medians(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: statistics.median(row.get(name, 0.0) for row in found) for name in names}
 
 
-def _bare(model: str, seconds: Mapping[str, float]) -> Figures:
-    """Return the images a second of all CPUs: the work alone, and its three bare parts."""
-    parts = {
-        "load": seconds["pillow_load"],
-        "run": seconds[f"{model} session_run"],
-        "encode": seconds["our_encode"],
-    }
+def _tasks(
+    timings: Mapping[tuple[float, str, str], list[Timing]], size: float, model: str
+) -> dict[str, list[Timing]]:
+    """Return the timings of a size and model, by task and round."""
+    return {task: found for (*of, task), found in timings.items() if of == [size, model]}
+
+
+def _seconds(timings: list[Timing]) -> float:
+    return statistics.median(timing.seconds for timing in timings)
+
+
+def _bare(runs: list[Pass], tasks: Mapping[str, list[Timing]]) -> Figures:
+    """Return the images a second of all CPUs: the work alone, and its three bare parts.
+
+    Shares are of what was measured together, in a round.
+    """
+    whole = tasks["whole"]
+    parts = {"load": "pillow_load", "run": "session_run", "encode": "our_encode"}
+    rooflines = [
+        sum(timing.seconds for timing in of_a_round)
+        for of_a_round in zip(*(tasks[task] for task in parts.values()), strict=True)
+    ]
     return {
-        "rate": cpus.available() / seconds[f"{model} whole"],
-        "roofline": cpus.available() / sum(parts.values()),
-        "milliseconds": {name: part * 1000 for name, part in parts.items()},
+        "rate": cpus.available() / _seconds(whole),
+        "roofline": cpus.available() / statistics.median(rooflines),
+        "share_of_bare": statistics.median(
+            run.rate * timing.seconds / cpus.available()
+            for run, timing in zip(runs, whole, strict=True)
+        ),
+        "share_of_roofline": statistics.median(
+            roofline / timing.seconds for roofline, timing in zip(rooflines, whole, strict=True)
+        ),
+        "milliseconds": {name: _seconds(tasks[task]) * 1000 for name, task in parts.items()},
+    }
+
+
+def _png(tasks: Mapping[str, list[Timing]]) -> Figures:
+    ours, theirs = tasks["our_encode"], tasks["pillow_encode"]
+    return {
+        "seconds": _seconds(ours),
+        "pillow_seconds": _seconds(theirs),
+        "faster": statistics.median(
+            pillow.seconds / our.seconds for our, pillow in zip(ours, theirs, strict=True)
+        ),
+        "bytes": ours[0].size,
+        "pillow_bytes": theirs[0].size,
     }
 
 
@@ -217,9 +243,9 @@ def _bare_table(found: Figures) -> str:
                     f"{size['megapixels']:g} MP, {model}",
                     f"{full:.2f}",
                     f"{bare['rate']:.2f}",
-                    f"{full / bare['rate']:.2f}",
+                    f"{bare['share_of_bare']:.3f}",
                     f"{bare['roofline']:.2f}",
-                    f"{bare['rate'] / bare['roofline']:.2f}",
+                    f"{bare['share_of_roofline']:.3f}",
                     *(f"{part:.0f}" for part in bare["milliseconds"].values()),
                 ]
             )
@@ -236,7 +262,7 @@ def _png_table(found: Figures) -> str:
             f"{size['megapixels']:g} MP",
             f"{png['seconds'] * 1000:.0f}",
             f"{png['pillow_seconds'] * 1000:.0f}",
-            f"{png['pillow_seconds'] / png['seconds']:.2f}",
+            f"{png['faster']:.2f}",
             f"{png['bytes'] / 1e6:.2f}",
             f"{png['pillow_bytes'] / 1e6:.2f}",
             f"{png['bytes'] / png['pillow_bytes']:.3f}",
