@@ -144,8 +144,8 @@ def measure_bare(
 ) -> None:
     """Time the work without queue and storage, and its bare parts, on every CPU at once."""
     tasks = (*BARE, bare.pillow_encode) if beside_pillow else BARE
-    found_now = bare.timed(tasks, paths, model, cpus.available())
-    for task, timing in zip(tasks, found_now, strict=True):
+    timings = bare.timed(tasks, paths, model, cpus.available())
+    for task, timing in zip(tasks, timings, strict=True):
         found.timings[size, model, task.__name__].append(timing)
 
 

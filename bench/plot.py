@@ -71,17 +71,15 @@ def _panel(axes: Axes, found: dict[str, Any], size: dict[str, Any]) -> None:
 
 def _stack(axes: Axes, place: int, stages: dict[str, float], total: float) -> None:
     """Stack the stages. Those at storage, and the wait for a turn, leave the CPUs to others."""
-    bottom = 0.0
-    computing = (
-        sum(took for stage, took in stages.items() if stage not in {*STORAGE, "wait"}) / 1000
-    )
-    storage = sum(stages[stage] for stage in STORAGE) / 1000
+    seconds = {stage: took / 1000 for stage, took in stages.items() if stage != "wait"}
+    storage = sum(seconds[stage] for stage in STORAGE)
+    computing = sum(seconds.values()) - storage
     share = min(1, max(0, total - computing) / storage)
-    for stage, milliseconds in stages.items():
-        height = milliseconds / 1000 * (share if stage in STORAGE else 1)
-        if stage != "wait":
-            axes.bar(place, height, 0.66, bottom, color=COLOURS.get(stage, REST), label=stage)
-            bottom += height
+    bottom = 0.0
+    for stage, took in seconds.items():
+        height = took * (share if stage in STORAGE else 1)
+        axes.bar(place, height, 0.66, bottom, color=COLOURS.get(stage, REST), label=stage)
+        bottom += height
     axes.bar(place, max(0.0, total - bottom), 0.66, bottom, color=REST, label="queue and waiting")
 
 

@@ -1,7 +1,7 @@
 """Turns at computing: one for each CPU, while the other children wait for storage.
 
 Processes that share a CPU push each other's pixels out of its caches: with three on two CPUs,
-10 megapixels took a fourteenth longer than with turns.
+10 megapixels took a fourteenth longer than with two.
 """
 
 import fcntl
