@@ -26,7 +26,7 @@ from worker.imaging.matte import network_input
 from worker.imaging.png import encode
 from worker.models import registry, store
 from worker.models.session import Session
-from worker.runtime import keep_memory
+from worker.runtime import keep_memory, keep_to_one_cpu
 
 WARM_UP = 2
 
@@ -142,7 +142,8 @@ def _child(
     answers: Any,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to answer
-    keep_memory()  # as children do
+    keep_memory()  # both as children do
+    keep_to_one_cpu()
     works = [task(photographs, model) for task in tasks]
     count = len(photographs)
     first = number * count // working.value

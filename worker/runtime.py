@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from contract.ledger import Ledger
 from contract.settings import Settings, settings
 from worker.imaging.decode import Limits
@@ -83,10 +85,16 @@ def keep_memory() -> None:
         mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
 
 
+def keep_to_one_cpu() -> None:
+    """Have NumPy's products of matrices taken by the calling thread: each CPU has a child."""
+    threadpool_limits(1, user_api="blas")
+
+
 @cache
 def runtime() -> Runtime:
     """Return the child's singleton."""
     keep_memory()
+    keep_to_one_cpu()
     config = settings()
     made = plan()
     return Runtime(

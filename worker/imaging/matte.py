@@ -1,16 +1,15 @@
 """The U²-Net recipe: what goes into the network, and what its first output means."""
 
-import math
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Floats = NDArray[np.float32]
+from worker.imaging.lanczos import Floats, Tile, resize, rounded, tiles, weights
+
 Bytes = NDArray[np.uint8]
 
 
@@ -29,16 +28,8 @@ FLAT = 1e-6
 """A smaller range is a constant output; also the least maximum divided by, as in the reference."""
 
 
-TILES = 32
-"""Each way."""
 MIXED = -1
 """In the place of a tile's single value."""
-LANCZOS = Image.Resampling.LANCZOS
-LANCZOS_REACH = 3
-"""Pixels of the smaller picture on either side."""
-BANDS = 4
-"""Of Pillow's mode RGBX."""
-
 REDUCING_GAP = 2.0
 """Large photographs are first averaged down by a whole factor to at least this many times the
 network's side, then LANCZOS: five times as fast at 10 MP. The masks agree with those of LANCZOS
@@ -76,66 +67,27 @@ def _enlarged(small: Bytes, size: tuple[int, int]) -> Image.Image:
     Background, and the inside of the subject: on a photograph of a product that is most of it.
     """
     (lines, samples), (width, height) = small.shape, size
-    rows, columns = _tiles(height, lines), _tiles(width, samples)
+    rows, columns = tiles(height, lines), tiles(width, samples)
     low = _by_tile(np.minimum, _by_tile(np.minimum, small, rows).T, columns).T
     high = _by_tile(np.maximum, _by_tile(np.maximum, small, rows).T, columns).T
     values = np.where(low == high, low.astype(np.int16), MIXED).tolist()
-    # across first, as Pillow enlarges; once, since the weights of the samples take long to compute
-    across = _lengthened(small.T, (0, samples), width).T
+    # across first, as Pillow enlarges
+    widened = resize(small.T.astype(np.float32), width).T
+    matrix = weights(height, lines)
     enlarged = np.zeros((height, width), np.uint8)
     for (top, bottom, above, below), row in zip(rows, values, strict=True):
         for value, run in groupby(zip(columns, row, strict=True), key=itemgetter(1)):
-            tiles = [tile for tile, _ in run]
-            left, right = tiles[0].start, tiles[-1].stop
+            alike = [tile for tile, _ in run]
+            left, right = alike[0].start, alike[-1].stop
             if value == MIXED:
-                ends = (top * lines / height - above, bottom * lines / height - above)
-                part = across[above:below, left:right]
-                enlarged[top:bottom, left:right] = _lengthened(part, ends, bottom - top)
+                part = matrix[top:bottom, above:below] @ widened[above:below, left:right]
+                enlarged[top:bottom, left:right] = rounded(part)
             elif value:
                 enlarged[top:bottom, left:right] = value
     return Image.frombuffer("L", size, enlarged, "raw", "L", 0, 1)
 
 
-def _lengthened(lines: Bytes, ends: tuple[float, float], length: int) -> Bytes:
-    """Return the lines between two places as `length` lines, each column by LANCZOS.
-
-    uint8 [lines, columns]. Four columns go as one pixel of four bands: Pillow computes them alike,
-    and takes a quarter less time.
-    """
-    count, columns = lines.shape
-    fours = math.ceil(columns / BANDS)
-    padded = np.zeros((count, fours * BANDS), np.uint8)
-    padded[:, :columns] = lines
-    image = Image.frombuffer("RGBX", (fours, count), padded, "raw", "RGBX", 0, 1)
-    resized = image.resize((fours, length), LANCZOS, (0, ends[0], fours, ends[1]))
-    return np.asarray(resized).reshape(length, -1)[:, :columns]
-
-
-class _Tile(NamedTuple):
-    """Pixels of one side, and what LANCZOS sees of the smaller picture's side for them."""
-
-    start: int
-    stop: int
-    first: int
-    behind: int
-
-
-def _tiles(length: int, samples: int) -> list[_Tile]:
-    scale = samples / length
-    reach = LANCZOS_REACH * max(1, scale)
-    edges = [length * number // TILES for number in range(TILES + 1)]
-    return [
-        _Tile(
-            start, stop,
-            max(0, math.floor(start * scale - reach)),
-            min(samples, math.ceil(stop * scale + reach)),
-        )
-        for start, stop in pairwise(edges)
-        if start < stop
-    ]  # fmt: skip
-
-
-def _by_tile(extreme: np.ufunc, values: Bytes, tiles: list[_Tile]) -> Bytes:
+def _by_tile(extreme: np.ufunc, values: Bytes, tiles: list[Tile]) -> Bytes:
     """Return the least or largest of what each tile sees, down each column."""
     ends = [edge for tile in tiles for edge in (tile.first, tile.behind)]
     behind_the_last = np.concatenate([values, values[-1:]])  # `reduceat` wants a line there

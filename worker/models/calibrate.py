@@ -13,7 +13,8 @@ from onnx import helper
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from worker.imaging.decode import Limits, decode
-from worker.imaging.matte import FLAT, Floats, network_input
+from worker.imaging.lanczos import Floats
+from worker.imaging.matte import FLAT, network_input
 from worker.models.float_graph import FloatGraph
 from worker.models.quantize import WEIGHT_LEVELS, Ranges, build
 from worker.models.registry import Loss, Model

@@ -8,7 +8,8 @@ from typing import Any
 import onnxruntime as ort
 from PIL import Image
 
-from worker.imaging.matte import Floats, matte, network_input
+from worker.imaging.lanczos import Floats
+from worker.imaging.matte import matte, network_input
 from worker.models.features import int8_dot_product
 from worker.models.registry import Model
 
