@@ -37,11 +37,11 @@ def draw(found: dict[str, Any], path: Path) -> None:
         by_label = dict(zip(labels, handles, strict=True))
         figure.legend(
             by_label.values(), by_label.keys(), loc="lower center",
-            ncols=min(len(by_label), 4 * len(sizes)), fontsize=9, frameon=False,
-            handlelength=1, columnspacing=1.2,
+            ncols=3 if len(sizes) == 1 else min(len(by_label), 4 * len(sizes)), fontsize=9,
+            frameon=False, handlelength=1, columnspacing=1.2,
         )  # fmt: skip
         figure.suptitle(f"{found['machine']}, {found['date'][:10]}", fontsize=9, color="#555555")
-        figure.tight_layout(rect=(0, 0.16 if len(sizes) == 1 else 0.06, 1, 1))
+        figure.tight_layout(rect=(0, 0.18 / len(sizes), 1, 1))
         figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
         plt.close(figure)
 

@@ -25,6 +25,13 @@ OURS = ("cutout", "onnxruntime", "pillow", "numpy", "celery", "isal")
 APART = {"S3 endpoint", ELSEWHERE}
 """What no worker pays for: storage computes on machines of its own."""
 
+MEANING = """\
+CPU s/image: of all processes of a side but the S3 endpoint. MB together: the most they held at
+once, what they share counted once. Elsewhere: what other programs took of the machine. Bare: what a
+child does between fetch and store, on every CPU, without queue and storage. Roofline: as many
+images as decoding (load), the network alone (run) and encoding, one after the other, would allow.
+Shares are the medians of each round's own."""
+
 Figures = dict[str, Any]
 
 
@@ -166,14 +173,15 @@ def save(found: Figures, folder: Path) -> None:
 
 
 def markdown(found: Figures) -> str:
-    how = f"medians of {found['rounds']} rounds, {found['children']} children of ours."
+    rounds = f"medians of {found['rounds']} rounds" if found["rounds"] > 1 else "one round"
+    how = f"{rounds}, {found['children']} children of ours."
     heads = [
         f"{found['date']}, {found['machine']}; {how}",
         "cutout: " + ", ".join(f"{name} {text}" for name, text in found["ours"].items()),
         "rembg: " + ", ".join(f"{name} {text}" for name, text in found["rembg"].items()),
     ]
     tables = (_sides_table, _parts_table, _stages_table, _bare_table, _png_table)
-    return "\n\n".join([*heads, *(table(found) for table in tables)]) + "\n"
+    return "\n\n".join([*heads, *(table(found) for table in tables), MEANING]) + "\n"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:

@@ -140,7 +140,10 @@ def report(
         Literal["csv", "jsonl"], typer.Option("--format", "-f", help="csv or jsonl.")
     ] = "csv",
 ) -> None:
-    """Print how each image of a batch ended, so far or finally."""
+    """Print how each image of a batch ended, so far or finally, while Redis knows it.
+
+    That of a finished `run` lies in its destination: [bold]_cutout/ID/report.csv[/bold].
+    """
     from producer import reports  # noqa: PLC0415
 
     ledger = _ledger_of(batch)

@@ -156,9 +156,19 @@ def audit(
         typer.echo(
             f"{now.settled:,} of {now.spec.total:,} settled: {now.done:,} done, {now.skipped:,}"
             f" skipped, {now.failed:,} failed. {now.duplicates:,} deliveries more than needed,"
-            f" counted nowhere. {f'{count:,} findings.' if count else 'Nothing is wrong.'}"
+            f" counted nowhere. {_found(count)}"
         )
     raise typer.Exit(3 if count else 0)
+
+
+def _found(count: int) -> str:
+    match count:
+        case 0:
+            return "Nothing is wrong."
+        case 1:
+            return "1 finding."
+        case _:
+            return f"{count:,} findings."
 
 
 @models.command("list")

@@ -1,3 +1,4 @@
+import os
 import platform
 from pathlib import Path
 
@@ -27,7 +28,11 @@ def test_a_cpu_is_known_by_its_flags(tmp_path: Path, monkeypatch, content: str, 
     assert not int8_dot_product(tmp_path / "none")
 
 
-def test_speed_is_measured_once_for_the_same_weights(weights: Path, tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize(("load", "remembered"), [(0, True), (1000, False)], ids=["idle", "busy"])
+def test_speed_is_measured_until_the_machine_was_idle(
+    weights: Path, tmp_path: Path, monkeypatch, load: int, remembered: bool
+):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0, 0))
     model = find("u2netp")
     assert speed.milliseconds(model, tmp_path) is None
     path = tmp_path / model.file
@@ -35,7 +40,7 @@ def test_speed_is_measured_once_for_the_same_weights(weights: Path, tmp_path: Pa
     first = speed.milliseconds(model, tmp_path)
     assert first
     monkeypatch.setattr(speed, "_measured", lambda *_: 12.5)
-    assert speed.milliseconds(model, tmp_path) == first
+    assert speed.milliseconds(model, tmp_path) == (first if remembered else 12.5)
     path.write_bytes(path.read_bytes())
     assert speed.milliseconds(model, tmp_path) == 12.5
 

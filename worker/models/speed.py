@@ -2,23 +2,28 @@
 
 import contextlib
 import json
+import os
 import platform
 import time
 from pathlib import Path
 
 from PIL import Image
 
+from worker.models import cpus
 from worker.models.registry import Model
 from worker.models.session import Session
 
 RUNS = 5
 REMEMBERED = ".speed.json"
+BUSY = 0.5
+"""Of the CPUs, in the last minute: what is measured then is too much, and not remembered."""
 
 
 def milliseconds(model: Model, folder: Path) -> float | None:
     """Return what an image takes on one thread, or None where the weights are not here.
 
-    Measured the first time it is asked for: the least of five runs, as other work only adds to it.
+    Measured when it is first asked for on a machine that is not busy: the least of five runs, as
+    other work only adds to it.
     """
     path, remembered = folder / model.file, folder / REMEMBERED
     if not path.exists():
@@ -28,8 +33,11 @@ def milliseconds(model: Model, folder: Path) -> float | None:
     times: dict[str, float] = {}
     with contextlib.suppress(OSError, ValueError):
         times = json.loads(remembered.read_text())
-    if key not in times:
-        times[key] = _measured(model, path)
+    if key in times:
+        return times[key]
+    busy = os.getloadavg()[0] > BUSY * cpus.available()
+    times[key] = _measured(model, path)
+    if not busy:
         with contextlib.suppress(OSError):  # a folder that only others may write to
             remembered.write_text(json.dumps(times))
     return times[key]
