@@ -53,14 +53,22 @@ class Found:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--photos", type=Path, default=Path("samples"), help="made into the load")
     parser.add_argument("--sizes", type=_sizes, default=tuple(PHOTOGRAPHS), help="megapixels: 1,4")
     parser.add_argument("--count", type=int, help="photographs of a size")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--models", type=lambda text: text.split(","), default=MODELS)
-    parser.add_argument("--children", type=int, default=cpus.children(cpus.available()))
-    parser.add_argument("--out", type=Path, default=Path("bench/results"))
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="through everything")
+    parser.add_argument(
+        "--models", type=lambda text: text.split(","), default=MODELS, help="of ours: a,b"
+    )
+    parser.add_argument(
+        "--children", type=int, default=cpus.children(cpus.available()), help="of our worker"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench/results"), help="where tables and plot are saved"
+    )
     parser.add_argument("--docs", action="store_true", help="renew docs/bench.png too")
     return parser.parse_args()
 

@@ -146,6 +146,12 @@ def report(
     """
     from producer import reports  # noqa: PLC0415
 
+    if settings().redis_url is None:
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING,
+            "CUTOUT_REDIS_URL is not set. The report of a finished `run` lies in its destination:"
+            f" _cutout/{batch}/report.csv.",
+        )
     ledger = _ledger_of(batch)
     rows = reports.current(ledger, ledger.progress(batch).spec)
     {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[form](rows, sys.stdout)

@@ -1,3 +1,4 @@
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 from worker.imaging.matte import CENTRED, IMAGENET, Normalisation, matte, network_input
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "coffee.jpg"
-SIZES = [(1, 1), (1, 4480), (4480, 1), (319, 321), (320, 320), (640, 480), (2880, 1920)]
+SIZES = [(1, 1), (1, 4480), (4480, 1), (319, 321), (320, 320), (451, 300), (640, 480), (2880, 1920)]
 
 
 def noise(size: tuple[int, int], top: int = 256, seed: int = 1) -> Image.Image:
@@ -122,13 +123,26 @@ def disc(sharpness: float) -> np.ndarray:
     return np.clip((90 - np.hypot(down - 150, across - 170)) * sharpness, 0, 1)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7, 5), (319, 321), (1000, 700), (3651, 2739)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (7, 5), (451, 300), (300, 451), (319, 321), (1000, 700), (3651, 2739)]
+)
 @pytest.mark.parametrize("sharpness", [0.02, 1], ids=["soft", "sharp"])
 def test_where_the_matte_is_constant_it_is_what_lanczos_makes_of_the_whole(size, sharpness: float):
     values = disc(sharpness)
     found = np.asarray(matte(output(values), size), int)
     whole = Image.fromarray(np.rint(values * 255).astype(np.uint8))
     wanted = np.asarray(whole.resize(size, Image.Resampling.LANCZOS), int)
-    # which way comes first is Pillow's to choose, and between the two it rounds
+    # between the two ways both round
     assert np.abs(found - wanted).max() <= 2
     assert (found == wanted).mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [(3_000_000, 1), (1, 3_000_000)])
+def test_a_strip_takes_memory_for_its_pixels_alone(size: tuple[int, int]):
+    values = output(disc(1))
+    tracemalloc.start()
+    try:
+        assert matte(values, size).size == size
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
