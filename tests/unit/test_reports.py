@@ -2,8 +2,11 @@ import csv
 import io
 import json
 
-from contract.errors import ErrorCode
+import pytest
+
+from contract.errors import ErrorCode, PermanentError
 from contract.outcome import Outcome, Status
+from producer.batch_cli import report
 from producer.reports import write_csv, write_jsonl
 
 HOSTILE = "=cmd|' /C calc'!A0\x1b]0;owned\x07\r\n.jpg"
@@ -25,3 +28,10 @@ def test_a_hostile_key_is_one_harmless_row_of_the_csv_and_exact_in_the_jsonl() -
     assert row["key"] == "'=cmd|' /C calc'!A0\\x1b]0;owned\\x07\\r\\n.jpg"
     assert row["message"].isprintable()
     assert json.loads(lines.getvalue())["key"] == HOSTILE
+
+
+def test_without_redis_a_person_is_told_where_the_report_of_a_finished_run_lies(monkeypatch):
+    monkeypatch.setenv("CUTOUT_REDIS_URL", "")
+    with pytest.raises(PermanentError, match=r"_cutout/b-1/report\.csv") as caught:
+        report("b-1")
+    assert caught.value.code is ErrorCode.INVALID_SETTING
