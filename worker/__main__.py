@@ -156,12 +156,12 @@ def audit(
         typer.echo(
             f"{now.settled:,} of {now.spec.total:,} settled: {now.done:,} done, {now.skipped:,}"
             f" skipped, {now.failed:,} failed. {now.duplicates:,} deliveries more than needed,"
-            f" counted nowhere. {_found(count)}"
+            f" counted nowhere. {_verdict(count)}"
         )
     raise typer.Exit(3 if count else 0)
 
 
-def _found(count: int) -> str:
+def _verdict(count: int) -> str:
     match count:
         case 0:
             return "Nothing is wrong."

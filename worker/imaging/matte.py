@@ -27,7 +27,6 @@ CENTRED = Normalisation((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
 FLAT = 1e-6
 """A smaller range is a constant output; also the least maximum divided by, as in the reference."""
 
-
 REDUCING_GAP = 2.0
 """Large photographs are first averaged down by a whole factor to at least this many times the
 network's side, then LANCZOS: five times as fast at 10 MP. The masks agree with those of LANCZOS
