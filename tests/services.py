@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
+import redis
 
 from producer import embedded
 
@@ -59,6 +60,11 @@ class RedisServer:
             embedded.command(self._data, self._socket), stdout=subprocess.DEVNULL
         )
         embedded.wait_until_ready(self.process, self.url)
+
+    def wait_until_written(self) -> None:
+        """Wait for the append-only file: while the disk is busy, Redis answers before it writes."""
+        with redis.Redis.from_url(self.url) as client:
+            until(lambda: client.info("persistence")["aof_buffer_length"] == 0)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)

@@ -118,6 +118,7 @@ def test_processes_that_take_at_once_take_different_ones(waiting: Callbacks, red
 
 def test_what_waits_survives_a_redis_that_is_killed(waiting: Callbacks, redis_server: RedisServer):
     waiting.schedule("c-1")
+    redis_server.wait_until_written()
     redis_server.stop(9)
     with pytest.raises(RetryableError) as caught:
         waiting.take(1, 60)
