@@ -34,8 +34,8 @@ from meter import ELSEWHERE, Meter, running
 
 from contract import names
 from contract.errors import CutoutError
-from contract.ledger import BatchSpec, Ledger
-from contract.presence import Presence
+from contract.ledger.batches import BatchSpec, Ledger
+from contract.ledger.workers import Presence
 from contract.recipe import recipe_for
 from producer import control, embedded, reports
 from producer.batches import register

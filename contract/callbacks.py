@@ -5,7 +5,7 @@ may deliver. All times are Redis's own. The scripts in `lua/` document both keys
 """
 
 from contract import names
-from contract.connection import Connection, translated
+from contract.ledger.connection import Connection, translated
 
 
 class Callbacks:

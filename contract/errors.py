@@ -2,7 +2,7 @@
 
 Two kinds are told apart by who should act: a `RetryableError` is tried again by the queue, a
 `PermanentError` is final for that image (or that command). The third kind, a process that
-vanished, cannot raise; the ledger counts it (see `contract/ledger.py`).
+vanished, cannot raise; the ledger counts it (see `contract/ledger/batches.py`).
 """
 
 from enum import StrEnum

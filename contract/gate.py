@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
-from contract.connection import Connection, translated
+from contract.ledger.connection import Connection, translated
 
 MINUTE = 60
 IDEMPOTENCY_KEPT_SECONDS = 24 * 3600

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from contract.addresses import allowed_entry
 from contract.errors import ErrorCode, PermanentError
+from contract.safe_http.policy import allowed_entry
 
 ANSWER_SECONDS = 5
 """In which Redis answers, or the connection is taken for dead. A worker's main process waits for

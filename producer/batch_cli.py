@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 from contract.settings import settings
 from producer import control
 

@@ -9,13 +9,13 @@ from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 
-from contract import names, records
+from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
-from contract.ledger import BatchSpec, Ledger
+from contract.ledger.batches import BatchSpec, Ledger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
-from contract.storage import ObjectInfo, Store, canonical_location, open_store
+from contract.storage import ObjectInfo, Store, batch_files, canonical_location, open_store
 from producer.reports import drain
 from producer.sources import listing
 
@@ -56,7 +56,7 @@ def register(
             created=time.time(), total=manifest.lines, ignored=manifest.ignored,
             segment_lines=SEGMENT_LINES,
         )  # fmt: skip
-        records.write_spec(spec)
+        batch_files.write_spec(spec)
         ledger.register(spec)
         refused = outputs.refused()
         while chunk := list(islice(refused, SETTLED_AT_ONCE)):

@@ -23,10 +23,10 @@ from typing import Protocol
 
 import structlog
 
-from contract import guard
-from contract.addresses import host_of
 from contract.callbacks import Callbacks
 from contract.errors import CutoutError
+from contract.safe_http import client
+from contract.safe_http.policy import host_of
 from contract.settings import settings
 from producer.webhooks import sign
 
@@ -68,7 +68,7 @@ class Post(Protocol):
 Load = Callable[[str], Delivery | None]
 
 
-def deliver(callbacks: Callbacks, callback: str, load: Load, post: Post = guard.post) -> Ending:
+def deliver(callbacks: Callbacks, callback: str, load: Load, post: Post = client.post) -> Ending:
     """Make one attempt at a callback that was taken.
 
     `load` returns what it says, or None where there is nothing to say any more. Raises
@@ -124,7 +124,7 @@ def _failed(
 
 
 def run(
-    callbacks: Callbacks, load: Load, stopping: Callable[[], bool], post: Post = guard.post
+    callbacks: Callbacks, load: Load, stopping: Callable[[], bool], post: Post = client.post
 ) -> None:
     """Deliver until told to stop; returns when the attempts in hand are over. Several may run."""
     in_hand: set[Future[None]] = set()

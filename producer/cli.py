@@ -10,7 +10,7 @@ import typer
 
 from contract import log
 from contract.errors import CutoutError
-from contract.presence import Presence, check_clock
+from contract.ledger.workers import Presence, check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
 from producer import batch_cli, keys

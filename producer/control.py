@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from contract import records
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger import BatchSpec, Ledger
+from contract.ledger.batches import BatchSpec, Ledger
 from contract.outcome import Status
-from contract.storage import canonical_location, open_store
+from contract.storage import batch_files, canonical_location, open_store
 from producer import reports
 
 REOPENED_AT_ONCE = 1000
@@ -76,11 +75,11 @@ def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, in
     """
     if batch in ledger.batches():
         raise PermanentError(ErrorCode.BATCH_KNOWN, f"Redis knows the batch {batch}.")
-    spec = records.read_spec(batch, canonical_location(destination))
+    spec = batch_files.read_spec(batch, canonical_location(destination))
     bits = bytearray(spec.total // 8 + 1)
     counts = dict.fromkeys(Status, 0)
-    for outcome in records.outcomes(open_store(spec.destination), spec):
-        records.set_bit(bits, outcome.line)
+    for outcome in batch_files.outcomes(open_store(spec.destination), spec):
+        batch_files.set_bit(bits, outcome.line)
         counts[outcome.status] += 1
     ledger.restore(spec, bytes(bits), counts)
     ledger.open(batch)

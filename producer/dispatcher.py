@@ -17,13 +17,13 @@ import structlog
 from contract import names
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
-from contract.ledger import BatchSpec, Ledger, Progress
-from contract.lines import Issue
+from contract.ledger.batches import BatchSpec, Ledger, Progress
+from contract.ledger.lines import Issue
+from contract.ledger.workers import Presence
 from contract.outcome import Outcome, Status
-from contract.presence import Presence
-from contract.records import has_bit, manifest_lines
 from contract.settings import Settings
 from contract.storage import open_store
+from contract.storage.batch_files import has_bit, manifest_lines
 from producer import reports, singles
 from producer.breaker import TRIAL_SECONDS, judge
 from producer.publish import GRACE_SECONDS, job_of, publish

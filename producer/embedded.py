@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 
 START_SECONDS = 60
 """Loading a large append-only file takes its time."""

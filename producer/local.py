@@ -20,7 +20,7 @@ import urllib3
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 from contract.settings import Settings
 from producer import embedded
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from contract.connection import Connection
 from contract.errors import CutoutError
-from contract.ledger import Ledger
-from contract.presence import Presence
+from contract.ledger.batches import Ledger
+from contract.ledger.connection import Connection
+from contract.ledger.workers import Presence
 
 ANSWER_SECONDS = 2
 

@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from contract import names
 from contract.errors import ErrorCode, RetryableError
 from contract.job import CutoutJob, ManifestLine
-from contract.ledger import BatchSpec
+from contract.ledger.batches import BatchSpec
 from contract.settings import settings, transport_options
 
 GRACE_SECONDS = 2

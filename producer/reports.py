@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from contract import names
-from contract.ledger import BatchSpec, Ledger, Progress
+from contract.ledger.batches import BatchSpec, Ledger, Progress
 from contract.outcome import Outcome, Status
-from contract.records import has_bit, outcomes
 from contract.storage import Store, open_store
+from contract.storage.batch_files import has_bit, outcomes
 
 STAGES = ("check", "fetch", "wait", "decode", "matte", "compose", "render", "encode", "store")
 COLUMNS = (

@@ -13,8 +13,8 @@ from rich.markup import escape
 
 from contract import names
 from contract.errors import NEXT_STEP, ErrorCode, PermanentError, RetryableError
-from contract.ledger import Ledger
-from contract.ledger import Progress as BatchProgress
+from contract.ledger.batches import Ledger
+from contract.ledger.batches import Progress as BatchProgress
 from contract.outcome import Outcome
 from contract.recipe import recipe_for
 from contract.settings import settings

@@ -6,7 +6,7 @@ from collections import deque
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from contract.ledger import Progress as BatchProgress
+from contract.ledger.batches import Progress as BatchProgress
 
 PLAIN_SECONDS = 10
 RATE_SECONDS = 60

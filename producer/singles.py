@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from contract import names
 from contract.callbacks import Callbacks
 from contract.job import Single
-from contract.ledger import BatchSpec, Ledger, Progress
+from contract.ledger.batches import BatchSpec, Ledger, Progress
 from contract.recipe import Recipe
 from contract.settings import Settings
 from producer.publish import GRACE_SECONDS, job_of, publish

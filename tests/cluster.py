@@ -15,7 +15,7 @@ import psutil
 from PIL import Image
 from services import RedisServer
 
-from contract.ledger import BatchSpec, Ledger, Progress
+from contract.ledger.batches import BatchSpec, Ledger, Progress
 from contract.recipe import Recipe
 from producer.batches import register
 

@@ -17,9 +17,9 @@ from services import RedisServer, S3Server, free_port, missing, served, until  #
 from serving import Server, serving, whole
 
 from contract.errors import CutoutError
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 from contract.settings import settings
-from contract.storage.open import open_store
+from contract.storage.locations import open_store
 from contract.storage.s3 import client as s3_client
 from producer import embedded, publish
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from contract import log, names
-from contract.connection import Connection
 from contract.errors import CutoutError, ErrorCode, PermanentError
-from contract.ledger import Ledger
-from contract.presence import Presence, check_clock
+from contract.ledger.batches import Ledger
+from contract.ledger.connection import Connection
+from contract.ledger.workers import Presence, check_clock
 from contract.settings import settings
 from worker import health
 from worker.imaging.decode import Limits

@@ -15,12 +15,12 @@ from functools import lru_cache
 
 from PIL import Image
 
-from contract import names, records
+from contract import names
 from contract.errors import CutoutError
-from contract.ledger import BatchSpec, Ledger, Progress
+from contract.ledger.batches import BatchSpec, Ledger, Progress
 from contract.outcome import Outcome, Status
 from contract.recipe import PLAIN, Rendition
-from contract.storage import Blob, open_store
+from contract.storage import Blob, batch_files, open_store
 from worker.imaging.decode import DECODERS_RAISE, displayed_size
 
 CHECKED_AT_ONCE = 1000
@@ -82,7 +82,7 @@ def audit(ledger: Ledger, batch: str) -> Iterator[Finding]:
 
 def _manifest(spec: BatchSpec) -> Finding | None:
     try:
-        lines = sum(len(records.manifest_lines(spec, n)) for n in range(spec.segments))
+        lines = sum(len(batch_files.manifest_lines(spec, n)) for n in range(spec.segments))
     except (CutoutError, ValueError) as error:
         return Finding(Fault.MANIFEST_DIFFERS, f"A segment cannot be read ({error}).")
     if lines != spec.total:
@@ -92,9 +92,9 @@ def _manifest(spec: BatchSpec) -> Finding | None:
 
 def _outcomes(spec: BatchSpec, undrained: list[str], ends: bytearray) -> Iterator[Finding]:
     """Check every line's last outcome, and note in `ends` which status that is."""
-    segment = lru_cache(maxsize=16)(records.manifest_lines)
+    segment = lru_cache(maxsize=16)(batch_files.manifest_lines)
     claims, unlisted = [], 0
-    for outcome in records.rows(open_store(spec.destination), spec.id, undrained):
+    for outcome in batch_files.rows(open_store(spec.destination), spec.id, undrained):
         number, offset = divmod(outcome.line, spec.segment_lines)
         if outcome.line >= spec.total:
             unlisted += 1
@@ -136,7 +136,7 @@ def _counts(now: Progress, bits: bytes, ends: bytearray) -> Iterator[Finding]:
 
 def _lines(now: Progress, bits: bytes, ends: bytearray) -> Iterator[Finding]:
     for line, end in enumerate(ends):
-        bit = records.has_bit(bits, line)
+        bit = batch_files.has_bit(bits, line)
         if bit and not end:
             yield Finding(Fault.NO_OUTCOME, "It is settled and nothing says how.", line)
         if not bit and now.state == "closed":

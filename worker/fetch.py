@@ -2,8 +2,8 @@
 
 import hashlib
 
-from contract import guard
 from contract.job import CutoutJob, Record
+from contract.safe_http import client
 from contract.settings import Settings
 from contract.storage import Blob, open_store
 
@@ -14,6 +14,6 @@ def fetch(job: CutoutJob, config: Settings) -> Blob:
     if not job.remote:
         return blob
     url = Record.model_validate_json(blob.data).url or ""
-    found = guard.fetch(url, config.max_bytes, allow=config.url_allow)
+    found = client.fetch(url, config.max_bytes, allow=config.url_allow)
     # its own ETag says nothing to anybody else: many servers have none
     return Blob(found.data, hashlib.sha256(found.data).hexdigest())

@@ -9,7 +9,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request
 
 from contract.errors import CutoutError
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 from contract.settings import settings
 from worker.runtime import plan
 

@@ -12,7 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.job import CutoutJob
-from contract.lines import ENDED_WELL, Claim, Refusal
+from contract.ledger.lines import ENDED_WELL, Claim, Refusal
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from worker.fetch import fetch

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 from contract.settings import Settings, settings
 from worker.imaging.decode import Limits
 from worker.models import cpus, registry, store

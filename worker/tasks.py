@@ -11,7 +11,7 @@ from setproctitle import setproctitle
 from contract import names
 from contract.errors import CutoutError
 from contract.job import CutoutJob
-from contract.lines import Refusal
+from contract.ledger.lines import Refusal
 from contract.outcome import Status
 from contract.recipe import PIPELINE
 from worker.process import DeferredError, process

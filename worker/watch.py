@@ -23,9 +23,9 @@ from billiard.process import active_children
 from celery import Celery
 from celery.worker import state
 
-from contract.connection import Connection
 from contract.errors import CutoutError
-from contract.presence import Presence, Worker
+from contract.ledger.connection import Connection
+from contract.ledger.workers import Presence, Worker
 from contract.settings import Settings
 from worker import consumer, health
 from worker.health import Pulse

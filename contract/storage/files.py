@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import RESERVED, check_key
-from contract.storage.base import PIECE, Blob, ObjectHead, ObjectInfo
+from contract.storage.protocol import PIECE, Blob, ObjectHead, ObjectInfo
 
 SCRATCH = f"{RESERVED}/unfinished"
 METADATA = f"{RESERVED}/metadata"

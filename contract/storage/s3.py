@@ -13,7 +13,7 @@ from botocore.handlers import add_expect_header
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import check_key, shown
-from contract.storage.base import PIECE, Blob, ObjectHead, ObjectInfo
+from contract.storage.protocol import PIECE, Blob, ObjectHead, ObjectInfo
 
 CLIENT = Config(
     connect_timeout=5,  # a dead endpoint shows at once

@@ -11,8 +11,8 @@ from contract import names
 from contract.callbacks import Callbacks
 from contract.errors import ErrorCode, PermanentError
 from contract.gate import Gate
-from contract.ledger import Ledger
-from contract.presence import Presence
+from contract.ledger.batches import Ledger
+from contract.ledger.workers import Presence
 from contract.recipe import MODEL_NAMES, Recipe, recipe_for
 from contract.settings import Settings
 from contract.storage import Store, canonical_location, open_store

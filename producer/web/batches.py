@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract import names
 from contract.errors import NEXT_STEP, ErrorCode
-from contract.ledger import Progress
-from contract.records import manifest_lines
+from contract.ledger.batches import Progress
 from contract.storage import open_store
+from contract.storage.batch_files import manifest_lines
 from producer import control, reports
 from producer.batches import register
 from producer.web.backend import Admin, Backend, Reader, TheBackend

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from contract.errors import CutoutError, ErrorCode
-from contract.ledger import Progress
+from contract.ledger.batches import Progress
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from producer import singles

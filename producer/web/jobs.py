@@ -12,13 +12,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from contract import names
-from contract.addresses import aim
 from contract.errors import NEXT_STEP, CutoutError, ErrorCode, RetryableError
 from contract.gate import First
 from contract.job import ManifestLine, Record, Single
-from contract.ledger import Progress
+from contract.ledger.batches import Progress
 from contract.outcome import Outcome, Status
 from contract.recipe import PLAIN, recipe_for
+from contract.safe_http.policy import aim
 from contract.storage import canonical_location
 from producer import singles
 from producer.web.asked import NewCutout, Upload

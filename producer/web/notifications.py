@@ -10,8 +10,8 @@ from fastapi import APIRouter, Header, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from contract import guard
 from contract.errors import CutoutError, ErrorCode
+from contract.safe_http import client
 from producer import singles, webhooks
 from producer.keys import Scope
 from producer.web import events
@@ -58,7 +58,7 @@ def take(
     document = events.read(body)
     if events.is_sns(document):
         if confirm := _verified(backend, document):
-            guard.fetch(confirm, CERTIFICATE_BYTES, allow=backend.config.url_allow)
+            client.fetch(confirm, CERTIFICATE_BYTES, allow=backend.config.url_allow)
             return Accepted(accepted=[], ignored=0)
     elif "webhook-signature" in headers and backend.config.webhook_secret:
         webhooks.verify(headers, body, backend.config.webhook_secret, time.time())
@@ -80,7 +80,7 @@ def _verified(backend: Backend, document: dict[str, Any]) -> str | None:
 @lru_cache(maxsize=4)
 def _certificate(url: str, allow: tuple[str, ...]) -> bytes:
     """Fetch what signs a topic's messages; SNS names each anew, and one serves all for months."""
-    return guard.fetch(url, CERTIFICATE_BYTES, allow=allow).data
+    return client.fetch(url, CERTIFICATE_BYTES, allow=allow).data
 
 
 def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str) -> Accepted:

@@ -2,7 +2,7 @@
 
 from contract.errors import CutoutError, ErrorCode
 from contract.job import Record
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 from contract.storage import open_store
 from producer.callbacks import Delivery
 from producer.web.jobs import cutout_of, record_key

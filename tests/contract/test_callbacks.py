@@ -12,8 +12,8 @@ from receivers import answer, raw, receiving
 from services import RedisServer, until
 
 from contract.callbacks import Callbacks
-from contract.connection import Connection
 from contract.errors import ErrorCode, RetryableError
+from contract.ledger.connection import Connection
 from contract.names import CALLBACK_ATTEMPTS, CALLBACKS
 from producer import callbacks as delivering
 from producer.callbacks import WAITS, Delivery, Ending, deliver, run

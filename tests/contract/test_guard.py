@@ -9,8 +9,8 @@ import time
 import pytest
 from receivers import Receiver, answer, raw, receiving, tls
 
-from contract import guard
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.safe_http import client
 
 HERE = ("127.0.0.0/8", "::1")
 HIDDEN = "sesame"
@@ -20,7 +20,7 @@ def failure(
     url: str, max_bytes: int = 1000, seconds: float = 5, allow=HERE, context=None
 ) -> CutoutError:
     with pytest.raises(CutoutError) as caught:
-        guard.fetch(url, max_bytes, allow=allow, seconds=seconds, context=context)
+        client.fetch(url, max_bytes, allow=allow, seconds=seconds, context=context)
     assert HIDDEN not in str(caught.value)
     assert caught.value.__cause__ is None
     return caught.value
@@ -45,8 +45,8 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
 def test_a_file_is_fetched_with_its_etag_and_type():
     script = answer(200, b"bytes", ETag='W/"abc"', Content_Type="Image/JPEG; q=1")
     with receiving(script) as server:
-        found = guard.fetch(server.url("/a%20b?s=1"), 5, allow=HERE)
-    assert found == guard.Fetched(b"bytes", "abc", "image/jpeg")
+        found = client.fetch(server.url("/a%20b?s=1"), 5, allow=HERE)
+    assert found == client.Fetched(b"bytes", "abc", "image/jpeg")
     request = server.requests[0]
     assert (request.method, request.path) == ("GET", "/a%20b?s=1")
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
@@ -56,8 +56,8 @@ def test_a_file_is_fetched_with_its_etag_and_type():
 def test_what_a_server_does_not_say_is_empty_and_what_is_absurd_too():
     long = answer(200, b"x", ETag="e" * 300, Content_Type="\u00fc")
     with receiving(raw(b"HTTP/1.0 200 OK\r\n\r\nto the end"), long) as server:
-        assert guard.fetch(server.url(), 100, allow=HERE) == guard.Fetched(b"to the end", "", "")
-        assert guard.fetch(server.url(), 100, allow=HERE) == guard.Fetched(b"x", "", "")
+        assert client.fetch(server.url(), 100, allow=HERE) == client.Fetched(b"to the end", "", "")
+        assert client.fetch(server.url(), 100, allow=HERE) == client.Fetched(b"x", "", "")
 
 
 def test_a_server_on_ipv6_is_reached():
@@ -65,7 +65,7 @@ def test_a_server_on_ipv6_is_reached():
         pytest.skip("no IPv6 here")
     try:
         with receiving(answer(200, b"six"), host="::1") as server:
-            found = guard.fetch(server.url(host="[::1]"), 10, allow=HERE)
+            found = client.fetch(server.url(host="[::1]"), 10, allow=HERE)
     except OSError:
         pytest.skip("no IPv6 on loopback")
     assert found.data == b"six"
@@ -79,7 +79,7 @@ def test_loopback_is_refused_unless_it_is_named_and_nothing_is_sent():
         secure = server.url(host="localhost").replace("http", "https")
         assert failure(secure, allow=("other.example",)).code is ErrorCode.URL_REFUSED
         with pytest.raises(PermanentError) as caught:
-            guard.post(secure, b"", {})
+            client.post(secure, b"", {})
         assert caught.value.code is ErrorCode.URL_REFUSED
     assert server.requests == []
 
@@ -96,7 +96,7 @@ def test_a_name_that_turns_private_after_the_check_is_not_asked_for_again(monkey
             reached.append(place)
             raise ConnectionRefusedError
 
-    monkeypatch.setattr(guard, "socket", Recorded)
+    monkeypatch.setattr(client, "socket", Recorded)
     error = failure("https://example.com/sesame", allow=())
     assert error.code is ErrorCode.URL_UNAVAILABLE
     assert reached == [("93.184.216.34", 443)]
@@ -106,7 +106,7 @@ def test_a_name_that_turns_private_after_the_check_is_not_asked_for_again(monkey
 def test_one_answer_of_dns_serves_the_whole_exchange(monkeypatch):
     with receiving(answer(200, b"once")) as server:
         asked = resolving(monkeypatch, ["127.0.0.1"])
-        found = guard.fetch(server.url(host="shop.example"), 10, allow=("shop.example",))
+        found = client.fetch(server.url(host="shop.example"), 10, allow=("shop.example",))
     assert found.data == b"once"
     assert asked == ["shop.example"]
     assert server.requests[0].headers["host"] == f"shop.example:{server.port}"
@@ -115,7 +115,7 @@ def test_one_answer_of_dns_serves_the_whole_exchange(monkeypatch):
 def test_the_next_address_is_tried_where_one_takes_no_connection(monkeypatch):
     with receiving(answer(200, b"second")) as server:
         resolving(monkeypatch, ["127.9.9.9", "127.0.0.1"])
-        found = guard.fetch(server.url(host="shop.example"), 10, allow=HERE)
+        found = client.fetch(server.url(host="shop.example"), 10, allow=HERE)
     assert found.data == b"second"
 
 
@@ -131,7 +131,7 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch):
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.url())
             monkeypatch.setenv(name.upper(), proxy.url())
-        assert guard.fetch(server.url(), 10, allow=HERE).data == b"direct"
+        assert client.fetch(server.url(), 10, allow=HERE).data == b"direct"
     assert proxy.requests == []
 
 
@@ -141,7 +141,7 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch):
 def test_three_redirects_are_followed_and_no_more():
     here = [answer(302, Location=f"/{n}") for n in range(4)]
     with receiving(*here[:3], answer(200, b"there")) as server:
-        assert guard.fetch(server.url(), 10, allow=HERE).data == b"there"
+        assert client.fetch(server.url(), 10, allow=HERE).data == b"there"
     assert [request.path for request in server.requests] == ["/", "/0", "/1", "/2"]
     with receiving(*here) as server:
         assert failure(server.url()).code is ErrorCode.URL_FAILED
@@ -216,7 +216,7 @@ def test_what_is_no_http_is_an_error_of_ours(data: bytes):
 
 def test_a_file_of_exactly_the_limit_is_fetched_and_one_more_byte_is_not():
     with receiving(answer(200, b"x" * 200_000)) as server:
-        assert len(guard.fetch(server.url(), 200_000, allow=HERE).data) == 200_000
+        assert len(client.fetch(server.url(), 200_000, allow=HERE).data) == 200_000
         assert failure(server.url("/sesame"), 199_999).code is ErrorCode.TOO_MANY_BYTES
 
 
@@ -271,13 +271,13 @@ def test_a_body_shorter_than_promised_is_no_file():
 
 def test_bytes_beyond_the_promised_length_are_left():
     with receiving(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhalf and more")) as server:
-        assert guard.fetch(server.url(), 100, allow=HERE).data == b"half"
+        assert client.fetch(server.url(), 100, allow=HERE).data == b"half"
 
 
 def test_a_bomb_is_not_unpacked():
     bomb = gzip.compress(b"\0" * 10_000_000)
     with receiving(answer(200, bomb, Content_Encoding="gzip")) as server:
-        assert guard.fetch(server.url(), 100_000, allow=HERE).data == bomb
+        assert client.fetch(server.url(), 100_000, allow=HERE).data == bomb
 
 
 # time
@@ -358,7 +358,7 @@ def test_a_handshake_that_never_ends_ends_at_the_limit():
 def test_no_thread_and_no_socket_is_left():
     before = threading.active_count()
     with receiving(answer(200, b"x"), answer(404), raw(b"")) as server:
-        guard.fetch(server.url(), 10, allow=HERE)
+        client.fetch(server.url(), 10, allow=HERE)
         failure(server.url())
         failure(server.url())
     until = time.monotonic() + 2
@@ -385,12 +385,12 @@ def test_a_self_signed_certificate_is_refused_unless_it_is_trusted(tmp_path):
         assert isinstance(error, PermanentError)
         assert error.code is ErrorCode.URL_FAILED
         with pytest.raises(PermanentError) as caught:
-            guard.post(server.url(), b"body", {}, allow=HERE)
+            client.post(server.url(), b"body", {}, allow=HERE)
         assert caught.value.code is ErrorCode.URL_FAILED
         assert server.requests == []
-        found = guard.fetch(server.url(), 10, allow=HERE, context=client_side)
+        found = client.fetch(server.url(), 10, allow=HERE, context=client_side)
         assert found.data == b"secret"
-        assert guard.post(server.url(), b"body", {}, allow=HERE, context=client_side) == 200
+        assert client.post(server.url(), b"body", {}, allow=HERE, context=client_side) == 200
 
 
 def test_the_certificate_and_sni_are_for_the_name_and_not_the_address(tmp_path, monkeypatch):
@@ -401,7 +401,7 @@ def test_the_certificate_and_sni_are_for_the_name_and_not_the_address(tmp_path, 
     def ask(host: str) -> Receiver:
         resolving(monkeypatch, ["127.0.0.1"])
         with receiving(answer(200), context=server_side) as server:
-            guard.fetch(server.url(host=host), 10, allow=HERE, context=client_side)
+            client.fetch(server.url(host=host), 10, allow=HERE, context=client_side)
         return server
 
     assert ask("shop.example").requests[0].headers["host"].startswith("shop.example:")
@@ -419,9 +419,9 @@ def test_https_that_meets_http_is_no_answer():
 
 
 def test_old_tls_is_not_spoken():
-    assert guard._trust().minimum_version >= ssl.TLSVersion.TLSv1_2
-    assert guard._trust().verify_mode is ssl.CERT_REQUIRED
-    assert guard._trust().check_hostname
+    assert client._trust().minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert client._trust().verify_mode is ssl.CERT_REQUIRED
+    assert client._trust().check_hostname
 
 
 # post
@@ -431,7 +431,7 @@ def test_old_tls_is_not_spoken():
 def test_a_post_returns_its_status_and_follows_nothing(status: int):
     with receiving(answer(status, b"ignored" * 1000, Location="/elsewhere")) as server:
         headers = {"Content-Type": "application/json", "webhook-id": "m"}
-        assert guard.post(server.url("/in?x=1"), b'{"a":1}', headers, allow=HERE) == status
+        assert client.post(server.url("/in?x=1"), b'{"a":1}', headers, allow=HERE) == status
     assert len(server.requests) == 1
     request = server.requests[0]
     assert (request.method, request.path, request.body) == ("POST", "/in?x=1", b'{"a":1}')
@@ -441,9 +441,9 @@ def test_a_post_returns_its_status_and_follows_nothing(status: int):
 
 def test_a_post_into_silence_and_into_a_socket_that_reads_nothing_end_at_the_limit():
     with receiving(silent) as server, pytest.raises(RetryableError):
-        guard.post(server.url("/sesame"), b"x", {}, allow=HERE, seconds=0.3)
+        client.post(server.url("/sesame"), b"x", {}, allow=HERE, seconds=0.3)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/sesame"
         with pytest.raises(RetryableError) as caught:
-            guard.post(url, b"x" * 50_000_000, {}, allow=HERE, seconds=0.3)
+            client.post(url, b"x" * 50_000_000, {}, allow=HERE, seconds=0.3)
     assert HIDDEN not in str(caught.value)

@@ -3,11 +3,11 @@
 import pytest
 
 from contract.errors import ErrorCode
-from contract.ledger import BatchSpec, Ledger
-from contract.lines import Claim, Issue, Refusal
+from contract.ledger.batches import BatchSpec, Ledger
+from contract.ledger.lines import Claim, Issue, Refusal
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
-from contract.records import has_bit
+from contract.storage.batch_files import has_bit
 
 BATCH = "b-20260101-000000-000000"
 TOTAL = 20

@@ -23,8 +23,8 @@ from conftest import CREDENTIALS, S3Server, free_port, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.storage import ObjectInfo, Store, canonical_location, open_store
-from contract.storage.base import PIECE
 from contract.storage.files import FileStore
+from contract.storage.protocol import PIECE
 from contract.storage.s3 import S3Store
 
 PLACE = "catalogue ü+%2F#?&'/shoes"

@@ -12,9 +12,9 @@ from cluster import Cluster, photograph
 from services import until
 
 from contract import names
-from contract.ledger import BatchSpec, Progress
+from contract.ledger.batches import BatchSpec, Progress
 from contract.outcome import Outcome
-from contract.records import manifest_lines
+from contract.storage.batch_files import manifest_lines
 from producer import reports
 
 COLUMNS = ("drill", "injected", "bound", "measured", "lost", "duplicated", "verdict")

@@ -10,7 +10,7 @@ from drill import Drill
 from PIL import Image
 
 from contract import names
-from contract.ledger import BatchSpec
+from contract.ledger.batches import BatchSpec
 from worker.audit import audit
 
 COUNT = 6

@@ -10,7 +10,7 @@ from services import until
 from stand_in import mark
 
 from contract import names
-from contract.ledger import BatchSpec
+from contract.ledger.batches import BatchSpec
 from contract.outcome import Outcome
 from producer.dispatcher import LEASE_SECONDS
 

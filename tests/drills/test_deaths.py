@@ -9,7 +9,7 @@ from drill import Drill
 from services import until
 from stand_in import mark
 
-from contract.ledger import BatchSpec
+from contract.ledger.batches import BatchSpec
 
 COUNT = 30
 TIMES = {"CUTOUT_VISIBILITY_TIMEOUT": "12", "CUTOUT_TIME_LIMIT": "8"}

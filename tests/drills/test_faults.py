@@ -27,7 +27,7 @@ from redis.retry import Retry
 from services import RedisServer, S3Server, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
 from contract.storage import s3 as s3_store
 
 BODY = bytes(range(256)) * 400

@@ -15,7 +15,7 @@ from drill import Drill
 from services import until
 
 from contract import names
-from contract.presence import Presence
+from contract.ledger.workers import Presence
 from contract.settings import Settings
 
 QUEUE = names.bulk_queue("u2netp")

@@ -10,7 +10,7 @@ from stand_in import mark
 
 from contract import names
 from contract.job import ManifestLine, Single
-from contract.ledger import BatchSpec
+from contract.ledger.batches import BatchSpec
 from contract.recipe import Recipe
 from contract.settings import Settings
 from producer import singles

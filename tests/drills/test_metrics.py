@@ -7,7 +7,7 @@ from cluster import Cluster, photograph
 from prometheus_client.parser import text_string_to_metric_families
 from services import free_port, until
 
-from contract.presence import Presence, Worker
+from contract.ledger.workers import Presence, Worker
 
 Values = dict[tuple[str, ...], float]
 

@@ -12,12 +12,12 @@ from faults import TcpProxy
 from services import until
 from stand_in import mark
 
-from contract import names, records
+from contract import names
 from contract.errors import CutoutError, ErrorCode
 from contract.job import CutoutJob, ManifestLine
-from contract.ledger import BatchSpec, Ledger
+from contract.ledger.batches import BatchSpec, Ledger
 from contract.recipe import recipe_for
-from contract.storage import open_store
+from contract.storage import batch_files, open_store
 from producer import control
 from producer.batches import register
 from producer.publish import publish
@@ -205,7 +205,9 @@ def test_redis_forgets_everything(drill: Drill) -> None:
             assert "Traceback" not in answer.stderr
         until(lambda: all(drill.cluster.titled("idle", name) for name in WORKERS))
         before = outputs(drill.out)
-        told = {Path(row.key).stem for row in records.rows(open_store(spec.destination), spec.id)}
+        told = {
+            Path(row.key).stem for row in batch_files.rows(open_store(spec.destination), spec.id)
+        }
         assert bool(told) == drill.full
         assert count // 2 <= len(before) < count
         answer = drill.cutout("rebuild", spec.id, spec.destination)

@@ -13,7 +13,7 @@ from services import until
 from contract import names
 from contract.errors import CutoutError
 from contract.job import CutoutJob, ManifestLine
-from contract.lines import Claim
+from contract.ledger.lines import Claim
 from contract.recipe import Recipe
 from contract.settings import settings
 from producer import reports

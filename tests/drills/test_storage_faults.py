@@ -16,7 +16,7 @@ from faults import Answer, Ended, HttpProxy, close, delay, hang, rewrite, status
 from services import free_port, missing, served, until
 
 from contract import names
-from contract.ledger import BatchSpec
+from contract.ledger.batches import BatchSpec
 from contract.outcome import Outcome
 from contract.storage import open_store
 from contract.storage.s3 import client

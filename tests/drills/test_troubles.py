@@ -9,9 +9,9 @@ from cluster import Cluster, photograph
 from services import until
 
 from contract import log, names
-from contract.ledger import Ledger
+from contract.ledger.batches import Ledger
+from contract.ledger.workers import Presence, Worker
 from contract.outcome import Outcome, Status
-from contract.presence import Presence, Worker
 from contract.recipe import recipe_for
 from contract.settings import Settings
 from producer import dispatcher, reports

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from contract.addresses import aim, allowed_entry, host_of, is_public
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.safe_http.policy import aim, allowed_entry, host_of, is_public
 
 HIDDEN = "sesame"
 

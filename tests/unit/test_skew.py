@@ -2,9 +2,9 @@ import pytest
 from services import RedisServer
 from structlog.testing import capture_logs
 
-from contract.connection import Connection
 from contract.errors import ErrorCode, PermanentError, RetryableError
-from contract.presence import MOST_SKEW_SECONDS, Presence, check_clock
+from contract.ledger.connection import Connection
+from contract.ledger.workers import MOST_SKEW_SECONDS, Presence, check_clock
 
 
 class Skewed(Presence):

@@ -205,7 +205,7 @@ def test_dns_that_changes_its_mind(tmp_path, monkeypatch) -> None:
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr("contract.guard.socket.connect", connect)
+    monkeypatch.setattr("contract.safe_http.client.socket.connect", connect)
     with pytest.raises(Exception, match="url_unavailable"):
         fetch(job, settings())
     assert asked == ["rebinding.example"]

@@ -1,7 +1,6 @@
 """The one way to a URL that a stranger gave us: fetches files, posts callbacks.
 
-`contract/addresses.py` says where it may lead. Here we connect to exactly the address that was
-checked, so DNS has no second say, and check the certificate for the name. No proxy, no cookie and
+`policy.py` says where it may lead. Here we connect to exactly the address that was checked, so DNS has no second say, and check the certificate for the name. No proxy, no cookie and
 no decoding: what is received is what was sent. The time limit holds for all of it together, from
 DNS to the last byte, however slowly that drips.
 """
@@ -18,8 +17,8 @@ from http import HTTPStatus
 from socket import SHUT_RDWR, socket
 from urllib.parse import urljoin
 
-from contract.addresses import Target, aim
 from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.safe_http.policy import Target, aim
 
 MOST_REDIRECTS = 3
 CONNECT_SECONDS = 5

@@ -6,8 +6,8 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from contract import names
-from contract.connection import Connection, translated
 from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.ledger.connection import Connection, translated
 
 log = structlog.get_logger(__name__)
 

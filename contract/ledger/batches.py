@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from contract import names
-from contract.connection import Connection, translated
 from contract.errors import ErrorCode, PermanentError
 from contract.job import Single
-from contract.lines import OUTSTANDING, REST, Lines
+from contract.ledger.connection import Connection, translated
+from contract.ledger.lines import OUTSTANDING, REST, Lines
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
-from contract.ledger import BatchSpec
+from contract.ledger.batches import BatchSpec
 from contract.outcome import Outcome
 from contract.storage import Store, open_store
 

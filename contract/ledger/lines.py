@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract import names
-from contract.connection import Connection, translated
+from contract.ledger.connection import Connection, translated
 from contract.outcome import Outcome
 
 ENDINGS_KEPT = 25

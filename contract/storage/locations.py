@@ -6,8 +6,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from contract.errors import ErrorCode, PermanentError
-from contract.storage.base import Store
 from contract.storage.files import FileStore
+from contract.storage.protocol import Store
 
 
 @cache
