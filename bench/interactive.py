@@ -28,7 +28,6 @@ from pathlib import Path
 
 import httpx
 import load
-import report
 from compare import ROOT
 from meter import ELSEWHERE, Meter, running
 
@@ -37,8 +36,9 @@ from contract.errors import CutoutError
 from contract.ledger.batches import BatchSpec, Ledger
 from contract.ledger.workers import Presence
 from contract.recipe import recipe_for
-from producer import control, embedded, reports
-from producer.batches import register
+from producer.batches import control, reports
+from producer.batches.register import register
+from producer.local import redis_server
 from worker.models import cpus
 
 RESERVED_IDLE, RESERVED = "one reserved child, idle", "one reserved child, a batch"
@@ -82,7 +82,7 @@ class Bench:
         self._large = load.photographs(samples, photographs, given.bulk, DIFFERENT)
         for name in ("redis", "store", "in", "out"):
             (folder / name).mkdir()
-        self._socket = embedded.socket_path()
+        self._socket = redis_server.socket_path()
         self._port = _free_port()
         self._env = {
             "CUTOUT_REDIS_URL": f"unix://{self._socket}",
@@ -101,9 +101,9 @@ class Bench:
         """Run all but the reserved worker, with an empty queue."""
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, self._socket.parent, ignore_errors=True)
-            redis = embedded.command(self._folder / "redis", self._socket)
+            redis = redis_server.command(self._folder / "redis", self._socket)
             server = stack.enter_context(running(redis, self._folder / "redis.log"))
-            embedded.wait_until_ready(server, self._env["CUTOUT_REDIS_URL"])
+            redis_server.wait_until_ready(server, self._env["CUTOUT_REDIS_URL"])
             stack.enter_context(self._started("producer", "dispatch"))
             stack.enter_context(self._started("producer", "serve"))
             stack.enter_context(self._worker(names.bulk_queue(self._given.model)))
@@ -229,7 +229,7 @@ def table(given: argparse.Namespace, found: dict[str, Found], bulk: float) -> st
             (
                 f"`{given.model}`, {given.megapixels:g} MP over HTTP beside a batch of"
                 f" {given.bulk:g} MP, {cpus.children(cpus.available())} bulk children;"
-                f" {report.machine()}"
+                f" {reports.machine()}"
             ),
             "",
             "| | jobs | median | p95 | in hand, median | other programs |",

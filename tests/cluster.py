@@ -17,7 +17,7 @@ from services import RedisServer
 
 from contract.ledger.batches import BatchSpec, Ledger, Progress
 from contract.recipe import Recipe
-from producer.batches import register
+from producer.batches.register import register
 
 STAND_IN = Path(__file__).parent / "drills/stand_in.py"
 TIMES = {"CUTOUT_TIME_LIMIT": "30", "CUTOUT_VISIBILITY_TIMEOUT": "40", "CUTOUT_RETRY_DELAY": "0.2"}

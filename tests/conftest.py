@@ -21,7 +21,8 @@ from contract.ledger.batches import Ledger
 from contract.settings import settings
 from contract.storage.locations import open_store
 from contract.storage.s3 import client as s3_client
-from producer import embedded, publish
+from producer.dispatch import publisher
+from producer.local.redis_server import server_binary
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 CREDENTIALS = {
@@ -56,14 +57,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory) -> Iter
 
 
 def _forget() -> None:
-    for cached in (settings, open_store, s3_client, publish.app):
+    for cached in (settings, open_store, s3_client, publisher.app):
         cached.cache_clear()
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     try:
-        embedded.server_binary()
+        server_binary()
     except CutoutError as error:
         missing(str(error))
     server = RedisServer(tmp_path)

@@ -17,7 +17,7 @@ from typing import NoReturn, TypeVar
 import pytest
 import redis
 
-from producer import embedded
+from producer.local import redis_server
 
 T = TypeVar("T")
 
@@ -51,15 +51,15 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._data = folder / "redis"
         self._data.mkdir(parents=True)
-        self._socket = embedded.socket_path()
+        self._socket = redis_server.socket_path()
         self.url = f"unix://{self._socket}"
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            embedded.command(self._data, self._socket), stdout=subprocess.DEVNULL
+            redis_server.command(self._data, self._socket), stdout=subprocess.DEVNULL
         )
-        embedded.wait_until_ready(self.process, self.url)
+        redis_server.wait_until_ready(self.process, self.url)
 
     def wait_until_written(self) -> None:
         """Wait for the append-only file: while the disk is busy, Redis answers before it writes."""

@@ -1,8 +1,9 @@
 """The one way to a URL that a stranger gave us: fetches files, posts callbacks.
 
-`policy.py` says where it may lead. Here we connect to exactly the address that was checked, so DNS has no second say, and check the certificate for the name. No proxy, no cookie and
-no decoding: what is received is what was sent. The time limit holds for all of it together, from
-DNS to the last byte, however slowly that drips.
+`policy.py` says where it may lead. Here we connect to exactly the address that was checked, so DNS
+has no second say, and check the certificate for the name. No proxy, no cookie and no decoding: what
+is received is what was sent. The time limit holds for all of it together, from DNS to the last
+byte, however slowly that drips.
 """
 
 import http.client

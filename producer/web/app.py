@@ -23,7 +23,7 @@ from contract import names
 from contract.errors import CutoutError, ErrorCode
 from contract.log import configure
 from contract.settings import Settings
-from producer.callbacks import run
+from producer.callbacks.delivery import run
 from producer.web import batches, clients, cutouts, notifications, problems, told
 from producer.web.backend import Backend, Reader, TheBackend, build
 from producer.web.jobs import Cutout

@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from contract import names
-from contract.callbacks import Callbacks
 from contract.errors import ErrorCode, PermanentError
 from contract.gate import Gate
 from contract.ledger.batches import Ledger
@@ -17,6 +16,7 @@ from contract.recipe import MODEL_NAMES, Recipe, recipe_for
 from contract.settings import Settings
 from contract.storage import Store, canonical_location, open_store
 from producer import keys
+from producer.callbacks.schedule import Callbacks
 from producer.keys import Key, Scope
 from producer.web.problems import RequestError
 from producer.web.rules import Rule, load_rules

@@ -11,8 +11,8 @@ from contract.errors import NEXT_STEP, ErrorCode
 from contract.ledger.batches import Progress
 from contract.storage import open_store
 from contract.storage.batch_files import manifest_lines
-from producer import control, reports
-from producer.batches import register
+from producer.batches import control, reports
+from producer.batches.register import register
 from producer.web.backend import Admin, Backend, Reader, TheBackend
 from producer.web.cutouts import PROBLEMS
 from producer.web.problems import RequestError

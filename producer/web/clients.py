@@ -15,7 +15,7 @@ from contract.errors import CutoutError, ErrorCode
 from contract.ledger.batches import Progress
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
-from producer import singles
+from producer.dispatch import cutouts
 from producer.keys import Scope
 from producer.web import removebg
 from producer.web.asked import NewCutout, Upload
@@ -73,7 +73,7 @@ async def remove(
         wanted = removebg.parse(form)
         new = _new(form, wanted)
         upload = upload or await run_in_threadpool(_decoded, form)
-        identity = singles.new_id()
+        identity = cutouts.new_id()
         await run_in_threadpool(submit, backend, identity, new, upload)
         await waited_for(backend, identity, WAIT_SECONDS)
         return await run_in_threadpool(answer, backend, identity, accept)

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from contract.errors import ErrorCode
 from contract.outcome import Status
 from contract.storage import open_store
-from producer import singles
+from producer.dispatch import cutouts
 from producer.web.asked import CONTENT, preference, read
 from producer.web.backend import Reader, Submitter, TheBackend
 from producer.web.jobs import Cutout, cutout_of, find, once, record_key, submit, waited_for
@@ -56,7 +56,7 @@ async def create(
     """
     new, upload = await read(request)
     if idempotency_key is None:
-        identity = singles.new_id()
+        identity = cutouts.new_id()
         await run_in_threadpool(submit, backend, identity, new, upload)
     else:
         # hashed: it may be as long as a header, and say anything

@@ -20,7 +20,7 @@ from contract.outcome import Outcome, Status
 from contract.recipe import PLAIN, recipe_for
 from contract.safe_http.policy import aim
 from contract.storage import canonical_location
-from producer import singles
+from producer.dispatch import cutouts
 from producer.web.asked import NewCutout, Upload
 from producer.web.backend import Backend
 from producer.web.problems import RequestError
@@ -152,7 +152,7 @@ async def once(
 ) -> str:
     """Submit an image unless that was done before by the same idempotency key; return its id."""
     digest = await run_in_threadpool(digest_of, new, upload)
-    identity = singles.new_id()
+    identity = cutouts.new_id()
     began = time.monotonic()
     while True:
         first = await run_in_threadpool(backend.gate.first, name, place, digest, identity)
@@ -231,7 +231,7 @@ def submit(backend: Backend, identity: str, new: NewCutout, upload: Upload | Non
     single = Single(
         photograph=photograph, output=output, remote=remote, callback=bool(new.callback_url)
     )
-    singles.submit(backend.ledger, identity, store, destination, recipe, single, backend.config)
+    cutouts.submit(backend.ledger, identity, store, destination, recipe, single, backend.config)
 
 
 def check_url(url: str, backend: Backend) -> None:

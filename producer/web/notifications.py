@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 
 from contract.errors import CutoutError, ErrorCode
 from contract.safe_http import client
-from producer import singles, webhooks
+from producer.callbacks import signatures
+from producer.dispatch import cutouts
 from producer.keys import Scope
 from producer.web import events
 from producer.web.asked import NewCutout, body_of
@@ -61,7 +62,7 @@ def take(
             client.fetch(confirm, CERTIFICATE_BYTES, allow=backend.config.url_allow)
             return Accepted(accepted=[], ignored=0)
     elif "webhook-signature" in headers and backend.config.webhook_secret:
-        webhooks.verify(headers, body, backend.config.webhook_secret, time.time())
+        signatures.verify(headers, body, backend.config.webhook_secret, time.time())
     else:
         admit(backend, (authorization or "").partition(" ")[2].strip() or None, Scope.SUBMIT)
     # a body without either is told apart by itself: it holds the moment of the upload
@@ -91,7 +92,7 @@ def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str
         if rule is None or f"s3://{event.bucket}/{event.key}".startswith(f"{backend.store}/"):
             ignored += 1
             continue
-        identity = singles.new_id()
+        identity = cutouts.new_id()
         # the same object told twice, by a bucket that delivers at least once, or by a stranger
         told = [event.bucket, event.key, event.sequencer or event.etag or otherwise]
         digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()

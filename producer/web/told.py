@@ -4,7 +4,7 @@ from contract.errors import CutoutError, ErrorCode
 from contract.job import Record
 from contract.ledger.batches import Ledger
 from contract.storage import open_store
-from producer.callbacks import Delivery
+from producer.callbacks.delivery import Delivery
 from producer.web.jobs import cutout_of, record_key
 
 

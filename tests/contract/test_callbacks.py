@@ -11,13 +11,13 @@ import structlog
 from receivers import answer, raw, receiving
 from services import RedisServer, until
 
-from contract.callbacks import Callbacks
 from contract.errors import ErrorCode, RetryableError
 from contract.ledger.connection import Connection
 from contract.names import CALLBACK_ATTEMPTS, CALLBACKS
-from producer import callbacks as delivering
-from producer.callbacks import WAITS, Delivery, Ending, deliver, run
-from producer.webhooks import verify
+from producer.callbacks import delivery as delivering
+from producer.callbacks.delivery import WAITS, Delivery, Ending, deliver, run
+from producer.callbacks.schedule import Callbacks
+from producer.callbacks.signatures import verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_" + "B" * 32

@@ -15,7 +15,7 @@ from contract import names
 from contract.ledger.batches import BatchSpec, Progress
 from contract.outcome import Outcome
 from contract.storage.batch_files import manifest_lines
-from producer import reports
+from producer.batches import reports
 
 COLUMNS = ("drill", "injected", "bound", "measured", "lost", "duplicated", "verdict")
 

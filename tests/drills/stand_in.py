@@ -170,7 +170,7 @@ def harmful(decode):
 
 
 def without_reconciler() -> None:
-    from producer.dispatcher import Dispatcher
+    from producer.dispatch.dispatcher import Dispatcher
 
     Dispatcher._publish_due = lambda *_: None
 
@@ -180,7 +180,7 @@ def without_patience() -> None:
     from botocore.config import Config
 
     from contract.storage import s3
-    from producer import dispatcher
+    from producer.dispatch import dispatcher
 
     s3.CLIENT = s3.CLIENT.merge(Config(read_timeout=s3.CLIENT.read_timeout / 10))
     dispatcher.TRIAL_SECONDS /= 10
@@ -193,7 +193,7 @@ def without_strikes() -> None:
 
 
 def without_breaker() -> None:
-    from producer import dispatcher
+    from producer.dispatch import dispatcher
 
     dispatcher.judge = lambda _: None
 
@@ -234,7 +234,7 @@ def main() -> None:
 
         process.decode = harmful(process.decode)
     else:
-        from producer import cli as verbs
+        from producer.cli import main as verbs
     verbs.main()
 
 

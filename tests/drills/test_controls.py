@@ -12,7 +12,7 @@ from stand_in import mark
 from contract import names
 from contract.ledger.batches import BatchSpec
 from contract.outcome import Outcome
-from producer.dispatcher import LEASE_SECONDS
+from producer.dispatch.dispatcher import LEASE_SECONDS
 
 AT_ONCE = 3
 TAKEN_OVER = LEASE_SECONDS + 5

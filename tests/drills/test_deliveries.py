@@ -13,7 +13,7 @@ from services import until
 from stand_in import mark
 
 from contract import names
-from producer.dispatcher import CHUNK_LINES, LEASE_SECONDS
+from producer.dispatch.dispatcher import CHUNK_LINES, LEASE_SECONDS
 
 SHORT = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
 

@@ -13,7 +13,7 @@ from contract.job import ManifestLine, Single
 from contract.ledger.batches import BatchSpec
 from contract.recipe import Recipe
 from contract.settings import Settings
-from producer import singles
+from producer.dispatch import cutouts
 from worker.app import NICENESS
 
 IMAGES = 12
@@ -23,8 +23,8 @@ def submit_single(cluster: Cluster, folder: Path, name: str) -> BatchSpec:
     photograph(folder / name)
     made = ManifestLine(key=name, size=1, etag=name)
     single = Single(photograph=made, output=f"{name}.png")
-    return singles.submit(
-        cluster.ledger, singles.new_id(), folder.as_uri(), folder.as_uri(),
+    return cutouts.submit(
+        cluster.ledger, cutouts.new_id(), folder.as_uri(), folder.as_uri(),
         Recipe(model="u2netp"), single, Settings(),
     )  # fmt: skip
 

@@ -18,9 +18,9 @@ from contract.job import CutoutJob, ManifestLine
 from contract.ledger.batches import BatchSpec, Ledger
 from contract.recipe import recipe_for
 from contract.storage import batch_files, open_store
-from producer import control
-from producer.batches import register
-from producer.publish import publish
+from producer.batches import control
+from producer.batches.register import register
+from producer.dispatch.publisher import publish
 
 WORKERS = "left", "right"
 CHILDREN = 2

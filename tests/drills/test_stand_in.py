@@ -16,7 +16,7 @@ from contract.job import CutoutJob, ManifestLine
 from contract.ledger.lines import Claim
 from contract.recipe import Recipe
 from contract.settings import settings
-from producer import reports
+from producer.batches import reports
 from worker.imaging.decode import Limits
 from worker.models import registry, store
 from worker.models.session import Session
@@ -170,7 +170,7 @@ def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path)
 
 
 def test_a_safeguard_can_be_switched_off(monkeypatch, capsys) -> None:
-    from producer.dispatcher import Dispatcher
+    from producer.dispatch.dispatcher import Dispatcher
 
     kept = Dispatcher._publish_due
     monkeypatch.setattr(Dispatcher, "_publish_due", kept)  # put back afterwards

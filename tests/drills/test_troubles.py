@@ -14,8 +14,9 @@ from contract.ledger.workers import Presence, Worker
 from contract.outcome import Outcome, Status
 from contract.recipe import recipe_for
 from contract.settings import Settings
-from producer import dispatcher, reports
-from producer.batches import register
+from producer.batches import reports
+from producer.batches.register import register
+from producer.dispatch import dispatcher
 
 
 def test_a_worker_that_cannot_load_its_model_ends_and_eats_no_job(

@@ -31,7 +31,7 @@ import yaml
 from services import free_port, missing, served, until
 
 from contract.errors import CutoutError
-from producer import embedded
+from producer.local.redis_server import server_binary
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -204,7 +204,14 @@ class Native:
         command = [self.here(word) for word in arguments or service["command"]]
         if name == "redis":
             port = self.places["redis:6379"].rpartition(":")[2]
-            return [embedded.server_binary(), *command[1:], "--bind", "127.0.0.1", "--port", port]
+            return [
+                server_binary(),
+                *command[1:],
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                port,
+            ]
         (entry,) = json.loads(dict(final_stage(service["build"]["dockerfile"]))["ENTRYPOINT"])
         return [str(BIN / entry), *command]
 
@@ -295,7 +302,7 @@ def stand_in(folder: Path, port: int) -> AbstractContextManager[None]:
 @pytest.fixture
 def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
     try:
-        server = Path(embedded.server_binary())
+        server = Path(server_binary())
     except CutoutError as error:
         missing(str(error))
     redis, store, flower, web = (free_port() for _ in range(4))

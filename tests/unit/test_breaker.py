@@ -1,7 +1,7 @@
 import pytest
 
 from contract.errors import WORLDLY, ErrorCode
-from producer.breaker import BREAKING_SHARE, LEAST_ENDINGS, MAY_HEAL, judge
+from producer.dispatch.breaker import BREAKING_SHARE, LEAST_ENDINGS, MAY_HEAL, judge
 
 KEPT = 50
 DOWN, DENIED = ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED

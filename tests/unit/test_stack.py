@@ -7,7 +7,7 @@ import pytest
 
 from contract.errors import ErrorCode, PermanentError
 from contract.settings import settings
-from producer.local import Stack
+from producer.local.stack import Stack
 
 
 def ended(status: int) -> "subprocess.Popen[bytes]":

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
-from producer.webhooks import sign, verify
+from producer.callbacks.signatures import sign, verify
 
 # the example of the specification's reference libraries, and of the one they come from
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -18,7 +18,7 @@ from contract.job import CutoutJob, ManifestLine, Record
 from contract.recipe import Recipe
 from contract.settings import settings
 from contract.storage import open_store
-from producer.webhooks import sign
+from producer.callbacks.signatures import sign
 from worker.fetch import fetch
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:uploads"

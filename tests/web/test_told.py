@@ -10,7 +10,7 @@ from receivers import answer, receiving
 from services import free_port, until
 from serving import SECRET, Server, jpeg, problem, serving
 
-from producer.webhooks import verify
+from producer.callbacks.signatures import verify
 
 QUERY = "signature=sesame"
 

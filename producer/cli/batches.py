@@ -12,7 +12,7 @@ from rich.table import Table
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.batches import Ledger
 from contract.settings import settings
-from producer import control
+from producer.batches import control
 
 app = typer.Typer()
 
@@ -44,7 +44,7 @@ def status(
     batch: Annotated[str | None, typer.Argument(metavar="[ID]")] = None, as_json: AsJson = False
 ) -> None:
     """Show one batch, or all that Redis still knows, newest first."""
-    from producer.reports import as_json as row  # noqa: PLC0415
+    from producer.batches.reports import as_json as row  # noqa: PLC0415
 
     ledger = open_ledger()
     rows = [ledger.progress(i) for i in ([batch] if batch else ledger.batches())]
@@ -126,7 +126,7 @@ def rebuild(batch: BatchId, destination: Destination) -> None:
 @app.command()
 def watch(batch: BatchId, as_json: AsJson = False) -> None:
     """Follow a batch until it is closed. Exit status as of `run`; Ctrl-C only stops watching."""
-    from producer.run import finish, follow  # noqa: PLC0415
+    from producer.local.run import finish, follow  # noqa: PLC0415
 
     ledger = _ledger_of(batch)
     progress = follow(ledger, batch, as_json=as_json)
@@ -144,7 +144,7 @@ def report(
 
     That of a finished `run` lies in its destination: [bold]_cutout/ID/report.csv[/bold].
     """
-    from producer import reports  # noqa: PLC0415
+    from producer.batches import reports  # noqa: PLC0415
 
     if settings().redis_url is None:
         raise PermanentError(

@@ -13,8 +13,9 @@ from contract.errors import CutoutError
 from contract.ledger.workers import Presence, check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
-from producer import batch_cli, keys
-from producer.batch_cli import AsJson, Destination, open_ledger
+from producer import keys
+from producer.cli import batches
+from producer.cli.batches import AsJson, Destination, open_ledger
 from producer.keys import Scope
 
 EXIT_FAILED_RUN, EXIT_FAILED_IMAGES, EXIT_INTERRUPTED = 1, 3, 130
@@ -72,7 +73,7 @@ def run(
     Exit status: 0 all done or skipped, 3 some images failed (each is named), 1 the run could
     not be carried out, 2 usage.
     """
-    from producer.run import run_job  # noqa: PLC0415 - the other verbs start faster without
+    from producer.local.run import run_job  # noqa: PLC0415 - the other verbs start faster without
 
     raise typer.Exit(run_job(source, destination, model, workers, force=force, as_json=as_json))
 
@@ -80,7 +81,7 @@ def run(
 @app.command()
 def up(model: ModelName = None, workers: Workers = None) -> None:
     """Keep Redis, a dispatcher, workers and Flower running here until Ctrl-C."""
-    from producer.run import stay_up  # noqa: PLC0415
+    from producer.local.run import stay_up  # noqa: PLC0415
 
     stay_up(model, workers)
 
@@ -94,7 +95,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Register a batch for the cluster and print its id."""
-    from producer.batches import register  # noqa: PLC0415
+    from producer.batches.register import register  # noqa: PLC0415
 
     recipe = recipe_for(model or settings().model)
     ledger = open_ledger()
@@ -109,7 +110,7 @@ def submit(
 @app.command()
 def dispatch() -> None:
     """Feed batches to the workers, write reports. Several may run; one works at a time."""
-    from producer.dispatcher import Dispatcher  # noqa: PLC0415
+    from producer.dispatch.dispatcher import Dispatcher  # noqa: PLC0415
 
     log.configure(settings())
     stop = False
@@ -152,7 +153,7 @@ def health(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> N
 @app.command()
 def flower() -> None:
     """Serve Flower, read-only, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT."""
-    from producer.flower import become  # noqa: PLC0415
+    from producer.monitoring.flower import become  # noqa: PLC0415
 
     _ = settings().broker_url
     become(settings())
@@ -177,7 +178,7 @@ def key(
     typer.echo(keys.add(settings(), name, scope))
 
 
-app.add_typer(batch_cli.app)
+app.add_typer(batches.app)
 
 
 def main() -> None:

@@ -9,12 +9,12 @@ import time
 from datetime import UTC, datetime
 
 from contract import names
-from contract.callbacks import Callbacks
 from contract.job import Single
 from contract.ledger.batches import BatchSpec, Ledger, Progress
 from contract.recipe import Recipe
 from contract.settings import Settings
-from producer.publish import GRACE_SECONDS, job_of, publish
+from producer.callbacks.schedule import Callbacks
+from producer.dispatch.publisher import GRACE_SECONDS, job_of, publish
 
 KEPT_SECONDS = 7 * 24 * 3600
 

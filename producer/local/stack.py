@@ -22,7 +22,7 @@ from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.batches import Ledger
 from contract.settings import Settings
-from producer import embedded
+from producer.local import redis_server
 
 STOP_SECONDS = 30
 FLOWER_SECONDS = 20
@@ -116,11 +116,11 @@ class Stack:
     def _start_redis(self) -> None:
         data = self.folder / "redis"
         data.mkdir(exist_ok=True)
-        path = embedded.socket_path()
+        path = redis_server.socket_path()
         self._cleanup.callback(shutil.rmtree, path.parent, ignore_errors=True)
         self.redis_url = f"unix://{path}"
-        process = self._spawn("redis", embedded.command(data, path))
-        embedded.wait_until_ready(process, self.redis_url)
+        process = self._spawn("redis", redis_server.command(data, path))
+        redis_server.wait_until_ready(process, self.redis_url)
         # whatever an interrupted run left in the broker, the ledger knows better
         queues = names.bulk_queue(self._model), names.quarantine_queue(self._model)
         Ledger(self.redis_url).forget_messages(*queues)

@@ -3,8 +3,8 @@
 from prometheus_client import REGISTRY
 
 from contract.settings import settings
-from producer.metrics import Cluster
-from producer.publish import app as build
+from producer.dispatch.publisher import app as build
+from producer.monitoring.metrics import Cluster
 
 app = build()
 REGISTRY.register(Cluster(settings().redis_url or ""))

@@ -7,7 +7,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.ledger.batches import BatchSpec, Ledger
 from contract.outcome import Status
 from contract.storage import batch_files, canonical_location, open_store
-from producer import reports
+from producer.batches import reports
 
 REOPENED_AT_ONCE = 1000
 NEVER_RETRIED = frozenset({ErrorCode.UNSAFE_KEY, ErrorCode.DUPLICATE_DESTINATION})

@@ -16,8 +16,8 @@ from contract.ledger.batches import BatchSpec, Ledger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.storage import ObjectInfo, Store, batch_files, canonical_location, open_store
-from producer.reports import drain
-from producer.sources import listing
+from producer.batches.reports import drain
+from producer.batches.sources import listing
 
 SEGMENT_LINES = 10_000
 SETTLED_AT_ONCE = 1000

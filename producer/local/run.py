@@ -19,11 +19,11 @@ from contract.outcome import Outcome
 from contract.recipe import recipe_for
 from contract.settings import settings
 from contract.storage import canonical_location
-from producer import control, reports
-from producer.batches import register, unfinished
-from producer.local import Stack, ensure_weights, job_folder
-from producer.screen import Screen
-from producer.sources import listing
+from producer.batches import control, reports
+from producer.batches.register import register, unfinished
+from producer.batches.sources import listing
+from producer.local.progress_bar import Screen
+from producer.local.stack import Stack, ensure_weights, job_folder
 
 POLL_SECONDS = 0.25
 NAMED_FAILURES = 50

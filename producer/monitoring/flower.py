@@ -10,7 +10,8 @@ from contract.settings import Settings
 def become(config: Settings) -> NoReturn:
     """Replace this process by Flower. The broker's URL travels in the environment, not in `ps`."""
     command = [
-        sys.executable, "-m", "celery", "--app", "producer.flower_app:app", "--quiet", "flower",
+        sys.executable, "-m", "celery",
+        "--app", "producer.monitoring.flower_app:app", "--quiet", "flower",
         f"--address={config.flower_address}",
         f"--port={config.flower_port}",
         "--read_only=True",

@@ -24,9 +24,10 @@ from contract.outcome import Outcome, Status
 from contract.settings import Settings
 from contract.storage import open_store
 from contract.storage.batch_files import has_bit, manifest_lines
-from producer import reports, singles
-from producer.breaker import TRIAL_SECONDS, judge
-from producer.publish import GRACE_SECONDS, job_of, publish
+from producer.batches import reports
+from producer.dispatch import cutouts
+from producer.dispatch.breaker import TRIAL_SECONDS, judge
+from producer.dispatch.publisher import GRACE_SECONDS, job_of, publish
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ class Dispatcher:
             try:
                 now = self._ledger.progress(batch)
                 if now.spec.single:
-                    singles.advance(self._ledger, now, self._config)
+                    cutouts.advance(self._ledger, now, self._config)
                 else:
                     self._advance(now)
             except Exception as error:

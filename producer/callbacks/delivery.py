@@ -1,6 +1,6 @@
 """Delivers callbacks: signed, at least once, or given up after eleven attempts in a day.
 
-An attempt is one POST of at most 15 s, never redirected, signed by `producer/webhooks.py`. Its id
+An attempt is one POST of at most 15 s, never redirected, signed by `signatures.py`. Its id
 stays the same at every attempt: a receiver knows a repeated one by it.
 
     2xx      delivered
@@ -23,12 +23,12 @@ from typing import Protocol
 
 import structlog
 
-from contract.callbacks import Callbacks
 from contract.errors import CutoutError
 from contract.safe_http import client
 from contract.safe_http.policy import host_of
 from contract.settings import settings
-from producer.webhooks import sign
+from producer.callbacks.schedule import Callbacks
+from producer.callbacks.signatures import sign
 
 log = structlog.get_logger(__name__)
 
