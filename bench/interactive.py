@@ -28,6 +28,7 @@ from pathlib import Path
 
 import httpx
 import load
+import report
 from compare import ROOT
 from meter import ELSEWHERE, Meter, running
 
@@ -229,7 +230,7 @@ def table(given: argparse.Namespace, found: dict[str, Found], bulk: float) -> st
             (
                 f"`{given.model}`, {given.megapixels:g} MP over HTTP beside a batch of"
                 f" {given.bulk:g} MP, {cpus.children(cpus.available())} bulk children;"
-                f" {reports.machine()}"
+                f" {report.machine()}"
             ),
             "",
             "| | jobs | median | p95 | in hand, median | other programs |",

@@ -13,10 +13,10 @@ from contract.errors import CutoutError
 from contract.ledger.workers import Presence, check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
-from producer import keys
 from producer.cli import batches
 from producer.cli.batches import AsJson, Destination, open_ledger
-from producer.keys import Scope
+from producer.web import api_keys
+from producer.web.api_keys import Scope
 
 EXIT_FAILED_RUN, EXIT_FAILED_IMAGES, EXIT_INTERRUPTED = 1, 3, 130
 
@@ -175,7 +175,7 @@ def key(
     ] = [Scope.SUBMIT, Scope.READ],  # noqa: B006 - Typer copies it
 ) -> None:
     """Make an API key, print it once, and add its digest to the file CUTOUT_API_KEYS."""
-    typer.echo(keys.add(settings(), name, scope))
+    typer.echo(api_keys.add(settings(), name, scope))
 
 
 app.add_typer(batches.app)

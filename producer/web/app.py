@@ -24,11 +24,15 @@ from contract.errors import CutoutError, ErrorCode
 from contract.log import configure
 from contract.settings import Settings
 from producer.callbacks.delivery import run
-from producer.web import batches, clients, cutouts, notifications, problems, told
-from producer.web.backend import Backend, Reader, TheBackend, build
-from producer.web.jobs import Cutout
+from producer.web import batches, problems
+from producer.web.context import Backend, Reader, TheBackend, build
+from producer.web.cutouts import callback
+from producer.web.cutouts import routes as cutouts
+from producer.web.cutouts.resource import Cutout
+from producer.web.events import routes as events
 from producer.web.openapi import document
 from producer.web.problems import RequestError
+from producer.web.removebg import routes as removebg
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +78,7 @@ def healthy(backend: TheBackend) -> Response:
     return Response("ok\n", media_type="text/plain")
 
 
-ROUTERS = (cutouts.router, batches.router, clients.router, notifications.router, rest)
+ROUTERS = (cutouts.router, batches.router, removebg.router, events.router, rest)
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, Route)]
 
 
@@ -157,7 +161,7 @@ async def _delivering(app: FastAPI) -> AsyncIterator[None]:
     """Deliver callbacks meanwhile. Every server of a cluster does; each callback is one's."""
     backend: Backend = app.state.backend
     stop = threading.Event()
-    load = partial(told.load, backend.ledger, backend.store)
+    load = partial(callback.load, backend.ledger, backend.store)
     thread = threading.Thread(target=run, args=(backend.callbacks, load, stop.is_set))
     thread.start()
     try:

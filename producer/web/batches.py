@@ -13,8 +13,8 @@ from contract.storage import open_store
 from contract.storage.batch_files import manifest_lines
 from producer.batches import control, reports
 from producer.batches.register import register
-from producer.web.backend import Admin, Backend, Reader, TheBackend
-from producer.web.cutouts import PROBLEMS
+from producer.web.context import Admin, Backend, Reader, TheBackend
+from producer.web.cutouts.routes import PROBLEMS
 from producer.web.problems import RequestError
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"], responses=PROBLEMS)

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from producer.web import asked
+from producer.web.cutouts import request
 from producer.web.problems import MEDIA_TYPE
 
 PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -39,7 +39,7 @@ def amended(schema: dict[str, Any]) -> dict[str, Any]:
         path["post"]["responses"] = {"2XX": {"description": "taken; else it is told again"}}
     components = schema["components"]
     components["securitySchemes"] = SECURITY
-    components["schemas"] |= asked.COMPONENTS
+    components["schemas"] |= request.COMPONENTS
     for name in FRAMEWORKS:
         components["schemas"].pop(name, None)
     return schema

@@ -1,8 +1,8 @@
 import hashlib
 
 from contract.recipe import PLAIN, Rendition
-from producer.web.asked import FormFields, NewCutout, Upload
-from producer.web.jobs import digest_of
+from producer.web.cutouts.request import FormFields, NewCutout, Upload
+from producer.web.cutouts.resource import digest_of
 
 PHOTOGRAPH = Upload("a.jpg", b"photograph")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from contract.errors import ErrorCode, PermanentError
-from producer.web.events import MOST_BYTES, ObjectEvent, is_sns, parse, read
+from producer.web.events.notification import MOST_BYTES, ObjectEvent, is_sns, parse, read
 
 # as AWS documents them
 S3_RECORD = {

@@ -6,8 +6,8 @@ from PIL import ImageColor
 from contract.errors import ErrorCode
 from contract.outcome import Outcome, Status
 from contract.recipe import PLAIN, Rendition
-from producer.web.colours import COLOURS
-from producer.web.removebg import (
+from producer.web.removebg.css_colours import COLOURS
+from producer.web.removebg.parameters import (
     FAILURES,
     RefusedError,
     error_body,

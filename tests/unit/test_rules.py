@@ -5,8 +5,8 @@ import pytest
 
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import PLAIN, Rendition
-from producer.web.events import ObjectEvent
-from producer.web.rules import Rule, load_rules, rule_for
+from producer.web.events.notification import ObjectEvent
+from producer.web.events.rules import Rule, load_rules, rule_for
 
 PLACES = {"bucket": "photographs", "prefix": "in/", "destination": "s3://photographs/out"}
 

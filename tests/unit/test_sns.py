@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from receivers import certificate
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
-from producer.web.sns import verify_sns
+from producer.web.events.sns import verify_sns
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:uploads"
 PLACE = "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-f3ecfb7224c7233fe7bb5f59f96de52f.pem"

@@ -16,8 +16,8 @@ from remove_bg_api import Errors, RemoveBg
 from services import free_port, until
 
 from contract.settings import Settings
-from producer import keys
-from producer.keys import Scope
+from producer.web import api_keys
+from producer.web.api_keys import Scope
 
 SIZE = (160, 120)
 
@@ -40,7 +40,7 @@ class Server:
 def server(quick_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     known = tmp_path / "keys"
-    key = keys.add(Settings(api_keys=known), "client", [Scope.SUBMIT])
+    key = api_keys.add(Settings(api_keys=known), "client", [Scope.SUBMIT])
     port = free_port()
     quick_cluster.start(
         "serve", "producer", "serve", CUTOUT_API_KEYS=str(known), CUTOUT_WEB_PORT=str(port),

@@ -2,7 +2,7 @@
 
 Known are S3's notifications (MinIO and Ceph send the same), EventBridge's, either of them inside
 an SNS envelope, and CloudEvents 1.0 around S3's. Who sent it is verified before by others:
-`producer/web/sns.py` for SNS, `producer/callbacks/signatures.py` for signed requests.
+`producer/web/events/sns.py` for SNS, `producer/callbacks/signatures.py` for signed requests.
 
 S3:           https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 EventBridge:  https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html

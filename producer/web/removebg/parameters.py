@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from contract.errors import ErrorCode
 from contract.outcome import Outcome
 from contract.recipe import Rendition
-from producer.web.colours import COLOURS
+from producer.web.removebg.css_colours import COLOURS
 
 Source = Literal["image_file", "image_file_b64", "image_url"]
 SOURCES: tuple[Source, ...] = get_args(Source)

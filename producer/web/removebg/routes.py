@@ -16,12 +16,12 @@ from contract.ledger.batches import Progress
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from producer.dispatch import cutouts
-from producer.keys import Scope
-from producer.web import removebg
-from producer.web.asked import NewCutout, Upload
-from producer.web.backend import Backend, TheBackend, admit
-from producer.web.jobs import cutout_of, find, submit, waited_for
+from producer.web.api_keys import Scope
+from producer.web.context import Backend, TheBackend, admit
+from producer.web.cutouts.request import NewCutout, Upload
+from producer.web.cutouts.resource import cutout_of, find, submit, waited_for
 from producer.web.problems import RETRY_AFTER_SECONDS
+from producer.web.removebg import parameters
 
 router = APIRouter(prefix="/v1.0", include_in_schema=False)
 
@@ -40,7 +40,7 @@ REFUSALS = {
 
 def refusal(error: CutoutError) -> Response:
     status, code, title = REFUSALS.get(error.code, (503, "unknown_error", "Please try again"))
-    body = removebg.error_body(code, title, error.message)
+    body = parameters.error_body(code, title, error.message)
     wait = getattr(error, "retry_after", 0) or (
         RETRY_AFTER_SECONDS if status == HTTPStatus.SERVICE_UNAVAILABLE else 0
     )
@@ -70,14 +70,14 @@ async def remove(
     try:
         await run_in_threadpool(admit, backend, x_api_key, Scope.SUBMIT)
         form, upload = await read(request, backend.config.max_bytes)
-        wanted = removebg.parse(form)
+        wanted = parameters.parse(form)
         new = _new(form, wanted)
         upload = upload or await run_in_threadpool(_decoded, form)
         identity = cutouts.new_id()
         await run_in_threadpool(submit, backend, identity, new, upload)
         await waited_for(backend, identity, WAIT_SECONDS)
         return await run_in_threadpool(answer, backend, identity, accept)
-    except removebg.RefusedError as error:
+    except parameters.RefusedError as error:
         return JSONResponse(error.body, error.status)
     except CutoutError as error:
         return refusal(error)
@@ -89,10 +89,10 @@ async def read(request: Request, most: int) -> tuple[dict[str, str], Upload | No
         try:
             body: Any = await request.json()
         except (ValueError, RecursionError):
-            raise removebg.RefusedError(
+            raise parameters.RefusedError(
                 "invalid_json", "Invalid JSON", "The body is no JSON."
             ) from None
-        return removebg.texts(body if isinstance(body, dict) else {}), None
+        return parameters.texts(body if isinstance(body, dict) else {}), None
     upload = None
     async with request.form(max_files=2, max_fields=50, max_part_size=most) as form:
         texts: dict[str, str] = {}
@@ -113,17 +113,17 @@ def _decoded(form: dict[str, str]) -> Upload | None:
     try:
         return Upload("image", base64.b64decode(text, validate=True))
     except binascii.Error:
-        raise removebg.RefusedError(
+        raise parameters.RefusedError(
             "invalid_image_file_b64", "Invalid image_file_b64", "It is not base64."
         ) from None
 
 
-def _new(form: dict[str, str], wanted: removebg.Request) -> NewCutout:
+def _new(form: dict[str, str], wanted: parameters.Request) -> NewCutout:
     try:
         source = form["image_url"].strip() if wanted.source == "image_url" else "upload"
         return NewCutout(source=source, rendition=wanted.rendition)
     except ValidationError:
-        raise removebg.RefusedError(
+        raise parameters.RefusedError(
             "failed_image_download", "Failed to download given URL", "It is no URL."
         ) from None
 
@@ -131,22 +131,22 @@ def _new(form: dict[str, str], wanted: removebg.Request) -> NewCutout:
 def answer(backend: Backend, identity: str, accept: str) -> Response:
     now, outcome = find(backend, identity)
     if outcome is None:
-        body = removebg.error_body("timeout", "Please try again", cutout_of(now, None).status)
+        body = parameters.error_body("timeout", "Please try again", cutout_of(now, None).status)
         return JSONResponse(body, 503, {"Retry-After": "5"})
     if outcome.status is Status.FAILED:
         fetched = bool(now.spec.single and now.spec.single.remote)
-        status, body = removebg.failure(outcome, fetched=fetched)
+        status, body = parameters.failure(outcome, fetched=fetched)
         return JSONResponse(body, status)
     if outcome.foreground == 0 and outcome.subject is None:
-        code, title = removebg.FAILURES[ErrorCode.NO_SUBJECT]
-        return JSONResponse(removebg.error_body(code, title, "There is no subject."), 400)
+        code, title = parameters.FAILURES[ErrorCode.NO_SUBJECT]
+        return JSONResponse(parameters.error_body(code, title, "There is no subject."), 400)
     return _image(now, outcome, accept)
 
 
 def _image(now: Progress, outcome: Outcome, accept: str) -> Response:
     spec = now.spec
     data = open_store(spec.destination).get(spec.single.output if spec.single else "").data
-    headers = removebg.headers(outcome, outcome.subject)
+    headers = parameters.headers(outcome, outcome.subject)
     if "application/json" in accept:
         found = {
             name.lower().removeprefix("x-").replace("-", "_"): int(value)

@@ -9,7 +9,7 @@ from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import PLAIN, Rendition
 from contract.storage import canonical_location
-from producer.web.events import ObjectEvent
+from producer.web.events.notification import ObjectEvent
 
 
 class Rule(BaseModel):

@@ -9,17 +9,18 @@ from fastapi import Depends, Header, Request
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
-from contract.gate import Gate
 from contract.ledger.batches import Ledger
 from contract.ledger.workers import Presence
 from contract.recipe import MODEL_NAMES, Recipe, recipe_for
 from contract.settings import Settings
 from contract.storage import Store, canonical_location, open_store
-from producer import keys
 from producer.callbacks.schedule import Callbacks
-from producer.keys import Key, Scope
+from producer.web import api_keys
+from producer.web.api_keys import Key, Scope
+from producer.web.events.rules import Rule, load_rules
+from producer.web.idempotency_keys import IdempotencyKeys
 from producer.web.problems import RequestError
-from producer.web.rules import Rule, load_rules
+from producer.web.rate_limit import RateLimiter
 
 REDIS_SECONDS = 0.7
 """One try and one more: a request is answered 503 within two seconds."""
@@ -38,8 +39,12 @@ class Backend:
     rules: Sequence[Rule]
 
     @property
-    def gate(self) -> Gate:
-        return Gate(self.ledger.connection)
+    def rate_limiter(self) -> RateLimiter:
+        return RateLimiter(self.ledger.connection)
+
+    @property
+    def idempotency_keys(self) -> IdempotencyKeys:
+        return IdempotencyKeys(self.ledger.connection)
 
     @property
     def callbacks(self) -> Callbacks:
@@ -86,7 +91,7 @@ def build(config: Settings) -> Backend:
     return Backend(
         config=config,
         ledger=Ledger(config.redis_url or "", patience=1, timeout=REDIS_SECONDS),
-        keys=None if config.api_keys is None else keys.load(config.api_keys.expanduser()),
+        keys=None if config.api_keys is None else api_keys.load(config.api_keys.expanduser()),
         store=canonical_location(config.web_store),
         rules=load_rules(config.event_rules),
     )
@@ -111,13 +116,13 @@ def admit(backend: Backend, text: str | None, scope: Scope) -> Key:
     """Return the row of a key that may do this now. Raises RequestError: 401, 403 or 429."""
     key: Key | None = ANYBODY
     if backend.keys is not None:
-        key = keys.find(backend.keys, text) if text else None
+        key = api_keys.find(backend.keys, text) if text else None
     if key is None:
         raise RequestError(ErrorCode.KEY_REFUSED, "The request has no key of this server.")
     if scope not in key.scopes:
         raise RequestError(ErrorCode.SCOPE_MISSING, f"The key {key.name!r} has no scope {scope}.")
     most = backend.config.requests_a_minute
-    if wait := backend.gate.wait_of(key.name, most):
+    if wait := backend.rate_limiter.retry_after(key.name, most):
         raise RequestError(
             ErrorCode.TOO_MANY_REQUESTS, f"{key.name!r} may ask {most} times a minute.", wait
         )

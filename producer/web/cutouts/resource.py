@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 
 from contract import names
 from contract.errors import NEXT_STEP, CutoutError, ErrorCode, RetryableError
-from contract.gate import First
 from contract.job import ManifestLine, Record, Single
 from contract.ledger.batches import Progress
 from contract.outcome import Outcome, Status
@@ -21,8 +20,9 @@ from contract.recipe import PLAIN, recipe_for
 from contract.safe_http.policy import aim
 from contract.storage import canonical_location
 from producer.dispatch import cutouts
-from producer.web.asked import NewCutout, Upload
-from producer.web.backend import Backend
+from producer.web.context import Backend
+from producer.web.cutouts.request import NewCutout, Upload
+from producer.web.idempotency_keys import Reservation
 from producer.web.problems import RequestError
 
 POLL_SECONDS = 0.05
@@ -155,19 +155,21 @@ async def once(
     identity = cutouts.new_id()
     began = time.monotonic()
     while True:
-        first = await run_in_threadpool(backend.gate.first, name, place, digest, identity)
+        first = await run_in_threadpool(
+            backend.idempotency_keys.reserve, name, place, digest, identity
+        )
         if first.digest != digest:
             raise RequestError(
                 ErrorCode.IDEMPOTENCY_CONFLICT,
-                f"The Idempotency-Key was used for another request, {first.identity}.",
+                f"The Idempotency-Key was used for another request, {first.cutout_id}.",
             )
-        if first.identity == identity:
+        if first.cutout_id == identity:
             await run_in_threadpool(_submit_first, backend, name, place, first, new, upload)
             return identity
-        if await run_in_threadpool(backend.ledger.knows, first.identity):
-            return first.identity
-        if first.kept:  # and deleted since
-            await run_in_threadpool(backend.gate.forget, name, place, first)
+        if await run_in_threadpool(backend.ledger.knows, first.cutout_id):
+            return first.cutout_id
+        if first.committed:  # and deleted since
+            await run_in_threadpool(backend.idempotency_keys.release, name, place, first)
             continue
         if time.monotonic() - began > UNDER_WAY_SECONDS:
             raise RequestError(
@@ -185,16 +187,21 @@ def digest_of(new: NewCutout, upload: Upload | None) -> str:
 
 
 def _submit_first(
-    backend: Backend, name: str, place: str, first: First, new: NewCutout, upload: Upload | None
+    backend: Backend,
+    name: str,
+    place: str,
+    first: Reservation,
+    new: NewCutout,
+    upload: Upload | None,
 ) -> None:
     try:
-        submit(backend, first.identity, new, upload)
+        submit(backend, first.cutout_id, new, upload)
     except CutoutError as error:
         # where Redis went away, nobody knows whether the image was made known
         if error.code is not ErrorCode.REDIS_UNAVAILABLE:
-            backend.gate.forget(name, place, first)
+            backend.idempotency_keys.release(name, place, first)
         raise
-    backend.gate.keep(name, place, first)
+    backend.idempotency_keys.commit(name, place, first)
 
 
 def submit(backend: Backend, identity: str, new: NewCutout, upload: Upload | None) -> None:

@@ -10,9 +10,17 @@ from contract.errors import ErrorCode
 from contract.outcome import Status
 from contract.storage import open_store
 from producer.dispatch import cutouts
-from producer.web.asked import CONTENT, preference, read
-from producer.web.backend import Reader, Submitter, TheBackend
-from producer.web.jobs import Cutout, cutout_of, find, once, record_key, submit, waited_for
+from producer.web.context import Reader, Submitter, TheBackend
+from producer.web.cutouts.request import CONTENT, preference, read
+from producer.web.cutouts.resource import (
+    Cutout,
+    cutout_of,
+    find,
+    once,
+    record_key,
+    submit,
+    waited_for,
+)
 from producer.web.problems import Problem, RequestError
 
 router = APIRouter(prefix="/v1/cutouts", tags=["cut-outs"])

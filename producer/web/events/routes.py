@@ -14,15 +14,15 @@ from contract.errors import CutoutError, ErrorCode
 from contract.safe_http import client
 from producer.callbacks import signatures
 from producer.dispatch import cutouts
-from producer.keys import Scope
-from producer.web import events
-from producer.web.asked import NewCutout, body_of
-from producer.web.backend import Backend, TheBackend, admit
-from producer.web.cutouts import PROBLEMS
-from producer.web.jobs import submit
+from producer.web.api_keys import Scope
+from producer.web.context import Backend, TheBackend, admit
+from producer.web.cutouts.request import NewCutout, body_of
+from producer.web.cutouts.resource import submit
+from producer.web.cutouts.routes import PROBLEMS
+from producer.web.events import notification
+from producer.web.events.rules import rule_for
+from producer.web.events.sns import verify_sns
 from producer.web.problems import RequestError
-from producer.web.rules import rule_for
-from producer.web.sns import verify_sns
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
@@ -56,8 +56,8 @@ async def announce(
 def take(
     backend: Backend, body: bytes, headers: dict[str, str], authorization: str | None
 ) -> Accepted:
-    document = events.read(body)
-    if events.is_sns(document):
+    document = notification.read(body)
+    if notification.is_sns(document):
         if confirm := _verified(backend, document):
             client.fetch(confirm, CERTIFICATE_BYTES, allow=backend.config.url_allow)
             return Accepted(accepted=[], ignored=0)
@@ -66,7 +66,9 @@ def take(
     else:
         admit(backend, (authorization or "").partition(" ")[2].strip() or None, Scope.SUBMIT)
     # a body without either is told apart by itself: it holds the moment of the upload
-    return submit_all(backend, events.parse(document, headers), hashlib.sha256(body).hexdigest())
+    return submit_all(
+        backend, notification.parse(document, headers), hashlib.sha256(body).hexdigest()
+    )
 
 
 def _verified(backend: Backend, document: dict[str, Any]) -> str | None:
@@ -84,7 +86,7 @@ def _certificate(url: str, allow: tuple[str, ...]) -> bytes:
     return client.fetch(url, CERTIFICATE_BYTES, allow=allow).data
 
 
-def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str) -> Accepted:
+def submit_all(backend: Backend, found: list[notification.ObjectEvent], otherwise: str) -> Accepted:
     accepted, ignored = [], 0
     for event in found:
         rule = rule_for(backend.rules, event)
@@ -96,9 +98,9 @@ def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str
         # the same object told twice, by a bucket that delivers at least once, or by a stranger
         told = [event.bucket, event.key, event.sequencer or event.etag or otherwise]
         digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-        first = backend.gate.first("events", digest, digest, identity)
-        if first.identity != identity:
-            if not (first.kept or backend.ledger.knows(first.identity)):
+        first = backend.idempotency_keys.reserve("events", digest, digest, identity)
+        if first.cutout_id != identity:
+            if not (first.committed or backend.ledger.knows(first.cutout_id)):
                 # its server may have vanished: the bucket is to tell it again
                 raise RequestError(ErrorCode.TOO_MANY_REQUESTS, "The same event is under way.", 5)
             ignored += 1
@@ -111,8 +113,8 @@ def submit_all(backend: Backend, found: list[events.ObjectEvent], otherwise: str
             submit(backend, identity, new, None)
         except CutoutError as error:
             if error.code is not ErrorCode.REDIS_UNAVAILABLE:
-                backend.gate.forget("events", digest, first)  # it is told again
+                backend.idempotency_keys.release("events", digest, first)  # it is told again
             raise
-        backend.gate.keep("events", digest, first)
+        backend.idempotency_keys.commit("events", digest, first)
         accepted.append(identity)
     return Accepted(accepted=accepted, ignored=ignored)

@@ -5,7 +5,7 @@ from contract.job import Record
 from contract.ledger.batches import Ledger
 from contract.storage import open_store
 from producer.callbacks.delivery import Delivery
-from producer.web.jobs import cutout_of, record_key
+from producer.web.cutouts.resource import cutout_of, record_key
 
 
 def load(ledger: Ledger, store: str, identity: str) -> Delivery | None:
