@@ -20,11 +20,11 @@ import numpy as np
 from PIL import Image
 
 from contract.settings import settings
-from worker.imaging.compose import compose
+from worker.imaging.cutout import compose
 from worker.imaging.decode import Limits, decode
-from worker.imaging.matte import network_input
-from worker.imaging.png import encode
-from worker.models import registry, store
+from worker.imaging.png.encoder import encode
+from worker.imaging.u2net import network_input
+from worker.models import registry, weights
 from worker.models.session import Session
 from worker.runtime import keep_memory, keep_to_one_cpu
 
@@ -168,7 +168,7 @@ def _child(
 def _session(model: str) -> Session:
     row = registry.find(model)
     path = settings().model_dir.expanduser() / row.file
-    return Session(row, path, store.verify(path, row), 1)
+    return Session(row, path, weights.verify(path, row), 1)
 
 
 def _cutouts(photographs: list[Path], model: str) -> Iterator[np.ndarray[Any, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from worker.turns import Turns
+from worker.cpu.slots import Turns
 
 LONG = 60
 fork = multiprocessing.get_context("fork")

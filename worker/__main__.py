@@ -20,10 +20,11 @@ from contract.ledger.batches import Ledger
 from contract.ledger.connection import Connection
 from contract.ledger.workers import Presence, check_clock
 from contract.settings import settings
-from worker import health
+from worker.cpu import count
+from worker.cpu.features import int8_dot_product
 from worker.imaging.decode import Limits
-from worker.models import cpus, registry, store
-from worker.models.features import int8_dot_product
+from worker.models import registry, weights
+from worker.supervision import heartbeat
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 models = typer.Typer(
@@ -78,11 +79,11 @@ def worker(
 
     from worker.app import create_app  # noqa: PLC0415
     from worker.runtime import prepare  # noqa: PLC0415
-    from worker.watch import watched  # noqa: PLC0415
+    from worker.supervision.watchdog import watched  # noqa: PLC0415
 
     config = settings()
     log.configure(config)
-    children = 1 if quarantine else concurrency or cpus.children(cpus.available())
+    children = 1 if quarantine else concurrency or count.children(count.available())
     prepare(config, children, quarantine=quarantine, interactive=interactive)
     celery = create_app(children, quarantine=quarantine)
     check_clock(Presence(Connection(config.redis_url or "", patience=0, timeout=5)))
@@ -108,7 +109,7 @@ def check_health(
 
     A worker that waits for Redis lives, and is not ready.
     """
-    for beat in health.check(settings().state_dir.expanduser() / "workers", ready=ready):
+    for beat in heartbeat.check(settings().state_dir.expanduser() / "workers", ready=ready):
         typer.echo(
             f"worker {beat.pid}: {'ready' if beat.ready else 'not ready'}, {beat.queue}, "
             f"{beat.children} children, heard of {beat.age:.0f} s ago"
@@ -180,11 +181,12 @@ def list_models(
     The speed is of one thread on this machine, measured the first time it is asked for. The loss
     is what INT8 costs: the masks against those of the float model.
     """
-    from worker.models import speed  # noqa: PLC0415 - brings ONNX Runtime
+    from worker.models import benchmark  # noqa: PLC0415 - brings ONNX Runtime
 
     folder = settings().model_dir.expanduser()
     rows = [
-        _row(model, folder, speed.milliseconds(model, folder)) for model in registry.MODELS.values()
+        _row(model, folder, benchmark.milliseconds(model, folder))
+        for model in registry.MODELS.values()
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -211,7 +213,7 @@ def list_models(
 
 
 def _row(model: registry.Model, folder: Path, milliseconds: float | None) -> dict[str, Any]:
-    loss = store.loss(model, folder)
+    loss = weights.loss(model, folder)
     return {
         "name": model.name,
         "input": model.side,
@@ -231,7 +233,7 @@ def pull(name: Annotated[str, typer.Argument(help="A name from `cutout models li
     config = settings()
     log.configure(config)
     start = time.monotonic()
-    path = store.pull(registry.find(name), config.model_dir, config.model_source)
+    path = weights.pull(registry.find(name), config.model_dir, config.model_source)
     typer.echo(f"{name} is verified at {path} ({time.monotonic() - start:.1f} s).")
 
 
@@ -246,14 +248,14 @@ def quantize(
     beside the weights. That file is all another machine needs: put it into its model folder and
     `pull`. Delete it and the weights to return to ours.
     """
-    from worker.models.calibrate import calibrate  # noqa: PLC0415 - brings ONNX Runtime and onnx
+    from worker.models.int8.calibrate import calibrate  # noqa: PLC0415 - brings ONNX Runtime and onnx
 
     config = settings()
     log.configure(config)
     model, folder = registry.find(name), config.model_dir.expanduser()
     if model.quantized is None:
         raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"{name} is not an INT8 model.")
-    base = store.pull(registry.find(model.quantized.base), folder, config.model_source)
+    base = weights.pull(registry.find(model.quantized.base), folder, config.model_source)
     loss = calibrate(model, base, images, folder, Limits(config.max_pixels))
     typer.echo(
         f"{name} is built at {folder / model.file}. On the photographs held back its masks have"
@@ -273,7 +275,7 @@ def verify() -> None:
     wrong = 0
     for model in here:
         try:
-            sha256 = store.verify(config.model_dir.expanduser() / model.file, model)
+            sha256 = weights.verify(config.model_dir.expanduser() / model.file, model)
         except CutoutError as error:
             typer.echo(str(error), err=True)
             wrong += 1

@@ -12,8 +12,8 @@ from setproctitle import setproctitle
 
 from contract import log
 from contract.settings import settings, transport_options
-from worker.health import note_loaded
 from worker.runtime import plan, runtime
+from worker.supervision.heartbeat import note_loaded
 
 logger = structlog.get_logger(__name__)
 

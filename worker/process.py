@@ -16,11 +16,11 @@ from contract.ledger.lines import ENDED_WELL, Claim, Refusal
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from worker.fetch import fetch
-from worker.imaging.compose import compose
+from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
 from worker.imaging.encode import encode
 from worker.imaging.render import render, subject_box, within
-from worker.patience import deadline_of, insist
+from worker.retry import deadline_of, insist
 from worker.runtime import Runtime
 
 log = structlog.get_logger(__name__)

@@ -12,10 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from contract.ledger.batches import Ledger
 from contract.settings import Settings, settings
+from worker.cpu import count
+from worker.cpu.slots import Turns
 from worker.imaging.decode import Limits
-from worker.models import cpus, registry, store
+from worker.models import registry, weights
 from worker.models.session import Session
-from worker.turns import Turns
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Names of glibc's options, from malloc.h."""
@@ -63,8 +64,8 @@ def prepare(
     model = registry.find(config.model)
     path = config.model_dir.expanduser() / model.file
     _plans[config.model] = Plan(
-        weights=path, sha256=store.verify(path, model), threads=cpus.threads(children),
-        turns=Turns(cpus.available()), quarantine=quarantine, interactive=interactive,
+        weights=path, sha256=weights.verify(path, model), threads=count.threads(children),
+        turns=Turns(count.available()), quarantine=quarantine, interactive=interactive,
         worker=secrets.token_hex(4),
     )  # fmt: skip
 

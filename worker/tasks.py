@@ -28,7 +28,7 @@ class ImageFailedError(Exception):
 
 
 class CutTask(Task[Any, Any]):
-    Request = "worker.lost:CutoutRequest"  # Celery's own hook, asked for by name
+    Request = "worker.celery_hooks.request:CutoutRequest"  # Celery's own hook, asked for by name
 
 
 @shared_task(name=names.CUT_TASK, bind=True, base=CutTask, throws=(ImageFailedError,))

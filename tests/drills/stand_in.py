@@ -77,10 +77,10 @@ def _serialized(graph) -> bytes:
 
 def install(folder: Path) -> None:
     """Put the networks into the folder, unless they are there, and the registry's row in place."""
-    from worker.models import registry, store
+    from worker.models import registry, weights
 
     folder.mkdir(parents=True, exist_ok=True)
-    with store.locked(folder / f"{MODEL}.onnx"):
+    with weights.locked(folder / f"{MODEL}.onnx"):
         for name, build in {f"{MODEL}.onnx": network, ABSURD: absurd_network}.items():
             if not (folder / name).exists():
                 partial = folder / f".{name}.partial"
@@ -199,9 +199,9 @@ def without_breaker() -> None:
 
 
 def without_watchdog() -> None:
-    from worker import watch
+    from worker.supervision import watchdog
 
-    watch.Judge.verdict = lambda *_: watch.Verdict.SOUND
+    watchdog.Judge.verdict = lambda *_: watchdog.Verdict.SOUND
 
 
 SAFEGUARDS: dict[str, Callable[[], None]] = {
@@ -215,11 +215,11 @@ SAFEGUARDS: dict[str, Callable[[], None]] = {
 
 def limit(words: list[str]) -> None:
     """Set the limits that stand before the verb."""
-    from worker import health, watch
+    from worker.supervision import heartbeat, watchdog
 
     while "=" in words[1]:
         name, value = words.pop(1).split("=")
-        setattr(health if hasattr(health, name) else watch, name, float(value))
+        setattr(heartbeat if hasattr(heartbeat, name) else watchdog, name, float(value))
 
 
 def main() -> None:

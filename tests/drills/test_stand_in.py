@@ -17,12 +17,12 @@ from contract.ledger.lines import Claim
 from contract.recipe import Recipe
 from contract.settings import settings
 from producer.batches import reports
+from worker.cpu.slots import Turns
 from worker.imaging.decode import Limits
-from worker.models import registry, store
+from worker.models import registry, weights
 from worker.models.session import Session
 from worker.process import process
 from worker.runtime import Runtime
-from worker.turns import Turns
 
 COUNT = 200
 
@@ -34,7 +34,7 @@ def session(tmp_path, monkeypatch) -> Session:
     stand_in.install(tmp_path / "models")
     model = registry.find(stand_in.MODEL)
     path = tmp_path / "models" / model.file
-    return Session(model, path, store.verify(path, model), 1)
+    return Session(model, path, weights.verify(path, model), 1)
 
 
 class NoLedger:
@@ -69,7 +69,7 @@ def test_another_file_is_not_taken_for_the_stand_in(session, tmp_path) -> None:
     (tmp_path / "models/u2netp.onnx").write_bytes(b"other weights")
     stand_in.install(tmp_path / "models")
     with pytest.raises(CutoutError) as caught:
-        store.verify(tmp_path / "models/u2netp.onnx", registry.find(stand_in.MODEL))
+        weights.verify(tmp_path / "models/u2netp.onnx", registry.find(stand_in.MODEL))
     assert caught.value.code == "model_mismatch"
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 from services import missing
 
-from worker.imaging.png import encode
+from worker.imaging.png.encoder import encode
 
 SAMPLE = Path(__file__).parent.parent.parent / "samples" / "cat.jpg"
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.imaging.compose import Bytes, Cutout, compose
+from worker.imaging.cutout import Bytes, Cutout, compose
 from worker.imaging.decode import Photograph
 
 

@@ -15,7 +15,7 @@ from kombu import Connection, Queue
 from kombu import Consumer as Receiver
 from kombu.asynchronous import Hub
 
-from worker.consumer import Consumer
+from worker.celery_hooks.consumer import Consumer
 
 ANSWER = pickle.dumps("x" * 30_000)
 WHOLE = struct.pack("!i", len(ANSWER)) + ANSWER

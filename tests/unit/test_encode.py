@@ -8,11 +8,11 @@ from PIL import Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import PLAIN, Rendition
-from worker.imaging import png
 from worker.imaging.background import colour_of, on_background
-from worker.imaging.compose import Cutout, compose
+from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Photograph
 from worker.imaging.encode import MOST_JPEG, encode
+from worker.imaging.png import encoder
 from worker.imaging.render import render
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -108,7 +108,7 @@ def test_a_colour_is_brought_into_the_photographs_profile():
 def test_the_plain_file_is_the_one_it_always_was():
     of = cutout(profile=SRGB)
     data = encode(render(of, PLAIN), PLAIN)
-    assert data == png.encode(of.rows, of.size, SRGB, (11_811, 2_835))
+    assert data == encoder.encode(of.rows, of.size, SRGB, (11_811, 2_835))
 
 
 def test_a_png_on_a_colour_is_opaque_and_on_a_translucent_one_is_not():

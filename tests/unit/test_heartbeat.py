@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from contract.errors import ErrorCode, PermanentError
-from worker import health, watch
-from worker.health import Pulse, beats, check, note_loaded
-from worker.watch import Judge, Seen, Verdict
+from worker.supervision import heartbeat, watchdog
+from worker.supervision.heartbeat import Pulse, beats, check, note_loaded
+from worker.supervision.watchdog import Judge, Seen, Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_the_file_is_written_where_there_is_news_or_time_has_passed(tmp_path: Pa
     first = file.stat().st_mtime_ns
     pulse.beat(connected=False)
     assert file.stat().st_mtime_ns == first
-    monkeypatch.setattr(health, "BEAT_SECONDS", 0)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0)
     pulse.beat(connected=False)
     assert file.stat().st_mtime_ns > first
     assert list(tmp_path.iterdir()) == [file]
@@ -64,7 +64,7 @@ def test_the_file_is_written_where_there_is_news_or_time_has_passed(tmp_path: Pa
 
 def test_an_old_beat_of_a_process_that_is_there_is_unhealthy(tmp_path: Path, monkeypatch):
     Pulse(tmp_path, "bulk.u2netp", 3)
-    monkeypatch.setattr(health, "STALE_SECONDS", 0)
+    monkeypatch.setattr(heartbeat, "STALE_SECONDS", 0)
     assert f"Worker {os.getpid()} (bulk.u2netp) was last heard of" in refusal(tmp_path)
 
 
@@ -87,7 +87,7 @@ def test_the_dead_are_forgotten_and_so_is_whoever_has_their_number(tmp_path: Pat
 def test_a_process_that_waits_to_be_collected_is_dead():
     zombie = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-    assert health.born(zombie.pid) is None
+    assert heartbeat.born(zombie.pid) is None
     zombie.wait()
 
 
@@ -101,7 +101,7 @@ def test_a_folder_that_takes_no_file_ends_nothing(tmp_path: Path):
 
 # the judgement
 
-STEP = watch.WATCH_SECONDS
+STEP = watchdog.WATCH_SECONDS
 IDLE = Seen(now=0, beat=0, stopping=False, waiting=0, free=2, started=5)
 UNHEARD = replace(IDLE, waiting=7)
 
@@ -117,7 +117,7 @@ def verdicts(seen: Seen, seconds: float, judge: Judge | None = None, **each) -> 
 
 
 def test_a_worker_that_hears_nothing_of_what_waits_is_deaf():
-    found = verdicts(UNHEARD, watch.DEAF_SECONDS + STEP)
+    found = verdicts(UNHEARD, watchdog.DEAF_SECONDS + STEP)
     assert found[-1] is Verdict.DEAF
     assert set(found[:-1]) == {Verdict.SOUND}
 
@@ -133,26 +133,26 @@ def test_a_worker_that_hears_nothing_of_what_waits_is_deaf():
     ids=["nothing waits", "no slot", "fewer than none", "no Redis"],
 )
 def test_silence_has_other_reasons(seen: Seen):
-    assert set(verdicts(seen, 10 * watch.DEAF_SECONDS)) == {Verdict.SOUND}
+    assert set(verdicts(seen, 10 * watchdog.DEAF_SECONDS)) == {Verdict.SOUND}
 
 
 @pytest.mark.parametrize(
     "each",
     [
-        {"started": lambda now: now // (watch.DEAF_SECONDS - STEP)},
-        {"waiting": lambda now: None if now % watch.DEAF_SECONDS == 0 else 7},
-        {"free": lambda now: 0 if now % watch.DEAF_SECONDS == 0 else 1},
-        {"waiting": lambda now: 0 if now % watch.DEAF_SECONDS == 0 else 7},
+        {"started": lambda now: now // (watchdog.DEAF_SECONDS - STEP)},
+        {"waiting": lambda now: None if now % watchdog.DEAF_SECONDS == 0 else 7},
+        {"free": lambda now: 0 if now % watchdog.DEAF_SECONDS == 0 else 1},
+        {"waiting": lambda now: 0 if now % watchdog.DEAF_SECONDS == 0 else 7},
     ],
     ids=["a task now and then", "Redis gone at times", "busy at times", "empty at times"],
 )
 def test_the_silence_must_be_unbroken(each):
-    assert set(verdicts(UNHEARD, 10 * watch.DEAF_SECONDS, **each)) == {Verdict.SOUND}
+    assert set(verdicts(UNHEARD, 10 * watchdog.DEAF_SECONDS, **each)) == {Verdict.SOUND}
 
 
 def test_a_main_loop_that_does_not_beat_is_stuck():
     judge = Judge(stop_seconds=130)
-    limit = health.STALE_SECONDS
+    limit = heartbeat.STALE_SECONDS
     found = [judge.verdict(replace(IDLE, now=now)) for now in range(0, limit + 11, 10)]
     assert found[-1] is Verdict.STUCK
     assert set(found[:-1]) == {Verdict.SOUND}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.imaging.matte import CENTRED, IMAGENET, Normalisation, matte, network_input
+from worker.imaging.u2net import CENTRED, IMAGENET, Normalisation, matte, network_input
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "coffee.jpg"
 SIZES = [(1, 1), (1, 4480), (4480, 1), (319, 321), (320, 320), (451, 300), (640, 480), (2880, 1920)]

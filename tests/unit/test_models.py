@@ -18,9 +18,9 @@ from services import S3Server, free_port
 
 from contract.errors import CutoutError, ErrorCode
 from contract.recipe import MODEL_NAMES
-from worker.imaging.matte import CENTRED, IMAGENET
+from worker.imaging.u2net import CENTRED, IMAGENET
 from worker.models.registry import MODELS, Model, Quantized, Url, Wheel, find
-from worker.models.store import TABLES, pull, verify
+from worker.models.weights import TABLES, pull, verify
 
 CONTENT = random.Random(1).randbytes(3_500_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFilter
 
-from worker.imaging import png, png_filter
 from worker.imaging.decode import Limits, decode
+from worker.imaging.png import encoder, filters
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
@@ -23,7 +23,9 @@ def cutout(height: int, width: int, seed: int = 1) -> np.ndarray:
 
 def encode(pixels: np.ndarray, *of_the_photograph) -> bytes:
     height, width, _ = pixels.shape
-    return png.encode(lambda top, bottom: pixels[top:bottom], (width, height), *of_the_photograph)
+    return encoder.encode(
+        lambda top, bottom: pixels[top:bottom], (width, height), *of_the_photograph
+    )
 
 
 CUTOUTS = {
@@ -107,17 +109,17 @@ def test_never_are_all_lines_asked_for_at_a_time():
         asked.append((top, bottom))
         return gradient(1000, 1000)[top:bottom]
 
-    png.encode(rows, (1000, 1000))
+    encoder.encode(rows, (1000, 1000))
     assert max(bottom - top for top, bottom in asked) < 200
-    samples, strips = asked[: png.SAMPLE // 4000], asked[png.SAMPLE // 4000 :]
+    samples, strips = asked[: encoder.SAMPLE // 4000], asked[encoder.SAMPLE // 4000 :]
     assert {bottom - top for top, bottom in samples} == {2}
     # each strip with the line above it
     assert [top for top, _ in strips] == [0, *(bottom - 1 for _, bottom in strips[:-1])]
     assert strips[-1][1] == 1000
 
 
-@pytest.mark.parametrize("name", list(png_filter.Filter))
-def test_each_filter_predicts_as_the_specification_says(name: png_filter.Filter):
+@pytest.mark.parametrize("name", list(filters.Filter))
+def test_each_filter_predicts_as_the_specification_says(name: filters.Filter):
     rng = np.random.default_rng(2)
     pixels = np.concatenate([
         rng.integers(0, 256, (40, 60, 4), np.uint8), rng.integers(0, 4, (40, 60, 4), np.uint8)
@@ -125,7 +127,7 @@ def test_each_filter_predicts_as_the_specification_says(name: png_filter.Filter)
     lines = pixels.reshape(80, 240)
     above = np.concatenate([np.zeros_like(lines[:1]), lines[:-1]])
     out, scratch = np.empty_like(lines), np.empty((5, *lines.shape), np.uint8)
-    png_filter._predict(name, lines, above, out, scratch)
+    filters._predict(name, lines, above, out, scratch)
     stream = zlib.compress(np.hstack([np.full((80, 1), name, np.uint8), out]).tobytes())
     with Image.open(io.BytesIO(_with_stream(encode(pixels), stream))) as image:
         assert (np.asarray(image) == pixels).all()
@@ -134,8 +136,8 @@ def test_each_filter_predicts_as_the_specification_says(name: png_filter.Filter)
 def _with_stream(data: bytes, stream: bytes) -> bytes:
     file = io.BytesIO()
     file.write(data[:33])  # signature and IHDR
-    png._write(file, b"IDAT", stream)
-    png._write(file, b"IEND", b"")
+    encoder._write(file, b"IDAT", stream)
+    encoder._write(file, b"IEND", b"")
     return file.getvalue()
 
 

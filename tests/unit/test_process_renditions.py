@@ -15,9 +15,9 @@ from contract.outcome import Outcome, Status
 from contract.recipe import Recipe, Rendition
 from contract.storage import open_store
 from worker import tasks
+from worker.cpu.slots import Turns
 from worker.imaging.decode import Limits
 from worker.process import Run, _cut
-from worker.turns import Turns
 
 TURNS = Turns(1)
 

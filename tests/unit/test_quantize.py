@@ -13,9 +13,9 @@ from services import missing
 
 from contract.errors import CutoutError, ErrorCode
 from worker.imaging.decode import Limits
-from worker.models import store
-from worker.models.calibrate import calibrate, photographs
-from worker.models.quantize import build
+from worker.models import weights as model_weights
+from worker.models.int8.calibrate import calibrate, photographs
+from worker.models.int8.quantize import build
 from worker.models.registry import MODELS, Model, find
 from worker.models.session import Session
 
@@ -27,7 +27,7 @@ INT8 = [model for model in MODELS.values() if model.quantized]
 def float_weights(weights: Path) -> Path:
     """The folder with the verified weights of U²-NetP and U²-Net."""
     try:
-        store.pull(find("u2net"), weights)
+        model_weights.pull(find("u2net"), weights)
     except CutoutError as error:
         missing(str(error))
     return weights
@@ -36,7 +36,7 @@ def float_weights(weights: Path) -> Path:
 def made(model: Model, folder: Path) -> bytes:
     assert model.quantized
     base = find(model.quantized.base)
-    table = json.loads((store.TABLES / model.quantized.table).read_text())
+    table = json.loads((model_weights.TABLES / model.quantized.table).read_text())
     return build(folder / base.file, table["ranges"], model.normalisation)
 
 
@@ -96,19 +96,21 @@ def test_masks_are_those_of_the_float_model(float_weights: Path, tmp_path: Path,
     assert model.quantized
     assert model.loss
     base = find(model.quantized.base)
-    path = store.pull(model, tmp_path, str(float_weights))
-    assert store.verify(path, model) == model.digest.removeprefix("sha256:")
-    assert store.verify(tmp_path / base.file, base)
+    path = model_weights.pull(model, tmp_path, str(float_weights))
+    assert model_weights.verify(path, model) == model.digest.removeprefix("sha256:")
+    assert model_weights.verify(tmp_path / base.file, base)
     assert agreement(masks(base, tmp_path / base.file), masks(model, path)) > 0.95
 
 
 def test_a_build_that_gives_other_bytes_is_refused(weights: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(store, "TABLES", tmp_path)
-    table = json.loads((Path(store.__file__).parent / "ranges/u2netp.json").read_text())
+    monkeypatch.setattr(model_weights, "TABLES", tmp_path)
+    table = json.loads(
+        (Path(model_weights.__file__).parent / "int8/ranges/u2netp.json").read_text()
+    )
     table["ranges"]["804"] = [[0, 1]]
     (tmp_path / "u2netp.json").write_text(json.dumps(table))
     with pytest.raises(CutoutError, match="u2netp-int8 has") as caught:
-        store.pull(find("u2netp-int8"), tmp_path, str(weights))
+        model_weights.pull(find("u2netp-int8"), tmp_path, str(weights))
     assert caught.value.code is ErrorCode.MODEL_MISMATCH
     assert not (tmp_path / "u2netp-int8.onnx").exists()
 
@@ -147,17 +149,17 @@ def test_a_table_from_photographs_gives_a_model_that_other_machines_build_alike(
     table = json.loads((here / "u2netp-int8.json").read_text())
     assert table["photographs"] == 3
     assert table["digest"] != model.digest
-    assert store.loss(model, here) != model.loss
+    assert model_weights.loss(model, here) != model.loss
     path = here / model.file
-    assert store.verify(path, model) == table["digest"].removeprefix("sha256:")
+    assert model_weights.verify(path, model) == table["digest"].removeprefix("sha256:")
     assert agreement(masks(base, here / base.file), masks(model, path)) > 0.95
     # the table alone travels
     (there / "u2netp-int8.json").write_bytes((here / "u2netp-int8.json").read_bytes())
-    assert store.pull(model, there).read_bytes() == path.read_bytes()
+    assert model_weights.pull(model, there).read_bytes() == path.read_bytes()
 
 
 def test_the_list_tells_speed_and_loss_of_what_is_here(weights: Path, tmp_path: Path):
-    store.pull(find("u2netp-int8"), tmp_path, str(weights))
+    model_weights.pull(find("u2netp-int8"), tmp_path, str(weights))
     answer = command("list", "--json", models=tmp_path)
     assert answer.returncode == 0, answer.stderr
     rows = {row["name"]: row for row in json.loads(answer.stdout)}

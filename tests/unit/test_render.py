@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import PLAIN, Rendition
 from worker.imaging import render as rendering
-from worker.imaging.compose import Cutout, compose
+from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Limits, Photograph, decode
 from worker.imaging.render import FAINT, Picture, subject_box, within
 

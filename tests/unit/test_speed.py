@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.models import speed
-from worker.models.features import int8_dot_product
+from worker.cpu.features import int8_dot_product
+from worker.models import benchmark
 from worker.models.registry import find
 
 
@@ -34,20 +34,20 @@ def test_speed_is_measured_until_the_machine_was_idle(
 ):
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0, 0))
     model = find("u2netp")
-    assert speed.milliseconds(model, tmp_path) is None
+    assert benchmark.milliseconds(model, tmp_path) is None
     path = tmp_path / model.file
     path.write_bytes((weights / model.file).read_bytes())
-    first = speed.milliseconds(model, tmp_path)
+    first = benchmark.milliseconds(model, tmp_path)
     assert first
-    monkeypatch.setattr(speed, "_measured", lambda *_: 12.5)
-    assert speed.milliseconds(model, tmp_path) == (first if remembered else 12.5)
+    monkeypatch.setattr(benchmark, "_measured", lambda *_: 12.5)
+    assert benchmark.milliseconds(model, tmp_path) == (first if remembered else 12.5)
     path.write_bytes(path.read_bytes())
-    assert speed.milliseconds(model, tmp_path) == 12.5
+    assert benchmark.milliseconds(model, tmp_path) == 12.5
 
 
 def test_a_folder_that_cannot_be_written_to_only_forgets(tmp_path: Path, monkeypatch):
     model = find("u2netp")
     (tmp_path / model.file).write_bytes(b"weights")
-    (tmp_path / speed.REMEMBERED).mkdir()
-    monkeypatch.setattr(speed, "_measured", lambda *_: 12.5)
-    assert speed.milliseconds(model, tmp_path) == 12.5
+    (tmp_path / benchmark.REMEMBERED).mkdir()
+    monkeypatch.setattr(benchmark, "_measured", lambda *_: 12.5)
+    assert benchmark.milliseconds(model, tmp_path) == 12.5

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from forked import LONG, held, started, taken
 
-from worker.turns import Turns
+from worker.cpu.slots import Turns
 
 
 def test_never_more_at_once_than_there_are_turns(tmp_path: Path):

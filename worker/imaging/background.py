@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from worker.imaging.compose import Bytes
+from worker.imaging.cutout import Bytes
 
 Colour = tuple[int, int, int, int]
 OPAQUE = 255

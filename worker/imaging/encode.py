@@ -6,10 +6,10 @@ from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import Rendition
-from worker.imaging import png
 from worker.imaging.background import WHITE, colour_of, on_background
-from worker.imaging.compose import Bytes
+from worker.imaging.cutout import Bytes
 from worker.imaging.decode import METRES_PER_INCH, Photograph
+from worker.imaging.png import encoder
 from worker.imaging.render import Picture
 
 QUALITY = 90
@@ -26,7 +26,7 @@ def encode(picture: Picture, rendition: Rendition) -> bytes:
     if rendition.channels == "alpha":
         return _grey_png(picture.matte(), photograph.dots_per_metre)
     background = rendition.background or (WHITE if rendition.format == "jpg" else None)
-    rows: png.Rows = picture.rows
+    rows: encoder.Rows = picture.rows
     if background:
         colour = colour_of(background, photograph.icc_profile)
 
@@ -35,7 +35,7 @@ def encode(picture: Picture, rendition: Rendition) -> bytes:
 
     if rendition.format == "jpg":
         return _jpeg(rows, picture.size, photograph)
-    return png.encode(rows, picture.size, photograph.icc_profile, photograph.dots_per_metre)
+    return encoder.encode(rows, picture.size, photograph.icc_profile, photograph.dots_per_metre)
 
 
 def _grey_png(matte: Image.Image, dots_per_metre: tuple[int, int] | None) -> bytes:
@@ -45,7 +45,7 @@ def _grey_png(matte: Image.Image, dots_per_metre: tuple[int, int] | None) -> byt
     return file.getvalue()
 
 
-def _jpeg(rows: png.Rows, size: tuple[int, int], photograph: Photograph) -> bytes:
+def _jpeg(rows: encoder.Rows, size: tuple[int, int], photograph: Photograph) -> bytes:
     """Return a JPEG of opaque rows, without chroma subsampling: edges of products are coloured."""
     width, height = size
     if max(size) > MOST_JPEG:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import Rendition, pixels
-from worker.imaging.compose import Box, Bytes, Cutout
+from worker.imaging.cutout import Box, Bytes, Cutout
 
 Size = tuple[int, int]
 Marks = NDArray[np.bool_]

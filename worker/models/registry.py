@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from contract.errors import ErrorCode, PermanentError
-from worker.imaging.matte import CENTRED, IMAGENET, Normalisation
+from worker.imaging.u2net import CENTRED, IMAGENET, Normalisation
 
 RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/"
 

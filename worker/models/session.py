@@ -8,9 +8,9 @@ from typing import Any
 import onnxruntime as ort
 from PIL import Image
 
+from worker.cpu.features import int8_dot_product
 from worker.imaging.lanczos import Floats
-from worker.imaging.matte import matte, network_input
-from worker.models.features import int8_dot_product
+from worker.imaging.u2net import matte, network_input
 from worker.models.registry import Model
 
 OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc")

@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from worker.imaging.matte import Normalisation
-from worker.models.float_graph import FloatGraph, options
+from worker.imaging.u2net import Normalisation
+from worker.models.int8.float_graph import FloatGraph, options
 
 Doubles = NDArray[np.float64]
 Ranges = dict[str, list[list[float]]]

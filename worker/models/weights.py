@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 CHUNK = 1024 * 1024
 HTTP_OK, HTTP_PARTIAL, HTTP_RANGE_REFUSED = 200, 206, 416
 PIP_SECONDS = 900
-TABLES = Path(__file__).parent / "ranges"
+TABLES = Path(__file__).parent / "int8/ranges"
 
 Source = str | Url | Wheel | Quantized
 
@@ -156,7 +156,7 @@ def _fetch(source: Source, model: Model, partial: Path, override: str | None) ->
 
 
 def _from_float(source: Quantized, model: Model, partial: Path, override: str | None) -> None:
-    from worker.models import quantize  # noqa: PLC0415 - onnx takes memory; workers need none of it
+    from worker.models.int8 import quantize  # noqa: PLC0415 - onnx takes memory; workers need none of it
 
     base = pull(find(source.base), partial.parent, override)
     own = own_table(model, partial.parent)

@@ -21,7 +21,7 @@ import numpy as np
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from worker.imaging.png_filter import Bytes, Strip
+from worker.imaging.png.filters import Bytes, Strip
 
 Rows = Callable[[int, int], Bytes]
 

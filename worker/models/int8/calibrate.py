@@ -14,11 +14,11 @@ from onnx import helper
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from worker.imaging.decode import Limits, decode
 from worker.imaging.lanczos import Floats
-from worker.imaging.matte import FLAT, network_input
-from worker.models.float_graph import FloatGraph
-from worker.models.quantize import WEIGHT_LEVELS, Ranges, build
+from worker.imaging.u2net import FLAT, network_input
+from worker.models.int8.float_graph import FloatGraph
+from worker.models.int8.quantize import WEIGHT_LEVELS, Ranges, build
 from worker.models.registry import Loss, Model
-from worker.models.store import locked
+from worker.models.weights import locked
 
 FEWEST = 4
 HELD_BACK = 4

@@ -27,8 +27,9 @@ from contract.errors import CutoutError
 from contract.ledger.connection import Connection
 from contract.ledger.workers import Presence, Worker
 from contract.settings import Settings
-from worker import consumer, health
-from worker.health import Pulse
+from worker.celery_hooks import consumer
+from worker.supervision import heartbeat
+from worker.supervision.heartbeat import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +90,7 @@ class Judge:
                 self._stopping = seen.now
             late = seen.now - self._stopping > self._stop_seconds
             return Verdict.STUCK if late else Verdict.SOUND
-        if seen.now - max(seen.beat, self._away) > health.STALE_SECONDS:
+        if seen.now - max(seen.beat, self._away) > heartbeat.STALE_SECONDS:
             return Verdict.STUCK
         if not seen.waiting or seen.free <= 0 or seen.started != last.started:
             self._unheard = None
@@ -137,7 +138,7 @@ class Watch(threading.Thread):
             beat=self._pulse.at,
             stopping=state.should_stop is not None or state.should_terminate is not None,
             waiting=waiting,
-            free=health.loaded_children() - len(state.active_requests),
+            free=heartbeat.loaded_children() - len(state.active_requests),
             started=state.all_total_count[0],
         )
         verdict = self._judge.verdict(seen)
