@@ -172,7 +172,7 @@ def test_a_receiver_that_is_slow_or_dead_or_speaks_no_http_is_tried_again(
     waiting: Callbacks, lines: list
 ):
     def hasty(url, body, headers, *, allow):
-        return delivering.guard.post(url, body, headers, allow=allow, seconds=0.3)
+        return delivering.client.post(url, body, headers, allow=allow, seconds=0.3)
 
     with receiving(slow) as server:
         assert attempt(waiting, server.url("/sesame"), post=hasty) is Ending.POSTPONED

@@ -293,8 +293,8 @@ def test_when_no_source_gives_it_every_reason_is_told_and_no_secret(tmp_path: Pa
 
 def test_two_processes_that_pull_at_once_fetch_once(tmp_path: Path):
     code = (
-        "import sys; from pathlib import Path; from worker.models.store import *;"
-        "from worker.imaging.matte import IMAGENET;"
+        "import sys; from pathlib import Path; from worker.models.weights import *;"
+        "from worker.imaging.u2net import IMAGENET;"
         "print(pull(Model('tiny', sys.argv[1], None, 320, IMAGENET, '-', ()), Path(sys.argv[2]),"
         " sys.argv[3]))"
     )
