@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
-from drill import Drill, table
-from services import RedisServer, S3Server, free_port, missing, served, until  # noqa: F401
-from serving import Server, serving, whole
+from support.cluster import Cluster
+from support.drill import Drill, table
+from support.services import CREDENTIALS, RedisServer, S3Server, free_port, missing, served, until  # noqa: F401
+from support.serving import Server, serving, whole
 
 from contract.errors import CutoutError
 from contract.ledger.batches import Ledger
@@ -23,15 +23,6 @@ from contract.storage.locations import open_store
 from contract.storage.s3 import client as s3_client
 from producer.dispatch import publisher
 from producer.local.redis_server import server_binary
-
-SAMPLES = Path(__file__).parent.parent / "samples"
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "testing-key",
-    "AWS_SECRET_ACCESS_KEY": "testing-secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
 
 HEADING = """# What the drills measured
 

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from drill import Drill
 from PIL import Image
+from support.drill import Drill
 
 from contract import names
 from contract.ledger.batches import BatchSpec

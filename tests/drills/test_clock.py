@@ -6,8 +6,8 @@ No process works on under it: with one clock shifted and the other not, `sleep` 
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, photograph
-from services import missing, until
+from support.cluster import Cluster, photograph
+from support.services import missing, until
 
 
 def wrong_by(seconds: int) -> dict[str, str]:

@@ -4,10 +4,10 @@ import signal
 import time
 from collections import Counter
 
-from cluster import photograph, report_rows
-from drill import Drill
-from services import until
-from stand_in import mark
+from support.cluster import photograph, report_rows
+from support.drill import Drill
+from support.services import until
+from support.stand_in import mark
 
 from contract import names
 from contract.ledger.batches import BatchSpec

@@ -5,9 +5,9 @@ import struct
 import time
 import zlib
 
-from drill import Drill
-from services import until
-from stand_in import mark
+from support.drill import Drill
+from support.services import until
+from support.stand_in import mark
 
 from contract.ledger.batches import BatchSpec
 

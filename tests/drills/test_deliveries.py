@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 
-from cluster import STAND_IN
-from drill import Drill, queue
-from services import until
-from stand_in import mark
+from support.cluster import STAND_IN
+from support.drill import Drill, queue
+from support.services import until
+from support.stand_in import mark
 
 from contract import names
 from producer.dispatch.dispatcher import CHUNK_LINES, LEASE_SECONDS

@@ -7,8 +7,9 @@ import boto3
 import pytest
 import redis
 from botocore.config import Config
-from conftest import CREDENTIALS
-from faults import (
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from support.faults import (
     Answer,
     Ended,
     Fault,
@@ -22,9 +23,7 @@ from faults import (
     status,
     truncate,
 )  # fmt: skip
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from services import RedisServer, S3Server, until
+from support.services import CREDENTIALS, RedisServer, S3Server, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.ledger.batches import Ledger

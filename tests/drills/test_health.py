@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 from celery import Celery
-from cluster import STAND_IN, Cluster, photograph
-from drill import Drill
-from services import until
+from support.cluster import STAND_IN, Cluster, photograph
+from support.drill import Drill
+from support.services import until
 
 from contract import names
 from contract.ledger.workers import Presence

@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-from cluster import Cluster, photograph
-from drill import Drill, queue
-from services import until
-from stand_in import mark
+from support.cluster import Cluster, photograph
+from support.drill import Drill, queue
+from support.services import until
+from support.stand_in import mark
 
 from contract import names
 from contract.job import ManifestLine, Single

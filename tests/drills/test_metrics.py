@@ -3,9 +3,9 @@
 import time
 import urllib.request
 
-from cluster import Cluster, photograph
 from prometheus_client.parser import text_string_to_metric_families
-from services import free_port, until
+from support.cluster import Cluster, photograph
+from support.services import free_port, until
 
 from contract.ledger.workers import Presence, Worker
 

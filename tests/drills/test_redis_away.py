@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from drill import Drill
-from faults import TcpProxy
-from services import until
-from stand_in import mark
+from support.drill import Drill
+from support.faults import TcpProxy
+from support.services import until
+from support.stand_in import mark
 
 from contract import names
 from contract.errors import CutoutError, ErrorCode

@@ -7,7 +7,7 @@ import pytest
 import test_deaths
 import test_deliveries
 import test_health
-from drill import Drill
+from support.drill import Drill
 
 
 def fails_without(safeguard: str, drill: Drill, run, patience: float) -> None:

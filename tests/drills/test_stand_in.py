@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-import stand_in
-from cluster import STAND_IN, Cluster, photograph, report_rows
 from PIL import Image
-from services import until
+from support import stand_in
+from support.cluster import STAND_IN, Cluster, photograph, report_rows
+from support.services import until
 
 from contract import names
 from contract.errors import CutoutError

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, photograph, report_rows
-from services import free_port, missing, served, until
+from support.cluster import Cluster, photograph, report_rows
+from support.services import free_port, missing, served, until
 
 from contract import names
 

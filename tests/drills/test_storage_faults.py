@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import photograph, report_rows
-from conftest import CREDENTIALS
-from drill import Drill
-from faults import Answer, Ended, HttpProxy, close, delay, hang, rewrite, status, truncate
-from services import free_port, missing, served, until
+from support.cluster import photograph, report_rows
+from support.drill import Drill
+from support.faults import Answer, Ended, HttpProxy, close, delay, hang, rewrite, status, truncate
+from support.services import CREDENTIALS, free_port, missing, served, until
 
 from contract import names
 from contract.ledger.batches import BatchSpec

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 import structlog
-from cluster import Cluster, photograph
-from services import until
+from support.cluster import Cluster, photograph
+from support.services import until
 
 from contract import log, names
 from contract.ledger.batches import Ledger

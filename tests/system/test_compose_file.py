@@ -28,12 +28,12 @@ import httpx
 import psutil
 import pytest
 import yaml
-from services import free_port, missing, served, until
+from support.paths import ROOT
+from support.services import free_port, missing, served, until
 
 from contract.errors import CutoutError
 from producer.local.redis_server import server_binary
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILES = ["deploy/producer.Dockerfile", "deploy/worker.Dockerfile"]

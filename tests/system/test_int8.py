@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from cluster import report_rows
 from PIL import Image
+from support.cluster import report_rows
+from support.paths import SAMPLES
 
 CUTOUT = Path(sys.executable).parent / "cutout"
-SAMPLES = Path(__file__).parents[2] / "samples"
 PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
 
 

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster import photograph, report_rows
-from conftest import CREDENTIALS
-from faults import HttpProxy, status
-from services import S3Server
+from support.cluster import photograph, report_rows
+from support.faults import HttpProxy, status
+from support.services import CREDENTIALS, S3Server
 
 from contract.storage.s3 import client
 

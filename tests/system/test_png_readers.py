@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from services import missing
+from support.paths import SAMPLES
+from support.services import missing
 
 from worker.imaging.png.encoder import encode
 
-SAMPLE = Path(__file__).parent.parent.parent / "samples" / "cat.jpg"
+SAMPLE = SAMPLES / "cat.jpg"
 
 PAGE = """<!doctype html><pre id="answer">waiting</pre><script>
 (async () => {

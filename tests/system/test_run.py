@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from cluster import photograph, report_rows
 from PIL import Image
-from services import until
+from support.cluster import photograph, report_rows
+from support.paths import SAMPLES
+from support.services import until
 
 CUTOUT = Path(sys.executable).parent / "cutout"
-SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 def cutout(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:

@@ -5,8 +5,8 @@ import io
 import json
 
 import pytest
-from services import until
-from serving import Server, jpeg, problem
+from support.services import until
+from support.serving import Server, jpeg, problem
 
 S3 = "rclone"
 

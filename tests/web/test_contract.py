@@ -7,8 +7,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode, checks
-from services import until
-from serving import Server, jpeg, problem, safe
+from support.services import until
+from support.serving import Server, jpeg, problem, safe
 
 from contract.recipe import PLAIN, Rendition
 

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from cluster import Cluster
 from PIL import Image
-from receivers import answer, receiving
-from services import until
-from serving import Server, is_cutout, jpeg, new_key, problem, refused_start, safe, serving
+from support.cluster import Cluster
+from support.receivers import answer, receiving
+from support.services import until
+from support.serving import Server, is_cutout, jpeg, new_key, problem, refused_start, safe, serving
 
 from contract import names
 from producer.web.app import SMALL_BYTES

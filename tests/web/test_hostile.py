@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from receivers import answer, receiving
-from serving import SECRET, Server, jpeg, problem
+from support.receivers import answer, receiving
+from support.serving import SECRET, Server, jpeg, problem
 
 from contract.errors import PermanentError
 from contract.job import CutoutJob, ManifestLine, Record

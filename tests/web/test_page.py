@@ -10,20 +10,20 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from chromium import Browser, chromium, steadily
-from faults import Answer, Fault, HttpProxy, rewrite
 from PIL import Image
-from place import HOSTILE, MOST_PIXELS, Place, cluster, fill
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
-from services import until
+from support.chromium import Browser, chromium, steadily
+from support.faults import Answer, Fault, HttpProxy, rewrite
+from support.paths import SAMPLES
+from support.place import HOSTILE, MOST_PIXELS, Place, cluster, fill
+from support.services import until
 
 from contract.errors import CutoutError, ErrorCode
 from producer.web import problems
 from producer.web.problems import RequestError
 
-SAMPLES = Path(__file__).parents[2] / "samples"
 CAT, COFFEE, ROCKET = (SAMPLES / f"{name}.jpg" for name in ("cat", "coffee", "rocket"))
 PHOTOGRAPHS = 300
 SLIDER = 'input[type="range"]:not([hidden])'

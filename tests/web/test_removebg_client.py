@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import remove_bg_api
 import requests
-from cluster import Cluster, photograph
 from PIL import Image
 from remove_bg_api import Errors, RemoveBg
-from services import free_port, until
+from support.cluster import Cluster, photograph
+from support.services import free_port, until
 
 from contract.settings import Settings
 from producer.web import api_keys

@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from receivers import Receiver, Request, answer, certificate, receiving, tls
-from serving import Server, is_cutout, jpeg, problem
+from support.receivers import Receiver, Request, answer, certificate, receiving, tls
+from support.serving import Server, is_cutout, jpeg, problem
 
 HOST = "sns.us-west-2.amazonaws.com"
 TOPIC = "arn:aws:sns:us-west-2:123456789012:uploads"

@@ -5,10 +5,10 @@ import time
 
 import httpx
 import pytest
-from cluster import Cluster
-from receivers import answer, receiving
-from services import free_port, until
-from serving import SECRET, Server, jpeg, problem, serving
+from support.cluster import Cluster
+from support.receivers import answer, receiving
+from support.services import free_port, until
+from support.serving import SECRET, Server, jpeg, problem, serving
 
 from producer.callbacks.signatures import verify
 

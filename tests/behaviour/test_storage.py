@@ -1,0 +1,607 @@
+"""One suite of behaviours for every store, then what only a folder or only S3 can get wrong."""
+
+import io
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import pytest
+from support.services import CREDENTIALS, S3Server, free_port, until
+
+from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.storage import ObjectInfo, Store, canonical_location, open_store
+from contract.storage.files import FileStore
+from contract.storage.protocol import PIECE
+from contract.storage.s3 import S3Store
+
+PLACE = "catalogue ü+%2F#?&'/shoes"
+"""Every store under test lies at an awkward place."""
+
+
+def use(monkeypatch: pytest.MonkeyPatch, url: str, **changed: str) -> None:
+    """Point the standard AWS variables at a server, and away from the machine's own profile."""
+    names = {**CREDENTIALS, "AWS_ENDPOINT_URL": url, **changed}
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        names.setdefault(name, os.devnull)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+
+
+@cache
+def bucket_on(url: str) -> str:
+    name = f"b{time.time_ns()}"
+    boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    ).create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Server], str]:
+    def fresh(server: S3Server) -> str:
+        use(monkeypatch, server.url)
+        return f"s3://{bucket_on(server.url)}/{uuid.uuid4().hex}/{PLACE}"
+
+    return fresh
+
+
+@pytest.fixture(params=["folder", "moto", "rclone"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, place) -> Store:
+    if request.param == "folder":
+        (tmp_path / PLACE).mkdir(parents=True)
+        return open_store(str(tmp_path / PLACE))
+    return open_store(place(request.getfixturevalue(f"{request.param}_server")))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FileStore:
+    (tmp_path / "root").mkdir()
+    return FileStore(tmp_path / "root")
+
+
+def put(store: Store, *keys: str) -> None:
+    for key in keys:
+        store.put(key, key.encode(), "image/png")
+
+
+def keys(store: Store, prefix: str = "") -> list[str]:
+    return [item.key for item in store.list(prefix)]
+
+
+def code_of(call: Callable[[], object]) -> ErrorCode:
+    with pytest.raises(CutoutError) as caught:
+        call()
+    return caught.value.code
+
+
+def each_call(store: Store, key: str) -> list[Callable[[], object]]:
+    return [
+        lambda: store.get(key),
+        lambda: store.head(key),
+        lambda: store.put(key, b"new", "image/png"),
+        lambda: store.put(key, io.BytesIO(b"new"), "image/png"),
+    ]
+
+
+# every store
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\xff\r\n" * 999], ids=["empty", "binary"])
+def test_an_object_comes_back_with_content_size_etag_and_metadata(store: Store, content: bytes):
+    marks = {"source-etag": 'W/"a=b c"', "recipe": "0123456789abcdef"}
+    store.put("a/b.png", content, "image/png", marks)
+    head = store.head("a/b.png")
+    assert head is not None
+    assert (head.size, dict(head.metadata)) == (len(content), marks)
+    blob = store.get("a/b.png")
+    assert (blob.data, blob.etag) == (content, head.etag)
+    assert list(store.list()) == [ObjectInfo("a/b.png", len(content), head.etag)]
+
+
+def test_a_missing_object_has_no_head_and_cannot_be_read(store: Store):
+    put(store, "folder/a.png")
+    for key in ["none.png", "none/below.png", "folder", "folder/a"]:
+        assert store.head(key) is None
+        assert code_of(lambda key=key: store.get(key)) is ErrorCode.OBJECT_MISSING
+        assert code_of(lambda key=key: store.stream(key)) is ErrorCode.OBJECT_MISSING
+
+
+def test_an_etag_changes_with_the_content(store: Store):
+    etags = []
+    for content in [b"one", b"two", b"six", b"longer"]:
+        store.put("a.png", content, "image/png")
+        etags.append(store.get("a.png").etag)
+    assert len(set(etags)) == 4
+    assert all(etags)
+
+
+def test_overwriting_replaces_content_and_metadata(store: Store):
+    for content, marks in [(b"1", {"a": "1", "b": "1"}), (b"2", {"a": "2"}), (b"3", {})]:
+        store.put("a.png", content, "image/png", marks)
+        head = store.head("a.png")
+        assert head is not None
+        assert (store.get("a.png").data, dict(head.metadata)) == (content, marks)
+
+
+# "a." < "a/" < "a0", and U+1F45F sorts behind U+FF5E in UTF-8 but not in UTF-16
+TREE = [
+    "B.png", "a b/x.png", "a-b.png", "a.b", "a.b.png", "a/0.png", "a/b.c", "a/b/c.png", "a/b0.png",
+    "a0/x.png", "a0x.png", "z.png", "ä.png", "日本/靴.png", "\uff5e.png", "👟.png",
+]  # fmt: skip
+
+
+def test_a_listing_is_relative_and_in_order_of_utf8_bytes(store: Store):
+    put(store, *random.Random(1).sample(TREE, len(TREE)))
+    assert sorted(TREE, key=str.encode) == TREE
+    assert keys(store) == TREE
+    for prefix in ["a", "a/", "a/b", "a/b/", "a/b/c.png", "a b", "日本/", "x", "a/b/c/d"]:
+        assert keys(store, prefix) == [key for key in TREE if key.startswith(prefix)], prefix
+
+
+def test_a_store_does_not_see_a_sibling_whose_name_begins_like_its_own(store: Store):
+    sibling = open_store(f"{store.uri}2")
+    put(store, "a.png")
+    put(sibling, "b.png")
+    assert (keys(store), keys(sibling)) == (["a.png"], ["b.png"])
+    assert store.head("b.png") is None
+
+
+def test_a_uri_opens_the_same_store(store: Store):
+    put(store, "a.png")
+    assert canonical_location(store.uri) == store.uri
+    open_store.cache_clear()
+    for uri in [store.uri, f"{store.uri}/"]:
+        assert open_store(uri).uri == store.uri
+        assert keys(open_store(uri)) == ["a.png"]
+
+
+def test_awkward_keys_are_kept_to_the_letter(store: Store):
+    awkward = [
+        "a b .jpg", " ", "größe.jpg", "靴/👟.jpg", "a+b.jpg", "100%.jpg", "a%2Fb.jpg", "%00", "%",
+        "a#b.jpg", "a?b=c&d.jpg", "q'\"`.jpg", "back\\slash.jpg", "a:b*c|<d>.jpg", "[{(^~$!@=,;)}]",
+        "..a", "a..", "...", "-rf", "~", "x" * 251 + ".jpg", "d/" * 200 + "x.jpg",
+        # one letter to the eye, two names: neither may be read for the other
+        unicodedata.normalize("NFC", "Å.jpg"), unicodedata.normalize("NFD", "Å.jpg"),
+    ]  # fmt: skip
+    for key in awkward:
+        store.put(key, key.encode(), "image/jpeg", {"mark": "1"})
+    assert keys(store) == sorted(awkward, key=str.encode)
+    for key in awkward:
+        head = store.head(key)
+        assert head is not None, key
+        assert (store.get(key).data, dict(head.metadata)) == (key.encode(), {"mark": "1"}), key
+
+
+def test_an_overlong_key_is_kept_or_refused_by_code(store: Store):
+    refused = {ErrorCode.UNSAFE_KEY}
+    if isinstance(store, S3Store):
+        # rclone says InternalError where its own file system refuses a name, so that is retried
+        refused |= {ErrorCode.STORAGE_UNAVAILABLE}
+    for key in ["x" * 300, "ü" * 200, "d/" * 3000 + "x"]:
+        try:
+            put(store, key)
+            assert store.get(key).data == key.encode()
+        except CutoutError:
+            assert code_of(lambda key=key: put(store, key)) in refused
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", ".", "..", "../x", "a/../x", "a/..", "./a", "a/.", "/a", "//a", "a//b", "a/", "a\0b"],
+)
+def test_a_key_that_is_no_plain_path_is_refused(folder: FileStore, key: str):
+    for call in each_call(folder, key):
+        assert code_of(call) is ErrorCode.UNSAFE_KEY
+    assert keys(folder) == []
+
+
+def test_a_key_with_dots_is_refused_before_a_server_can_resolve_it(store: Store):
+    put(store, "a/b.png")
+    for call in each_call(store, "a/../a/b.png"):
+        assert code_of(call) is ErrorCode.UNSAFE_KEY
+    assert keys(store) == ["a/b.png"]
+
+
+def test_an_object_over_the_limit_is_refused_and_one_at_the_limit_is_not(store: Store):
+    store.put("a.png", b"x" * 1000, "image/png")
+    assert len(store.get("a.png", max_bytes=1000).data) == 1000
+    with pytest.raises(PermanentError, match="1,000 bytes are over the limit of 999") as caught:
+        store.get("a.png", max_bytes=999)
+    assert caught.value.code is ErrorCode.TOO_MANY_BYTES
+    assert len(store.get("a.png").data) == 1000  # the connection survives a refusal
+
+
+def test_a_file_of_many_megabytes_is_put_from_a_stream(store: Store, tmp_path: Path):
+    content = random.Random(2).randbytes(20_000_000)  # three parts of a multipart upload
+    (tmp_path / "report.csv").write_bytes(content)
+    with (tmp_path / "report.csv").open("rb") as file:
+        store.put("report.csv", file, "text/csv", {"rows": "7"})
+    head, blob = store.head("report.csv"), store.get("report.csv")
+    assert head is not None
+    assert blob.data == content
+    assert list(store.list()) == [ObjectInfo("report.csv", len(content), blob.etag)]
+    assert (head.size, head.etag, dict(head.metadata)) == (len(content), blob.etag, {"rows": "7"})
+    pieces = list(store.stream("report.csv"))
+    assert b"".join(pieces) == content
+    assert max(map(len, pieces)) <= PIECE
+
+
+# a folder
+
+
+@pytest.mark.parametrize(
+    "key", ["file-link.png", "folder-link/secret.png", "folder-link/new.png", "new-link.png"]
+)
+def test_a_link_out_of_the_folder_is_refused(folder: FileStore, tmp_path: Path, key: str):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.png").write_bytes(b"secret")
+    root = tmp_path / "root"
+    (root / "file-link.png").symlink_to(outside / "secret.png")
+    (root / "folder-link").symlink_to("../outside")
+    (root / "new-link.png").symlink_to(outside / "not-yet.png")
+    for call in each_call(folder, key):
+        assert code_of(call) is ErrorCode.UNSAFE_KEY
+    assert [path.read_bytes() for path in outside.iterdir()] == [b"secret"]
+
+
+def test_our_own_folder_must_not_be_a_link_out_either(folder: FileStore, tmp_path: Path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "root/_cutout").symlink_to(tmp_path / "outside")
+    assert code_of(lambda: put(folder, "a.png")) is ErrorCode.UNSAFE_KEY
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_links_within_the_folder_are_read_and_never_lead_a_listing_in_circles(
+    folder: FileStore, tmp_path: Path
+):
+    put(folder, "real/a.png")
+    root = tmp_path / "root"
+    (root / "link.png").symlink_to("real/a.png")
+    (root / "real/circle").symlink_to(root)
+    assert keys(folder) == ["link.png", "real/a.png"]
+    assert folder.get("link.png") == folder.get("real/a.png")
+
+
+def test_a_dangling_or_looping_link_is_listed_and_fails_by_its_name(
+    folder: FileStore, tmp_path: Path
+):
+    (tmp_path / "root/dangling.png").symlink_to("nowhere.png")
+    (tmp_path / "root/loop.png").symlink_to("loop.png")
+    assert keys(folder) == ["dangling.png", "loop.png"]
+    assert folder.head("dangling.png") is None
+    assert code_of(lambda: folder.get("dangling.png")) is ErrorCode.OBJECT_MISSING
+    for call in each_call(folder, "loop.png")[:2]:
+        assert code_of(call) is ErrorCode.UNSAFE_KEY
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_object_and_holds_nobody_up(folder: FileStore, tmp_path: Path):
+    os.mkfifo(tmp_path / "root/pipe.png")
+    assert keys(folder) == []
+    assert folder.head("pipe.png") is None
+    assert code_of(lambda: folder.get("pipe.png")) is ErrorCode.OBJECT_MISSING
+
+
+def test_a_file_where_the_key_wants_a_folder_is_refused_and_kept(folder: FileStore):
+    put(folder, "a.png", "b.png/c.png")
+    for key in ["a.png/below.png", "b.png"]:
+        assert code_of(lambda key=key: put(folder, key)) is ErrorCode.UNSAFE_KEY
+    assert keys(folder) == ["a.png", "b.png/c.png"]
+
+
+def test_a_name_that_is_not_unicode_does_not_break_the_listing(folder: FileStore, tmp_path: Path):
+    raw = os.fsencode(tmp_path / "root") + b"/caf\xe9.jpg"
+    Path(os.fsdecode(raw)).write_bytes(b"1")
+    put(folder, "a.jpg")
+    listed = keys(folder)
+    assert len(listed) == 2
+    assert folder.get(listed[1]).data == b"1"
+
+
+def test_a_writer_killed_in_the_middle_leaves_the_old_content(folder: FileStore, tmp_path: Path):
+    folder.put("a/b.png", b"old", "image/png", {"mark": "old"})
+    code = (
+        "import sys, pathlib; from contract.storage.files import FileStore;"
+        "FileStore(pathlib.Path(sys.argv[1])).put('a/b.png', sys.stdin.buffer, 'image/png')"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "root")], stdin=subprocess.PIPE
+    )
+    assert writer.stdin is not None
+    writer.stdin.write(b"new" * 1_000_000)
+    writer.stdin.flush()
+    root = tmp_path / "root"
+    until(lambda: sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) > 1_000_000)
+    for ended in (False, True):
+        if ended:
+            writer.kill()
+            writer.wait()
+        head = folder.head("a/b.png")
+        assert head is not None
+        assert (folder.get("a/b.png").data, head.metadata) == (b"old", {"mark": "old"})
+        assert keys(folder) == ["a/b.png"]
+    writer.stdin.close()
+
+
+class _Breaking(io.RawIOBase):
+    def read(self, size: int = -1) -> bytes:
+        raise OSError(5, "the source broke")
+
+
+def test_a_put_that_fails_leaves_nothing_behind(folder: FileStore, tmp_path: Path):
+    put(folder, "a.png")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RetryableError):
+        folder.put("a.png", _Breaking(), "image/png")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert folder.get("a.png").data == b"a.png"
+
+
+def test_metadata_of_other_content_is_not_believed(folder: FileStore, tmp_path: Path):
+    folder.put("a.png", b"ours", "image/png", {"mark": "1"})
+    (tmp_path / "root/a.png").write_bytes(b"theirs")
+    head = folder.head("a.png")
+    assert head is not None
+    assert (head.size, head.metadata) == (6, {})
+    for path in (tmp_path / "root/_cutout").rglob("*.json"):
+        path.write_text('["not", "ours"]')
+    assert folder.head("a.png") == head
+
+
+def test_nothing_but_our_own_folder_is_added_to_the_tree(folder: FileStore, tmp_path: Path):
+    folder.put("a/b.png", b"1", "image/png", {"mark": "1"})
+    folder.put("_cutout/report.csv", b"2", "text/csv")
+    assert {path.name for path in (tmp_path / "root").iterdir()} == {"a", "_cutout"}
+    assert [path.name for path in (tmp_path / "root/a").iterdir()] == ["b.png"]
+    assert keys(folder) == ["_cutout/report.csv", "a/b.png"]  # and its records are no objects
+
+
+@contextmanager
+def without_privileges() -> Iterator[Path]:
+    """A folder anyone can reach, seen by somebody who is not root."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        uid = os.geteuid()
+        if uid == 0:
+            os.chown(root, 65534, -1)
+            os.seteuid(65534)
+        try:
+            yield root
+        finally:
+            if uid == 0:
+                os.seteuid(uid)
+
+
+def test_what_permissions_forbid_is_access_denied():
+    with without_privileges() as root:
+        store = FileStore(root)
+        put(store, "open.png", "shut.png", "shut/a.png")
+        (root / "shut.png").chmod(0)
+        (root / "shut").chmod(0)
+        try:
+            assert store.get("open.png").data == b"open.png"
+            for call in [
+                lambda: store.get("shut.png"),
+                *each_call(store, "shut/a.png"),
+                lambda: list(store.list()),
+            ]:
+                assert code_of(call) is ErrorCode.ACCESS_DENIED
+        finally:
+            (root / "shut").chmod(0o700)
+
+
+def test_a_folder_that_is_not_there_is_missing(tmp_path: Path):
+    store = FileStore(tmp_path / "none")
+    assert store.head("a.png") is None
+    assert code_of(lambda: list(store.list())) is ErrorCode.OBJECT_MISSING
+
+
+@pytest.mark.parametrize(
+    "location", ["s3://", "s3:///prefix", "http://x/y", "file://host/x", "gs://b"]
+)
+def test_a_location_we_do_not_know_is_refused(location: str):
+    assert code_of(lambda: open_store(location)) is ErrorCode.INVALID_LOCATION
+    assert code_of(lambda: canonical_location("s3:/bucket/prefix")) is ErrorCode.INVALID_LOCATION
+
+
+# S3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AWS_SECRET_ACCESS_KEY", "wrong-secret"), ("AWS_ACCESS_KEY_ID", "nobodys-key")],
+)
+def test_wrong_credentials_are_access_denied(
+    rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+):
+    # moto's server checks no signature, so rclone alone can tell
+    use(monkeypatch, rclone_server.url, **{name: value})
+    store = S3Store(bucket_on(rclone_server.url), "shoes")
+    for call in [*each_call(store, "a.png"), lambda: list(store.list())]:
+        with pytest.raises(PermanentError) as caught:
+            call()
+        assert caught.value.code is ErrorCode.ACCESS_DENIED
+        assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("profile", [None, "nobodys"])
+def test_no_credentials_or_no_such_profile_is_access_denied(
+    monkeypatch: pytest.MonkeyPatch, profile: str | None
+):
+    use(monkeypatch, "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    if profile:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    assert code_of(lambda: S3Store("shop", "").head("a.png")) is ErrorCode.ACCESS_DENIED
+
+
+def test_a_profile_brings_credentials_and_endpoint(
+    rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    bucket = bucket_on(rclone_server.url)
+    (tmp_path / "config").write_text(
+        f"[profile shop]\nregion = us-east-1\nendpoint_url = {rclone_server.url}\n"
+        f"aws_access_key_id = {CREDENTIALS['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {CREDENTIALS['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_PROFILE", "shop")
+    store = S3Store(bucket, uuid.uuid4().hex)
+    put(store, "a.png")
+    assert keys(store) == ["a.png"]
+
+
+@pytest.mark.parametrize("url", ["not a url", "http://"])
+def test_an_endpoint_that_is_no_url_is_an_invalid_setting(
+    monkeypatch: pytest.MonkeyPatch, url: str
+):
+    use(monkeypatch, url)
+    assert code_of(lambda: S3Store("shop", "")) is ErrorCode.INVALID_SETTING
+
+
+@pytest.mark.parametrize("bucket", ["nobodys-bucket", "No_Bucket!"])
+def test_a_bucket_that_is_not_there_is_named(
+    rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch, bucket: str
+):
+    use(monkeypatch, rclone_server.url)
+    with pytest.raises(PermanentError, match=bucket):
+        list(S3Store(bucket, "").list())
+
+
+def test_a_listing_of_several_pages_is_whole_and_in_order(rclone_server: S3Server, place):
+    store = open_store(place(rclone_server))
+    names = [f"{i % 7}/ü+{i:04d}.png" for i in range(1007)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: store.put(name, b"", "image/png"), names))
+    assert keys(store) == sorted(names)
+
+
+def test_foreign_keys_are_listed_but_never_read_or_written(moto_server: S3Server, place):
+    # moto alone: rclone refuses to hold such keys, AWS does not
+    store = open_store(place(moto_server))
+    bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
+    put(store, "a.png")
+    for name in ["", "console-placeholder/", "a//b.png", "../x.png"]:
+        store._client.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=b"1")
+    listed = keys(store)
+    assert listed == ["../x.png", "a.png", "a//b.png"]
+    for key in {*listed} - {"a.png"}:
+        for call in each_call(store, key):
+            assert code_of(call) is ErrorCode.UNSAFE_KEY
+
+
+@pytest.mark.timeout(60)
+def test_an_endpoint_that_is_down_is_retryable_soon_and_tells_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    use(monkeypatch, f"http://user:password-in-url@127.0.0.1:{free_port()}")
+    store = S3Store("shop", "shoes")
+    calls = [*each_call(store, "a.png"), lambda: list(store.list())]
+    start = time.monotonic()
+    with ThreadPoolExecutor(len(calls)) as pool:
+        errors = [pool.submit(call).exception() for call in calls]
+    assert time.monotonic() - start < 20
+    for error in errors:
+        assert isinstance(error, RetryableError)
+        assert error.code is ErrorCode.STORAGE_UNAVAILABLE
+        assert "s3://shop/shoes" in str(error)
+        for secret in [*CREDENTIALS.values(), "password-in-url"]:
+            assert secret not in str(error) or secret in {"true", "us-east-1"}
+
+
+GOOD = (200, {"ETag": '"e"', "Content-Length": "4"}, b"good")
+SLOW_DOWN = (503, {}, b"<Error><Code>SlowDown</Code></Error>")
+DENIED = (403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+NOT_S3 = (200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><html><br>Welcome to nginx!")
+CUT_SHORT = (200, {"ETag": '"e"', "Content-Length": "1000"}, b"only this")
+
+
+@contextmanager
+def answering(*script: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str, list[str]]]:
+    """An endpoint that gives these answers in turn, the last one for good."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = script[min(len(asked), len(script) - 1)]
+            asked.append(self.path)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+            self.close_connection = True
+
+        do_HEAD = do_GET  # noqa: N815 - its name in the standard library
+
+        def log_message(self, *_) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "tries"),
+    [
+        (CUT_SHORT, ErrorCode.STORAGE_UNAVAILABLE, 1),
+        (SLOW_DOWN, ErrorCode.STORAGE_UNAVAILABLE, 2),
+        (NOT_S3, ErrorCode.STORAGE_UNAVAILABLE, 1),
+        (DENIED, ErrorCode.ACCESS_DENIED, 1),
+    ],
+    ids=["cut short", "slow down", "not S3", "denied"],
+)
+def test_a_bad_answer_has_a_code_and_its_number_of_tries(
+    monkeypatch: pytest.MonkeyPatch, answer, code: ErrorCode, tries: int
+):
+    slept: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", slept.append)
+    with answering(answer) as (url, asked):
+        use(monkeypatch, url)
+        with pytest.raises(CutoutError) as caught:
+            S3Store("shop", "").get("a.png")
+    assert (caught.value.code, len(asked), len(slept)) == (code, tries, tries - 1)
+    assert sum(slept) < 20
+    assert isinstance(caught.value, RetryableError) == (code is ErrorCode.STORAGE_UNAVAILABLE)
+
+
+def test_what_is_not_s3_is_found_out_by_head_and_list_too(monkeypatch: pytest.MonkeyPatch):
+    with answering(NOT_S3) as (url, _):
+        use(monkeypatch, url)
+        store = S3Store("shop", "")
+        for call in [lambda: store.head("a.png"), lambda: list(store.list())]:
+            assert code_of(call) is ErrorCode.STORAGE_UNAVAILABLE
+
+
+def test_a_passing_overload_is_ridden_out(monkeypatch: pytest.MonkeyPatch):
+    with answering(SLOW_DOWN, GOOD) as (url, asked):
+        use(monkeypatch, url)
+        assert S3Store("shop", "").get("a.png").data == b"good"
+    assert len(asked) == 2

@@ -1,0 +1,119 @@
+"""A cluster in miniature: real Redis, real dispatcher, real workers, which the drills then harm."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from contract.ledger.batches import BatchSpec, Ledger, Progress
+from contract.recipe import Recipe
+from producer.batches.register import register
+from support.services import RedisServer
+
+STAND_IN = Path(__file__).parent / "stand_in.py"
+TIMES = {"CUTOUT_TIME_LIMIT": "30", "CUTOUT_VISIBILITY_TIMEOUT": "40", "CUTOUT_RETRY_DELAY": "0.2"}
+
+
+@dataclass
+class Cluster:
+    redis: RedisServer
+    folder: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    stand_in: bool = False
+    """a network that takes a millisecond, and photographs that do harm when marked"""
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.redis.url)
+
+    def environment(self, **env: str) -> dict[str, str]:
+        return {**os.environ, "CUTOUT_REDIS_URL": self.redis.url, **TIMES, **self.env, **env}
+
+    def start(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        module, *verb = arguments
+        command = [str(STAND_IN)] if self.stand_in else ["-m", module]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *command, *verb], env=self.environment(**env),
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        return self.processes[name]
+
+    def start_worker(self, children: int = 2, name: str = "worker", **env: str) -> None:
+        self.start(name, "worker", "worker", "--concurrency", str(children), **env)
+
+    def start_quarantine(self, name: str = "quarantine", **env: str) -> None:
+        self.start(name, "worker", "worker", "--quarantine", **env)
+
+    def start_dispatcher(self, name: str = "dispatcher", **env: str) -> None:
+        self.start(name, "producer", "dispatch", **env)
+
+    def children(self, name: str = "worker") -> list[psutil.Process]:
+        return psutil.Process(self.processes[name].pid).children(recursive=True)
+
+    def titled(self, text: str, name: str = "worker") -> psutil.Process | None:
+        """The worker's child whose process title holds the text."""
+        for child in self.children(name):
+            with suppress(psutil.Error):
+                if text in " ".join(child.cmdline()):
+                    return child
+        return None
+
+    def child_at(self, key: str, name: str = "worker") -> psutil.Process | None:
+        """The child that has this photograph in hand, by its title."""
+        return self.titled(f": {key} (", name)
+
+    def kill(self, name: str) -> None:
+        """As a machine that vanishes: the process and all its children, at once."""
+        process = self.processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def submit(self, source: Path | str, destination: Path | str, **options: bool) -> BatchSpec:
+        recipe = Recipe(model="u2netp")
+        return register(self.ledger, str(source), str(destination), recipe, **options)
+
+    def closed(self, spec: BatchSpec) -> Progress | None:
+        progress = self.ledger.progress(spec.id)
+        return progress if progress.state == "closed" else None
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.processes.clear()
+
+
+def photograph(path: Path, seed: int = 0, size: tuple[int, int] = (160, 120)) -> None:
+    """Write a JPEG of a bright blob on noise, different for every seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    width, height = size
+    ground = random.integers(0, 60, (height, width, 3), dtype=np.uint8)
+    rows, columns = np.indices((height, width))
+    centre = random.uniform(0.4, 0.6, 2) * (height, width)
+    blob = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 < (min(size) / 3) ** 2
+    ground[blob] = random.integers(150, 255, 3)
+    Image.fromarray(ground).save(path, "JPEG", quality=90)
+
+
+def report_rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))

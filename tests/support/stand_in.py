@@ -1,0 +1,242 @@
+"""The real verbs, with a network that takes a millisecond and photographs that do harm.
+
+    python tests/support/stand_in.py worker --concurrency 2
+    python tests/support/stand_in.py dispatch
+
+Everything but the weights is the product's own code. CUTOUT_MODEL_DIR must be a folder of the
+drill's own: the tiny network is put there as u2netp.onnx. DRILL_WITHOUT=name,name switches
+safeguards off, so that a drill can show that it notices. Words like STALE_SECONDS=3 before the verb
+set limits of the watch, for which the product has no setting; SIGRTMIN stops a worker's main loop.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+MODEL = "u2netp"
+DIGEST = "sha256:87824543df8219c219486b28b21d88c46c5757ed4dbe6ea5db6eb67abd63c65a"
+SIDE = 64
+ABSURD = "absurd.onnx"
+TAIL_BYTES = 100
+MARK = b"#drill:"
+
+
+def mark(path: Path, fault: str) -> None:
+    """Make a photograph harmful. Decoders take no notice of what follows the image's end."""
+    with path.open("ab") as file:
+        file.write(b"\n" + MARK + fault.encode())
+
+
+# the network
+
+
+def network() -> bytes:
+    """Return an ONNX model that calls the bright parts the subject; the same bytes every time."""
+    from onnx import TensorProto, helper
+
+    side, floats = [SIDE, SIDE], TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["image"], ["grey"], axes=[1], keepdims=1),
+            helper.make_node("Sigmoid", ["grey"], ["map"]),
+        ],
+        "stand_in",
+        [helper.make_tensor_value_info("image", floats, [1, 3, *side])],
+        [helper.make_tensor_value_info("map", floats, [1, 1, *side])],
+    )
+    return _serialized(graph)
+
+
+def absurd_network() -> bytes:
+    """Return an ONNX model whose output is as large as its input says."""
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [helper.make_node("ConstantOfShape", ["shape"], ["zeros"])],
+        "absurd",
+        [helper.make_tensor_value_info("shape", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info("zeros", TensorProto.FLOAT, ["count"])],
+    )
+    return _serialized(graph)
+
+
+def _serialized(graph) -> bytes:
+    from onnx import helper
+
+    model = helper.make_model(
+        graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)], producer_name="drill"
+    )
+    return model.SerializeToString(deterministic=True)
+
+
+def install(folder: Path) -> None:
+    """Put the networks into the folder, unless they are there, and the registry's row in place."""
+    from worker.models import registry, weights
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with weights.locked(folder / f"{MODEL}.onnx"):
+        for name, build in {f"{MODEL}.onnx": network, ABSURD: absurd_network}.items():
+            if not (folder / name).exists():
+                partial = folder / f".{name}.partial"
+                partial.write_bytes(build())
+                partial.replace(folder / name)
+    registry.MODELS[MODEL] = replace(
+        registry.MODELS[MODEL], side=SIDE, digest=DIGEST, size=None, sources=(), loss=None
+    )
+
+
+# the faults: each does in earnest what a hostile or unlucky image does
+
+
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+def killed() -> None:
+    """As the kernel's OOM killer does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def memory() -> None:
+    """Take memory until there is none, where a limit protects the machine."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        raise MemoryError
+    hoard = []
+    while True:
+        hoard.append(bytearray(1 << 24))
+
+
+def ort() -> None:
+    """Make ONNX Runtime ask for more memory than any address space has."""
+    import numpy as np
+    import onnxruntime
+
+    from contract.settings import settings
+    from worker.models.session import memory_errors
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        str(settings().model_dir / ABSURD), options, providers=["CPUExecutionProvider"]
+    )
+    with memory_errors():
+        session.run(None, {"shape": np.array([1 << 50], np.int64)})
+
+
+def hang() -> None:
+    """Wait in C for a lock that nobody frees: no Python signal handler ever runs."""
+    libc = ctypes.CDLL(None)
+    mutex = ctypes.create_string_buffer(256)
+    libc.pthread_mutex_init(mutex, None)
+    while True:
+        libc.pthread_mutex_lock(mutex)
+
+
+FAULTS: dict[str, Callable[..., None]] = {
+    "segfault": segfault,
+    "kill": killed,
+    "memory": memory,
+    "ort": ort,
+    "hang": hang,
+    "slow": lambda seconds: time.sleep(float(seconds)),
+}
+
+
+def obey(data: bytes) -> None:
+    """Do what the mark at the end of a photograph says; nothing where there is none."""
+    _, found, text = data[-TAIL_BYTES:].rpartition(MARK)
+    if found:
+        name, *arguments = text.decode().split(":")
+        FAULTS[name](*arguments)
+
+
+def harmful(decode):
+    def decode_in_a_drill(data: bytes, *arguments, **options):
+        obey(data)
+        return decode(data, *arguments, **options)
+
+    return decode_in_a_drill
+
+
+# safeguards that can be switched off
+
+
+def without_reconciler() -> None:
+    from producer.dispatch.dispatcher import Dispatcher
+
+    Dispatcher._publish_due = lambda *_: None
+
+
+def without_patience() -> None:
+    """Wait a tenth as long: for the storage's answer, and for the trial of a paused batch."""
+    from botocore.config import Config
+
+    from contract.storage import s3
+    from producer.dispatch import dispatcher
+
+    s3.CLIENT = s3.CLIENT.merge(Config(read_timeout=s3.CLIENT.read_timeout / 10))
+    dispatcher.TRIAL_SECONDS /= 10
+
+
+def without_strikes() -> None:
+    from worker import process
+
+    process.MOST_VANISHED = sys.maxsize
+
+
+def without_breaker() -> None:
+    from producer.dispatch import dispatcher
+
+    dispatcher.judge = lambda _: None
+
+
+def without_watchdog() -> None:
+    from worker.supervision import watchdog
+
+    watchdog.Judge.verdict = lambda *_: watchdog.Verdict.SOUND
+
+
+SAFEGUARDS: dict[str, Callable[[], None]] = {
+    "reconciler": without_reconciler,
+    "strikes": without_strikes,
+    "patience": without_patience,
+    "breaker": without_breaker,
+    "watchdog": without_watchdog,
+}
+
+
+def limit(words: list[str]) -> None:
+    """Set the limits that stand before the verb."""
+    from worker.supervision import heartbeat, watchdog
+
+    while "=" in words[1]:
+        name, value = words.pop(1).split("=")
+        setattr(heartbeat if hasattr(heartbeat, name) else watchdog, name, float(value))
+
+
+def main() -> None:
+    for name in filter(None, os.environ.get("DRILL_WITHOUT", "").split(",")):
+        SAFEGUARDS[name]()
+    limit(sys.argv)
+    if sys.argv[1] in {"worker", "models", "health"}:
+        install(Path(os.environ["CUTOUT_MODEL_DIR"]))
+        signal.signal(signal.SIGRTMIN, lambda *_: time.sleep(600))
+        from worker import __main__ as verbs
+        from worker import process
+
+        process.decode = harmful(process.decode)
+    else:
+        from producer.cli import main as verbs
+    verbs.main()
+
+
+if __name__ == "__main__":
+    main()

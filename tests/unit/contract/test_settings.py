@@ -1,0 +1,134 @@
+import traceback
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+from support.services import RedisServer
+
+from contract.errors import ErrorCode, PermanentError
+from contract.settings import Settings, settings, transport_options
+
+
+def refusal() -> PermanentError:
+    with pytest.raises(PermanentError) as caught:
+        settings()
+    assert caught.value.code is ErrorCode.INVALID_SETTING
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MAX_PIXELS", "MAX_BYTES", "TIME_LIMIT", "VISIBILITY_TIMEOUT", "RETRY_BUDGET",
+        "RETRY_DELAY", "WINDOW", "LOG_FORMAT", "LOG_LEVEL", "FLOWER_PORT",
+        "WEBHOOK_SECRET",
+    ],
+)  # fmt: skip
+def test_an_invalid_value_is_refused_by_the_variables_name_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv("CUTOUT_REDIS_URL", "redis://:hunter2@redis/0")
+    monkeypatch.setenv(f"CUTOUT_{name}", "hunter3")
+    error = refusal()
+    assert f"CUTOUT_{name}" in str(error)
+    assert "hunter" not in "".join(traceback.format_exception(error))
+    with pytest.raises(ValueError, match="1 validation error") as raw:
+        Settings()
+    assert "hunter" not in str(raw.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_PIXELS", "0"), ("MAX_BYTES", "-1"), ("MAX_PIXELS", "1.5"), ("TIME_LIMIT", "0"),
+        ("TIME_LIMIT", "nan"), ("VISIBILITY_TIMEOUT", "inf"), ("RETRY_BUDGET", "-1"),
+        ("RETRY_DELAY", "0"), ("WINDOW", "0"), ("FLOWER_PORT", "65536"), ("LOG_FORMAT", "xml"),
+        ("URL_ALLOW", "10.0.0.0/33"), ("URL_ALLOW", "a.example, https://b.example"),
+        ("WEBHOOK_SECRET", "whsec_c2hvcnQ="), ("WEBHOOK_SECRET", "whsec_" + "A" * 31),
+        ("WEBHOOK_SECRET", "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "A" * 88 + "," + "B" * 32),
+        ("WEBHOOK_SECRET", "whsk_" + "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "-" * 32),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
+    monkeypatch.setenv(f"CUTOUT_{name}", value)
+    assert f"CUTOUT_{name}" in str(refusal())
+
+
+@pytest.mark.parametrize(("limit", "visibility"), [("300", "300"), ("301", "300"), ("120", "60")])
+def test_a_time_limit_that_outlasts_the_visibility_timeout_is_refused(
+    monkeypatch: pytest.MonkeyPatch, limit: str, visibility: str
+):
+    # or a job still running would be handed out again
+    monkeypatch.setenv("CUTOUT_TIME_LIMIT", limit)
+    monkeypatch.setenv("CUTOUT_VISIBILITY_TIMEOUT", visibility)
+    error = refusal()
+    assert "CUTOUT_TIME_LIMIT" in str(error)
+    assert "CUTOUT_VISIBILITY_TIMEOUT" in str(error)
+
+
+def test_a_retry_delay_beyond_the_visibility_timeout_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUTOUT_RETRY_DELAY", "151")
+    error = refusal()
+    assert "CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT" in str(error)
+
+
+def test_the_environment_is_read_and_the_defaults_agree(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CUTOUT_MODEL_DIR", raising=False)
+    config = settings()
+    assert (config.max_pixels, config.max_bytes) == (100_000_000, 256 * 1024**2)
+    assert (config.redis_url, config.model_source) == (None, None)
+    assert settings() is config
+    monkeypatch.setenv("CUTOUT_MAX_PIXELS", "7")
+    monkeypatch.setenv("CUTOUT_MODEL_DIR", "/models")
+    monkeypatch.setenv("CUTOUT_LOG_FORMAT", "json")
+    settings.cache_clear()
+    config = settings()
+    assert (config.max_pixels, config.model_dir, config.log_format) == (7, Path("/models"), "json")
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch):
+    # as `CUTOUT_REDIS_URL=` in a .env file, or `${CUTOUT_REDIS_URL:-}` in a compose file
+    for name in ("REDIS_URL", "MAX_PIXELS", "LOG_FORMAT", "MODEL_SOURCE"):
+        monkeypatch.setenv(f"CUTOUT_{name}", "")
+    assert settings().redis_url is None
+    assert settings().max_pixels == 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("url", "broker"),
+    [
+        ("redis://redis:6379/0", "redis://redis:6379/0"),
+        ("rediss://:secret@redis:6380/1", "rediss://:secret@redis:6380/1"),
+        ("unix:///tmp/cutout/redis.sock", "redis+socket:///tmp/cutout/redis.sock"),
+    ],
+)
+def test_the_broker_is_the_same_redis_in_celerys_spelling(url: str, broker: str):
+    config = Settings(redis_url=url)
+    assert config.broker_url == broker
+    options = transport_options(config)
+    assert options["visibility_timeout"] == config.visibility_timeout
+    assert options["socket_keepalive"] is not url.startswith("unix")
+
+
+def test_celery_reaches_the_redis_that_a_unix_url_names(redis_server: RedisServer):
+    with Connection(Settings(redis_url=redis_server.url).broker_url) as connection:
+        connection.ensure_connection(max_retries=1, timeout=5)
+        connection.SimpleQueue("q").put("hello")
+    with Connection(Settings(redis_url=redis_server.url).broker_url) as connection:
+        assert connection.SimpleQueue("q").get(timeout=5).payload == "hello"
+
+
+def test_a_broker_without_redis_is_refused():
+    with pytest.raises(PermanentError, match="CUTOUT_REDIS_URL"):
+        _ = Settings().broker_url
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
+    assert (settings().url_allow, settings().webhook_secret) == ((), ())
+    settings.cache_clear()
+    first, second = "whsec_" + "A" * 32, "whsec_" + "B" * 84 + "BA=="
+    monkeypatch.setenv("CUTOUT_URL_ALLOW", " receiver.internal, 10.0.0.0/8,::1,")
+    monkeypatch.setenv("CUTOUT_WEBHOOK_SECRET", f"{first},{second}")
+    assert settings().url_allow == ("receiver.internal", "10.0.0.0/8", "::1")
+    assert settings().webhook_secret == (first, second)
+    assert "whsec" not in repr(settings())

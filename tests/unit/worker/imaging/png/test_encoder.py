@@ -1,0 +1,166 @@
+import io
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageFilter
+from support.paths import SAMPLES
+
+from worker.imaging.decode import Limits, decode
+from worker.imaging.png import encoder, filters
+
+
+def cutout(height: int, width: int, seed: int = 1) -> np.ndarray:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
+    pixels[..., 3][::2] //= 64  # much of it nearly or wholly transparent
+    pixels[pixels[..., 3] == 0] = 0
+    return pixels
+
+
+def encode(pixels: np.ndarray, *of_the_photograph) -> bytes:
+    height, width, _ = pixels.shape
+    return encoder.encode(
+        lambda top, bottom: pixels[top:bottom], (width, height), *of_the_photograph
+    )
+
+
+CUTOUTS = {
+    "1x1": cutout(1, 1),
+    "1xN": cutout(1, 3000),
+    "Nx1": cutout(3000, 1),
+    "odd": cutout(97, 211),
+    "wide": cutout(2, 60_000),
+    "wider than a strip": cutout(3, 100_000),
+    "a line wider than a sample": cutout(1, 100_000),
+    "tall": cutout(60_000, 2),
+    "transparent": np.zeros((40, 30, 4), np.uint8),
+    "opaque": np.full((40, 30, 4), 255, np.uint8),
+    # colour under zero alpha is the composer's business; the encoder keeps what it is given
+    "hidden colour": np.dstack([cutout(20, 20)[..., :3], np.zeros((20, 20), np.uint8)]),
+    "a view": cutout(40, 60)[::-2, 5:50:3],
+}
+
+
+@pytest.mark.parametrize("pixels", CUTOUTS.values(), ids=list(CUTOUTS))
+def test_what_is_encoded_is_decoded_to_the_same_pixels(pixels: np.ndarray):
+    data = encode(pixels)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.mode, image.info.get("icc_profile")) == ("PNG", "RGBA", None)
+        assert (np.asarray(image) == pixels).all()
+    assert data[24:26] == bytes([8, 6])  # 8 bits a sample, RGB with alpha
+    assert encode(pixels.copy()) == data
+
+
+def test_the_profile_comes_back_to_the_byte():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = encode(cutout(20, 30), profile)
+    assert decode(data, Limits()).icc_profile == profile
+    assert encode(cutout(20, 30), profile) == data
+    assert encode(cutout(20, 30)) != data
+
+
+def test_the_resolution_comes_back():
+    with Image.open(io.BytesIO(encode(cutout(20, 30), None, (11_811, 2_835)))) as image:
+        assert image.info["dpi"] == pytest.approx((300, 72), abs=0.02)
+
+
+def gradient(height: int, width: int) -> np.ndarray:
+    down, across = np.mgrid[0:height, 0:width]
+    return np.dstack([down, across, down + across, 255 - down // 2]).astype(np.uint8)
+
+
+def island(height: int, width: int) -> np.ndarray:
+    pixels = np.zeros((height, width, 4), np.uint8)
+    pixels[height // 4 : height // 2, width // 3 : width // 2] = 200
+    return pixels
+
+
+KINDS = {
+    "noise": cutout,
+    "gradient": gradient,
+    "island": island,
+    "flat": lambda height, width: np.full((height, width, 4), 37, np.uint8),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4),
+    width=st.one_of(st.integers(1, 20), st.integers(1000, 5000)),
+    height=st.integers(1, 70),
+)
+def test_whatever_follows_whatever(kinds: list[str], width: int, height: int):
+    """Changes of content switch filter and compressor between strips and within them."""
+    pixels = np.concatenate([KINDS[kind](height, width) for kind in kinds])
+    data = encode(pixels)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (np.asarray(image) == pixels).all()
+    assert encode(pixels) == data
+
+
+def test_never_are_all_lines_asked_for_at_a_time():
+    asked = []
+
+    def rows(top: int, bottom: int) -> np.ndarray:
+        asked.append((top, bottom))
+        return gradient(1000, 1000)[top:bottom]
+
+    encoder.encode(rows, (1000, 1000))
+    assert max(bottom - top for top, bottom in asked) < 200
+    samples, strips = asked[: encoder.SAMPLE // 4000], asked[encoder.SAMPLE // 4000 :]
+    assert {bottom - top for top, bottom in samples} == {2}
+    # each strip with the line above it
+    assert [top for top, _ in strips] == [0, *(bottom - 1 for _, bottom in strips[:-1])]
+    assert strips[-1][1] == 1000
+
+
+@pytest.mark.parametrize("name", list(filters.Filter))
+def test_each_filter_predicts_as_the_specification_says(name: filters.Filter):
+    rng = np.random.default_rng(2)
+    pixels = np.concatenate([
+        rng.integers(0, 256, (40, 60, 4), np.uint8), rng.integers(0, 4, (40, 60, 4), np.uint8)
+    ])  # fmt: skip
+    lines = pixels.reshape(80, 240)
+    above = np.concatenate([np.zeros_like(lines[:1]), lines[:-1]])
+    out, scratch = np.empty_like(lines), np.empty((5, *lines.shape), np.uint8)
+    filters._predict(name, lines, above, out, scratch)
+    stream = zlib.compress(np.hstack([np.full((80, 1), name, np.uint8), out]).tobytes())
+    with Image.open(io.BytesIO(_with_stream(encode(pixels), stream))) as image:
+        assert (np.asarray(image) == pixels).all()
+
+
+def _with_stream(data: bytes, stream: bytes) -> bytes:
+    file = io.BytesIO()
+    file.write(data[:33])  # signature and IHDR
+    encoder._write(file, b"IDAT", stream)
+    encoder._write(file, b"IEND", b"")
+    return file.getvalue()
+
+
+def photographs() -> dict[str, np.ndarray]:
+    made = {}
+    for name in ("cat", "coffee", "rocket"):
+        with Image.open(SAMPLES / f"{name}.jpg") as image:
+            colours = image.convert("RGB")
+        grey = colours.convert("L").filter(ImageFilter.GaussianBlur(20))
+        soft = grey.point(lambda value: min(255, max(0, (value - 60) * 4)))
+        for kind, alpha in (("opaque", Image.new("L", colours.size, 255)), ("cut out", soft)):
+            pixels = np.dstack([np.asarray(colours), np.asarray(alpha)])
+            pixels[pixels[..., 3] == 0] = 0
+            made[f"{name} {kind}"] = pixels
+    noise = np.random.default_rng(4).normal(0, 6, made["cat opaque"].shape)
+    noisy = (made["cat opaque"] + noise).clip(0, 255).astype(np.uint8)
+    made["noisy"] = noisy
+    return made
+
+
+PHOTOGRAPHS = photographs()
+
+
+@pytest.mark.parametrize("pixels", PHOTOGRAPHS.values(), ids=list(PHOTOGRAPHS))
+def test_files_are_as_small_as_those_pillow_makes(pixels: np.ndarray):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    assert len(encode(pixels)) <= 1.02 * buffer.tell()

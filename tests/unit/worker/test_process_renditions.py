@@ -1,0 +1,130 @@
+"""One image through the stages of a worker, from bytes in a folder to bytes in another."""
+
+import hashlib
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+from celery.exceptions import Reject
+from PIL import Image
+from support.forked import LONG, held, taken
+
+from contract.errors import ErrorCode, PermanentError
+from contract.job import CutoutJob, ManifestLine
+from contract.outcome import Outcome, Status
+from contract.recipe import Recipe, Rendition
+from contract.storage import open_store
+from worker import tasks
+from worker.cpu.slots import Turns
+from worker.imaging.decode import Limits
+from worker.process import Run, _cut
+
+TURNS = Turns(1)
+
+
+@pytest.fixture
+def run_with(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "in" / "a.png")
+
+    def run(alpha: int = 255, output: str = "", meanwhile=lambda: None, time_limit=4, **fields):
+        def matte(rgb: Image.Image) -> Image.Image:
+            meanwhile()
+            found = Image.new("L", rgb.size, 0)
+            found.paste(alpha, (10, 10, 30, 20))
+            return found
+
+        job = CutoutJob(
+            batch="b-20260101-000000-abcdef", line=0, source=(tmp_path / "in").as_uri(),
+            destination=(tmp_path / "out").as_uri(),
+            photograph=ManifestLine(key="a.png", size=1, etag="e"),
+            recipe=Recipe(model="u2netp", rendition=Rendition(**fields)), output=output,
+        )  # fmt: skip
+        runtime = SimpleNamespace(
+            config=SimpleNamespace(max_bytes=1 << 20, time_limit=time_limit), limits=Limits(),
+            session=SimpleNamespace(matte=matte, sha256=hashlib.sha256().hexdigest()),
+            turns=TURNS,
+        )  # fmt: skip
+        return job, _cut(Run(job, 1, "token", float("inf")), runtime)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "kind", "mode", "size"),
+    [
+        ({}, "a.png", "PNG", "RGBA", (60, 40)),
+        ({"format": "jpg"}, "a.jpg", "JPEG", "RGB", (60, 40)),
+        ({"channels": "alpha", "crop": True}, "a.png", "PNG", "L", (20, 10)),
+        ({"crop": True, "crop_margin": ("50%",) * 4}, "a.png", "PNG", "RGBA", (40, 20)),
+    ],
+)  # fmt: skip
+def test_the_output_is_what_was_asked_for(run_with, tmp_path, fields, name, kind, mode, size):
+    job, outcome = run_with(**fields)
+    assert outcome.outputs == [name] == [job.output_key]
+    assert (outcome.width, outcome.height) == size
+    assert outcome.foreground == pytest.approx(200 / 2400, abs=1e-4)
+    assert "render" in outcome.milliseconds
+    with Image.open(tmp_path / "out" / name) as image:
+        assert (image.format, image.mode, image.size) == (kind, mode, size)
+    head = open_store(job.destination).head(name)
+    assert head.metadata["recipe"] == job.recipe.digest
+
+
+def test_an_image_is_computed_in_a_turn_and_stored_after_it(run_with):
+    during: list[bool] = []
+    _, outcome = run_with(meanwhile=lambda: during.append(taken(TURNS)))
+    assert (outcome.status, during, taken(TURNS)) == (Status.DONE, [False], True)
+
+
+def test_an_image_waits_for_its_turn_but_not_for_ever(run_with):
+    with held(TURNS):
+        _, outcome = run_with()
+    assert (outcome.status, outcome.milliseconds["wait"] >= 100) == (Status.DONE, True)
+
+
+def test_a_single_image_does_not_wait(run_with):
+    with held(TURNS):
+        _, outcome = run_with(output="made/a.png", time_limit=40 * LONG)
+    assert (outcome.status, outcome.milliseconds["wait"] < 500 * LONG) == (Status.DONE, True)
+
+
+def test_a_crop_without_subject_fails_for_good(run_with):
+    with pytest.raises(PermanentError) as caught:
+        run_with(alpha=0, crop=True)
+    assert caught.value.code is ErrorCode.NO_SUBJECT
+    assert run_with(alpha=0)[1].foreground == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "ours"),
+    [
+        (Recipe(model="u2netp"), True),
+        (Recipe(model="u2netp", rendition=Rendition(format="jpg", crop=True)), True),
+        (Recipe(model="u2net"), False),
+        (Recipe(model="u2netp", pipeline=1), False),
+    ],
+)
+def test_a_worker_takes_any_rendition_of_its_own_model(monkeypatch, recipe: Recipe, ours: bool):
+    done = Outcome(line=0, key="a.png", status=Status.DONE)
+    config = SimpleNamespace(model="u2netp")
+    monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config))
+    monkeypatch.setattr(tasks, "process", lambda *_: done)
+    monkeypatch.setattr(tasks, "setproctitle", lambda _: None)
+    job = CutoutJob(
+        batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
+        photograph=ManifestLine(key="a.png", size=1, etag="e"), recipe=recipe,
+    )  # fmt: skip
+    with nullcontext() if ours else pytest.raises(Reject):
+        tasks.cut(job.model_dump(mode="json"))
+
+
+def test_of_a_single_image_the_subjects_place_is_known(run_with):
+    _, single = run_with(output="b.png", crop=True)
+    assert single.subject == (10, 10, 30, 20)  # in the photograph, whatever the output shows of it
+    assert run_with(output="b.png", alpha=0)[1].subject is None
+
+
+def test_a_row_of_a_batch_is_what_it_was(run_with):
+    _, outcome = run_with()
+    assert "subject" not in outcome.model_dump_json()
