@@ -33,9 +33,10 @@ from compare import ROOT
 from meter import ELSEWHERE, Meter, running
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.errors import CutoutError
-from contract.ledger.batches import BatchSpec, Ledger
-from contract.ledger.workers import Presence
+from contract.ledger.redis_ledger import RedisLedger
+from contract.ledger.workers import WorkerRegistry
 from contract.recipe import recipe_for
 from producer.batches import control, reports
 from producer.batches.register import register
@@ -93,8 +94,8 @@ class Bench:
             "CUTOUT_WEB_PORT": str(self._port),
         }
         os.environ.update(self._env)
-        self._ledger = Ledger(self._env["CUTOUT_REDIS_URL"])
-        self._presence = Presence(self._ledger.connection)
+        self._ledger = RedisLedger(self._env["CUTOUT_REDIS_URL"])
+        self._presence = WorkerRegistry(self._ledger.connection)
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
 
     @contextmanager
@@ -155,12 +156,12 @@ class Bench:
                 self._jobs(RESERVED)
             self._jobs(SHARED)
             control.pause(self._ledger, spec.id)
-            _until(lambda: not self._ledger.progress(spec.id).claimed)
+            _until(lambda: not self._ledger.batches.progress(spec.id).claimed)
             self._jobs(SHARED_IDLE)
         return spec
 
     def _busy(self, spec: BatchSpec) -> bool:
-        return self._ledger.progress(spec.id).claimed >= count.children(count.available())
+        return self._ledger.batches.progress(spec.id).claimed >= count.children(count.available())
 
     def _jobs(self, situation: str) -> None:
         found = self.found[situation]

@@ -42,8 +42,8 @@ class ErrorCode(StrEnum):
     NOTHING_TO_DO = "nothing_to_do"
     ALREADY_RUNNING = "already_running"
     BATCH_UNKNOWN = "batch_unknown"
-    BATCH_KNOWN = "batch_known"
-    BATCH_STATE = "batch_state"
+    BATCH_EXISTS = "batch_exists"
+    BATCH_CONFLICT = "batch_conflict"
     BATCH_PAUSED = "batch_paused"
     MODEL_UNKNOWN = "model_unknown"
     MODEL_MISSING = "model_missing"
@@ -53,16 +53,16 @@ class ErrorCode(StrEnum):
     CLOCK_SKEW = "clock_skew"
     # a request
     INVALID_REQUEST = "invalid_request"
-    REQUEST_SLOW = "request_slow"
+    REQUEST_TIMEOUT = "request_timeout"
     NOT_FOUND = "not_found"
-    KEY_REFUSED = "key_refused"
-    SCOPE_MISSING = "scope_missing"
+    INVALID_API_KEY = "invalid_api_key"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
     TOO_MANY_REQUESTS = "too_many_requests"
     QUEUE_FULL = "queue_full"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     NOT_READY = "not_ready"
     SIGNATURE_REFUSED = "signature_refused"
-    EVENT_REFUSED = "event_refused"
+    INVALID_EVENT = "invalid_event"
 
 
 NEXT_STEP: dict[ErrorCode, str] = {
@@ -78,7 +78,7 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.DUPLICATE_DESTINATION: "Rename one of the two.",
     ErrorCode.OBJECT_MISSING: "Check that nothing deletes objects while the batch runs.",
     ErrorCode.ACCESS_DENIED: "Allow the worker to read the source and to write the destination.",
-    ErrorCode.URL_REFUSED: "Give s3:// or public https, or name the host in CUTOUT_URL_ALLOW.",
+    ErrorCode.URL_REFUSED: "Give s3:// or public https, or name the host in CUTOUT_URL_ALLOWLIST.",
     ErrorCode.URL_FAILED: "Check the URL, and what its server answers there.",
     ErrorCode.URL_UNAVAILABLE: "Check that the host answers, and its limits.",
     ErrorCode.STORAGE_UNAVAILABLE: "Check the storage endpoint and its limits.",
@@ -97,8 +97,8 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.BATCH_UNKNOWN: (
         "List the batches with `cutout status`; where Redis lost its data, `cutout rebuild ID DST`."
     ),
-    ErrorCode.BATCH_KNOWN: "Nothing needs to be rebuilt.",
-    ErrorCode.BATCH_STATE: "See `cutout status`.",
+    ErrorCode.BATCH_EXISTS: "Nothing needs to be rebuilt.",
+    ErrorCode.BATCH_CONFLICT: "See `cutout status`.",
     ErrorCode.BATCH_PAUSED: "Mend the cause, then `cutout resume`, or the same `cutout run` again.",
     ErrorCode.MODEL_UNKNOWN: "List the models with `cutout models list` or GET /v1/models.",
     ErrorCode.MODEL_MISSING: "Point CUTOUT_MODEL_SOURCE at the file, or reach one of its sources.",
@@ -107,30 +107,29 @@ NEXT_STEP: dict[ErrorCode, str] = {
     ErrorCode.WORKER_UNHEALTHY: "Look into the worker's log; start it again if it does not mend.",
     ErrorCode.CLOCK_SKEW: "Set the clock by NTP.",
     ErrorCode.INVALID_REQUEST: "Correct the request; /openapi.json describes it.",
-    ErrorCode.REQUEST_SLOW: "Send the body faster, or upload to the bucket and name the object.",
+    ErrorCode.REQUEST_TIMEOUT: "Send the body faster, or upload to the bucket and name the object.",
     ErrorCode.NOT_FOUND: "Check the address; singles are kept for 7 days.",
-    ErrorCode.KEY_REFUSED: (
+    ErrorCode.INVALID_API_KEY: (
         "Send `Authorization: Bearer KEY`; one made since `cutout serve` started, after a restart."
     ),
-    ErrorCode.SCOPE_MISSING: "Ask for a key with that scope.",
+    ErrorCode.INSUFFICIENT_SCOPE: "Ask for a key with that scope.",
     ErrorCode.TOO_MANY_REQUESTS: "Wait as long as Retry-After says.",
     ErrorCode.QUEUE_FULL: "Wait as long as Retry-After says, or start more workers.",
     ErrorCode.IDEMPOTENCY_CONFLICT: "Use another Idempotency-Key for another request.",
     ErrorCode.NOT_READY: "Ask again; `status` says how far it is.",
     ErrorCode.SIGNATURE_REFUSED: "Check the secret or topic both sides use, and their clocks.",
-    ErrorCode.EVENT_REFUSED: "Forward the notification of S3, MinIO or EventBridge as it is.",
+    ErrorCode.INVALID_EVENT: "Forward the notification of S3, MinIO or EventBridge as it is.",
 }
 
 
-WORLDLY = frozenset(
+INFRASTRUCTURE_CODES = frozenset(
     {
         ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED, ErrorCode.OBJECT_MISSING,
         ErrorCode.OUT_OF_MEMORY, ErrorCode.TIME_LIMIT, ErrorCode.INTERNAL_ERROR,
         ErrorCode.URL_UNAVAILABLE,
     }
 )  # fmt: skip
-"""Codes that speak of the world around an image. Where nearly all attempts end by one of them, the
-batch is at fault and not its images: it stops itself."""
+"""Infrastructure errors: if nearly all recent attempts fail with one, the batch pauses."""
 
 
 class CutoutError(Exception):

@@ -1,6 +1,7 @@
 """Names both sides must spell alike: tasks, queues, Redis keys, object keys. Pure strings."""
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from contract.errors import ErrorCode, PermanentError
@@ -62,19 +63,19 @@ def check_key(key: str) -> str:
     return key
 
 
-def shown(key: str) -> str:
+def printable(key: str) -> str:
     """Return a key as it may be shown: a hostile one could carry a terminal's control codes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
 
 
-def is_id(text: str) -> bool:
-    """Whether a batch or single image may be called so. What may not is no Redis key of ours."""
+def is_batch_id(text: str) -> bool:
+    """Return whether `text` is a batch or cutout ID. Build a Redis key from nothing else."""
     return BATCH_ID.fullmatch(text) is not None
 
 
-def result_key(batch: str, suffix: str) -> str:
-    """Return where a single image goes that has no destination, in the server's own store."""
-    return f"cut-outs/{batch}{suffix}"
+def cutout_result_key(cutout_id: str, suffix: str) -> str:
+    """Return the key of a cutout without a destination of its own, in the server's store."""
+    return f"cut-outs/{cutout_id}{suffix}"
 
 
 def spec_key(batch: str) -> str:
@@ -110,6 +111,11 @@ def summary_key(batch: str) -> str:
 
 def redis_key(batch: str, part: str = "") -> str:
     return f"cutout:batch:{batch}:{part}" if part else f"cutout:batch:{batch}"
+
+
+def redis_keys(batch: str, parts: Iterable[str]) -> list[str]:
+    """Return the Redis keys of parts of a batch, in order; the part "" is the batch's own hash."""
+    return [redis_key(batch, part) for part in parts]
 
 
 def worker_key(name: str) -> str:

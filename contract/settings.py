@@ -11,9 +11,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from contract.errors import ErrorCode, PermanentError
 from contract.safe_http.policy import allowed_entry
 
-ANSWER_SECONDS = 5
-"""In which Redis answers, or the connection is taken for dead. A worker's main process waits for
-each of its four connections in turn, and hears nothing else meanwhile."""
+REPLY_SECONDS = 5
+"""Seconds to wait for a Redis reply before treating the connection as dead. Kept short because a
+worker's main process waits on each of its four connections in turn and does nothing meanwhile."""
 
 
 def _listed(value: object) -> object:
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         2, gt=0, description="seconds before the first retry; doubles, with full jitter"
     )
     window: int = Field(1000, gt=0, description="jobs of one batch in the broker at a time")
-    url_allow: Listed = Field(
+    url_allowlist: Listed = Field(
         (), description="hosts and networks that may be asked over http and on private addresses"
     )
     webhook_secret: Listed = Field(
@@ -88,8 +88,8 @@ class Settings(BaseSettings):
         None, description="a JSON file: which buckets' new objects are cut out, and where to"
     )
     sns_topics: Listed = Field((), description="ARNs of the topics that may announce objects")
-    requests_a_minute: int = Field(600, gt=0, description="of one key")
-    most_waiting: int = Field(1000, gt=0, description="single images in the queue before 429")
+    rate_limit_per_minute: int = Field(600, gt=0, description="of one key")
+    max_queued: int = Field(1000, gt=0, description="single images in the queue before 429")
 
     @model_validator(mode="after")
     def _times_agree(self) -> Self:
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
             raise ValueError("CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT")
         return self
 
-    @field_validator("url_allow")
+    @field_validator("url_allowlist")
     @classmethod
     def _entries_are_places(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         try:
@@ -124,13 +124,18 @@ class Settings(BaseSettings):
                 raise ValueError("a secret is whsec_ and 24 to 64 random bytes in base64")
         return secrets
 
-    @property
-    def broker_url(self) -> str:
-        """The same Redis in Celery's spelling: it calls a unix socket `redis+socket://`."""
+    def require_redis_url(self) -> str:
+        """Return `redis_url`, or raise PermanentError (`invalid_setting`) if it is not set."""
         if self.redis_url is None:
             raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_REDIS_URL is not set.")
-        scheme, _, rest = self.redis_url.partition("://")
-        return f"redis+socket://{rest}" if scheme == "unix" else self.redis_url
+        return self.redis_url
+
+    @property
+    def broker_url(self) -> str:
+        """`redis_url` in Celery's spelling: it calls a Unix socket `redis+socket://`."""
+        url = self.require_redis_url()
+        scheme, _, rest = url.partition("://")
+        return f"redis+socket://{rest}" if scheme == "unix" else url
 
 
 @cache
@@ -160,9 +165,9 @@ def transport_options(config: Settings) -> dict[str, object]:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         # without these a black-holed connection hangs a worker for ever
-        "socket_timeout": ANSWER_SECONDS,
-        "socket_connect_timeout": ANSWER_SECONDS,
+        "socket_timeout": REPLY_SECONDS,
+        "socket_connect_timeout": REPLY_SECONDS,
         "socket_keepalive": not config.broker_url.startswith("redis+socket"),
         # the same for a worker's wait for messages, which no socket timeout ends
-        "health_check_interval": ANSWER_SECONDS,
+        "health_check_interval": REPLY_SECONDS,
     }

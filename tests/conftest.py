@@ -17,7 +17,7 @@ from support.services import CREDENTIALS, RedisServer, S3Server, free_port, miss
 from support.serving import Server, serving, whole
 
 from contract.errors import CutoutError
-from contract.ledger.batches import Ledger
+from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import settings
 from contract.storage.locations import open_store
 from contract.storage.s3 import client as s3_client
@@ -65,8 +65,8 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def ledger(redis_server: RedisServer) -> Ledger:
-    return Ledger(redis_server.url)
+def ledger(redis_server: RedisServer) -> RedisLedger:
+    return RedisLedger(redis_server.url)
 
 
 @pytest.fixture(scope="session")

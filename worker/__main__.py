@@ -16,9 +16,9 @@ from rich.table import Column, Table
 
 from contract import log, names
 from contract.errors import CutoutError, ErrorCode, PermanentError
-from contract.ledger.batches import Ledger
 from contract.ledger.connection import Connection
-from contract.ledger.workers import Presence, check_clock
+from contract.ledger.redis_ledger import RedisLedger
+from contract.ledger.workers import WorkerRegistry, check_clock
 from contract.settings import settings
 from worker.cpu import count
 from worker.cpu.features import int8_dot_product
@@ -86,7 +86,7 @@ def worker(
     children = 1 if quarantine else concurrency or count.children(count.available())
     prepare(config, children, quarantine=quarantine, interactive=interactive)
     celery = create_app(children, quarantine=quarantine)
-    check_clock(Presence(Connection(config.redis_url or "", patience=0, timeout=5)))
+    check_clock(WorkerRegistry(Connection(config.require_redis_url(), retries=0, timeout=5)))
     queues = _queues(config.model, quarantine=quarantine, interactive=interactive)
     hostname = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
     with watched(celery, config, hostname, queues[-1], children):
@@ -138,17 +138,16 @@ def audit(
     from worker.audit import audit as findings_of  # noqa: PLC0415 - the other verbs start faster
 
     config = settings()
-    _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
-    ledger = Ledger(config.redis_url or "", patience=2)
-    if ledger.progress(batch).spec.single:
+    ledger = RedisLedger(config.require_redis_url(), retries=2)
+    if ledger.batches.progress(batch).spec.cutout:
         raise PermanentError(
-            ErrorCode.BATCH_STATE, f"{batch} is a single image, and an audit is of batches."
+            ErrorCode.BATCH_CONFLICT, f"{batch} is a single image, and an audit is of batches."
         )
     count = 0
     for finding in findings_of(ledger, batch):
         count += 1
-        typer.echo(json.dumps(asdict(finding)) if as_json else names.shown(str(finding)))
-    now = ledger.progress(batch)
+        typer.echo(json.dumps(asdict(finding)) if as_json else names.printable(str(finding)))
+    now = ledger.batches.progress(batch)
     if as_json:
         counts = {name: getattr(now, name) for name in ("done", "skipped", "failed", "duplicates")}
         row = {"batch": batch, "state": now.state, "total": now.spec.total, **counts}

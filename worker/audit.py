@@ -16,10 +16,11 @@ from functools import lru_cache
 from PIL import Image
 
 from contract import names
+from contract.batch import BatchSpec, Progress
 from contract.errors import CutoutError
-from contract.ledger.batches import BatchSpec, Ledger, Progress
+from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from contract.storage import Blob, batch_files, open_store
 from worker.imaging.decode import DECODERS_RAISE, displayed_size
 
@@ -63,9 +64,9 @@ def audit(ledger: Ledger, batch: str) -> Iterator[Finding]:
     Reads every output, and every photograph for its size: allow it the time of that. In memory it
     holds the report, some 300 bytes an image.
     """
-    now = ledger.progress(batch)
-    bits = ledger.settled_bits(batch)
-    undrained = [row for _, row in ledger.outcomes(batch, now.spec.total + 1)]
+    now = ledger.batches.progress(batch)
+    bits = ledger.batches.settled_bits(batch)
+    undrained = [row for _, row in ledger.lines.outcomes(batch, now.spec.total + 1)]
     ends = bytearray(now.spec.total)
     if broken := _manifest(now.spec):
         yield broken  # and no line can be told from another
@@ -75,7 +76,7 @@ def audit(ledger: Ledger, batch: str) -> Iterator[Finding]:
     yield from _lines(now, bits, ends)
     if now.state == "closed":
         yield from _report(now.spec, ends)
-    for task in ledger.unacknowledged():
+    for task in ledger.lines.unacknowledged():
         if task.startswith(f"{batch}."):
             yield Finding(Fault.UNACKNOWLEDGED, f"A worker holds the message {task}.")
 

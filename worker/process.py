@@ -1,6 +1,5 @@
-"""One image, from claim to settled. Read this first."""
+"""One image, from its claim to its terminal state. Read this first."""
 
-import random
 import secrets
 import time
 from collections.abc import Iterator
@@ -11,8 +10,9 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
-from contract.job import CutoutJob
-from contract.ledger.lines import ENDED_WELL, Claim, Refusal
+from contract.job import ImageJob
+from contract.ledger import Claim, ClaimRefused
+from contract.ledger.protocol import RESULT_OK
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from worker.fetch import fetch
@@ -20,34 +20,34 @@ from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
 from worker.imaging.encode import encode
 from worker.imaging.render import render, subject_box, within
-from worker.retry import deadline_of, insist
+from worker.retry import deadline_in, retry_delay, retry_until
 from worker.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
-MOST_VANISHED = 3
-"""A process that vanishes (crash, OOM kill) says nothing. Three of them condemn the image."""
+MAX_CRASHES = 3
+"""An image whose process died this often (segmentation fault, OOM kill) is never run again."""
 
-TURN_SHARE = 1 / 40
-"""Of the time limit: the longest wait for a turn. It counts as the image's own time."""
+SLOT_WAIT_SHARE = 1 / 40
+"""Share of the time limit that an image waits for a CPU slot; then it computes without one."""
 
-CURRENT = ("source-etag", "recipe", "model-sha256")
-"""The marks on an output that must agree for it to be what we would write now."""
+CURRENT_METADATA = ("source-etag", "recipe", "model-sha256")
+"""Metadata of an existing output that must match for the output to be current."""
 
 
 class DeferredError(Exception):
-    """The image was put back for a later try; not an end."""
+    """The image was released for a later retry; it has no outcome yet."""
 
 
 @dataclass
-class Run:
-    """One attempt at one image, and the milliseconds each stage of it took."""
+class Attempt:
+    """One attempt at one image, and the milliseconds spent in each stage."""
 
-    job: CutoutJob
-    attempt: int
+    job: ImageJob
+    number: int
     token: str
     deadline: float
-    """until when it waits for a Redis that does not answer; of time.monotonic()"""
+    """until when it waits for Redis, by `time.monotonic`"""
     milliseconds: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
@@ -57,112 +57,110 @@ class Run:
         self.milliseconds[name] = round((time.perf_counter() - start) * 1000)
 
 
-def process(job: CutoutJob, runtime: Runtime) -> Outcome | Refusal:
-    """Bring an image to its terminal state and return it, or say why there is nothing to do.
+def process(job: ImageJob, runtime: Runtime) -> Outcome | ClaimRefused:
+    """Bring an image to its terminal state and return its outcome, or why there is nothing to do.
 
-    Safe to repeat at any point: the output is written whole before the line is settled, and a
-    repeated run finds it. Raises DeferredError where a later try may succeed.
+    Safe to repeat at any point: the output is written before the line is settled, and a repeated
+    attempt finds it. Raises DeferredError if the image will be retried, RetryableError
+    (`redis_unavailable`) if the ledger cannot be reached.
     """
-    deadline = deadline_of(runtime.config.time_limit)
-    token = runtime.holder + secrets.token_hex(4)
-    lease, quarantine = runtime.config.visibility_timeout, runtime.quarantine
-    ledger = runtime.ledger
-    claim = insist(
-        deadline, lambda: ledger.claim(job.batch, job.line, token, lease, quarantine=quarantine)
-    )
-    if isinstance(claim, Refusal):
+    deadline = deadline_in(runtime.config.time_limit)
+    token = runtime.token_prefix + secrets.token_hex(4)
+    claim = retry_until(deadline, lambda: _claim(job, token, runtime))
+    if isinstance(claim, ClaimRefused):
         return claim
-    run = Run(job, claim.attempt, token, deadline)
-    ending = ENDED_WELL
+    attempt = Attempt(job, claim.attempt, token, deadline)
+    result = RESULT_OK
     try:
-        _refuse_poison(claim, run)
-        outcome = _skip(run, runtime) or _cut(run, runtime)
+        _refuse_poisoned(claim, attempt)
+        outcome = _skip_if_current(attempt, runtime) or _cut_out(attempt, runtime)
     except Exception as error:
-        outcome, ending = _judge(error, run, runtime)
-    settled = insist(deadline, lambda: ledger.finish(job.batch, outcome, ending))
+        outcome, result = _fail_or_defer(error, attempt, runtime)
+    lines = runtime.ledger.lines
+    settled = retry_until(deadline, lambda: lines.finish(job.batch, outcome, result))
     if not settled:
-        _clear_away(job, runtime)
-        return Refusal("settled")
+        _delete_orphan(job, runtime)
+        return ClaimRefused("settled")
     return outcome
 
 
-def _clear_away(job: CutoutJob, runtime: Runtime) -> None:
-    """Delete what was written of a single image that somebody deleted meanwhile."""
-    if job.is_ours and not runtime.ledger.knows(job.batch):
-        open_store(job.destination).delete(job.output_key)
+def _claim(job: ImageJob, token: str, runtime: Runtime) -> Claim | ClaimRefused:
+    lease = runtime.config.visibility_timeout
+    return runtime.ledger.lines.claim(
+        job.batch, job.line, token, lease, quarantine=runtime.quarantine
+    )
 
 
-def _refuse_poison(claim: Claim, run: Run) -> None:
-    if claim.vanished >= MOST_VANISHED:
-        run.attempt -= 1  # this one is none: it only says how the others ended
-        what = claim.deaths or "no worker was left to say what ended them"
+def _refuse_poisoned(claim: Claim, attempt: Attempt) -> None:
+    if claim.crash_count >= MAX_CRASHES:
+        attempt.number -= 1  # this one does not run: it only reports how the others ended
+        causes = claim.crash_causes or "no worker was left to report the causes"
         raise PermanentError(
-            ErrorCode.POISONED, f"{claim.vanished} processes ended while they worked on it: {what}."
+            ErrorCode.POISONED, f"The image crashed {claim.crash_count} processes: {causes}."
         )
 
 
-def _skip(run: Run, runtime: Runtime) -> Outcome | None:
-    """Return an outcome where the destination already holds what we would write."""
-    job = run.job
-    with run.stage("check"):
+def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
+    """Return an outcome if the destination already holds what this job would write."""
+    job = attempt.job
+    with attempt.stage("check"):
         head = open_store(job.destination).head(job.output_key)
-    marks = _marks(job, runtime, job.photograph.etag)
-    if head is None or any(head.metadata.get(name) != marks[name] for name in CURRENT):
+    expected = _metadata(job, runtime, job.photograph.etag)
+    if head is None or any(head.metadata.get(name) != expected[name] for name in CURRENT_METADATA):
         return None
     if head.metadata.get("batch") == job.batch:
-        # written by an attempt that vanished before it could say so
+        # written by an earlier attempt that died before it settled the line
         status = Status.DONE
     elif job.force:
         return None
     else:
         status = Status.SKIPPED
-    return _outcome(run, status, source_etag=job.photograph.etag, outputs=[job.output_key])
+    return _outcome(attempt, status, source_etag=job.photograph.etag, outputs=[job.output_key])
 
 
-def _cut(run: Run, runtime: Runtime) -> Outcome:
-    job, rendition = run.job, run.job.recipe.rendition
-    with run.stage("fetch"):
+def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
+    job, rendition = attempt.job, attempt.job.recipe.rendition
+    with attempt.stage("fetch"):
         blob = fetch(job, runtime.config)
     try:
-        with run.stage("wait"):
-            runtime.turns.take(_patience(job, runtime))
-        with run.stage("decode"):
+        with attempt.stage("wait"):
+            runtime.cpu_slots.acquire(_slot_wait_seconds(job, runtime))
+        with attempt.stage("decode"):
             photograph = decode(blob.data, runtime.limits)
-        with run.stage("matte"):
+        with attempt.stage("matte"):
             matte = runtime.session.matte(photograph.rgb)
-        with run.stage("compose"):
+        # pixels are pulled strip by strip by the encoder, so this stage includes composing
+        with attempt.stage("encode"):
             cutout = within(compose(photograph, matte), rendition.roi)
-        with run.stage("render"):
             picture = render(cutout, rendition)
-        with run.stage("encode"):
             data = encode(picture, rendition)
     finally:
-        runtime.turns.end()
-    with run.stage("store"):
+        runtime.cpu_slots.release()
+    with attempt.stage("store"):
         open_store(job.destination).put(
-            job.output_key, data, rendition.content_type, _marks(job, runtime, blob.etag)
+            job.output_key, data, rendition.content_type, _metadata(job, runtime, blob.etag)
         )
     width, height = picture.size
     return _outcome(
-        run,
+        attempt,
         Status.DONE,
         width=width,
         height=height,
         foreground=round(cutout.foreground, 4),
-        # 0.2 ms a megapixel
-        subject=subject_box(cutout.alpha) if job.output else None,
+        # 0.2 ms per megapixel
+        subject=subject_box(cutout.alpha) if job.interactive else None,
         source_etag=blob.etag,
         outputs=[job.output_key],
     )
 
 
-def _patience(job: CutoutJob, runtime: Runtime) -> float:
-    """Return how long an image waits for its turn. A single one does not: it goes first."""
-    return 0 if job.output else TURN_SHARE * runtime.config.time_limit
+def _slot_wait_seconds(job: ImageJob, runtime: Runtime) -> float:
+    """Return the longest wait for a CPU slot. Interactive images do not wait."""
+    return 0 if job.interactive else SLOT_WAIT_SHARE * runtime.config.time_limit
 
 
-def _marks(job: CutoutJob, runtime: Runtime, source_etag: str) -> dict[str, str]:
-    """Return the metadata that says what an output was made of, and by which batch."""
+def _metadata(job: ImageJob, runtime: Runtime, source_etag: str) -> dict[str, str]:
+    """Return the output's metadata: what it was made from, and by which batch."""
     return {
         "source-etag": source_etag,
         "recipe": job.recipe.digest,
@@ -171,56 +169,60 @@ def _marks(job: CutoutJob, runtime: Runtime, source_etag: str) -> dict[str, str]
     }
 
 
-def _judge(error: Exception, run: Run, runtime: Runtime) -> tuple[Outcome, str]:
-    """Say what an error means for the image: the end, or a later try within its budget.
+def _delete_orphan(job: ImageJob, runtime: Runtime) -> None:
+    """Delete the output of a cutout that was deleted while it was being processed."""
+    if job.has_private_output and not runtime.ledger.batches.exists(job.batch):
+        open_store(job.destination).delete(job.output_key)
 
-    Returns the outcome and the code of the error itself.
+
+def _fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str]:
+    """Return the failed outcome and the result for the circuit breaker.
+
+    Raises DeferredError instead if the error is retryable and a retry is left.
     """
-    match error:
-        case PermanentError():
-            return _failed(run, error.code, error.message), error.code
-        case RetryableError():
-            reason: CutoutError = error
-        case SoftTimeLimitExceeded():
-            reason = RetryableError(
-                ErrorCode.TIME_LIMIT, f"It took over {runtime.config.time_limit:g} s."
-            )
-        case MemoryError():
-            reason = RetryableError(ErrorCode.OUT_OF_MEMORY, "The machine's memory ran out.")
-        case _:
-            log.error("unexpected error", exc_info=error)
-            reason = RetryableError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
-    config = runtime.config
-    retries = max(0, run.attempt - 1)
-    if retries < config.retry_budget:
-        # full jitter, as AWS describes it: a random share of a doubling delay
-        longest = min(config.retry_delay * 2**retries, config.visibility_timeout / 2)
-        delay = random.uniform(0, longest)  # noqa: S311 - spreads load, guards nothing
-        job, ledger = run.job, runtime.ledger
-        insist(
-            run.deadline,
-            lambda: ledger.defer(job.batch, job.line, run.token, delay, reason.code),
+    if isinstance(error, PermanentError):
+        return _failed(attempt, error.code, error.message), error.code
+    reason = _retryable(error, runtime)
+    delay = retry_delay(max(0, attempt.number - 1), runtime.config)
+    if delay is not None:
+        job, lines = attempt.job, runtime.ledger.lines
+        retry_until(
+            attempt.deadline,
+            lambda: lines.defer(job.batch, job.line, attempt.token, delay, reason.code),
         )
         raise DeferredError(str(reason)) from error
-    code = (
-        ErrorCode.INTERNAL_ERROR if reason.code is ErrorCode.INTERNAL_ERROR else ErrorCode.EXHAUSTED
-    )
-    message = f"{run.attempt} attempts ended in {reason.code}: {reason.message}"
-    return _failed(run, code, message), reason.code
+    internal = reason.code is ErrorCode.INTERNAL_ERROR
+    message = f"{attempt.number} attempts failed with {reason.code}: {reason.message}"
+    code = ErrorCode.INTERNAL_ERROR if internal else ErrorCode.EXHAUSTED
+    return _failed(attempt, code, message), reason.code
 
 
-def _failed(run: Run, code: ErrorCode, message: str) -> Outcome:
-    return _outcome(run, Status.FAILED, code=code, message=message)
+def _retryable(error: Exception, runtime: Runtime) -> CutoutError:
+    match error:
+        case RetryableError():
+            return error
+        case SoftTimeLimitExceeded():
+            message = f"It took over {runtime.config.time_limit:g} s."
+            return RetryableError(ErrorCode.TIME_LIMIT, message)
+        case MemoryError():
+            return RetryableError(ErrorCode.OUT_OF_MEMORY, "The machine's memory ran out.")
+        case _:
+            log.error("unexpected error", exc_info=error)
+            return RetryableError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
 
 
-def _outcome(run: Run, status: Status, **fields: object) -> Outcome:
+def _failed(attempt: Attempt, code: ErrorCode, message: str) -> Outcome:
+    return _outcome(attempt, Status.FAILED, code=code, message=message)
+
+
+def _outcome(attempt: Attempt, status: Status, **fields: object) -> Outcome:
     return Outcome.model_validate(
         {
-            "line": run.job.line,
-            "key": run.job.photograph.key,
+            "line": attempt.job.line,
+            "key": attempt.job.photograph.key,
             "status": status,
-            "attempts": run.attempt,
-            "milliseconds": run.milliseconds,
+            "attempts": attempt.number,
+            "milliseconds": attempt.milliseconds,
             **fields,
         }
     )

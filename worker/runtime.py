@@ -10,10 +10,10 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from contract.ledger.batches import Ledger
+from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import Settings, settings
 from worker.cpu import count
-from worker.cpu.slots import Turns
+from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
 from worker.models.session import Session
@@ -32,13 +32,13 @@ class Plan:
     weights: Path
     sha256: str
     threads: int
-    turns: Turns
+    cpu_slots: CpuSlots
     quarantine: bool
     interactive: bool
     worker: str
     """a name for this worker that no other has"""
 
-    def holder(self, pid: int) -> str:
+    def token_prefix(self, pid: int) -> str:
         """Return how the tokens of a child begin, so that the parent can tell whose a line was."""
         return f"{self.worker}-{pid}:"
 
@@ -46,12 +46,12 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Runtime:
     config: Settings
-    ledger: Ledger
+    ledger: RedisLedger
     session: Session
     limits: Limits
-    turns: Turns
+    cpu_slots: CpuSlots
     quarantine: bool
-    holder: str
+    token_prefix: str
 
 
 _plans: dict[str, Plan] = {}
@@ -65,7 +65,7 @@ def prepare(
     path = config.model_dir.expanduser() / model.file
     _plans[config.model] = Plan(
         weights=path, sha256=weights.verify(path, model), threads=count.threads(children),
-        turns=Turns(count.available()), quarantine=quarantine, interactive=interactive,
+        cpu_slots=CpuSlots(count.available()), quarantine=quarantine, interactive=interactive,
         worker=secrets.token_hex(4),
     )  # fmt: skip
 
@@ -101,10 +101,10 @@ def runtime() -> Runtime:
     return Runtime(
         config=config,
         # one more try for a connection gone stale: process.py waits longer, and knows how long
-        ledger=Ledger(config.redis_url or "", patience=1),
+        ledger=RedisLedger(config.require_redis_url(), retries=1),
         session=Session(registry.find(config.model), made.weights, made.sha256, made.threads),
         limits=Limits(pixels=config.max_pixels),
-        turns=made.turns,
+        cpu_slots=made.cpu_slots,
         quarantine=made.quarantine,
-        holder=made.holder(os.getpid()),
+        token_prefix=made.token_prefix(os.getpid()),
     )

@@ -10,8 +10,8 @@ from setproctitle import setproctitle
 
 from contract import names
 from contract.errors import CutoutError
-from contract.job import CutoutJob
-from contract.ledger.lines import Refusal
+from contract.job import ImageJob
+from contract.ledger import ClaimRefused
 from contract.outcome import Status
 from contract.recipe import PIPELINE
 from worker.process import DeferredError, process
@@ -35,7 +35,7 @@ class CutTask(Task[Any, Any]):
 def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     model = runtime().config.model
     try:
-        parsed = CutoutJob.model_validate(job)
+        parsed = ImageJob.model_validate(job)
     except ValidationError as error:
         log.error("message refused", task=self.request.id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
         raise Reject("not a cutout job", requeue=False) from None
@@ -43,7 +43,7 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     if (recipe.model, recipe.pipeline) != (model, PIPELINE):  # another release: it falls due again
         log.error("recipe not ours", task=self.request.id, **recipe.model_dump())
         raise Reject("this worker follows another recipe", requeue=False)
-    key = names.shown(parsed.photograph.key)
+    key = names.printable(parsed.photograph.key)
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
     try:
         with structlog.contextvars.bound_contextvars(batch=parsed.batch, line=parsed.line, key=key):
@@ -59,8 +59,8 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
             except MemoryError:
                 # a MemoryError that leaves a task ends Celery's main process; the line falls due
                 raise Ignore from None
-            if isinstance(outcome, Refusal):
-                log.info("nothing to do", why=outcome.why)
+            if isinstance(outcome, ClaimRefused):
+                log.info("nothing to do", why=outcome.reason)
                 raise Ignore  # such a delivery is acknowledged and counted nowhere
             log.info(
                 "image settled",

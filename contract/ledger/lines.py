@@ -1,149 +1,126 @@
-"""What happens to a line of a batch: issued, claimed, put back, settled.
-
-A line that is not settled is in one place at most: issued (its message is in the broker),
-quarantined (likewise, in the quarantine queue), claimed (a worker has it in hand, under a lease) or
-deferred (it waits for its next try). All of that is bounded by the window and may be lost with no
-harm beyond a repeated try. A line is settled by one bit, once; counters and outcome rows change
-only together with it. All times are Redis's own. The scripts in `lua/` document every key.
-"""
+"""The lines of a batch in Redis. The scripts in `lua/` document every key."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from contract import names
 from contract.ledger.connection import Connection, translated
+from contract.ledger.protocol import RECENT_RESULTS, RESULT_OK, Claim, ClaimRefused, Issued
 from contract.outcome import Outcome
 
-ENDINGS_KEPT = 25
-"""How many endings of attempts are kept of a batch, to tell when it had better stop."""
-ENDED_WELL = "ok"
-
-OUTSTANDING = "issued quarantined claimed deferred"
-REST = f"{OUTSTANDING} holders strikes deaths attempts"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A line in hand: how often its process vanished before, and which attempt this is."""
-
-    vanished: int
-    attempt: int
-    deaths: str
-    """what ended those processes, where a worker saw it"""
+OUTSTANDING_KEYS = ("issued", "quarantined", "claimed", "deferred")
+"""The sorted sets that an unsettled line can be in, at most one at a time."""
+LINE_KEYS = (*OUTSTANDING_KEYS, "claim_tokens", "crash_count", "crash_causes", "retries")
+"""Every key that holds something about an unsettled line."""
+FINISH_KEYS = ("", "settled", *LINE_KEYS, "outcomes", "recent_results")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why there is nothing to do for a line."""
+class RedisLines:
+    """See `contract.ledger.protocol.Lines`."""
 
-    why: str
-    """`settled`, `held` by another run, `stopped` batch, `quarantine`: sent there"""
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """Lines to publish, and the moment that their messages have to carry."""
-
-    moment: float
-    bulk: list[int]
-    quarantine: list[int]
-
-
-class Lines:
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+        self._connection = connection
         self._redis = connection.client
 
-    def _run(self, script: str, batch: str, parts: str, *arguments: object) -> Any:
-        keys = [names.redis_key(batch, "" if p == "batch" else p) for p in parts.split()]
-        with translated():
-            return self.connection.scripts[script](keys=keys, args=list(arguments))
+    # called by the dispatcher
 
-    # the dispatcher's side
-
-    def issue(self, batch: str, most: int, window: int, timeout: float) -> Issue:
-        """Take the next lines for publishing, at most up to a full window."""
-        parts = f"batch settled {OUTSTANDING}"
-        moment, *lines = self._run("issue", batch, parts, most, window, timeout)
-        return Issue(float(moment), [int(line) for line in lines], [])
+    def issue(self, batch: str, limit: int, window: int, timeout: float) -> Issued:
+        parts = ("", "settled", *OUTSTANDING_KEYS)
+        moment, *lines = self._connection.run_for("issue", batch, parts, limit, window, timeout)
+        return Issued(float(moment), [int(line) for line in lines], [])
 
     def reissue(
-        self, batch: str, most: int, timeout: float, grace: float, oldest: tuple[str, str]
-    ) -> Issue:
-        """Take lines to publish again. `oldest`: as `oldest_waiting` says, bulk and quarantine."""
-        parts = f"batch {OUTSTANDING} holders strikes deaths"
-        moment, *pairs = self._run("reissue", batch, parts, most, timeout, grace, *oldest)
+        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str]
+    ) -> Issued:
+        parts = ("", *OUTSTANDING_KEYS, "claim_tokens", "crash_count", "crash_causes")
+        moment, *pairs = self._connection.run_for(
+            "reissue", batch, parts, limit, timeout, grace, *oldest
+        )
         marked = list(zip(pairs[::2], pairs[1::2], strict=True))
-        return Issue(
+        return Issued(
             float(moment),
-            [int(line) for line, struck in marked if not int(struck)],
-            [int(line) for line, struck in marked if int(struck)],
+            [int(line) for line, crashed in marked if not int(crashed)],
+            [int(line) for line, crashed in marked if int(crashed)],
         )
 
-    def oldest_waiting(self, queue: str) -> str:
-        """Return when the message next in line was issued; empty where none waits."""
+    def oldest_queued(self, queue: str) -> str:
         with translated():
-            raw = self._redis.lindex(queue, -1)
-        if not raw:
-            return ""
-        try:
-            return str(float(json.loads(raw)["headers"]["issued"]))
-        except (ValueError, KeyError, TypeError):
-            return "0"  # none of ours: nothing can be said of what waits behind it
-
-    def endings(self, batch: str) -> list[str]:
-        """Return how the last attempts ended, by code or `ok`, newest first."""
-        with translated():
-            return list(self._redis.lrange(names.redis_key(batch, "endings"), 0, -1))
+            return issued_at(cast("str | None", self._redis.lindex(queue, -1)))
 
     def unacknowledged(self) -> list[str]:
-        """Return the task ids of the messages that workers took and have not acknowledged."""
         with translated():
             rows = [raw for _, raw in self._redis.hscan_iter("unacked")]
         return [json.loads(raw)[0]["headers"]["id"] for raw in rows]
 
-    # the worker's side
+    # called by workers
 
     def claim(
         self, batch: str, line: int, token: str, lease: float, *, quarantine: bool
-    ) -> Claim | Refusal:
-        """Take a line in hand for at most `lease` seconds, or say why not.
-
-        `token` names this run; how it begins must name the message (see `vanish`).
-        """
-        why, *rest = self._run(
-            "claim", batch, f"batch settled {REST}", line, token, lease, int(quarantine)
+    ) -> Claim | ClaimRefused:
+        parts = ("", "settled", *LINE_KEYS)
+        answer, *rest = self._connection.run_for(
+            "claim", batch, parts, line, token, lease, int(quarantine)
         )
-        if why != "claimed":
-            return Refusal(why)
-        vanished, retries, deaths = rest
-        return Claim(int(vanished), int(vanished) + int(retries) + 1, deaths)
+        if answer != "claimed":
+            return ClaimRefused(answer)
+        crash_count, retries, crash_causes = rest
+        return Claim(int(crash_count), int(crash_count) + int(retries) + 1, crash_causes)
 
-    def vanish(self, batch: str, line: int, message: str, cause: str) -> bool:
-        """Say that the process that had a message's line in hand is gone, and what ended it."""
-        return bool(self._run("vanish", batch, "claimed holders deaths", line, message, cause))
+    def record_crash(self, batch: str, line: int, token_prefix: str, cause: str) -> bool:
+        parts = ("claimed", "claim_tokens", "crash_causes")
+        return bool(
+            self._connection.run_for("record_crash", batch, parts, line, token_prefix, cause)
+        )
 
     def defer(self, batch: str, line: int, token: str, delay: float, code: str) -> int:
-        """Put a line back for a later try. Returns the orderly retries so far."""
-        parts = "batch settled claimed deferred holders strikes deaths attempts endings"
-        return int(self._run("defer", batch, parts, line, token, delay, code, ENDINGS_KEPT))
+        parts = (
+            "", "settled", "claimed", "deferred", "claim_tokens", "crash_count", "crash_causes",
+            "retries", "recent_results",
+        )  # fmt: skip
+        return int(
+            self._connection.run_for(
+                "defer", batch, parts, line, token, delay, code, RECENT_RESULTS
+            )
+        )
 
-    def finish(self, batch: str, outcome: Outcome, ending: str = ENDED_WELL) -> bool:
-        """Settle a line. Returns False where it was settled before.
+    def finish(self, batch: str, outcome: Outcome, result: str = RESULT_OK) -> bool:
+        return bool(self.finish_all(batch, [outcome], result))
 
-        `ending`: the code of what went wrong, where that tells something of the world around.
-        """
-        return bool(self.finish_all(batch, [outcome], ending))
-
-    def finish_all(self, batch: str, outcomes: Iterable[Outcome], ending: str = ENDED_WELL) -> int:
-        """Settle lines in one exchange. Returns how many were not settled before."""
-        parts = f"batch settled {REST} outcomes endings".split()
-        keys = [names.redis_key(batch, "" if part == "batch" else part) for part in parts]
+    def finish_all(self, batch: str, outcomes: Iterable[Outcome], result: str = RESULT_OK) -> int:
+        keys = names.redis_keys(batch, FINISH_KEYS)
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for outcome in outcomes:
                 row = outcome.model_dump_json(exclude_defaults=True)
-                arguments = [outcome.line, outcome.status, row, ending, ENDINGS_KEPT]
-                self.connection.scripts["finish"](keys=keys, args=arguments, client=pipe)
-            return sum(int(answer) for answer in pipe.execute())
+                arguments = [outcome.line, outcome.status, row, result, RECENT_RESULTS]
+                self._connection.scripts["finish"](keys=keys, args=arguments, client=pipe)
+            return sum(int(settled) for settled in pipe.execute())
+
+    # outcome rows
+
+    def outcomes(self, batch: str, limit: int) -> list[tuple[str, str]]:
+        with translated():
+            entries: Any = self._redis.xrange(names.redis_key(batch, "outcomes"), count=limit)
+        return [(entry, fields["row"]) for entry, fields in entries]
+
+    def drop_outcomes(self, batch: str, last: str) -> None:
+        millis, _, number = last.partition("-")
+        with translated():
+            self._redis.xtrim(
+                names.redis_key(batch, "outcomes"),
+                minid=f"{millis}-{int(number) + 1}",
+                approximate=False,
+            )
+
+
+def issued_at(message: str | None) -> str:
+    """Return when a queued message was issued, as text; empty without a message.
+
+    A message in another format counts as issued at 0, so nothing queued behind it counts as lost.
+    """
+    if not message:
+        return ""
+    try:
+        return str(float(json.loads(message)["headers"]["issued"]))
+    except (ValueError, KeyError, TypeError):
+        return "0"

@@ -19,7 +19,7 @@ from socket import SHUT_RDWR, socket
 from urllib.parse import urljoin
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
-from contract.safe_http.policy import Target, aim
+from contract.safe_http.policy import Target, resolve_target
 
 MOST_REDIRECTS = 3
 CONNECT_SECONDS = 5
@@ -36,7 +36,7 @@ LABEL_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     data: bytes
     etag: str
     """without its quotes; empty where there is none"""
@@ -51,7 +51,7 @@ def fetch(
     allow: Sequence[str] = (),
     seconds: float = 30,
     context: ssl.SSLContext | None = None,
-) -> Fetched:
+) -> FetchResult:
     """GET a file, over at most three redirects, each checked like the first.
 
     Raises PermanentError: `url_refused`, `url_failed`, `too_many_bytes`; RetryableError:
@@ -59,7 +59,7 @@ def fetch(
     """
     ends = time.monotonic() + seconds
     for _ in range(MOST_REDIRECTS + 1):
-        target = aim(url, allow, seconds=ends - time.monotonic())
+        target = resolve_target(url, allow, seconds=ends - time.monotonic())
         with _asked(target, "GET", None, {}, ends, context) as answer:
             if answer.status not in REDIRECTS:
                 _check(target, answer.status)
@@ -68,7 +68,7 @@ def fetch(
                 _left(target, ends)
                 etag = _label(answer, "ETag").removeprefix("W/").strip('"')
                 kind = _label(answer, "Content-Type").partition(";")[0].strip().lower()
-                return Fetched(data, etag, kind)
+                return FetchResult(data, etag, kind)
             place = answer.getheader("Location", "")
         try:
             url = urljoin(url, place)
@@ -96,7 +96,7 @@ def post(
     `url_unavailable` (DNS, timeouts, broken connections).
     """
     ends = time.monotonic() + seconds
-    target = aim(url, allow, seconds)
+    target = resolve_target(url, allow, seconds)
     with _asked(target, "POST", body, headers, ends, context) as answer:
         return answer.status
 

@@ -1,8 +1,8 @@
 """Where a URL that a stranger wrote may lead, decided before a byte is sent.
 
-https, on any port, to addresses that are globally routable. http, and other addresses, only for
-the hosts and networks that `allow` names (CUTOUT_URL_ALLOW). A name is resolved once, and refused
-where any of its addresses is: the answer decides, never the spelling (`0x7f.1` is 127.0.0.1).
+https, on any port, to globally routable addresses. http and other addresses only for the hosts and
+networks in `allow` (CUTOUT_URL_ALLOWLIST). A name is resolved once and refused if any of its
+addresses is: the resolved address decides, never the spelling (`0x7f.1` is 127.0.0.1).
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is the last 32 bits
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA has given out (RFC 4291)
-NOWHERE: tuple[Network, ...] = (
+NOT_PUBLIC: tuple[Network, ...] = (
     # what `is_global` lets through, at least up to Python 3.11.7
     ipaddress.IPv4Network("192.0.0.0/24"),  # IETF's own (RFC 6890); Oracle's metadata is in it
     ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4, ended by RFC 7526
@@ -69,7 +69,7 @@ def is_public(address: Address) -> bool:
     return (
         address.is_global
         and not address.is_multicast
-        and not any(address in network for network in NOWHERE)
+        and not any(address in network for network in NOT_PUBLIC)
     )
 
 
@@ -98,7 +98,7 @@ def host_of(url: str) -> str:
         return "?"
 
 
-def aim(url: str, allow: Sequence[str], seconds: float) -> Target:
+def resolve_target(url: str, allow: Sequence[str], seconds: float) -> Target:
     """Check a URL and resolve its host, once, within `seconds`.
 
     Raises PermanentError (`url_refused`), or RetryableError (`url_unavailable`) where the name

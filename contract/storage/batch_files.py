@@ -6,9 +6,9 @@ The manifest is the truth about what was listed. Redis can be made anew from the
 from collections.abc import Iterable, Iterator
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
-from contract.ledger.batches import BatchSpec
 from contract.outcome import Outcome
 from contract.storage import Store, open_store
 

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.handlers import add_expect_header
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
-from contract.names import check_key, shown
+from contract.names import check_key, printable
 from contract.storage.protocol import PIECE, Blob, ObjectHead, ObjectInfo
 
 CLIENT = Config(
@@ -116,7 +116,7 @@ class S3Store:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     def _name(self, key: str) -> str:
-        return shown(f"s3://{self._bucket}/{self._prefix}{key}")
+        return printable(f"s3://{self._bucket}/{self._prefix}{key}")
 
     def _address(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}

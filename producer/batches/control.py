@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger.batches import BatchSpec, Ledger
+from contract.ledger import Ledger
 from contract.outcome import Status
 from contract.storage import batch_files, canonical_location, open_store
 from producer.batches import reports
@@ -16,44 +17,44 @@ ONLY_WHEN_NAMED = frozenset({ErrorCode.POISONED})
 
 
 def pause(ledger: Ledger, batch: str) -> None:
-    """Stop handing out a batch. Raises PermanentError (`batch_unknown`, `batch_state`)."""
+    """Stop handing out a batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
     _refuse_unless(
-        ledger.pause(batch, "Paused by hand; `cutout resume` carries on."), ledger, batch
+        ledger.batches.pause(batch, "Paused by hand; `cutout resume` carries on."), ledger, batch
     )
 
 
 def resume(ledger: Ledger, batch: str) -> None:
-    """Carry on with a paused batch. Raises PermanentError (`batch_unknown`, `batch_state`)."""
-    _refuse_unless(ledger.progress(batch).state == "paused", ledger, batch)
-    ledger.resume(batch)
+    """Carry on with a paused batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
+    _refuse_unless(ledger.batches.progress(batch).state == "paused", ledger, batch)
+    ledger.batches.resume(batch)
 
 
 def cancel(ledger: Ledger, batch: str) -> None:
-    """End a batch. Raises PermanentError (`batch_unknown`, `batch_state`)."""
-    _refuse_unless(ledger.cancel(batch), ledger, batch)
+    """End a batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
+    _refuse_unless(ledger.batches.cancel(batch), ledger, batch)
 
 
 def _refuse_unless(able: bool, ledger: Ledger, batch: str) -> None:
-    state = ledger.progress(batch).state
+    state = ledger.batches.progress(batch).state
     if not able:
-        raise PermanentError(ErrorCode.BATCH_STATE, f"The batch {batch} is {state}.")
+        raise PermanentError(ErrorCode.BATCH_CONFLICT, f"The batch {batch} is {state}.")
 
 
 def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
     """Open failed images again, all or those of one code; return how many.
 
     Poisoned ones only where that code is named: they go straight to quarantine. Raises
-    PermanentError (`batch_unknown`, `batch_state` where no second try can help).
+    PermanentError (`batch_unknown`, `batch_conflict` where no second try can help).
     """
     if code in NEVER_RETRIED:
         raise PermanentError(
-            ErrorCode.BATCH_STATE, f"{code} cannot end otherwise: submit a new batch instead."
+            ErrorCode.BATCH_CONFLICT, f"{code} cannot end otherwise: submit a new batch instead."
         )
-    spec = ledger.progress(batch).spec
+    spec = ledger.batches.progress(batch).spec
     lines = _failed_lines(ledger, spec, code)
     opened = 0
     while chunk := list(islice(lines, REOPENED_AT_ONCE)):
-        opened += ledger.reopen(batch, chunk)
+        opened += ledger.batches.reopen(batch, chunk)
     return opened
 
 
@@ -71,16 +72,16 @@ def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, in
 
     Returns its spec and how many lines have an outcome. The rest is handed out again: a worker
     that finds a line's output there settles it without running it. Raises PermanentError
-    (`batch_unknown`, `batch_known`).
+    (`batch_unknown`, `batch_exists`).
     """
-    if batch in ledger.batches():
-        raise PermanentError(ErrorCode.BATCH_KNOWN, f"Redis knows the batch {batch}.")
+    if batch in ledger.batches.ids():
+        raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis knows the batch {batch}.")
     spec = batch_files.read_spec(batch, canonical_location(destination))
     bits = bytearray(spec.total // 8 + 1)
     counts = dict.fromkeys(Status, 0)
     for outcome in batch_files.outcomes(open_store(spec.destination), spec):
         batch_files.set_bit(bits, outcome.line)
         counts[outcome.status] += 1
-    ledger.restore(spec, bytes(bits), counts)
-    ledger.open(batch)
+    ledger.batches.restore(spec, bytes(bits), counts)
+    ledger.batches.open(batch)
     return spec, sum(counts.values())

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
-from contract.ledger.batches import BatchSpec, Ledger
+from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.storage import ObjectInfo, Store, batch_files, canonical_location, open_store
@@ -57,12 +58,12 @@ def register(
             segment_lines=SEGMENT_LINES,
         )  # fmt: skip
         batch_files.write_spec(spec)
-        ledger.register(spec)
+        ledger.batches.register(spec)
         refused = outputs.refused()
         while chunk := list(islice(refused, SETTLED_AT_ONCE)):
-            ledger.finish_all(batch, chunk)
+            ledger.lines.finish_all(batch, chunk)
             drain(ledger, spec)  # or a folder full of rivals would fill Redis
-    ledger.open(batch)
+    ledger.batches.open(batch)
     return spec
 
 
@@ -77,7 +78,7 @@ class _Manifest:
         self.ignored = 0
 
     def append(self, item: ObjectInfo) -> int:
-        key = item.key if _is_text(item.key) else names.shown(item.key)[:LONGEST_SHOWN]
+        key = item.key if _is_text(item.key) else names.printable(item.key)[:LONGEST_SHOWN]
         line = ManifestLine(key=key, size=item.size, etag=item.etag)
         self._pending.append(line.model_dump_json())
         self.lines += 1
@@ -118,8 +119,8 @@ class _Outputs:
 
     def add(self, line: int, key: str) -> None:
         if not _is_text(key):
-            sentence = f"The name '{names.shown(key)}' is not Unicode."
-            self._refuse(line, names.shown(key)[:LONGEST_SHOWN], ErrorCode.UNSAFE_KEY, sentence)
+            sentence = f"The name '{names.printable(key)}' is not Unicode."
+            self._refuse(line, names.printable(key)[:LONGEST_SHOWN], ErrorCode.UNSAFE_KEY, sentence)
             return
         try:
             names.check_key(key)
@@ -169,10 +170,10 @@ def unfinished(ledger: Ledger, wanted: tuple[str, str, Recipe, bool]) -> BatchSp
 
     One whose manifest was deleted with its destination cannot go on; it is closed.
     """
-    for batch in ledger.open_batches():
-        spec = ledger.progress(batch).spec
+    for batch in ledger.batches.open_ids():
+        spec = ledger.batches.progress(batch).spec
         if (spec.source, spec.destination, spec.recipe, spec.force) == wanted:
             if open_store(spec.destination).head(names.manifest_key(batch, 0)):
                 return spec
-            ledger.close(batch, unfinished=True)
+            ledger.batches.close(batch, unfinished=True)
     return None

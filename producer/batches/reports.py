@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from contract import names
-from contract.ledger.batches import BatchSpec, Ledger, Progress
+from contract.batch import BatchSpec, Progress
+from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.storage import Store, open_store
 from contract.storage.batch_files import has_bit, outcomes
 
-STAGES = ("check", "fetch", "wait", "decode", "matte", "compose", "render", "encode", "store")
+STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
     "line", "key", "status", "code", "message", "attempts",
     *(f"{stage}_ms" for stage in STAGES),
@@ -28,13 +29,13 @@ def drain(ledger: Ledger, spec: BatchSpec) -> bool:
     Written before the rows are dropped: repeating it after a crash repeats rows, which the
     report counts once.
     """
-    rows = ledger.outcomes(spec.id, DRAIN_MOST)
+    rows = ledger.lines.outcomes(spec.id, DRAIN_MOST)
     if not rows:
         return False
     body = "".join(f"{row}\n" for _, row in rows).encode()
     key = names.outcomes_key(spec.id, rows[0][0], rows[-1][0])
     open_store(spec.destination).put(key, body, "application/x-ndjson")
-    ledger.drop_outcomes(spec.id, rows[-1][0])
+    ledger.lines.drop_outcomes(spec.id, rows[-1][0])
     return True
 
 
@@ -43,9 +44,9 @@ def current(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
 
     A line that a retry has opened again has none until it is settled anew.
     """
-    settled = ledger.settled_bits(spec.id)
+    settled = ledger.batches.settled_bits(spec.id)
     # read before the segments: a row that is drained meanwhile is then seen twice, not never
-    undrained = [row for _, row in ledger.outcomes(spec.id, 10 * DRAIN_MOST)]
+    undrained = [row for _, row in ledger.lines.outcomes(spec.id, 10 * DRAIN_MOST)]
     for outcome in outcomes(open_store(spec.destination), spec, undrained):
         if has_bit(settled, outcome.line):
             yield outcome
@@ -57,7 +58,7 @@ def failures(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
 
 def _cell(text: str) -> str:
     """Return text that neither a terminal nor a spreadsheet takes for a command."""
-    plain = names.shown(text)
+    plain = names.printable(text)
     return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
 
 
@@ -124,7 +125,7 @@ def as_json(progress: Progress) -> dict[str, object]:
         "ignored": spec.ignored,
         "issued": progress.issued,
         "duplicates": progress.duplicates,
-        "trouble": progress.trouble,
+        "stalled_reason": progress.stalled_reason,
         "created": spec.created,
         "closed": progress.closed,
     }

@@ -27,7 +27,7 @@ from contract.errors import CutoutError
 from contract.safe_http import client
 from contract.safe_http.policy import host_of
 from contract.settings import settings
-from producer.callbacks.schedule import Callbacks
+from producer.callbacks.schedule import CallbackSchedule
 from producer.callbacks.signatures import sign
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,9 @@ class Post(Protocol):
 Load = Callable[[str], Delivery | None]
 
 
-def deliver(callbacks: Callbacks, callback: str, load: Load, post: Post = client.post) -> Ending:
+def deliver(
+    callbacks: CallbackSchedule, callback: str, load: Load, post: Post = client.post
+) -> Ending:
     """Make one attempt at a callback that was taken.
 
     `load` returns what it says, or None where there is nothing to say any more. Raises
@@ -102,11 +104,11 @@ def _post(callback: str, delivery: Delivery, post: Post) -> int:
     config = settings()
     headers = sign(callback, int(time.time()), delivery.body, config.webhook_secret)
     headers["Content-Type"] = "application/json"
-    return post(delivery.url, delivery.body, headers, allow=config.url_allow)
+    return post(delivery.url, delivery.body, headers, allow=config.url_allowlist)
 
 
 def _failed(
-    callbacks: Callbacks,
+    callbacks: CallbackSchedule,
     callback: str,
     attempt: int,
     said: structlog.stdlib.BoundLogger,
@@ -124,7 +126,7 @@ def _failed(
 
 
 def run(
-    callbacks: Callbacks, load: Load, stopping: Callable[[], bool], post: Post = client.post
+    callbacks: CallbackSchedule, load: Load, stopping: Callable[[], bool], post: Post = client.post
 ) -> None:
     """Deliver until told to stop; returns when the attempts in hand are over. Several may run."""
     in_hand: set[Future[None]] = set()
@@ -143,7 +145,7 @@ def run(
                 _rest(IDLE_SECONDS, stopping)
 
 
-def _attempt(callbacks: Callbacks, callback: str, load: Load, post: Post) -> None:
+def _attempt(callbacks: CallbackSchedule, callback: str, load: Load, post: Post) -> None:
     try:
         deliver(callbacks, callback, load, post)
     except CutoutError as error:

@@ -1,50 +1,55 @@
-"""Which callbacks wait, and since how many attempts. What they say is known elsewhere.
+"""When each callback is due, stored in Redis.
 
-An id waits from `schedule` until `drop`. Whoever takes it holds it for a lease; several processes
-may deliver. All times are Redis's own. The scripts in `lua/` document both keys.
+A callback is pending from `schedule` until `drop`. The process that takes it holds it for a lease;
+several processes may deliver. All times are by Redis's clock; `callback_*.lua` document the keys.
 """
 
 from contract import names
 from contract.ledger.connection import Connection, translated
 
 
-class Callbacks:
+class CallbackSchedule:
+    """Every method raises RetryableError or PermanentError (`redis_unavailable`)."""
+
     def __init__(self, connection: Connection) -> None:
         self._redis = connection.client
         self._connection = connection
 
     def schedule(self, callback: str, delay: float = 0) -> None:
-        """Have a callback delivered `delay` seconds from now; once, however often it is said."""
-        self._schedule(callback, delay, waiting=False)
+        """Make a callback due in `delay` seconds. Scheduling it twice delivers it once."""
+        self._schedule(callback, delay, only_pending=False)
 
     def postpone(self, callback: str, delay: float) -> bool:
-        """Have it tried again then. False where another process dropped it meanwhile."""
-        return self._schedule(callback, delay, waiting=True)
+        """Make a pending callback due in `delay` seconds. Returns False if it was dropped."""
+        return self._schedule(callback, delay, only_pending=True)
 
-    def _schedule(self, callback: str, delay: float, *, waiting: bool) -> bool:
-        keys, arguments = [names.CALLBACKS], [callback, delay, int(waiting)]
-        with translated():
-            return bool(self._connection.scripts["callback_schedule"](keys=keys, args=arguments))
+    def _schedule(self, callback: str, delay: float, *, only_pending: bool) -> bool:
+        keys = [names.CALLBACKS]
+        return bool(
+            self._connection.run("callback_schedule", keys, callback, delay, int(only_pending))
+        )
 
-    def take(self, most: int, lease_seconds: float) -> list[str]:
-        """Take ids that are due, and count the attempt. They are due again after the lease."""
-        keys, arguments = [names.CALLBACKS, names.CALLBACK_ATTEMPTS], [most, lease_seconds]
-        with translated():
-            return list(self._connection.scripts["callback_take"](keys=keys, args=arguments))
+    def take(self, limit: int, lease_seconds: float) -> list[str]:
+        """Take up to `limit` due callbacks and count an attempt for each.
+
+        They are due again when the lease ends.
+        """
+        keys = [names.CALLBACKS, names.CALLBACK_ATTEMPTS]
+        return list(self._connection.run("callback_take", keys, limit, lease_seconds))
 
     def attempts(self, callback: str) -> int:
-        """Return how often it was taken, this time included."""
+        """Return how often the callback was taken, including now."""
         with translated():
             return int(self._redis.hget(names.CALLBACK_ATTEMPTS, callback) or 0)
 
     def drop(self, callback: str) -> None:
-        """Forget it: it was delivered, or given up."""
+        """Delete a callback: it was delivered or given up."""
         with translated(), self._redis.pipeline() as pipe:
             pipe.zrem(names.CALLBACKS, callback)
             pipe.hdel(names.CALLBACK_ATTEMPTS, callback)
             pipe.execute()
 
-    def waiting(self) -> int:
-        """Return how many are neither delivered nor given up."""
+    def pending(self) -> int:
+        """Return the number of callbacks neither delivered nor given up."""
         with translated():
             return int(self._redis.zcard(names.CALLBACKS))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger.batches import Ledger
+from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import settings
 from producer.batches import control
 
@@ -21,19 +21,18 @@ Destination = Annotated[str, typer.Argument(metavar="DST", help="Folder or s3://
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="A batch, as `submit` printed it.")]
 
 
-def open_ledger() -> Ledger:
+def open_ledger() -> RedisLedger:
     """Connect to CUTOUT_REDIS_URL, and try little: a person waits."""
     config = settings()
-    _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
-    return Ledger(config.redis_url or "", patience=2)
+    return RedisLedger(config.require_redis_url(), retries=2)
 
 
-def _ledger_of(batch: str) -> Ledger:
-    """Connect, for a batch. Raises PermanentError (`batch_state`) for a single image."""
+def _ledger_of(batch: str) -> RedisLedger:
+    """Connect, for a batch. Raises PermanentError (`batch_conflict`) for a single image."""
     ledger = open_ledger()
-    if ledger.progress(batch).spec.single:
+    if ledger.batches.progress(batch).spec.cutout:
         raise PermanentError(
-            ErrorCode.BATCH_STATE,
+            ErrorCode.BATCH_CONFLICT,
             f"{batch} is a single image: GET /v1/cutouts/{batch} tells of it.",
         )
     return ledger
@@ -47,7 +46,7 @@ def status(
     from producer.batches.reports import as_json as row  # noqa: PLC0415
 
     ledger = open_ledger()
-    rows = [ledger.progress(i) for i in ([batch] if batch else ledger.batches())]
+    rows = [ledger.batches.progress(i) for i in ([batch] if batch else ledger.batches.ids())]
     if as_json:
         found = [row(p) for p in rows]
         typer.echo(json.dumps(found[0] if batch else found, indent=2))
@@ -62,8 +61,8 @@ def status(
         table.add_row(p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts))
     Console().print(table)
     for p in rows:
-        if p.trouble:
-            typer.echo(f"{p.spec.id}: {p.trouble}")
+        if p.stalled_reason:
+            typer.echo(f"{p.spec.id}: {p.stalled_reason}")
 
 
 @app.command()
@@ -153,5 +152,5 @@ def report(
             f" _cutout/{batch}/report.csv.",
         )
     ledger = _ledger_of(batch)
-    rows = reports.current(ledger, ledger.progress(batch).spec)
+    rows = reports.current(ledger, ledger.batches.progress(batch).spec)
     {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[form](rows, sys.stdout)

@@ -10,9 +10,10 @@ import typer
 
 from contract import log
 from contract.errors import CutoutError
-from contract.ledger.workers import Presence, check_clock
+from contract.ledger.workers import check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
+from producer.callbacks.schedule import CallbackSchedule
 from producer.cli import batches
 from producer.cli.batches import AsJson, Destination, open_ledger
 from producer.web import api_keys
@@ -122,8 +123,8 @@ def dispatch() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     ledger = open_ledger()
-    check_clock(Presence(ledger.connection))
-    Dispatcher(ledger, settings()).run(lambda: stop)
+    check_clock(ledger.workers)
+    Dispatcher(ledger, CallbackSchedule(ledger.connection), settings()).run(lambda: stop)
 
 
 @app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -155,7 +156,7 @@ def flower() -> None:
     """Serve Flower, read-only, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT."""
     from producer.monitoring.flower import become  # noqa: PLC0415
 
-    _ = settings().broker_url
+    settings().require_redis_url()
     become(settings())
 
 

@@ -1,41 +1,45 @@
-"""When a batch had better stop by itself: nearly every attempt ends in trouble around it."""
+"""Circuit breaker: pause a batch when most recent attempts hit infrastructure errors."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contract.errors import NEXT_STEP, WORLDLY, ErrorCode
+from contract.errors import INFRASTRUCTURE_CODES, NEXT_STEP, ErrorCode
 
-LEAST_ENDINGS = 20
-"""Fewer say nothing: a small batch runs its retries to their end."""
-BREAKING_SHARE = 0.8
-TRIAL_SECONDS = 60
-MAY_HEAL = frozenset(
+MIN_RESULTS = 20
+"""With fewer results the breaker never trips: a small batch uses up its retries instead."""
+TRIP_SHARE = 0.8
+"""Share of infrastructure errors among the recent results at which the breaker trips."""
+RETRY_SECONDS = 60
+MAY_RECOVER = frozenset(
     {
         ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.URL_UNAVAILABLE, ErrorCode.OUT_OF_MEMORY,
         ErrorCode.TIME_LIMIT,
     }
 )  # fmt: skip
-"""Trouble that passes by itself: the batch is tried again every TRIAL_SECONDS. With the others (a
-refused key, a missing bucket) each trial would only fail more images."""
+"""Errors that pass by themselves: the batch is resumed every RETRY_SECONDS. With any other code
+(refused credentials, a missing bucket) each retry would only fail more images."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trip:
-    why: str
-    heals: bool
+class Tripped:
+    """Why a batch must pause, and whether it may resume by itself."""
+
+    reason: str
+    may_recover: bool
 
 
-def judge(endings: Sequence[str]) -> Trip | None:
-    """Look at how a batch's last attempts ended; return why it should stop, if it should."""
-    troubles = Counter(code for code in endings if code in WORLDLY)
-    if len(endings) < LEAST_ENDINGS or troubles.total() < BREAKING_SHARE * len(endings):
+def evaluate(recent_results: Sequence[str]) -> Tripped | None:
+    """Return why a batch must pause, or None. `recent_results`: error codes or `ok`."""
+    errors = Counter(code for code in recent_results if code in INFRASTRUCTURE_CODES)
+    total = len(recent_results)
+    if total < MIN_RESULTS or errors.total() < TRIP_SHARE * total:
         return None
-    code, count = troubles.most_common(1)[0]
-    heals = ErrorCode(code) in MAY_HEAL
-    after = f"Tried again every {TRIAL_SECONDS} s." if heals else "`cutout resume` carries on."
-    return Trip(
-        f"{count} of the last {len(endings)} attempts ended in {code}."
+    code, count = errors.most_common(1)[0]
+    may_recover = ErrorCode(code) in MAY_RECOVER
+    after = f"Retried every {RETRY_SECONDS} s." if may_recover else "`cutout resume` continues it."
+    return Tripped(
+        f"{count} of the last {total} attempts failed with {code}."
         f" {NEXT_STEP[ErrorCode(code)]} {after}",
-        heals,
+        may_recover,
     )

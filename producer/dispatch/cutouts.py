@@ -1,74 +1,71 @@
-"""Single images: batches of one that somebody waits for, on a lane of their own.
+"""Cutouts: batches of one image, on the interactive queue.
 
-The same ledger, the same worker and the same promise as for a catalogue. There is no manifest (the
-photograph is in the spec) and no report (the outcome is kept beside the counters).
+They use the same ledger and worker as a catalogue, under the same promise. A cutout has no manifest
+(its photograph is part of the spec) and no report (its outcome is stored beside its counters).
 """
 
 import secrets
 import time
 from datetime import UTC, datetime
 
-from contract import names
-from contract.job import Single
-from contract.ledger.batches import BatchSpec, Ledger, Progress
+from contract.batch import BatchSpec, Snapshot
+from contract.cutout import CutoutSpec
+from contract.ledger import Ledger
 from contract.recipe import Recipe
 from contract.settings import Settings
-from producer.callbacks.schedule import Callbacks
-from producer.dispatch.publisher import GRACE_SECONDS, job_of, publish
+from producer.callbacks.schedule import CallbackSchedule
+from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued
 
 KEPT_SECONDS = 7 * 24 * 3600
+"""How long a finished cutout can be read."""
 
 
-def new_id() -> str:
+def new_cutout_id() -> str:
     return f"c-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
 
 
 def submit(
-    ledger: Ledger, identity: str, source: str, destination: str, recipe: Recipe, single: Single,
-    config: Settings,
+    ledger: Ledger, cutout_id: str, source: str, destination: str, recipe: Recipe,
+    cutout: CutoutSpec, config: Settings,
 ) -> BatchSpec:  # fmt: skip
-    """Make one image known and announce it. Raises RetryableError (`redis_unavailable`).
+    """Register a cutout and publish its job. Raises RetryableError (`redis_unavailable`).
 
-    An announcement that fails is made up for by the dispatcher, once the line falls due.
+    If publishing fails, the dispatcher publishes it again once the line is overdue.
     """
     spec = BatchSpec(
-        id=identity, source=source, destination=destination, recipe=recipe, force=True,
-        created=time.time(), total=1, segment_lines=1, single=single,
+        id=cutout_id, source=source, destination=destination, recipe=recipe, force=True,
+        created=time.time(), total=1, segment_lines=1, cutout=cutout,
     )  # fmt: skip
-    ledger.register(spec)
-    ledger.open(spec.id)
-    issue = ledger.issue(spec.id, 1, 1, config.visibility_timeout)
-    queue = names.interactive_queue(recipe.model)
-    publish(queue, [job_of(spec, line, single.photograph) for line in issue.bulk], issue.moment)
+    ledger.batches.register(spec)
+    ledger.batches.open(spec.id)
+    issued = ledger.lines.issue(spec.id, 1, 1, config.visibility_timeout)
+    publish_issued(spec, issued, lambda _: cutout.photograph)
     return spec
 
 
-def advance(ledger: Ledger, now: Progress, config: Settings) -> None:
-    """Publish again what was lost or put back; close what is settled. The dispatcher's step."""
-    spec, single = now.spec, now.spec.single
-    if single is None or now.settled or now.state == "cancelling":
-        _close(ledger, now)
+def advance(
+    ledger: Ledger, callbacks: CallbackSchedule, snapshot: Snapshot, config: Settings
+) -> None:
+    """Publish a cutout again if its message was lost; close it once it is settled."""
+    progress = snapshot.progress
+    spec, cutout = progress.spec, progress.spec.cutout
+    if cutout is None or progress.settled or progress.state == "cancelling":
+        _close(ledger, callbacks, spec)
         return
-    # the server vanished after `open`
-    fresh = ledger.issue(spec.id, 1, 1, config.visibility_timeout)
-    model = spec.recipe.model
-    queues = names.interactive_queue(model), names.quarantine_queue(model)
-    first, quarantine = (ledger.oldest_waiting(queue) for queue in queues)
-    again = ledger.reissue(
-        spec.id, 1, config.visibility_timeout, GRACE_SECONDS, (first, quarantine)
-    )
-    for queue, lines, moment in (
-        (queues[0], fresh.bulk, fresh.moment),
-        (queues[0], again.bulk, again.moment),
-        (queues[1], again.quarantine, again.moment),
-    ):
-        publish(queue, [job_of(spec, line, single.photograph) for line in lines], moment)
+    timeout = config.visibility_timeout
+    if not snapshot.all_issued:  # the server died between opening and issuing it
+        issued = ledger.lines.issue(spec.id, 1, 1, timeout)
+        publish_issued(spec, issued, lambda _: cutout.photograph)
+    if snapshot.something_due:
+        issued = ledger.lines.reissue(
+            spec.id, 1, timeout, CLAIM_GRACE_SECONDS, snapshot.oldest_queued
+        )
+        publish_issued(spec, issued, lambda _: cutout.photograph)
 
 
-def _close(ledger: Ledger, now: Progress) -> None:
-    spec, single = now.spec, now.spec.single
-    if outcome := ledger.outcome(spec.id):
-        ledger.keep_outcome(spec.id, outcome)
-        if single and single.callback:
-            Callbacks(ledger.connection).schedule(spec.id, 0)
-    ledger.close(spec.id, unfinished=True, kept=KEPT_SECONDS)
+def _close(ledger: Ledger, callbacks: CallbackSchedule, spec: BatchSpec) -> None:
+    if outcome := ledger.batches.cutout_outcome(spec.id):
+        ledger.batches.keep_cutout_outcome(spec.id, outcome)
+        if spec.cutout and spec.cutout.has_callback:
+            callbacks.schedule(spec.id, 0)
+    ledger.batches.close(spec.id, unfinished=True, kept=KEPT_SECONDS)

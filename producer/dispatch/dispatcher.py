@@ -1,201 +1,228 @@
-"""Feeds batches to the workers and writes down how each image ended.
+"""Feeds batches to the workers, collects outcomes, and closes finished batches.
 
 At most a window of a batch is in the broker at a time, so Redis stays small however large the
-batch. Every step may be cut off anywhere and repeated: lines are marked issued before they are
-published, and rows leave Redis only after they are in object storage.
+batch. Every step can be interrupted anywhere and repeated: lines are marked issued before they are
+published, and outcome rows are deleted from Redis after they are in object storage.
+
+An idle tick costs one round trip for each open batch, and three in all.
 """
 
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 import structlog
 
 from contract import names
+from contract.batch import BatchSpec, Progress, Snapshot
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
-from contract.ledger.batches import BatchSpec, Ledger, Progress
-from contract.ledger.lines import Issue
-from contract.ledger.workers import Presence
+from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
 from contract.storage import open_store
 from contract.storage.batch_files import has_bit, manifest_lines
 from producer.batches import reports
+from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts
-from producer.dispatch.breaker import TRIAL_SECONDS, judge
-from producer.dispatch.publisher import GRACE_SECONDS, job_of, publish
+from producer.dispatch.breaker import RETRY_SECONDS, evaluate
+from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
 
 log = structlog.get_logger(__name__)
 
 CHUNK_LINES = 200
+"""Lines issued and published in one step."""
 DRAIN_ROWS = 1000
+"""Outcome rows that make a segment in object storage worth writing."""
 LEASE_SECONDS = 15
+"""After this a standby dispatcher takes over from one that died."""
 TICK_SECONDS = 0.2
 CANCELLED_LINES = 10_000
+"""Lines of a cancelled batch settled per tick."""
 NO_QUARANTINE = (
-    "Images that ended their process wait for a quarantine worker: `cutout worker --quarantine`."
+    "Images that crashed their process wait for a quarantine worker: `cutout worker --quarantine`."
 )
 NO_WORKER = "No worker serves {model}: `CUTOUT_MODEL={model} cutout worker`."
-START_SECONDS = 30
-"""In which the workers of a stack that has just been started say that they are there."""
-REST_SECONDS = 10
-"""How long a batch in trouble (its storage is down, say) is left alone."""
+WORKER_START_SECONDS = 30
+"""Time for workers started together with a batch to register, before NO_WORKER is reported."""
+BACKOFF_SECONDS = 10
+"""How long a batch is left alone after an error in its step, such as unreachable storage."""
 
 
 class Dispatcher:
-    def __init__(self, ledger: Ledger, config: Settings) -> None:
+    """One step for every open batch per tick. Several may run: a lease says which one works."""
+
+    def __init__(self, ledger: Ledger, callbacks: CallbackSchedule, config: Settings) -> None:
         self._ledger = ledger
-        self._presence = Presence(ledger.connection)
+        self._callbacks = callbacks
         self._config = config
         self._token = secrets.token_hex(8)
-        self._resting: dict[str, float] = {}
+        self._backing_off: dict[str, float] = {}
+        self._queues: dict[str, tuple[str, str]] = {}
+        self._served: set[str] = set()
         self._segment = lru_cache(maxsize=16)(manifest_lines)
 
     def run(self, stopping: Callable[[], bool]) -> None:
-        """Work until told to stop. Several may run: a lease says whose turn it is."""
+        """Work until `stopping` returns True."""
         working = None
         while not stopping():
             try:
-                mine = self._ledger.hold_lease(self._token, LEASE_SECONDS)
-                if mine is not working:
-                    working = mine
-                    log.info("dispatching" if mine else "standing by: another dispatches")
-                if mine:
+                leading = self._ledger.acquire_lease(self._token, LEASE_SECONDS)
+                if leading is not working:
+                    working = leading
+                    log.info("dispatching" if leading else "standing by: another dispatches")
+                if leading:
                     self.tick()
             except CutoutError as error:
-                log.warning("dispatcher waits", why=str(error))
+                log.warning("dispatcher waits", reason=str(error))
                 time.sleep(1)
             time.sleep(TICK_SECONDS)
         try:
-            self._ledger.drop_lease(self._token)
+            self._ledger.release_lease(self._token)
         except CutoutError:
             log.info("lease left to expire")
 
     def tick(self) -> None:
-        """Move every open batch one step on. A batch in trouble does not hold up the others."""
-        for batch in self._ledger.open_batches():
-            if time.monotonic() < self._resting.get(batch, 0):
+        """Advance every open batch by one step. An error in one does not hold up the others."""
+        open_ids = self._ledger.batches.open_ids()
+        if open_ids:
+            self._served = {worker.queue for worker in self._ledger.workers.list()}
+        for batch in self._queues.keys() - set(open_ids):
+            del self._queues[batch]
+        for batch in open_ids:
+            if time.monotonic() < self._backing_off.get(batch, 0):
                 continue
             try:
-                now = self._ledger.progress(batch)
-                if now.spec.single:
-                    cutouts.advance(self._ledger, now, self._config)
-                else:
-                    self._advance(now)
+                self._advance(self._snapshot(batch))
             except Exception as error:
                 if isinstance(error, CutoutError) and error.code is ErrorCode.REDIS_UNAVAILABLE:
                     raise
-                why = str(error) if isinstance(error, CutoutError) else type(error).__name__
-                log.error("batch rests", batch=batch, why=why)  # noqa: TRY400 - one sentence says it
-                self._ledger.note_trouble(batch, why)
-                self._resting[batch] = time.monotonic() + REST_SECONDS
+                reason = str(error) if isinstance(error, CutoutError) else type(error).__name__
+                log.error("batch backing off", batch=batch, reason=reason)  # noqa: TRY400 - one sentence says it
+                self._ledger.batches.set_stalled_reason(batch, reason)
+                self._backing_off[batch] = time.monotonic() + BACKOFF_SECONDS
             else:
-                if self._resting.pop(batch, None):
-                    self._ledger.note_trouble(batch, "")
+                if self._backing_off.pop(batch, None):
+                    self._ledger.batches.set_stalled_reason(batch, "")
 
-    def _advance(self, now: Progress) -> None:
-        spec = now.spec
-        if now.state == "cancelling":
-            self._settle_cancelled(spec)
-        elif now.state == "paused":
-            if now.trial is not None and time.time() >= now.trial:
-                self._ledger.resume(spec.id)
-        elif trip := judge(self._ledger.endings(spec.id)):
-            trial = time.time() + TRIAL_SECONDS if trip.heals else None
-            self._ledger.pause(spec.id, trip.why, trial)
-            log.error("batch pauses itself", batch=spec.id, why=trip.why)
-        else:
-            self._publish_due(spec)
-            while self._publish_next(spec):
-                self._ledger.hold_lease(self._token, LEASE_SECONDS)
-            self._look_for_workers(now)
-        if self._ledger.waiting_outcomes(spec.id) >= DRAIN_ROWS:
+    def _snapshot(self, batch: str) -> Snapshot:
+        if batch not in self._queues:
+            self._queues[batch] = queues_of(self._ledger.batches.progress(batch).spec)
+        return self._ledger.batches.snapshot(batch, self._queues[batch])
+
+    def _advance(self, snapshot: Snapshot) -> None:
+        progress = snapshot.progress
+        spec = progress.spec
+        if spec.cutout:
+            cutouts.advance(self._ledger, self._callbacks, snapshot, self._config)
+            return
+        match progress.state:
+            case "open":
+                self._feed(snapshot)
+            case "paused":
+                self._resume_if_due(progress)
+            case "cancelling":
+                self._settle_cancelled(spec)
+            case "registering" | "closed":
+                pass  # opened by `submit`, or closed since `open_ids`
+        if snapshot.undrained >= DRAIN_ROWS:
             reports.drain(self._ledger, spec)
-        if self._ledger.progress(spec.id).settled >= spec.total:
+        if progress.settled >= spec.total:
             self._close(spec)
 
-    def _publish_next(self, spec: BatchSpec) -> bool:
-        """Publish the next chunk; return whether there may be room for another."""
-        config = self._config
-        issue = self._ledger.issue(spec.id, CHUNK_LINES, config.window, config.visibility_timeout)
-        self._publish(spec, issue)
-        return len(issue.bulk) == CHUNK_LINES
+    # one method per state
 
-    def _publish_due(self, spec: BatchSpec) -> None:
-        """Publish again what was lost or put back.
+    def _feed(self, snapshot: Snapshot) -> None:
+        """Pause the batch if the circuit breaker says so; else publish what there is room for."""
+        spec = snapshot.progress.spec
+        if tripped := evaluate(snapshot.recent_results):
+            retry_at = time.time() + RETRY_SECONDS if tripped.may_recover else None
+            self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
+            log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
+            return
+        if snapshot.something_due:
+            self._republish(spec, snapshot.oldest_queued)
+        if not snapshot.all_issued and snapshot.progress.issued < self._config.window:
+            while self._publish_chunk(spec):
+                self._ledger.acquire_lease(self._token, LEASE_SECONDS)
+        self._report_missing_workers(snapshot.progress)
 
-        A line is lost when it is due and its message cannot be waiting any more: issued before the
-        oldest that waits. (On Redis, a worker killed between taking a message and noting that
-        it has it loses it; the broker alone cannot promise delivery.)
-        """
-        model = spec.recipe.model
-        queues = names.bulk_queue(model), names.quarantine_queue(model)
-        bulk, quarantine = (self._ledger.oldest_waiting(queue) for queue in queues)
-        issue = self._ledger.reissue(
-            spec.id, CHUNK_LINES, self._config.visibility_timeout, GRACE_SECONDS, (bulk, quarantine)
-        )
-        self._publish(spec, issue)
-        if lines := len(issue.bulk) + len(issue.quarantine):
-            log.info("issued again", batch=spec.id, lines=lines)
-
-    def _publish(self, spec: BatchSpec, issue: Issue) -> None:
-        model = spec.recipe.model
-        for queue, lines in (
-            (names.bulk_queue(model), issue.bulk),
-            (names.quarantine_queue(model), issue.quarantine),
-        ):
-            if lines:
-                jobs = [job_of(spec, line, self._photograph(spec, line)) for line in lines]
-                publish(queue, jobs, issue.moment)
-
-    def _look_for_workers(self, now: Progress) -> None:
-        """Say where images wait for workers and there are none."""
-        model = now.spec.recipe.model
-        there = {worker.queue for worker in self._presence.workers()}
-        why = ""
-        if now.quarantined and names.quarantine_queue(model) not in there:
-            why = NO_QUARANTINE
-        elif (
-            names.bulk_queue(model) not in there and time.time() > now.spec.created + START_SECONDS
-        ):
-            why = NO_WORKER.format(model=model)
-        known = {"", NO_QUARANTINE, NO_WORKER.format(model=model)}
-        if why != now.trouble and now.trouble in known:
-            self._ledger.note_trouble(now.spec.id, why)
+    def _resume_if_due(self, progress: Progress) -> None:
+        if progress.retry_at is not None and time.time() >= progress.retry_at:
+            self._ledger.batches.resume(progress.spec.id)
 
     def _settle_cancelled(self, spec: BatchSpec) -> None:
-        """Settle the next of what is left of a cancelled batch."""
-        bits = self._ledger.settled_bits(spec.id)
-        whole_bytes = len(bits) - len(bits.lstrip(b"\xff"))
-        left = (line for line in range(8 * whole_bytes, spec.total) if not has_bit(bits, line))
+        """Settle the next CANCELLED_LINES unsettled lines of a cancelled batch."""
+        bits = self._ledger.batches.settled_bits(spec.id)
+        full_bytes = len(bits) - len(bits.lstrip(b"\xff"))
+        unsettled = (line for line in range(8 * full_bytes, spec.total) if not has_bit(bits, line))
         outcomes = [
             Outcome(
                 line=line, key=self._photograph(spec, line).key, status=Status.FAILED,
                 code=ErrorCode.CANCELLED, message="The batch was cancelled before its turn.",
                 attempts=0,
             )
-            for line in islice(left, CANCELLED_LINES)
+            for line in islice(unsettled, CANCELLED_LINES)
         ]  # fmt: skip
-        self._ledger.finish_all(spec.id, outcomes)
+        self._ledger.lines.finish_all(spec.id, outcomes)
+
+    # publishing
+
+    def _publish_chunk(self, spec: BatchSpec) -> bool:
+        """Publish the next chunk; return True if there may be room for another."""
+        window, timeout = self._config.window, self._config.visibility_timeout
+        issued = self._ledger.lines.issue(spec.id, CHUNK_LINES, window, timeout)
+        publish_issued(spec, issued, partial(self._photograph, spec))
+        return len(issued.bulk) == CHUNK_LINES
+
+    def _republish(self, spec: BatchSpec, oldest_queued: tuple[str, str]) -> None:
+        """Publish lines whose message was lost, whose worker died, or whose retry is due.
+
+        A message is lost if its line is overdue and it was issued before the oldest one queued.
+        (With Redis as broker, a worker killed between receiving a message and storing it as
+        unacknowledged loses it; the broker alone cannot promise delivery.)
+        """
+        issued = self._ledger.lines.reissue(
+            spec.id, CHUNK_LINES, self._config.visibility_timeout, CLAIM_GRACE_SECONDS,
+            oldest_queued,
+        )  # fmt: skip
+        publish_issued(spec, issued, partial(self._photograph, spec))
+        if lines := len(issued.bulk) + len(issued.quarantine):
+            log.info("lines republished", batch=spec.id, lines=lines)
 
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)
         return self._segment(spec, segment)[offset]
 
+    def _report_missing_workers(self, progress: Progress) -> None:
+        """Set or clear the stalled reason of a batch whose queues no worker serves."""
+        model = progress.spec.recipe.model
+        no_worker = NO_WORKER.format(model=model)
+        starting = time.time() <= progress.spec.created + WORKER_START_SECONDS
+        reason = ""
+        if progress.quarantined and names.quarantine_queue(model) not in self._served:
+            reason = NO_QUARANTINE
+        elif names.bulk_queue(model) not in self._served and not starting:
+            reason = no_worker
+        current = progress.stalled_reason
+        if reason != current and current in {"", NO_QUARANTINE, no_worker}:
+            self._ledger.batches.set_stalled_reason(progress.spec.id, reason)
+
+    # closing
+
     def _close(self, spec: BatchSpec) -> None:
         while reports.drain(self._ledger, spec):
-            self._ledger.hold_lease(self._token, LEASE_SECONDS)
-        progress = self._ledger.progress(spec.id)
+            self._ledger.acquire_lease(self._token, LEASE_SECONDS)
+        progress = self._ledger.batches.progress(spec.id)
         closed = replace(progress, state="closed", closed=time.time(), issued=0)
         rows = reports.write(closed, open_store(spec.destination))
-        if rows != spec.total:  # Redis lost rows that were not yet drained; the outputs are there
+        if rows != spec.total:  # Redis lost rows before they were drained; their outputs exist
             log.error("report is short", batch=spec.id, rows=rows, total=spec.total)
-        if not self._ledger.close(spec.id):
-            return  # a retry opened lines meanwhile
+        if not self._ledger.batches.close(spec.id):
+            return  # a retry reopened lines meanwhile
         log.info(
             "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,
             failed=progress.failed,

@@ -1,24 +1,26 @@
-"""Puts jobs into the broker. The producer's only Celery import."""
+"""Publishes jobs to the broker. The producer's only Celery import."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.errors import ErrorCode, RetryableError
-from contract.job import CutoutJob, ManifestLine
-from contract.ledger.batches import BatchSpec
+from contract.job import ImageJob, ManifestLine
+from contract.ledger import Issued
 from contract.settings import settings, transport_options
 
-GRACE_SECONDS = 2
-"""From a worker's taking a message to its claim of the line: in neither place, and not lost."""
+CLAIM_GRACE_SECONDS = 2
+"""Time between a worker's receiving a message and its claim of the line. Meanwhile the line is
+neither queued nor claimed, and must not count as lost."""
 
 
 @cache
 def app() -> Celery:
-    """Return the sending side's app. Tasks are sent by name: no worker code is imported."""
+    """Return the process's Celery app for sending. Tasks are sent by name: no worker code."""
     config = settings()
     celery = Celery("cutout", broker=config.broker_url)
     celery.conf.update(
@@ -27,16 +29,37 @@ def app() -> Celery:
         task_ignore_result=True,
         broker_transport_options=transport_options(config),
         broker_connection_retry_on_startup=True,
-        # a publish that fails is not repeated here: the line falls due and is issued again
+        # a failed publish is not repeated here: the line becomes overdue and is reissued
         task_publish_retry=False,
     )
     return celery
 
 
-def job_of(spec: BatchSpec, line: int, photograph: ManifestLine) -> CutoutJob:
-    """Return the message for a line of a batch."""
-    single = spec.single
-    return CutoutJob(
+def queues_of(spec: BatchSpec) -> tuple[str, str]:
+    """Return a batch's main queue and its quarantine queue."""
+    model = spec.recipe.model
+    main = names.interactive_queue(model) if spec.cutout else names.bulk_queue(model)
+    return main, names.quarantine_queue(model)
+
+
+def publish_issued(
+    spec: BatchSpec, issued: Issued, photograph_of: Callable[[int], ManifestLine]
+) -> None:
+    """Publish issued lines to their queues.
+
+    Raises RetryableError (`redis_unavailable`). Lines that were not sent become overdue in the
+    ledger and are reissued.
+    """
+    for queue, lines in zip(queues_of(spec), (issued.bulk, issued.quarantine), strict=True):
+        if lines:
+            jobs = [job_for(spec, line, photograph_of(line)) for line in lines]
+            publish(queue, jobs, issued.issued_at)
+
+
+def job_for(spec: BatchSpec, line: int, photograph: ManifestLine) -> ImageJob:
+    """Return the message for one line of a batch."""
+    cutout = spec.cutout
+    return ImageJob(
         batch=spec.id,
         line=line,
         source=spec.source,
@@ -44,16 +67,14 @@ def job_of(spec: BatchSpec, line: int, photograph: ManifestLine) -> CutoutJob:
         photograph=photograph,
         recipe=spec.recipe,
         force=spec.force,
-        output=single.output if single else "",
-        remote=single.remote if single else False,
+        interactive=cutout is not None,
+        destination_key=cutout.destination_key if cutout else "",
+        source_is_url=cutout.source_is_url if cutout else False,
     )
 
 
-def publish(queue: str, jobs: Iterable[CutoutJob], issued: float) -> int:
-    """Send jobs, marked as issued at that moment, to a queue; return how many.
-
-    Raises RetryableError (`redis_unavailable`). What was not sent falls due in the ledger.
-    """
+def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> int:
+    """Send jobs to a queue; return how many. Raises RetryableError (`redis_unavailable`)."""
     count = 0
     try:
         with app().producer_or_acquire() as producer:
@@ -65,11 +86,10 @@ def publish(queue: str, jobs: Iterable[CutoutJob], issued: float) -> int:
                     queue=queue,
                     producer=producer,
                     # what Flower, `inspect` and logs show of a task
-                    argsrepr=names.shown(job.photograph.key),
+                    argsrepr=names.printable(job.photograph.key),
                     kwargsrepr=job.batch,
-                    # the ledger's own moment, so that the dispatcher can tell a waiting message
-                    # from a lost one
-                    headers={"issued": issued},
+                    # by the ledger's clock: tells a queued message from a lost one
+                    headers={"issued": issued_at},
                 )
                 count += 1
     except (OperationalError, OSError) as error:

@@ -6,7 +6,7 @@ from collections import deque
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from contract.ledger.batches import Progress as BatchProgress
+from contract.batch import Progress as BatchProgress
 
 PLAIN_SECONDS = 10
 RATE_SECONDS = 60
@@ -37,10 +37,10 @@ class Screen:
         counts = f"done {now.done:,}  skipped {now.skipped:,}  {failed}"
         text = f"{now.settled:,}/{now.spec.total:,}  {counts}  {self._rate.text(now)}"
         self._live.update(self._task, total=now.spec.total, completed=now.settled, description=text)
-        if now.trouble != self._trouble:
-            self._trouble = now.trouble
-            if now.trouble:
-                self._console.print(f"Waiting: {now.trouble}", markup=False, soft_wrap=True)
+        if now.stalled_reason != self._trouble:
+            self._trouble = now.stalled_reason
+            if now.stalled_reason:
+                self._console.print(f"Waiting: {now.stalled_reason}", markup=False, soft_wrap=True)
         due = time.monotonic() - self._printed >= PLAIN_SECONDS or now.state == "closed"
         if due and not self._console.is_terminal:
             self._printed = time.monotonic()

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
-from contract.ledger.batches import Ledger
+from contract.ledger.redis_ledger import RedisLedger
 
 START_SECONDS = 60
 """Loading a large append-only file takes its time."""
@@ -53,7 +53,7 @@ def socket_path() -> Path:
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
     """Return once Redis answers; raise PermanentError (`stack_failed`) where it does not."""
-    probe = Ledger(url, patience=0)
+    probe = RedisLedger(url, retries=0)
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

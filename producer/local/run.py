@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from contract import names
+from contract.batch import Progress as BatchProgress
 from contract.errors import NEXT_STEP, ErrorCode, PermanentError, RetryableError
-from contract.ledger.batches import Ledger
-from contract.ledger.batches import Progress as BatchProgress
+from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome
 from contract.recipe import recipe_for
 from contract.settings import settings
@@ -53,11 +53,11 @@ def run_job(
             screen.print(
                 f"Flower: {stack.flower_url}", f"Logs:   {folder}", sep="\n", soft_wrap=True
             )
-            ledger = Ledger(stack.redis_url)
+            ledger = RedisLedger(stack.redis_url)
             spec = unfinished(ledger, (source, destination, recipe, force))
             if spec:
                 screen.print(f"Going on with batch {spec.id}.")
-                if ledger.progress(spec.id).state == "paused":
+                if ledger.batches.progress(spec.id).state == "paused":
                     _resume(ledger, spec.id, screen)
             else:
                 screen.print(f"Listing {source} ...", soft_wrap=True, markup=False)
@@ -75,11 +75,11 @@ def run_job(
     return status
 
 
-def _resume(ledger: Ledger, batch: str, screen: Console) -> None:
+def _resume(ledger: RedisLedger, batch: str, screen: Console) -> None:
     """Carry on with a paused batch, and with what failed before it paused."""
     if failed := control.retry(ledger, batch):
         screen.print(f"{failed:,} images that failed are tried again.")
-    ledger.resume(batch)
+    ledger.batches.resume(batch)
 
 
 def stay_up(model: str | None, workers: int | None) -> None:
@@ -104,25 +104,25 @@ def stay_up(model: str | None, workers: int | None) -> None:
 
 
 def follow(
-    ledger: Ledger, batch: str, *, as_json: bool, stack: Stack | None = None
+    ledger: RedisLedger, batch: str, *, as_json: bool, stack: Stack | None = None
 ) -> BatchProgress:
     """Show a batch's progress until it is closed, and return its last state."""
     with closing(Screen(Console(stderr=True, quiet=as_json))) as screen:
-        now = ledger.progress(batch)
+        now = ledger.batches.progress(batch)
         while True:
             with suppress(RetryableError):  # while Redis is away, the last that was known
-                now = ledger.progress(batch)
+                now = ledger.batches.progress(batch)
             screen.show(now)
             if now.state == "closed":
                 return now
             if stack:
                 stack.check()
-                if now.state == "paused" and now.trial is None:
-                    raise PermanentError(ErrorCode.BATCH_PAUSED, now.trouble)
+                if now.state == "paused" and now.retry_at is None:
+                    raise PermanentError(ErrorCode.BATCH_PAUSED, now.stalled_reason)
             time.sleep(POLL_SECONDS)
 
 
-def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
+def finish(ledger: RedisLedger, progress: BatchProgress, *, as_json: bool) -> int:
     """Print how a closed batch ended, failed images by name and code; return the exit status."""
     spec = progress.spec
     status = 3 if progress.failed else 0
@@ -134,7 +134,7 @@ def finish(ledger: Ledger, progress: BatchProgress, *, as_json: bool) -> int:
     screen = Console(stderr=True)
     if progress.failed:
         for outcome in islice(reports.failures(ledger, spec), NAMED_FAILURES):
-            key, why = (escape(names.shown(text)) for text in (outcome.key, outcome.message))
+            key, why = (escape(names.printable(text)) for text in (outcome.key, outcome.message))
             screen.print(
                 f"[red]failed[/] {key}: {outcome.code}: {why} {_next_step(outcome)}",
                 soft_wrap=True, highlight=False,

@@ -20,7 +20,7 @@ import urllib3
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger.batches import Ledger
+from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import Settings
 from producer.local import redis_server
 
@@ -53,7 +53,7 @@ class Stack:
             if self._config.redis_url is None:
                 self._start_redis()
             else:
-                Ledger(self.redis_url, patience=2).ping()
+                RedisLedger(self.redis_url, retries=2).ping()
             self._start_flower()
             for name in WORKERS:
                 self._start_worker(name)
@@ -123,7 +123,7 @@ class Stack:
         redis_server.wait_until_ready(process, self.redis_url)
         # whatever an interrupted run left in the broker, the ledger knows better
         queues = names.bulk_queue(self._model), names.quarantine_queue(self._model)
-        Ledger(self.redis_url).forget_messages(*queues)
+        RedisLedger(self.redis_url).batches.reset_messages(*queues)
 
     def _start_flower(self) -> None:
         port = _free_port(self._config.flower_address, self._config.flower_port)

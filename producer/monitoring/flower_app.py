@@ -7,4 +7,4 @@ from producer.dispatch.publisher import app as build
 from producer.monitoring.metrics import Cluster
 
 app = build()
-REGISTRY.register(Cluster(settings().redis_url or ""))
+REGISTRY.register(Cluster(settings().require_redis_url()))

@@ -124,7 +124,7 @@ class Guarded:
                     message = await receive()
             except TimeoutError:
                 raise RequestError(
-                    ErrorCode.REQUEST_SLOW, f"The body did not arrive within {BODY_SECONDS} s."
+                    ErrorCode.REQUEST_TIMEOUT, f"The body did not arrive within {BODY_SECONDS} s."
                 ) from None
             if not message.get("more_body"):
                 deadline = None  # what comes now is at most that the client has gone
@@ -151,7 +151,7 @@ class Guarded:
                 await problem(scope, receive, safe)
         # without the query, which is none of the log's business
         log.info(
-            "request", method=scope["method"], path=names.shown(scope["path"])[:LONGEST_SHOWN],
+            "request", method=scope["method"], path=names.printable(scope["path"])[:LONGEST_SHOWN],
             status=int(status), milliseconds=round((time.monotonic() - began) * 1000),
         )  # fmt: skip
 

@@ -7,8 +7,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract import names
+from contract.batch import Progress
 from contract.errors import NEXT_STEP, ErrorCode
-from contract.ledger.batches import Progress
 from contract.storage import open_store
 from contract.storage.batch_files import manifest_lines
 from producer.batches import control, reports
@@ -50,7 +50,7 @@ class Batch(BaseModel):
     ignored: int
     issued: int
     duplicates: int
-    trouble: str
+    stalled_reason: str
     created: float
     closed: float | None
 
@@ -86,9 +86,9 @@ def batch_of(now: Progress) -> Batch:
 
 
 def find(backend: Backend, batch: str) -> Progress:
-    if names.is_id(batch):
-        now = backend.ledger.progress(batch)
-        if now.spec.single is None:
+    if names.is_batch_id(batch):
+        now = backend.ledger.batches.progress(batch)
+        if now.spec.cutout is None:
             return now
     raise RequestError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
 
@@ -102,14 +102,16 @@ def create(new: NewBatch, backend: TheBackend, _: Admin, response: Response) -> 
     recipe = backend.recipe(new.model)
     spec = register(backend.ledger, new.source, new.destination, recipe, force=new.force)
     response.headers["Location"] = f"/v1/batches/{spec.id}"
-    return batch_of(backend.ledger.progress(spec.id))
+    return batch_of(backend.ledger.batches.progress(spec.id))
 
 
 @router.get("")
 def read_all(backend: TheBackend, _: Reader) -> Batches:
     """List the batches that are known, newest first."""
     ledger = backend.ledger
-    return Batches(batches=[batch_of(ledger.progress(batch)) for batch in ledger.batches()])
+    return Batches(
+        batches=[batch_of(ledger.batches.progress(batch)) for batch in ledger.batches.ids()]
+    )
 
 
 @router.get("/{batch}")

@@ -9,12 +9,11 @@ from fastapi import Depends, Header, Request
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger.batches import Ledger
-from contract.ledger.workers import Presence
+from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import MODEL_NAMES, Recipe, recipe_for
 from contract.settings import Settings
 from contract.storage import Store, canonical_location, open_store
-from producer.callbacks.schedule import Callbacks
+from producer.callbacks.schedule import CallbackSchedule
 from producer.web import api_keys
 from producer.web.api_keys import Key, Scope
 from producer.web.events.rules import Rule, load_rules
@@ -31,7 +30,7 @@ FULL_SECONDS = 10
 @dataclass(frozen=True)
 class Backend:
     config: Settings
-    ledger: Ledger
+    ledger: RedisLedger
     keys: list[Key] | None
     """None: everybody may do everything, on loopback"""
     store: str
@@ -47,12 +46,8 @@ class Backend:
         return IdempotencyKeys(self.ledger.connection)
 
     @property
-    def callbacks(self) -> Callbacks:
-        return Callbacks(self.ledger.connection)
-
-    @property
-    def presence(self) -> Presence:
-        return Presence(self.ledger.connection)
+    def callbacks(self) -> CallbackSchedule:
+        return CallbackSchedule(self.ledger.connection)
 
     def open_store(self) -> Store:
         return open_store(self.store)
@@ -62,7 +57,7 @@ class Backend:
 
     def served(self) -> set[str]:
         """Return the models that a worker takes single images for now."""
-        queues = {worker.queue for worker in self.presence.workers()}
+        queues = {worker.queue for worker in self.ledger.workers.list()}
         return {
             model
             for model in MODEL_NAMES
@@ -71,8 +66,8 @@ class Backend:
 
     def check_room(self, model: str) -> None:
         """Raise RequestError (`queue_full`) where too many single images wait already."""
-        waiting = self.presence.queue_length(names.interactive_queue(model))
-        if waiting >= self.config.most_waiting:
+        waiting = self.ledger.workers.queue_length(names.interactive_queue(model))
+        if waiting >= self.config.max_queued:
             raise RequestError(
                 ErrorCode.QUEUE_FULL, f"{waiting:,} images wait already.", FULL_SECONDS
             )
@@ -80,7 +75,7 @@ class Backend:
 
 def build(config: Settings) -> Backend:
     """Check the settings of the server. Raises PermanentError (`invalid_setting`)."""
-    _ = config.broker_url  # raises the sentence that names CUTOUT_REDIS_URL where it is unset
+    redis_url = config.require_redis_url()
     if config.api_keys is None and not _loopback(config.web_address):
         raise PermanentError(
             ErrorCode.INVALID_SETTING,
@@ -90,7 +85,7 @@ def build(config: Settings) -> Backend:
         raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_WEB_STORE is not set.")
     return Backend(
         config=config,
-        ledger=Ledger(config.redis_url or "", patience=1, timeout=REDIS_SECONDS),
+        ledger=RedisLedger(redis_url, retries=1, timeout=REDIS_SECONDS),
         keys=None if config.api_keys is None else api_keys.load(config.api_keys.expanduser()),
         store=canonical_location(config.web_store),
         rules=load_rules(config.event_rules),
@@ -118,10 +113,12 @@ def admit(backend: Backend, text: str | None, scope: Scope) -> Key:
     if backend.keys is not None:
         key = api_keys.find(backend.keys, text) if text else None
     if key is None:
-        raise RequestError(ErrorCode.KEY_REFUSED, "The request has no key of this server.")
+        raise RequestError(ErrorCode.INVALID_API_KEY, "The request has no key of this server.")
     if scope not in key.scopes:
-        raise RequestError(ErrorCode.SCOPE_MISSING, f"The key {key.name!r} has no scope {scope}.")
-    most = backend.config.requests_a_minute
+        raise RequestError(
+            ErrorCode.INSUFFICIENT_SCOPE, f"The key {key.name!r} has no scope {scope}."
+        )
+    most = backend.config.rate_limit_per_minute
     if wait := backend.rate_limiter.retry_after(key.name, most):
         raise RequestError(
             ErrorCode.TOO_MANY_REQUESTS, f"{key.name!r} may ask {most} times a minute.", wait

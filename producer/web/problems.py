@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 from contract.errors import NEXT_STEP, CutoutError, ErrorCode
 
 STATUS = {
-    ErrorCode.KEY_REFUSED: 401,
+    ErrorCode.INVALID_API_KEY: 401,
     ErrorCode.SIGNATURE_REFUSED: 401,
-    ErrorCode.SCOPE_MISSING: 403,
+    ErrorCode.INSUFFICIENT_SCOPE: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.BATCH_UNKNOWN: 404,
     ErrorCode.OBJECT_MISSING: 404,
-    ErrorCode.REQUEST_SLOW: 408,
-    ErrorCode.BATCH_STATE: 409,
+    ErrorCode.REQUEST_TIMEOUT: 408,
+    ErrorCode.BATCH_CONFLICT: 409,
     ErrorCode.NOT_READY: 409,
     ErrorCode.TOO_MANY_BYTES: 413,
     ErrorCode.INVALID_REQUEST: 422,
@@ -29,7 +29,7 @@ STATUS = {
     ErrorCode.NOTHING_TO_DO: 422,
     ErrorCode.UNSAFE_KEY: 422,
     ErrorCode.ACCESS_DENIED: 422,
-    ErrorCode.EVENT_REFUSED: 422,
+    ErrorCode.INVALID_EVENT: 422,
     ErrorCode.URL_REFUSED: 422,
     ErrorCode.URL_FAILED: 422,
     ErrorCode.TOO_MANY_REQUESTS: 429,

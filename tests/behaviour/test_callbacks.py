@@ -16,7 +16,7 @@ from contract.ledger.connection import Connection
 from contract.names import CALLBACK_ATTEMPTS, CALLBACKS
 from producer.callbacks import delivery as delivering
 from producer.callbacks.delivery import WAITS, Delivery, Ending, deliver, run
-from producer.callbacks.schedule import Callbacks
+from producer.callbacks.schedule import CallbackSchedule
 from producer.callbacks.signatures import verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -25,13 +25,13 @@ BODY = b'{"batch":"b-1"}'
 
 
 @pytest.fixture
-def waiting(redis_server: RedisServer) -> Callbacks:
-    return Callbacks(Connection(redis_server.url, patience=0))
+def waiting(redis_server: RedisServer) -> CallbackSchedule:
+    return CallbackSchedule(Connection(redis_server.url, retries=0))
 
 
 @pytest.fixture(autouse=True)
 def loopback(monkeypatch: pytest.MonkeyPatch, clean_environment) -> None:
-    monkeypatch.setenv("CUTOUT_URL_ALLOW", "127.0.0.0/8")
+    monkeypatch.setenv("CUTOUT_URL_ALLOWLIST", "127.0.0.0/8")
     monkeypatch.setenv("CUTOUT_WEBHOOK_SECRET", f"{SECRET},{OTHER}")
 
 
@@ -42,13 +42,13 @@ def lines() -> Iterator[list]:
     assert "sesame" not in json.dumps(written, default=repr)
 
 
-def due_in(waiting: Callbacks, callback: str = "c-1") -> float | None:
+def due_in(waiting: CallbackSchedule, callback: str = "c-1") -> float | None:
     score = waiting._redis.zscore(CALLBACKS, callback)
     seconds, micros = waiting._redis.time()
     return None if score is None else score - (seconds + micros / 1e6)
 
 
-def nothing_left(waiting: Callbacks) -> bool:
+def nothing_left(waiting: CallbackSchedule) -> bool:
     return not waiting._redis.exists(CALLBACKS, CALLBACK_ATTEMPTS)
 
 
@@ -56,7 +56,7 @@ def says(url: str):
     return lambda _: Delivery(url, BODY, time.time())
 
 
-def attempt(waiting: Callbacks, url: str, **options) -> Ending:
+def attempt(waiting: CallbackSchedule, url: str, **options) -> Ending:
     waiting.schedule("c-1")
     assert waiting.take(9, 60) == ["c-1"]
     return deliver(waiting, "c-1", says(url), **options)
@@ -65,10 +65,10 @@ def attempt(waiting: Callbacks, url: str, **options) -> Ending:
 # who has it in hand
 
 
-def test_what_is_due_is_taken_once_and_again_when_its_lease_ends(waiting: Callbacks):
+def test_what_is_due_is_taken_once_and_again_when_its_lease_ends(waiting: CallbackSchedule):
     for callback, delay in (("late", 60), ("second", -1), ("first", -2), ("third", 0)):
         waiting.schedule(callback, delay)
-    assert waiting.waiting() == 4
+    assert waiting.pending() == 4
     assert waiting.take(2, 0.3) == ["first", "second"]
     assert waiting.take(9, 60) == ["third"]
     assert waiting.take(9, 60) == []
@@ -77,7 +77,7 @@ def test_what_is_due_is_taken_once_and_again_when_its_lease_ends(waiting: Callba
     assert [waiting.attempts(c) for c in ("first", "second", "third", "late")] == [2, 2, 1, 0]
 
 
-def test_the_lease_and_the_delay_are_of_redis_own_clock(waiting: Callbacks):
+def test_the_lease_and_the_delay_are_of_redis_own_clock(waiting: CallbackSchedule):
     waiting.schedule("c-1", 100)
     assert due_in(waiting) == pytest.approx(100, abs=2)
     waiting.schedule("c-1")
@@ -86,7 +86,7 @@ def test_the_lease_and_the_delay_are_of_redis_own_clock(waiting: Callbacks):
     assert due_in(waiting) == pytest.approx(50, abs=2)
 
 
-def test_what_is_dropped_leaves_nothing_and_is_not_brought_back(waiting: Callbacks):
+def test_what_is_dropped_leaves_nothing_and_is_not_brought_back(waiting: CallbackSchedule):
     waiting.schedule("c-1")
     assert waiting.take(1, 60) == ["c-1"]
     assert waiting.postpone("c-1", 5)
@@ -98,13 +98,13 @@ def test_what_is_dropped_leaves_nothing_and_is_not_brought_back(waiting: Callbac
     assert (waiting.take(1, 60), waiting.attempts("c-1")) == (["c-1"], 1)
 
 
-def test_processes_that_take_at_once_take_different_ones(waiting: Callbacks, redis_server):
+def test_processes_that_take_at_once_take_different_ones(waiting: CallbackSchedule, redis_server):
     for n in range(200):
         waiting.schedule(f"c-{n}")
     taken: list[str] = []
 
     def take_all() -> None:
-        mine = Callbacks(Connection(redis_server.url))
+        mine = CallbackSchedule(Connection(redis_server.url))
         while found := mine.take(3, 60):
             taken.extend(found)
 
@@ -116,7 +116,9 @@ def test_processes_that_take_at_once_take_different_ones(waiting: Callbacks, red
     assert sorted(taken) == sorted(f"c-{n}" for n in range(200))
 
 
-def test_what_waits_survives_a_redis_that_is_killed(waiting: Callbacks, redis_server: RedisServer):
+def test_what_waits_survives_a_redis_that_is_killed(
+    waiting: CallbackSchedule, redis_server: RedisServer
+):
     waiting.schedule("c-1")
     redis_server.wait_until_written()
     redis_server.stop(9)
@@ -131,7 +133,9 @@ def test_what_waits_survives_a_redis_that_is_killed(waiting: Callbacks, redis_se
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_2xx_is_delivered_signed_by_every_secret(waiting: Callbacks, lines: list, status: int):
+def test_2xx_is_delivered_signed_by_every_secret(
+    waiting: CallbackSchedule, lines: list, status: int
+):
     with receiving(answer(status)) as server:
         assert attempt(waiting, server.url("/sesame?sesame=1")) is Ending.DELIVERED
     assert nothing_left(waiting)
@@ -148,7 +152,7 @@ def test_2xx_is_delivered_signed_by_every_secret(waiting: Callbacks, lines: list
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 400, 401, 404, 429, 500, 503])
 def test_any_other_answer_is_tried_again_and_no_redirect_is_followed(
-    waiting: Callbacks, lines: list, status: int
+    waiting: CallbackSchedule, lines: list, status: int
 ):
     with receiving(answer(status, Location="/elsewhere")) as server:
         assert attempt(waiting, server.url("/sesame")) is Ending.POSTPONED
@@ -157,7 +161,7 @@ def test_any_other_answer_is_tried_again_and_no_redirect_is_followed(
     assert (lines[-1]["status"], lines[-1]["attempt"]) == (status, 1)
 
 
-def test_410_is_given_up_at_once(waiting: Callbacks, lines: list):
+def test_410_is_given_up_at_once(waiting: CallbackSchedule, lines: list):
     with receiving(answer(410)) as server:
         assert attempt(waiting, server.url("/sesame")) is Ending.GIVEN_UP
     assert nothing_left(waiting)
@@ -169,7 +173,7 @@ def slow(link, _) -> None:
 
 
 def test_a_receiver_that_is_slow_or_dead_or_speaks_no_http_is_tried_again(
-    waiting: Callbacks, lines: list
+    waiting: CallbackSchedule, lines: list
 ):
     def hasty(url, body, headers, *, allow):
         return delivering.client.post(url, body, headers, allow=allow, seconds=0.3)
@@ -187,13 +191,15 @@ def test_a_receiver_that_is_slow_or_dead_or_speaks_no_http_is_tried_again(
     "url", ["https://10.0.0.1/sesame", "http://10.0.0.1/sesame", "sesame", "https://u:sesame@x/"]
 )
 def test_an_address_that_is_refused_now_may_be_allowed_tomorrow(
-    waiting: Callbacks, lines: list, url: str
+    waiting: CallbackSchedule, lines: list, url: str
 ):
     assert attempt(waiting, url) is Ending.POSTPONED
     assert lines[-1]["code"] == "url_refused"
 
 
-def test_ten_attempts_with_growing_waits_and_then_it_is_given_up(waiting: Callbacks, lines: list):
+def test_ten_attempts_with_growing_waits_and_then_it_is_given_up(
+    waiting: CallbackSchedule, lines: list
+):
     waits = []
     with receiving(answer(500)) as server:
         while (ending := attempt(waiting, server.url())) is Ending.POSTPONED:
@@ -206,7 +212,7 @@ def test_ten_attempts_with_growing_waits_and_then_it_is_given_up(waiting: Callba
     assert len({request.headers["webhook-id"] for request in server.requests}) == 1
 
 
-def test_each_attempt_is_signed_with_its_own_moment(waiting: Callbacks, monkeypatch):
+def test_each_attempt_is_signed_with_its_own_moment(waiting: CallbackSchedule, monkeypatch):
     with receiving(answer(500)) as server:
         attempt(waiting, server.url())
         moment = time.time()
@@ -216,7 +222,7 @@ def test_each_attempt_is_signed_with_its_own_moment(waiting: Callbacks, monkeypa
     assert 998 <= stamps[1] - stamps[0] <= 1002
 
 
-def test_without_a_secret_a_callback_is_not_signed(waiting: Callbacks, monkeypatch):
+def test_without_a_secret_a_callback_is_not_signed(waiting: CallbackSchedule, monkeypatch):
     monkeypatch.delenv("CUTOUT_WEBHOOK_SECRET")
     with receiving(answer(200)) as server:
         assert attempt(waiting, server.url()) is Ending.DELIVERED
@@ -224,14 +230,16 @@ def test_without_a_secret_a_callback_is_not_signed(waiting: Callbacks, monkeypat
     assert server.requests[0].headers["webhook-id"] == "c-1"
 
 
-def test_where_there_is_nothing_to_say_nothing_is_said(waiting: Callbacks):
+def test_where_there_is_nothing_to_say_nothing_is_said(waiting: CallbackSchedule):
     waiting.schedule("c-1")
     waiting.take(1, 60)
     assert deliver(waiting, "c-1", lambda _: None) is Ending.GIVEN_UP
     assert nothing_left(waiting)
 
 
-def test_what_cannot_be_loaded_is_tried_again_and_not_for_ever(waiting: Callbacks, lines: list):
+def test_what_cannot_be_loaded_is_tried_again_and_not_for_ever(
+    waiting: CallbackSchedule, lines: list
+):
     def fails(_):
         raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "sesame")
 
@@ -247,7 +255,9 @@ def test_what_cannot_be_loaded_is_tried_again_and_not_for_ever(waiting: Callback
     assert lines[1]["fault"] == "KeyError"
 
 
-def test_one_that_another_process_delivered_meanwhile_is_not_brought_back(waiting: Callbacks):
+def test_one_that_another_process_delivered_meanwhile_is_not_brought_back(
+    waiting: CallbackSchedule,
+):
     def other_was_faster(*_, **__):
         waiting.drop("c-1")
         return 500
@@ -267,7 +277,7 @@ def start(monkeypatch: pytest.MonkeyPatch):
     stopping = threading.Event()
     threads = []
 
-    def begin(waiting: Callbacks, load) -> None:
+    def begin(waiting: CallbackSchedule, load) -> None:
         threads.append(threading.Thread(target=run, args=(waiting, load, stopping.is_set)))
         threads[-1].start()
 
@@ -278,7 +288,7 @@ def start(monkeypatch: pytest.MonkeyPatch):
         assert not thread.is_alive()
 
 
-def test_500_and_then_200_is_delivered(waiting: Callbacks, start):
+def test_500_and_then_200_is_delivered(waiting: CallbackSchedule, start):
     with receiving(answer(500), answer(302), answer(200)) as server:
         start(waiting, says(server.url()))
         waiting.schedule("c-1")
@@ -286,18 +296,18 @@ def test_500_and_then_200_is_delivered(waiting: Callbacks, start):
     assert len(server.requests) == 3
 
 
-def test_two_processes_deliver_each_once(waiting: Callbacks, start, redis_server):
+def test_two_processes_deliver_each_once(waiting: CallbackSchedule, start, redis_server):
     for n in range(40):
         waiting.schedule(f"c-{n}")
     with receiving(answer(200)) as server:
         for _ in range(2):
-            start(Callbacks(Connection(redis_server.url)), says(server.url()))
+            start(CallbackSchedule(Connection(redis_server.url)), says(server.url()))
         until(lambda: nothing_left(waiting), 20)
     ids = sorted(request.headers["webhook-id"] for request in server.requests)
     assert ids == sorted(f"c-{n}" for n in range(40))
 
 
-def test_a_receiver_that_hangs_does_not_stop_the_others(waiting: Callbacks, start):
+def test_a_receiver_that_hangs_does_not_stop_the_others(waiting: CallbackSchedule, start):
     with receiving(slow) as hanging, receiving(answer(200)) as server:
         urls = {"hangs": hanging.url()}
         start(waiting, lambda c: Delivery(urls.get(c, server.url()), BODY, time.time()))
@@ -305,11 +315,13 @@ def test_a_receiver_that_hangs_does_not_stop_the_others(waiting: Callbacks, star
         for n in range(5):
             waiting.schedule(f"c-{n}")
         began = time.monotonic()
-        until(lambda: waiting.waiting() == 1, 10)
+        until(lambda: waiting.pending() == 1, 10)
         assert time.monotonic() - began < 2.5
 
 
-def test_the_loop_outlives_a_restart_of_redis(waiting: Callbacks, start, redis_server: RedisServer):
+def test_the_loop_outlives_a_restart_of_redis(
+    waiting: CallbackSchedule, start, redis_server: RedisServer
+):
     with receiving(answer(200)) as server:
         start(waiting, says(server.url()))
         redis_server.stop(9)
@@ -319,7 +331,7 @@ def test_the_loop_outlives_a_restart_of_redis(waiting: Callbacks, start, redis_s
         until(lambda: server.requests, 20)
 
 
-def _scheduled(waiting: Callbacks) -> bool:
+def _scheduled(waiting: CallbackSchedule) -> bool:
     try:
         waiting.schedule("c-1")
     except RetryableError:

@@ -46,7 +46,7 @@ def test_a_file_is_fetched_with_its_etag_and_type():
     script = answer(200, b"bytes", ETag='W/"abc"', Content_Type="Image/JPEG; q=1")
     with receiving(script) as server:
         found = client.fetch(server.url("/a%20b?s=1"), 5, allow=HERE)
-    assert found == client.Fetched(b"bytes", "abc", "image/jpeg")
+    assert found == client.FetchResult(b"bytes", "abc", "image/jpeg")
     request = server.requests[0]
     assert (request.method, request.path) == ("GET", "/a%20b?s=1")
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
@@ -56,8 +56,10 @@ def test_a_file_is_fetched_with_its_etag_and_type():
 def test_what_a_server_does_not_say_is_empty_and_what_is_absurd_too():
     long = answer(200, b"x", ETag="e" * 300, Content_Type="\u00fc")
     with receiving(raw(b"HTTP/1.0 200 OK\r\n\r\nto the end"), long) as server:
-        assert client.fetch(server.url(), 100, allow=HERE) == client.Fetched(b"to the end", "", "")
-        assert client.fetch(server.url(), 100, allow=HERE) == client.Fetched(b"x", "", "")
+        assert client.fetch(server.url(), 100, allow=HERE) == client.FetchResult(
+            b"to the end", "", ""
+        )
+        assert client.fetch(server.url(), 100, allow=HERE) == client.FetchResult(b"x", "", "")
 
 
 def test_a_server_on_ipv6_is_reached():

@@ -10,7 +10,7 @@ from PIL import Image
 from support.drill import Drill
 
 from contract import names
-from contract.ledger.batches import BatchSpec
+from contract.batch import BatchSpec
 from worker.audit import audit
 
 COUNT = 6
@@ -22,7 +22,7 @@ class Spoiler:
 
     def __init__(self, drill: Drill, spec: BatchSpec) -> None:
         self.drill = drill
-        self.redis = drill.cluster.ledger._redis
+        self.redis = drill.cluster.ledger.connection.client
         self.batch = names.redis_key(spec.id)
         self.folder = drill.out / "_cutout" / spec.id
         self.output = drill.out / f"{KEY}.png"
@@ -153,7 +153,7 @@ def test_every_corruption_is_found(drill: Drill, tmp_path: Path) -> None:
         fault, spoil = CORRUPTIONS[what]
         spoil(Spoiler(drill, spec))
         answers[what] = (fault, drill.cutout("audit", spec.id))
-        drill.cluster.ledger._redis.delete("unacked")
+        drill.cluster.ledger.connection.client.delete("unacked")
 
     for what, (fault, answer) in answers.items():
         assert answer.returncode == 3, what

@@ -10,7 +10,7 @@ from support.services import until
 from support.stand_in import mark
 
 from contract import names
-from contract.ledger.batches import BatchSpec
+from contract.batch import BatchSpec
 from contract.outcome import Outcome
 from producer.dispatch.dispatcher import LEASE_SECONDS
 
@@ -32,7 +32,7 @@ def load(drill: Drill, count: int) -> BatchSpec:
 
 
 def in_hand(drill: Drill, spec: BatchSpec) -> int:
-    return drill.cluster.ledger._redis.zcard(names.redis_key(spec.id, "claimed"))
+    return drill.cluster.ledger.connection.client.zcard(names.redis_key(spec.id, "claimed"))
 
 
 def told(drill: Drill, *arguments: str) -> str:
@@ -66,7 +66,7 @@ def test_pause_and_resume_under_load(drill: Drill) -> None:
     until(lambda: not in_hand(drill, spec), pause=0.02)
     pausing = time.monotonic() - began
     assert stands_still(drill, spec, 2)
-    assert drill.progress(spec).trouble.startswith("Paused by hand")
+    assert drill.progress(spec).stalled_reason.startswith("Paused by hand")
     before = drill.progress(spec).settled
     began = time.monotonic()
     told(drill, "resume", spec.id)
@@ -91,7 +91,7 @@ def test_a_pause_outlives_dispatcher_and_redis(drill: Drill) -> None:
     drill.cluster.redis.stop(signal.SIGKILL)
     drill.cluster.redis.start()
     assert stands_still(drill, spec, 3)
-    assert drill.progress(spec).trouble.startswith("Paused by hand")
+    assert drill.progress(spec).stalled_reason.startswith("Paused by hand")
     before = drill.progress(spec).settled
     began = time.monotonic()
     told(drill, "resume", spec.id)
@@ -117,7 +117,7 @@ def test_cancel_under_load(drill: Drill) -> None:
     for verb in ("pause", "resume", "cancel"):
         answer = drill.cutout(verb, spec.id)
         assert answer.returncode == 1
-        assert "batch_state" in answer.stderr
+        assert "batch_conflict" in answer.stderr
     drill.passed(spec, f"`cancel` with {ends['cancelled']:,} images to go", AT_ONCE, took)
 
     cancelled = ends["cancelled"]
@@ -189,7 +189,7 @@ def test_retry_opens_exactly_what_it_is_told_to(drill: Drill) -> None:
     for code in ("duplicate_destination", "unsafe_key"):
         answer = drill.cutout("retry", spec.id, "--code", code)
         assert answer.returncode == 1
-        assert "batch_state" in answer.stderr
+        assert "batch_conflict" in answer.stderr
     counts = drill.passed(spec, "`retry --code object_missing` of a closed batch", 10, took)
     assert (counts["done"], counts["failed"]) == (sound + 4, 2)
 

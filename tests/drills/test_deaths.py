@@ -9,7 +9,7 @@ from support.drill import Drill
 from support.services import until
 from support.stand_in import mark
 
-from contract.ledger.batches import BatchSpec
+from contract.batch import BatchSpec
 
 COUNT = 30
 TIMES = {"CUTOUT_VISIBILITY_TIMEOUT": "12", "CUTOUT_TIME_LIMIT": "8"}
@@ -48,7 +48,9 @@ def test_a_machine_vanishes(drill: Drill) -> None:
     drill.cluster.env.update(TIMES)
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker(name="doomed")
-    until(lambda: drill.cluster.ledger._redis.zcard(f"cutout:batch:{spec.id}:claimed") == 2)
+    until(
+        lambda: drill.cluster.ledger.connection.client.zcard(f"cutout:batch:{spec.id}:claimed") == 2
+    )
     drill.cluster.kill("doomed")
     killed = time.monotonic()
     drill.cluster.start_worker()
@@ -160,14 +162,16 @@ def test_a_worker_is_told_to_stop(drill: Drill) -> None:
     spec = drill.submit()
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker(name="first")
-    until(lambda: drill.cluster.ledger._redis.zcard(f"cutout:batch:{spec.id}:claimed") == 2)
+    until(
+        lambda: drill.cluster.ledger.connection.client.zcard(f"cutout:batch:{spec.id}:claimed") == 2
+    )
     first = drill.cluster.processes.pop("first")
     asked = time.monotonic()
     first.terminate()
     assert first.wait(60) == 0
     took = time.monotonic() - asked
     # nothing is left in a stopped worker's name: no wait for a visibility timeout
-    assert drill.cluster.ledger._redis.hlen("unacked") == 0
+    assert drill.cluster.ledger.connection.client.hlen("unacked") == 0
     assert drill.progress(spec).done == 2
     drill.cluster.start_worker()
     drill.closed(spec)
@@ -184,7 +188,9 @@ def test_a_worker_is_given_too_little_grace(drill: Drill) -> None:
     drill.cluster.env.update(TIMES)
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker(name="doomed")
-    until(lambda: drill.cluster.ledger._redis.zcard(f"cutout:batch:{spec.id}:claimed") == 2)
+    until(
+        lambda: drill.cluster.ledger.connection.client.zcard(f"cutout:batch:{spec.id}:claimed") == 2
+    )
     drill.cluster.processes["doomed"].terminate()
     time.sleep(1)
     drill.cluster.kill("doomed")

@@ -21,7 +21,7 @@ SHORT = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
 def published(drill: Drill, spec) -> int:
     """How many messages have been put into the broker, whoever did it."""
     settled = drill.progress(spec).settled  # each pushes how it ended onto a list of its own
-    calls = drill.cluster.ledger._redis.info("commandstats")
+    calls = drill.cluster.ledger.connection.client.info("commandstats")
     pushes = (calls.get(f"cmdstat_{name}", {"calls": 0}) for name in ("lpush", "rpush"))
     return sum(push["calls"] for push in pushes) - settled
 
@@ -31,7 +31,7 @@ def test_a_message_is_lost_by_the_broker(drill: Drill) -> None:
     spec = drill.submit()
     drill.cluster.env.update(SHORT)
     drill.cluster.start_dispatcher()
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     until(lambda: redis.llen(queue()) == 30)
     for _ in range(3):
         redis.lpop(queue())  # as a worker killed between taking a message and noting it
@@ -48,7 +48,7 @@ def test_messages_merely_wait(drill: Drill) -> None:
     drill.fill(6)
     spec = drill.submit()
     drill.cluster.start_dispatcher(CUTOUT_VISIBILITY_TIMEOUT="2", CUTOUT_TIME_LIMIT="1.5")
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     until(lambda: redis.llen(queue()) == 6)
     time.sleep(5)  # no worker: all are overdue, and all still wait
     assert redis.llen(queue()) == 6
@@ -67,7 +67,7 @@ def test_a_message_is_delivered_ten_times_to_two_workers(drill: Drill) -> None:
         mark(drill.key_path(number), "slow:0.3")
     spec = drill.submit()
     drill.cluster.start_dispatcher()
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     until(lambda: redis.llen(queue()) == 20)
     copies = redis.lrange(queue(), 0, -1)
     for copy in copies:
@@ -97,7 +97,7 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     drill.cluster.start_worker()
     seeded = random.Random(5)
     most = 0
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     for _ in range(deaths):
         # a lease of a dead one is in the way of the next; in life that is 15 s of waiting
         redis.delete(names.DISPATCHER_LEASE)
@@ -137,8 +137,8 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
         finished += process.returncode == 0
-    redis = drill.cluster.ledger._redis
-    known, whole = drill.cluster.ledger.batches(), drill.cluster.ledger.open_batches()
+    redis = drill.cluster.ledger.connection.client
+    known, whole = drill.cluster.ledger.batches.ids(), drill.cluster.ledger.batches.open_ids()
     assert len(whole) >= finished
     for batch in set(known) - set(whole):  # was cut off on the way: goes by itself
         assert redis.ttl(f"cutout:batch:{batch}") > 0
@@ -146,7 +146,7 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker()
     for batch in whole:  # what was announced is complete, whether or not its `submit` lived
-        opened = drill.cluster.ledger.progress(batch).spec
+        opened = drill.cluster.ledger.batches.progress(batch).spec
         drill.closed(opened)
         assert drill.audit(opened)["total"] == 300
     drill.closed(spec)
@@ -165,7 +165,7 @@ def test_two_dispatchers_at_once(drill: Drill) -> None:
     drill.cluster.start_worker()
     drill.settled(spec, count // 3)
     assert published(drill, spec) <= count // 3 + 300  # one works, or it would be twice as many
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     holder, before = redis.get(names.DISPATCHER_LEASE), drill.progress(spec).settled
     drill.cluster.kill("one")
     killed = time.monotonic()
@@ -182,9 +182,9 @@ def test_two_dispatchers_at_once(drill: Drill) -> None:
 def test_a_lease_is_not_given_to_a_stranger(drill: Drill) -> None:
     ledger = drill.cluster.ledger
     first, second = secrets.token_hex(4), secrets.token_hex(4)
-    assert ledger.hold_lease(first, 30)
-    assert not ledger.hold_lease(second, 30)
-    ledger.drop_lease(second)
-    assert ledger.hold_lease(first, 30)
-    ledger.drop_lease(first)
-    assert ledger.hold_lease(second, 30)
+    assert ledger.acquire_lease(first, 30)
+    assert not ledger.acquire_lease(second, 30)
+    ledger.release_lease(second)
+    assert ledger.acquire_lease(first, 30)
+    ledger.release_lease(first)
+    assert ledger.acquire_lease(second, 30)

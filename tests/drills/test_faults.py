@@ -26,7 +26,7 @@ from support.faults import (
 from support.services import CREDENTIALS, RedisServer, S3Server, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
-from contract.ledger.batches import Ledger
+from contract.ledger.redis_ledger import RedisLedger
 from contract.storage import s3 as s3_store
 
 BODY = bytes(range(256)) * 400
@@ -50,7 +50,7 @@ def impatient(tcp: TcpProxy):
 
 
 def test_a_ledger_works_through_the_proxy(tcp) -> None:
-    ledger = Ledger(tcp.url())  # kept: its connection ends with it
+    ledger = RedisLedger(tcp.url())  # kept: its connection ends with it
     ledger.ping()
     assert (tcp.accepted, tcp.connections) == (1, 1)
 
@@ -78,7 +78,7 @@ def test_refused_means_at_once(tcp, impatient) -> None:
             impatient.ping()
         assert time.monotonic() - start < 0.2
     with pytest.raises(RetryableError) as caught:
-        Ledger(tcp.url(), patience=0).ping()
+        RedisLedger(tcp.url(), retries=0).ping()
     assert caught.value.code is ErrorCode.REDIS_UNAVAILABLE
     assert tcp.connections == 0
     tcp.mode = "pass"

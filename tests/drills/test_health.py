@@ -15,7 +15,7 @@ from support.drill import Drill
 from support.services import until
 
 from contract import names
-from contract.ledger.workers import Presence
+from contract.ledger.workers import WorkerRegistry
 from contract.settings import Settings
 
 QUEUE = names.bulk_queue("u2netp")
@@ -63,7 +63,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
     spec = cluster.submit(catalogue, tmp_path / "out")
     cluster.start_worker()
     until(ready)
-    present = Presence(cluster.ledger.connection).workers()
+    present = WorkerRegistry(cluster.ledger.connection).workers()
     assert [(worker.queue, worker.children) for worker in present] == [(QUEUE, 2)]
     assert abs(present[0].clock_skew) < 1
 
@@ -85,7 +85,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
     worker.terminate()
     assert worker.wait(40) == 0
     assert health().returncode == 1
-    assert Presence(cluster.ledger.connection).workers() == []
+    assert WorkerRegistry(cluster.ledger.connection).workers() == []
     assert "Traceback" not in cluster.log("worker")
 
 
@@ -121,7 +121,7 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     drill.fill(3)
     spec = drill.submit()
     cluster.start_dispatcher()
-    until(lambda: cluster.ledger._redis.llen(queue))
+    until(lambda: cluster.ledger.connection.client.llen(queue))
     began = time.monotonic()
 
     until(lambda: worker.poll() is not None, 30)

@@ -1,4 +1,4 @@
-"""Single images go before a batch that waits, on workers that serve both."""
+"""CutoutSpec images go before a batch that waits, on workers that serve both."""
 
 import shutil
 from pathlib import Path
@@ -9,8 +9,9 @@ from support.services import until
 from support.stand_in import mark
 
 from contract import names
-from contract.job import ManifestLine, Single
-from contract.ledger.batches import BatchSpec
+from contract.batch import BatchSpec
+from contract.cutout import CutoutSpec
+from contract.job import ManifestLine
 from contract.recipe import Recipe
 from contract.settings import Settings
 from producer.dispatch import cutouts
@@ -22,9 +23,9 @@ IMAGES = 12
 def submit_single(cluster: Cluster, folder: Path, name: str) -> BatchSpec:
     photograph(folder / name)
     made = ManifestLine(key=name, size=1, etag=name)
-    single = Single(photograph=made, output=f"{name}.png")
+    single = CutoutSpec(photograph=made, output=f"{name}.png")
     return cutouts.submit(
-        cluster.ledger, cutouts.new_id(), folder.as_uri(), folder.as_uri(),
+        cluster.ledger, cutouts.new_cutout_id(), folder.as_uri(), folder.as_uri(),
         Recipe(model="u2netp"), single, Settings(),
     )  # fmt: skip
 
@@ -35,7 +36,7 @@ def slow_batch(drill: Drill) -> BatchSpec:
         mark(drill.key_path(number), "slow:0.5")
     spec = drill.submit()
     drill.cluster.start_dispatcher()
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     until(lambda: redis.llen(queue()) == IMAGES)
     return spec
 
@@ -64,7 +65,7 @@ def test_single_images_go_first(drill: Drill, tmp_path, monkeypatch) -> None:
     late = submit_single(cluster, folder, "late.jpg").id
     known = drill.progress(batch).settled
     drill.closed(batch)
-    until(lambda: cluster.ledger.progress(late).state == "closed")
+    until(lambda: cluster.ledger.batches.progress(late).state == "closed")
 
     order = settled_log(cluster.log("worker"))
     assert order[:3] == early  # first come, first served
@@ -83,7 +84,7 @@ def test_a_worker_with_two_children_holds_back_no_image_of_a_batch(
     batch = slow_batch(drill)
     drill.cluster.start_worker(2)
     held = []
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     while not drill.cluster.closed(batch):
         held.append(redis.hlen("unacked"))
     assert max(held) == 2
@@ -96,7 +97,7 @@ def test_a_reserved_worker_leaves_a_batch_alone(drill: Drill, tmp_path, monkeypa
     batch = slow_batch(drill)
     cluster.start("reserved", "worker", "worker", "--interactive", "--concurrency", "1")
     single = submit_single(cluster, tmp_path / "single", "a.jpg").id
-    until(lambda: cluster.ledger.progress(single).state == "closed")
+    until(lambda: cluster.ledger.batches.progress(single).state == "closed")
     assert drill.progress(batch).settled == 0
     cluster.start_worker(1)
     until(lambda: cluster.titled("cutout worker"))

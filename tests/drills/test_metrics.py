@@ -7,7 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.cluster import Cluster, photograph
 from support.services import free_port, until
 
-from contract.ledger.workers import Presence, Worker
+from contract.ledger.protocol import Worker
+from contract.ledger.workers import WorkerRegistry
 
 Values = dict[tuple[str, ...], float]
 
@@ -16,10 +17,10 @@ def test_flower_tells_of_workers_queues_and_batches(cluster: Cluster, catalogue,
     for number in range(3):
         photograph(catalogue / f"{number}.jpg", number)
     spec = cluster.submit(catalogue, tmp_path / "out")
-    present = Presence(cluster.ledger.connection)
-    present.announce(Worker(name="a@one", queue="bulk.u2netp", children=3, clock_skew=0.25))
+    present = WorkerRegistry(cluster.ledger.connection)
+    present.register(Worker(name="a@one", queue="bulk.u2netp", children=3, clock_skew=0.25))
     cluster.start_dispatcher()  # and no worker: the three messages wait
-    until(lambda: cluster.ledger.progress(spec.id).issued == 3)
+    until(lambda: cluster.ledger.batches.progress(spec.id).issued == 3)
     port = free_port()
     cluster.start("flower", "producer", "flower", CUTOUT_FLOWER_PORT=str(port))
 

@@ -13,9 +13,10 @@ from support.services import until
 from support.stand_in import mark
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.errors import CutoutError, ErrorCode
-from contract.job import CutoutJob, ManifestLine
-from contract.ledger.batches import BatchSpec, Ledger
+from contract.job import ImageJob, ManifestLine
+from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import recipe_for
 from contract.storage import batch_files, open_store
 from producer.batches import control
@@ -127,7 +128,7 @@ def test_redis_freezes(drill: Drill, load: BatchSpec) -> None:
 
 def test_redis_is_full(drill: Drill, load: BatchSpec) -> None:
     seconds = drill.size(4, 20)
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     with unharmed(drill):
         redis.config_set("maxmemory", redis.info("memory")["used_memory"] // 2)
         time.sleep(seconds)
@@ -138,7 +139,7 @@ def test_redis_is_full(drill: Drill, load: BatchSpec) -> None:
 
 def test_redis_takes_no_writes(drill: Drill, load: BatchSpec) -> None:
     seconds = drill.size(4, 15)
-    redis = drill.cluster.ledger._redis
+    redis = drill.cluster.ledger.connection.client
     with unharmed(drill):
         redis.replicaof("127.0.0.1", 1)
         settled = drill.progress(load).settled
@@ -196,7 +197,7 @@ def test_redis_forgets_everything(drill: Drill) -> None:
         drill.cluster.start_worker(CHILDREN, name)
     drill.settled(spec, count // 2)
     with unharmed(drill):
-        drill.cluster.ledger._redis.flushall()
+        drill.cluster.ledger.connection.client.flushall()
         for verb in ("status", "watch"):
             answer = drill.cutout(verb, spec.id)
             assert answer.returncode == 1
@@ -226,35 +227,35 @@ def test_redis_forgets_everything(drill: Drill) -> None:
     assert counts["done"] == count
 
 
-def test_only_a_batch_that_is_lost_is_rebuilt(ledger: Ledger, catalogue, tmp_path) -> None:
+def test_only_a_batch_that_is_lost_is_rebuilt(ledger: RedisLedger, catalogue, tmp_path) -> None:
     (catalogue / "a.jpg").write_bytes(b"a")
     out = str(tmp_path / "out")
     spec = register(ledger, str(catalogue), out, recipe_for("u2netp"))
 
     with pytest.raises(CutoutError) as known:
         control.rebuild(ledger, spec.id, out)
-    assert known.value.code is ErrorCode.BATCH_KNOWN
+    assert known.value.code is ErrorCode.BATCH_EXISTS
     with pytest.raises(CutoutError) as unknown:
         control.rebuild(ledger, "20200101-000000-aaaa", out)
     assert unknown.value.code is ErrorCode.BATCH_UNKNOWN
 
-    ledger._redis.flushall()
-    ledger.note_trouble(spec.id, "of a batch that is gone")
-    assert not ledger._redis.keys()
+    ledger.connection.client.flushall()
+    ledger.batches.set_stalled_reason(spec.id, "of a batch that is gone")
+    assert not ledger.connection.client.keys()
     assert control.rebuild(ledger, spec.id, out) == (spec, 0)
-    assert ledger.progress(spec.id).state == "open"
+    assert ledger.batches.progress(spec.id).state == "open"
 
 
 @pytest.mark.parametrize("harm", ["full", "read-only", "empty"])
 def test_publishing_says_that_redis_is_at_fault(
-    ledger: Ledger, redis_server, monkeypatch, harm: str
+    ledger: RedisLedger, redis_server, monkeypatch, harm: str
 ) -> None:
     monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
-    job = CutoutJob(
+    job = ImageJob(
         batch="b-20200101-000000-aaaaaa", line=0, source="file:///in", destination="file:///out",
         photograph=ManifestLine(key="a.jpg", size=1, etag="1"), recipe=recipe_for("u2netp"),
     )  # fmt: skip
-    queue, redis = names.bulk_queue("u2netp"), ledger._redis
+    queue, redis = names.bulk_queue("u2netp"), ledger.connection.client
     assert publish(queue, [job], 1.0) == 1
     if harm == "empty":
         redis.flushall()

@@ -12,12 +12,12 @@ from support.services import until
 
 from contract import names
 from contract.errors import CutoutError
-from contract.job import CutoutJob, ManifestLine
-from contract.ledger.lines import Claim
+from contract.job import ImageJob, ManifestLine
+from contract.ledger import Claim
 from contract.recipe import Recipe
 from contract.settings import settings
 from producer.batches import reports
-from worker.cpu.slots import Turns
+from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
 from worker.models.session import Session
@@ -38,8 +38,12 @@ def session(tmp_path, monkeypatch) -> Session:
 
 
 class NoLedger:
+    @property
+    def lines(self) -> "NoLedger":
+        return self
+
     def claim(self, *_, **__) -> Claim:
-        return Claim(vanished=0, attempt=1, deaths="")
+        return Claim(crash_count=0, attempt=1, crash_causes="")
 
     def finish(self, *_) -> bool:
         return True
@@ -48,9 +52,9 @@ class NoLedger:
 def test_an_image_goes_all_the_way(session, catalogue, tmp_path) -> None:
     photograph(catalogue / "a.jpg")
     runtime = Runtime(
-        settings(), NoLedger(), session, Limits(pixels=10**6), Turns(1), False, "a-1:"
+        settings(), NoLedger(), session, Limits(pixels=10**6), CpuSlots(1), False, "a-1:"
     )
-    job = CutoutJob(
+    job = ImageJob(
         batch="b-20260101-000000-00000a", line=0,
         source=str(catalogue), destination=str(tmp_path / "out"),
         photograph=ManifestLine(key="a.jpg", size=1, etag="e"), recipe=Recipe(model=stand_in.MODEL),
@@ -158,7 +162,7 @@ def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path)
     quick_cluster.start_worker(1, CUTOUT_RETRY_BUDGET="0")
     quick_cluster.start_dispatcher()
 
-    until(lambda: quick_cluster.ledger.progress(spec.id).settled >= 3)
+    until(lambda: quick_cluster.ledger.batches.progress(spec.id).settled >= 3)
 
     ended = quick_cluster.log("worker").count
     assert ended("exited with 'signal") == ended("exited with 'signal 11 (SIGSEGV)'") >= 1
@@ -172,13 +176,13 @@ def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path)
 def test_a_safeguard_can_be_switched_off(monkeypatch, capsys) -> None:
     from producer.dispatch.dispatcher import Dispatcher
 
-    kept = Dispatcher._publish_due
-    monkeypatch.setattr(Dispatcher, "_publish_due", kept)  # put back afterwards
+    kept = Dispatcher._republish
+    monkeypatch.setattr(Dispatcher, "_republish", kept)  # put back afterwards
     monkeypatch.setattr(sys, "argv", [str(STAND_IN), "--help"])
     monkeypatch.setenv("DRILL_WITHOUT", "reconciler")
     with pytest.raises(SystemExit):
         stand_in.main()
-    assert Dispatcher._publish_due is not kept
+    assert Dispatcher._republish is not kept
     monkeypatch.setenv("DRILL_WITHOUT", "reconcilor")
     with pytest.raises(KeyError):
         stand_in.main()

@@ -15,7 +15,7 @@ from support.faults import Answer, Ended, HttpProxy, close, delay, hang, rewrite
 from support.services import CREDENTIALS, free_port, missing, served, until
 
 from contract import names
-from contract.ledger.batches import BatchSpec
+from contract.batch import BatchSpec
 from contract.outcome import Outcome
 from contract.storage import open_store
 from contract.storage.s3 import client
@@ -58,7 +58,7 @@ def attempts(drill: Drill, spec: BatchSpec) -> int:
 def trouble(drill: Drill, spec: BatchSpec) -> str:
     """What `cutout status` says of it."""
     shown = json.loads(drill.cutout("status", spec.id, "--json").stdout)
-    return f"{shown['state']}: {shown['trouble']}"
+    return f"{shown['state']}: {shown['stalled_reason']}"
 
 
 def report(drill: Drill, spec: BatchSpec) -> list[dict[str, str]]:
@@ -118,8 +118,8 @@ def test_storage_is_down_and_a_person_resumes(drill: Drill, storage: HttpProxy) 
     said = trouble(drill, spec)
     assert said.startswith("paused: ")
     assert "attempts ended in storage_unavailable" in said
-    assert now.trial is not None
-    assert (now.failed, now.trouble) == (0, said.removeprefix("paused: "))
+    assert now.retry_at is not None
+    assert (now.failed, now.stalled_reason) == (0, said.removeprefix("paused: "))
     storage.clear()
     assert drill.cutout("resume", spec.id).returncode == 0
     assert drill.closed(spec, 300).done == count
@@ -138,7 +138,7 @@ def test_storage_is_down_and_nobody_resumes(drill: Drill, storage: HttpProxy) ->
     first = drill.paused(spec)
     until(lambda: drill.progress(spec).state == "open", trial + 10, pause=0.05)
     second = drill.paused(spec)  # a trial while it is still down costs no image either
-    assert second.trial > first.trial
+    assert second.retry_at > first.retry_at
     assert second.failed == 0
     storage.clear()
     healed = time.monotonic()
@@ -146,7 +146,7 @@ def test_storage_is_down_and_nobody_resumes(drill: Drill, storage: HttpProxy) ->
     took = time.monotonic() - healed
 
     assert drill.closed(spec, 300).done == count
-    assert not drill.progress(spec).trouble
+    assert not drill.progress(spec).stalled_reason
     drill.passed(spec, "503 on all requests: from healing to the trial", trial + 15, took)
 
 
@@ -170,13 +170,17 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
     drill.settled(spec, count // 4, 300)
     storage.add(status(403), methods={"PUT"})
     drill.paused(spec)
-    until(lambda: not drill.cluster.ledger._redis.zcard(names.redis_key(spec.id, "claimed")))
+    until(
+        lambda: (
+            not drill.cluster.ledger.connection.client.zcard(names.redis_key(spec.id, "claimed"))
+        )
+    )
     failed = drill.progress(spec).failed
     assert {row.code for row in failures(drill, spec).values()} == {"access_denied"}
     said = trouble(drill, spec)
     assert "access_denied" in said
     assert "`cutout resume`" in said
-    assert drill.progress(spec).trial is None  # it cannot heal by itself
+    assert drill.progress(spec).retry_at is None  # it cannot heal by itself
     time.sleep(drill.size(2, 75))
     assert drill.progress(spec).state == "paused"
     assert drill.progress(spec).failed == failed
@@ -387,7 +391,11 @@ def test_the_disk_turns_read_only(disk: Path, drill: Drill) -> None:
 
     until(lambda: remount("ro"), pause=0.01)  # busy while a file is being written
     drill.paused(spec)
-    until(lambda: not drill.cluster.ledger._redis.zcard(names.redis_key(spec.id, "claimed")))
+    until(
+        lambda: (
+            not drill.cluster.ledger.connection.client.zcard(names.redis_key(spec.id, "claimed"))
+        )
+    )
     failed = drill.progress(spec).failed
     assert {row.code for row in failures(drill, spec).values()} == {"access_denied"}
     message = next(iter(failures(drill, spec).values())).message

@@ -9,8 +9,9 @@ from support.cluster import Cluster, photograph
 from support.services import until
 
 from contract import log, names
-from contract.ledger.batches import Ledger
-from contract.ledger.workers import Presence, Worker
+from contract.ledger.protocol import Worker
+from contract.ledger.redis_ledger import RedisLedger
+from contract.ledger.workers import WorkerRegistry
 from contract.outcome import Outcome, Status
 from contract.recipe import recipe_for
 from contract.settings import Settings
@@ -49,41 +50,41 @@ def test_a_broken_batch_holds_up_no_other(cluster: Cluster, catalogue, tmp_path)
     manifest = tmp_path / "broken" / names.manifest_key(broken.id, 0)
     manifest.write_bytes(manifest.read_bytes()[:-20])
     sound = cluster.submit(catalogue, tmp_path / "sound")
-    cluster.ledger._redis.rpush(names.bulk_queue("u2netp"), "junk")
+    cluster.ledger.connection.client.rpush(names.bulk_queue("u2netp"), "junk")
     cluster.start_dispatcher()
 
-    until(lambda: cluster.ledger.progress(sound.id).issued == 1)
+    until(lambda: cluster.ledger.batches.progress(sound.id).issued == 1)
 
-    trouble = until(lambda: cluster.ledger.progress(broken.id).trouble)
+    trouble = until(lambda: cluster.ledger.batches.progress(broken.id).stalled_reason)
     assert trouble == "ValidationError"
     assert cluster.processes["dispatcher"].poll() is None
 
 
 def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
-    ledger: Ledger, catalogue, tmp_path, monkeypatch
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "DRAIN_ROWS", 1)
     monkeypatch.setattr(dispatcher, "REST_SECONDS", 0)
     photograph(catalogue / "a.jpg")
     photograph(catalogue / "b.jpg")
     spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
-    ledger.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
+    ledger.lines.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
     obstacle = tmp_path / "out" / names.outcomes_prefix(spec.id)
     obstacle.write_text("no folder")
-    ledger.pause(spec.id, "the reason")
+    ledger.batches.pause(spec.id, "the reason")
     dispatching = dispatcher.Dispatcher(ledger, Settings())
 
     dispatching.tick()
     assert ledger.waiting_outcomes(spec.id)
-    assert ledger.progress(spec.id).trouble == "the reason"
+    assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
     obstacle.unlink()
     dispatching.tick()
     assert not ledger.waiting_outcomes(spec.id)
-    assert ledger.progress(spec.id).trouble == "the reason"
+    assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
 
 
 def test_a_batch_without_workers_says_which_one_it_wants(
-    ledger: Ledger, catalogue, tmp_path, monkeypatch
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "START_SECONDS", 0)
     monkeypatch.setattr(dispatcher, "publish", lambda *_: 0)
@@ -91,16 +92,16 @@ def test_a_batch_without_workers_says_which_one_it_wants(
     spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
     dispatching = dispatcher.Dispatcher(ledger, Settings())
     dispatching.tick()
-    assert "`CUTOUT_MODEL=u2netp cutout worker`" in ledger.progress(spec.id).trouble
+    assert "`CUTOUT_MODEL=u2netp cutout worker`" in ledger.batches.progress(spec.id).stalled_reason
 
     here = Worker(name="w", queue="bulk.u2netp", children=1, clock_skew=0)
-    Presence(ledger.connection).announce(here)
+    WorkerRegistry(ledger.connection).announce(here)
     dispatching.tick()
-    assert ledger.progress(spec.id).trouble == ""
+    assert ledger.batches.progress(spec.id).stalled_reason == ""
 
 
 def test_two_dispatchers_that_drain_at_once_lose_no_row(
-    ledger: Ledger, catalogue, tmp_path
+    ledger: RedisLedger, catalogue, tmp_path
 ) -> None:
     for number in range(5):
         photograph(catalogue / f"{number}.jpg", number)
@@ -108,8 +109,8 @@ def test_two_dispatchers_that_drain_at_once_lose_no_row(
 
     def settle(line: int) -> None:
         outcome = Outcome(line=line, key=f"{line}.jpg", status=Status.DONE)
-        assert ledger.finish(spec.id, outcome)
-        assert not ledger.finish(spec.id, outcome)
+        assert ledger.lines.finish(spec.id, outcome)
+        assert not ledger.lines.finish(spec.id, outcome)
 
     class Slow:
         """A ledger as a dispatcher saw it that was held up before its write."""
@@ -118,18 +119,18 @@ def test_two_dispatchers_that_drain_at_once_lose_no_row(
             return seen
 
         def drop_outcomes(self, batch: str, last: str) -> None:
-            ledger.drop_outcomes(batch, last)
+            ledger.lines.drop_outcomes(batch, last)
 
     for line in range(2):
         settle(line)
-    seen = ledger.outcomes(spec.id, 10)
+    seen = ledger.lines.outcomes(spec.id, 10)
     for line in range(2, 5):
         settle(line)
     assert reports.drain(ledger, spec)
     assert reports.drain(Slow(), spec)
 
     assert sorted(o.line for o in reports.current(ledger, spec)) == [0, 1, 2, 3, 4]
-    assert ledger.progress(spec.id).done == 5
+    assert ledger.batches.progress(spec.id).done == 5
 
 
 @pytest.fixture

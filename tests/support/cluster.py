@@ -14,7 +14,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from contract.ledger.batches import BatchSpec, Ledger, Progress
+from contract.batch import BatchSpec, Progress
+from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import Recipe
 from producer.batches.register import register
 from support.services import RedisServer
@@ -33,8 +34,8 @@ class Cluster:
     """a network that takes a millisecond, and photographs that do harm when marked"""
 
     @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.redis.url)
+    def ledger(self) -> RedisLedger:
+        return RedisLedger(self.redis.url)
 
     def environment(self, **env: str) -> dict[str, str]:
         return {**os.environ, "CUTOUT_REDIS_URL": self.redis.url, **TIMES, **self.env, **env}
@@ -87,7 +88,7 @@ class Cluster:
         return register(self.ledger, str(source), str(destination), recipe, **options)
 
     def closed(self, spec: BatchSpec) -> Progress | None:
-        progress = self.ledger.progress(spec.id)
+        progress = self.ledger.batches.progress(spec.id)
         return progress if progress.state == "closed" else None
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract import names
-from contract.ledger.batches import BatchSpec, Progress
+from contract.batch import BatchSpec, Progress
 from contract.outcome import Outcome
 from contract.storage.batch_files import manifest_lines
 from producer.batches import reports
@@ -65,7 +65,7 @@ class Drill:
         return next(n for n, line in enumerate(manifest_lines(spec, 0)) if line.key == key)
 
     def progress(self, spec: BatchSpec) -> Progress:
-        return self.cluster.ledger.progress(spec.id)
+        return self.cluster.ledger.batches.progress(spec.id)
 
     def settled(self, spec: BatchSpec, count: int, seconds: float = 120) -> float:
         """Wait until so many lines are settled; return how long it took."""
@@ -95,7 +95,7 @@ class Drill:
 
     def quiet(self) -> bool:
         """Say whether late copies, and what a cancelled batch left, are taken and dropped."""
-        with self.cluster.ledger._redis.pipeline() as pipe:
+        with self.cluster.ledger.connection.client.pipeline() as pipe:
             pipe.llen(queue()).hlen("unacked")
             if "quarantine" in self.cluster.processes:
                 pipe.llen(names.quarantine_queue("u2netp"))

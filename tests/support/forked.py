@@ -1,4 +1,4 @@
-"""Processes that share a worker's turns, forked as Celery's pool forks its children."""
+"""Processes that share a worker's slots, forked as Celery's pool forks its children."""
 
 import multiprocessing
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from worker.cpu.slots import Turns
+from worker.cpu.slots import CpuSlots
 
 LONG = 60
 fork = multiprocessing.get_context("fork")
@@ -25,21 +25,21 @@ def started(*tasks: Callable[[], Any]) -> Iterator[list[Any]]:
             process.join()
 
 
-def taken(turns: Turns, patience: float = 0) -> bool:
+def taken(slots: CpuSlots, patience: float = 0) -> bool:
     """Have another process ask for a turn, and return whether it came."""
     answer = fork.SimpleQueue()
-    with started(lambda: answer.put(turns.take(patience))) as (process,):
+    with started(lambda: answer.put(slots.acquire(patience))) as (process,):
         process.join()
     return bool(answer.get())
 
 
 @contextmanager
-def held(turns: Turns) -> Iterator[Any]:
+def held(slots: CpuSlots) -> Iterator[Any]:
     """Have another process take a turn and keep it."""
     mine = fork.Event()
 
     def keep() -> None:
-        if turns.take(LONG):
+        if slots.acquire(LONG):
             mine.set()
             time.sleep(LONG)
 

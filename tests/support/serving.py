@@ -112,7 +112,7 @@ class Server:
 
     def redis_text(self) -> str:
         """Every key and value in Redis."""
-        redis = self.cluster.ledger._redis
+        redis = self.cluster.ledger.connection.client
         return "\n".join(repr((key, _value(redis, key))) for key in redis.scan_iter())
 
 
@@ -135,7 +135,7 @@ def serving(cluster: Cluster, folder: Path, **env: str) -> Iterator[Server]:
     store = folder / "store"
     all_env = {
         "CUTOUT_WEB_PORT": str(port), "CUTOUT_WEB_STORE": str(store),
-        "CUTOUT_REQUESTS_A_MINUTE": "100000", "CUTOUT_WEBHOOK_SECRET": SECRET, **env,
+        "CUTOUT_RATE_LIMIT_PER_MINUTE": "100000", "CUTOUT_WEBHOOK_SECRET": SECRET, **env,
     }  # fmt: skip
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70, trust_env=False) as client:
         server = Server(cluster, store, all_env, port, client)
@@ -151,7 +151,7 @@ def whole(folder: Path, aws: dict[str, str], settings: dict[str, str]) -> Iterat
     tls_server, _ = tls(folder, "127.0.0.1")
     env = {
         **aws, "CUTOUT_MODEL_DIR": str(folder / "models"), "CUTOUT_STATE_DIR": str(folder),
-        "CUTOUT_URL_ALLOW": "127.0.0.1", "SSL_CERT_FILE": str(folder / "server.pem"),
+        "CUTOUT_URL_ALLOWLIST": "127.0.0.1", "SSL_CERT_FILE": str(folder / "server.pem"),
     }  # fmt: skip
     cluster = Cluster(redis, folder, env=env, stand_in=True)
     try:

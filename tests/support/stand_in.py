@@ -172,7 +172,7 @@ def harmful(decode):
 def without_reconciler() -> None:
     from producer.dispatch.dispatcher import Dispatcher
 
-    Dispatcher._publish_due = lambda *_: None
+    Dispatcher._republish = lambda *_: None
 
 
 def without_patience() -> None:
@@ -183,19 +183,19 @@ def without_patience() -> None:
     from producer.dispatch import dispatcher
 
     s3.CLIENT = s3.CLIENT.merge(Config(read_timeout=s3.CLIENT.read_timeout / 10))
-    dispatcher.TRIAL_SECONDS /= 10
+    dispatcher.RETRY_SECONDS /= 10
 
 
 def without_strikes() -> None:
     from worker import process
 
-    process.MOST_VANISHED = sys.maxsize
+    process.MAX_CRASHES = sys.maxsize
 
 
 def without_breaker() -> None:
     from producer.dispatch import dispatcher
 
-    dispatcher.judge = lambda _: None
+    dispatcher.evaluate = lambda _: None
 
 
 def without_watchdog() -> None:

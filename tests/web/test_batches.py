@@ -77,7 +77,7 @@ def test_a_catalogue_from_bucket_to_bucket(shared: Server, places) -> None:
     assert in_state(shared, batch, "closed")["done"] == 5
     assert shared.client.post(f"/v1/batches/{batch}/retry").json() == {"opened": 0}
     never = shared.client.post(f"/v1/batches/{batch}/retry", json={"code": "unsafe_key"})
-    problem(never, 409, "batch_state")
+    problem(never, 409, "batch_conflict")
 
     again = in_state(shared, create(shared, places), "closed")
     assert (again["done"], again["skipped"]) == (0, 5)
@@ -90,10 +90,10 @@ def test_pause_resume_cancel(shared: Server, places) -> None:
         shared.put(bucket_of(places), f"in/slow {number:02}.jpg", jpeg(number, "slow:0.5"))
     batch = create(shared, places)
     place = f"/v1/batches/{batch}"
-    problem(shared.client.post(f"{place}/resume"), 409, "batch_state")
+    problem(shared.client.post(f"{place}/resume"), 409, "batch_conflict")
     problem(shared.client.get(f"{place}/report"), 409, "not_ready")
     assert shared.client.post(f"{place}/pause").json()["state"] == "paused"
-    assert "by hand" in shared.client.get(place).json()["trouble"]
+    assert "by hand" in shared.client.get(place).json()["stalled_reason"]
     assert shared.client.post(f"{place}/resume").json()["state"] == "open"
     assert shared.client.post(f"{place}/cancel").json()["state"] in {"cancelling", "closed"}
     closed = in_state(shared, batch, "closed")
@@ -102,7 +102,7 @@ def test_pause_resume_cancel(shared: Server, places) -> None:
     some = shared.client.get(f"{place}/failures", params={"limit": 2}).json()["failures"]
     assert [row["code"] for row in some] == ["cancelled", "cancelled"]
     for verb in ("pause", "resume", "cancel"):
-        problem(shared.client.post(f"{place}/{verb}"), 409, "batch_state")
+        problem(shared.client.post(f"{place}/{verb}"), 409, "batch_conflict")
 
 
 def test_what_cannot_be_a_batch(shared: Server, places) -> None:

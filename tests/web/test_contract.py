@@ -10,7 +10,7 @@ from schemathesis import GenerationMode, checks
 from support.services import until
 from support.serving import Server, jpeg, problem, safe
 
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 
 S3 = "rclone"
 CHECKS = [

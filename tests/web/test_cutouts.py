@@ -334,7 +334,7 @@ def test_singles_are_in_no_list_of_batches(shared: Server) -> None:
     done = shared.upload(jpeg(), wait=30).json()
     assert done["id"] not in shared.client.get("/v1/batches").text
     problem(shared.client.get(f"/v1/batches/{done['id']}"), 404, "batch_unknown")
-    assert done["id"] not in shared.cluster.ledger.batches()  # what `cutout status` lists
+    assert done["id"] not in shared.cluster.ledger.batches.ids()  # what `cutout status` lists
     assert shared.client.get("/v1/models").json() == {"models": ["u2netp"], "default": "u2netp"}
 
 
@@ -354,7 +354,7 @@ def test_verbs_of_batches_refuse_a_single_image(shared: Server, verb: str) -> No
 
 
 def test_a_full_queue_refuses_for_a_while(quick_cluster: Cluster, tmp_path) -> None:
-    with serving(quick_cluster, tmp_path, CUTOUT_MOST_WAITING="2") as server:
+    with serving(quick_cluster, tmp_path, CUTOUT_MAX_QUEUED="2") as server:
         assert [server.upload(jpeg()).status_code for _ in range(2)] == [202, 202]
         before = server.stored()
         problem(server.upload(jpeg()), 429, "queue_full")
@@ -375,23 +375,23 @@ def test_keys(quick_cluster: Cluster, tmp_path) -> None:
     admin = new_key(quick_cluster, path, "boss", "admin")
     assert path.stat().st_mode & 0o777 == 0o600
     assert not any(key in path.read_text() for key in (submit, read, admin))
-    settings = {"CUTOUT_API_KEYS": str(path), "CUTOUT_REQUESTS_A_MINUTE": "8"}
+    settings = {"CUTOUT_API_KEYS": str(path), "CUTOUT_RATE_LIMIT_PER_MINUTE": "8"}
     with serving(quick_cluster, tmp_path, **settings) as server:
         get, post = server.client.get, server.client.post
-        unknown = problem(get("/v1/batches"), 401, "key_refused")
+        unknown = problem(get("/v1/batches"), 401, "invalid_api_key")
         assert "Bearer" in unknown["next_step"]
         assert get("/v1/batches").headers["www-authenticate"] == "Bearer"
         for wrong in ("Bearer cut_wrong", f"Basic {read}", f"Bearer{read}", "Bearer", "Bearer é"):
             headers = {"Authorization": wrong.encode("latin-1")}
-            problem(get("/v1/batches", headers=headers), 401, "key_refused")
+            problem(get("/v1/batches", headers=headers), 401, "invalid_api_key")
         bearer = {"Authorization": f"Bearer {read}"}
         assert get("/v1/batches", headers=bearer).status_code == 200
         assert get("/v1/batches", headers={"X-API-Key": read}).status_code == 200
-        problem(post("/v1/batches/b-1/pause", headers=bearer), 403, "scope_missing")
-        problem(server.upload(jpeg(), headers=bearer), 403, "scope_missing")
+        problem(post("/v1/batches/b-1/pause", headers=bearer), 403, "insufficient_scope")
+        problem(server.upload(jpeg(), headers=bearer), 403, "insufficient_scope")
         wanted = {"X-API-Key": submit}
         assert server.upload(jpeg(), headers=wanted).status_code == 202
-        problem(get("/v1/batches", headers=wanted), 403, "scope_missing")
+        problem(get("/v1/batches", headers=wanted), 403, "insufficient_scope")
         # at most twice as many, where a minute ends in between
         answers = [get("/v1/models", headers=bearer) for _ in range(20)]
         problem(answers[-1], 429, "too_many_requests")
@@ -448,12 +448,12 @@ def test_a_worker_is_killed_with_the_image_in_hand(quick_cluster: Cluster, tmp_p
         server.work()
         server.works()
         identity = server.upload(jpeg(1, "slow:1.5")).json()["id"]
-        until(lambda: server.cluster.ledger.progress(identity).claimed, pause=0.02)
+        until(lambda: server.cluster.ledger.batches.progress(identity).claimed, pause=0.02)
         server.cluster.kill("worker")
         server.cluster.start_worker(1, "second")
         done = server.ended(identity)
         assert (done["status"], done["attempts"]) == ("done", 2)
-        now = server.cluster.ledger.progress(identity)
+        now = server.cluster.ledger.batches.progress(identity)
         assert (now.done, now.failed, now.settled) == (1, 0, 1)
         assert is_cutout(server.client.get(done["image"]).content)
 
@@ -466,7 +466,7 @@ def test_redis_is_killed_with_the_image_in_hand(server: Server) -> None:
     server.cluster.redis.start()
     for identity in images:
         assert server.ended(identity, 120)["status"] == "done"
-        now = server.cluster.ledger.progress(identity)
+        now = server.cluster.ledger.batches.progress(identity)
         assert (now.done, now.failed, now.settled) == (1, 0, 1)
         assert outcomes(server, identity) == 1
 
@@ -475,19 +475,19 @@ def test_a_message_is_lost(quick_cluster: Cluster, tmp_path) -> None:
     quick_cluster.env.update(QUICK)
     with serving(quick_cluster, tmp_path) as server:
         identity = server.upload(jpeg()).json()["id"]
-        assert server.cluster.ledger._redis.lpop(names.interactive_queue("u2netp"))
+        assert server.cluster.ledger.connection.client.lpop(names.interactive_queue("u2netp"))
         server.work()
         assert server.ended(identity)["status"] == "done"
-        assert server.cluster.ledger.progress(identity).settled == 1
+        assert server.cluster.ledger.batches.progress(identity).settled == 1
 
 
 def test_a_server_vanishes_before_it_announces_an_image(server: Server) -> None:
     """Known and open, but nothing is issued: the dispatcher's to make up for."""
     done = server.upload(jpeg(), wait=30).json()
-    spec = server.cluster.ledger.progress(done["id"]).spec
+    spec = server.cluster.ledger.batches.progress(done["id"]).spec
     spec = spec.model_copy(update={"id": "c-20250101-000000-abcdefabcdef"})
-    server.cluster.ledger.register(spec)
-    server.cluster.ledger.open(spec.id)
+    server.cluster.ledger.batches.register(spec)
+    server.cluster.ledger.batches.open(spec.id)
     assert server.ended(spec.id)["status"] == "done"
 
 
@@ -505,7 +505,7 @@ def test_an_image_is_deleted_while_it_is_cut_out(server: Server) -> None:
     server.works()
     before = server.stored()
     made = server.upload(jpeg(1, "slow:2"))
-    until(lambda: server.cluster.ledger.progress(made.json()["id"]).claimed, pause=0.02)
+    until(lambda: server.cluster.ledger.batches.progress(made.json()["id"]).claimed, pause=0.02)
     assert server.client.delete(made.headers["location"]).status_code == 204
     until(lambda: "nothing to do" in server.cluster.log("worker"), 30)
     server.works()

@@ -13,8 +13,9 @@ import pytest
 from support.receivers import answer, receiving
 from support.serving import SECRET, Server, jpeg, problem
 
+from contract.cutout import PrivateFields
 from contract.errors import PermanentError
-from contract.job import CutoutJob, ManifestLine, Record
+from contract.job import ImageJob, ManifestLine
 from contract.recipe import Recipe
 from contract.settings import settings
 from contract.storage import open_store
@@ -95,17 +96,17 @@ DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
     ("body", "status", "code"),
     [
         (b'{"x": "' + b"x" * 70_000 + b'"}', 413, "too_many_bytes"),
-        (DEEP, 422, "event_refused"),
-        (b"[" * 60_000, 422, "event_refused"),
-        (b"", 422, "event_refused"),
-        (b"\xff\xfe", 422, "event_refused"),
-        (b'{"Records": [NaN]}', 422, "event_refused"),
-        (b'{"Records": 1}', 422, "event_refused"),
-        (b'{"hello": "world"}', 422, "event_refused"),
+        (DEEP, 422, "invalid_event"),
+        (b"[" * 60_000, 422, "invalid_event"),
+        (b"", 422, "invalid_event"),
+        (b"\xff\xfe", 422, "invalid_event"),
+        (b'{"Records": [NaN]}', 422, "invalid_event"),
+        (b'{"Records": 1}', 422, "invalid_event"),
+        (b'{"hello": "world"}', 422, "invalid_event"),
         (json.dumps(event("in/../../x.jpg")).encode(), 422, "unsafe_key"),
         (json.dumps(event("in/\0.jpg")).encode(), 422, "unsafe_key"),
-        (json.dumps(event("in/%ff.jpg")).encode(), 422, "event_refused"),
-        (json.dumps(event("in/a.jpg", bucket="../b")).encode(), 422, "event_refused"),
+        (json.dumps(event("in/%ff.jpg")).encode(), 422, "invalid_event"),
+        (json.dumps(event("in/a.jpg", bucket="../b")).encode(), 422, "invalid_event"),
     ],
 )
 def test_events_that_are_none(shared: Server, body: bytes, status: int, code: str) -> None:
@@ -185,12 +186,12 @@ def test_redirects_to_metadata(shared: Server) -> None:
 
 def test_dns_that_changes_its_mind(tmp_path, monkeypatch) -> None:
     """A name is public when it is checked and private when the worker asks: it asks once."""
-    job = CutoutJob(
+    job = ImageJob(
         batch="c-20250101-000000-abcdefabcdef", line=0, source=str(tmp_path), destination="x",
         photograph=ManifestLine(key="record.json", size=0, etag=""), recipe=Recipe(model="u2netp"),
         remote=True,
     )  # fmt: skip
-    record = Record(url="https://rebinding.example/a.jpg").model_dump_json()
+    record = PrivateFields(url="https://rebinding.example/a.jpg").model_dump_json()
     open_store(str(tmp_path)).put("record.json", record.encode(), "application/json")
     asked: list[str] = []
     connected: list[tuple] = []

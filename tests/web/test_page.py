@@ -44,7 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     env = {
         "CUTOUT_MODEL_DIR": str(folder / "models"),
         "CUTOUT_MAX_PIXELS": str(MOST_PIXELS),
-        "CUTOUT_REQUESTS_A_MINUTE": "100000",  # all tests are one client
+        "CUTOUT_RATE_LIMIT_PER_MINUTE": "100000",  # all tests are one client
     }
     with cluster(folder, env) as place:
         fill(place.buckets / "photographs/in", PHOTOGRAPHS)
@@ -448,7 +448,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
 
     browser.button("Pause").click()
     browser.one('.batch:first-child[data-state="paused"]')
-    assert browser.one(".trouble").text == "Paused by hand; Resume carries on."
+    assert browser.one(".stalled_reason").text == "Paused by hand; Resume carries on."
     browser.button("Resume").click()
     browser.one('.batch:first-child[data-state="open"]')
     browser.one(".curve")

@@ -48,7 +48,7 @@ socket.getaddrinfo = getaddrinfo
 TLS, _ = tls(FOLDER, HOST)
 SETTINGS = {
     "CUTOUT_EVENT_RULES": str(FOLDER / "rules.json"), "CUTOUT_SNS_TOPICS": TOPIC,
-    "CUTOUT_URL_ALLOW": HOST, "SSL_CERT_FILE": str(FOLDER / "server.pem"),
+    "CUTOUT_URL_ALLOWLIST": HOST, "SSL_CERT_FILE": str(FOLDER / "server.pem"),
     "PYTHONPATH": str(FOLDER),
 }  # fmt: skip
 

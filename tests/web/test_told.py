@@ -63,7 +63,7 @@ def test_a_receiver_that_fails_is_told_again(shared: Server) -> None:
         first, second = receiver.requests
         assert verified(first) == verified(second)
         assert first.headers["webhook-id"] == second.headers["webhook-id"] == made["id"]
-    until(lambda: not shared.cluster.ledger._redis.exists("cutout:callbacks"))
+    until(lambda: not shared.cluster.ledger.connection.client.exists("cutout:callbacks"))
 
 
 @pytest.mark.parametrize("url", ["http://192.0.43.8/", "https://10.0.0.1/", "ftp://x", "https://"])
@@ -76,13 +76,13 @@ def test_where_callbacks_may_not_go(shared: Server, url: str) -> None:
 def test_the_server_dies_between_outcome_and_delivery(
     quick_cluster: Cluster, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setenv("CUTOUT_URL_ALLOW", "127.0.0.1")
+    monkeypatch.setenv("CUTOUT_URL_ALLOWLIST", "127.0.0.1")
     with receiving(answer(200)) as receiver, serving(quick_cluster, tmp_path) as server:
         server.work()
         server.works()
         made = server.upload(jpeg(1, "slow:2"), data={"callback_url": receiver.url()}).json()
         server.cluster.kill("serve")
-        redis = server.cluster.ledger._redis
+        redis = server.cluster.ledger.connection.client
         until(lambda: redis.zscore("cutout:callbacks", made["id"]) is not None)
         assert not receiver.requests
         server.start()
@@ -92,7 +92,7 @@ def test_the_server_dies_between_outcome_and_delivery(
 
 def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, monkeypatch) -> None:
     """Not in logs, not in Redis while the image waits, not in Flower."""
-    monkeypatch.setenv("CUTOUT_URL_ALLOW", "127.0.0.1")
+    monkeypatch.setenv("CUTOUT_URL_ALLOWLIST", "127.0.0.1")
     port = free_port()
     flower = f"http://127.0.0.1:{port}"
     quick_cluster.env.update({"CUTOUT_FLOWER_PORT": str(port), "CUTOUT_RETRY_BUDGET": "2"})

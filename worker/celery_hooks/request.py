@@ -9,7 +9,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request
 
 from contract.errors import CutoutError
-from contract.ledger.batches import Ledger
+from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import settings
 from worker.runtime import plan
 
@@ -20,9 +20,9 @@ SIGNAL = re.compile(r"signal \d+ \((SIG\w+)\)|(exitcode \d+)")
 
 
 @cache
-def ledger() -> Ledger:
+def ledger() -> RedisLedger:
     """Return the main process's own: one quick try, because its event loop waits meanwhile."""
-    return Ledger(settings().redis_url or "", patience=0)
+    return RedisLedger(settings().require_redis_url(), retries=0)
 
 
 def cause_of(error: BaseException) -> str:
@@ -51,8 +51,8 @@ class CutoutRequest(Request):
     def _note(self, error: BaseException) -> None:
         job, cause = self.kwargs.get("job"), cause_of(error)
         try:
-            holder = plan().holder(int(self.worker_pid or 0))
-            ledger().vanish(job["batch"], job["line"], holder, cause)
+            holder = plan().token_prefix(int(self.worker_pid or 0))
+            ledger().lines.record_crash(job["batch"], job["line"], holder, cause)
         except (CutoutError, KeyError, TypeError) as trouble:
             # the lease ends by itself, later
             log.warning("a death could not be noted", task=self.id, why=str(trouble))

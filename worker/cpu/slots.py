@@ -1,7 +1,7 @@
-"""Turns at computing: one for each CPU, while the other children wait for storage.
+"""CPU slots: one computing child per CPU while the others wait on storage.
 
-Processes that share a CPU push each other's pixels out of its caches: with three on two CPUs,
-10 megapixels took a fourteenth longer than with two.
+Processes that share a CPU evict each other's pixels from its caches: with three children on two
+CPUs, 10 megapixel photographs took a fourteenth longer than with two.
 """
 
 import fcntl
@@ -12,44 +12,44 @@ import tempfile
 import time
 from contextlib import suppress
 
-KILLED_SECONDS = 0.5
-"""Until it is seen that a process was killed, and its turn is over: it cannot say so."""
+POLL_SECONDS = 0.5
+"""Interval for noticing that a process died holding a slot: it cannot wake the others."""
 
 
-class Turns:
-    """Made before the fork and shared by the children, each of which has one at most.
+class CpuSlots:
+    """Created before the fork and shared by the children, each of which holds at most one slot.
 
-    They save time, and nothing depends on them: whoever has waited for long computes without.
+    Slots only save time; nothing depends on them for correctness.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        # each byte locked is a turn; the kernel unlocks what a dead process held
-        self._file = _unnamed_file()
-        # each end of a turn leaves a byte here, and wakes those who wait
-        self._ends, self._end = os.pipe()
-        os.set_blocking(self._ends, False)
-        os.set_blocking(self._end, False)
+        # a slot is a locked byte; the kernel unlocks what a dead process held
+        self._file = _anonymous_file()
+        # each release writes a byte here, which wakes those who wait
+        self._released, self._release = os.pipe()
+        os.set_blocking(self._released, False)
+        os.set_blocking(self._release, False)
 
-    def take(self, patience: float) -> bool:
-        """Wait for a turn, at most `patience` seconds, and return whether it came."""
-        deadline = time.monotonic() + patience
-        while not self._taken():
-            left = deadline - time.monotonic()
-            if left <= 0:
+    def acquire(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for a slot; return whether one was acquired."""
+        deadline = time.monotonic() + timeout
+        while not self._try_acquire():
+            remaining_seconds = deadline - time.monotonic()
+            if remaining_seconds <= 0:
                 return False
-            select.select([self._ends], [], [], min(left, KILLED_SECONDS))
-            with suppress(BlockingIOError):  # another has read it, and may be faster
-                os.read(self._ends, 1)
+            select.select([self._released], [], [], min(remaining_seconds, POLL_SECONDS))
+            with suppress(BlockingIOError):  # another process read the byte first
+                os.read(self._released, 1)
         return True
 
-    def end(self) -> None:
-        """End the turn of this process, if it has one."""
+    def release(self) -> None:
+        """Release this process's slot, if it holds one."""
         fcntl.lockf(self._file, fcntl.LOCK_UN)
-        with suppress(BlockingIOError):  # so many are unread that nobody waits
-            os.write(self._end, b"\0")
+        with suppress(BlockingIOError):  # the pipe is full of unread bytes, so nobody waits
+            os.write(self._release, b"\0")
 
-    def _taken(self) -> bool:
+    def _try_acquire(self) -> bool:
         for number in range(self._count):
             with suppress(OSError):
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
@@ -57,9 +57,9 @@ class Turns:
         return False
 
 
-def _unnamed_file() -> int:
-    """Return the descriptor of a file of our own, where there may be no folder to write in."""
+def _anonymous_file() -> int:
+    """Return the descriptor of a file without a name: the root file system may be read-only."""
     if sys.platform == "linux":
-        return os.memfd_create("turns")
+        return os.memfd_create("cpu-slots")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

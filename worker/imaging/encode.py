@@ -5,7 +5,7 @@ import io
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import Rendition
+from contract.rendition import Rendition
 from worker.imaging.background import WHITE, colour_of, on_background
 from worker.imaging.cutout import Bytes
 from worker.imaging.decode import METRES_PER_INCH, Photograph

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import Rendition, pixels
+from contract.rendition import Rendition, pixels
 from worker.imaging.cutout import Box, Bytes, Cutout
 
 Size = tuple[int, int]

@@ -25,7 +25,8 @@ from celery.worker import state
 
 from contract.errors import CutoutError
 from contract.ledger.connection import Connection
-from contract.ledger.workers import Presence, Worker
+from contract.ledger.protocol import Worker
+from contract.ledger.workers import WorkerRegistry
 from contract.settings import Settings
 from worker.celery_hooks import consumer
 from worker.supervision import heartbeat
@@ -110,8 +111,8 @@ class Watch(threading.Thread):
         self._pulse = pulse
         self._worker = (name, queue, children)
         self._judge = Judge(config.time_limit + STOP_GRACE_SECONDS)
-        connection = Connection(config.redis_url or "", patience=0, timeout=ANSWER_SECONDS)
-        self._presence = Presence(connection)
+        connection = Connection(config.require_redis_url(), retries=0, timeout=ANSWER_SECONDS)
+        self._presence = WorkerRegistry(connection)
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -129,7 +130,7 @@ class Watch(threading.Thread):
         self._over.set()
         self.join(3 * ANSWER_SECONDS)
         with contextlib.suppress(CutoutError):
-            self._presence.leave(self._worker[0])
+            self._presence.unregister(self._worker[0])
 
     def _look(self) -> None:
         waiting = self._announce()
@@ -155,7 +156,7 @@ class Watch(threading.Thread):
         name, queue, children = self._worker
         try:
             skew = self._presence.clock_skew()
-            self._presence.announce(
+            self._presence.register(
                 Worker(name=name, queue=queue, children=children, clock_skew=skew)
             )
             return self._presence.queue_length(queue)

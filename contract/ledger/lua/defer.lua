@@ -1,20 +1,20 @@
--- Puts a line back for a later try: an orderly end, so the strike is taken back.
+-- Releases a claimed line for a retry. An orderly end, so the crash count is reset.
 --
--- KEYS[1] batch     hash    field `state`
--- KEYS[2] settled   bitmap
--- KEYS[3] claimed   zset
--- KEYS[4] deferred  zset    line -> when to publish it again (unix seconds, Redis's clock)
--- KEYS[5] holders   hash
--- KEYS[6] strikes   hash
--- KEYS[7] deaths    hash
--- KEYS[8] attempts  hash
--- KEYS[9] endings   list    how the last attempts ended, newest first
+-- KEYS[1] batch           hash    field `state`
+-- KEYS[2] settled         bitmap
+-- KEYS[3] claimed         zset
+-- KEYS[4] deferred        zset    line -> when to publish it again (Unix seconds, Redis's clock)
+-- KEYS[5] claim_tokens    hash
+-- KEYS[6] crash_count     hash
+-- KEYS[7] crash_causes    hash
+-- KEYS[8] retries         hash
+-- KEYS[9] recent_results  list    results of the latest attempts, newest first
 -- ARGV[1] line
--- ARGV[2] token of the run
--- ARGV[3] seconds until then
+-- ARGV[2] token of the attempt
+-- ARGV[3] delay in seconds
 -- ARGV[4] the error's code
--- ARGV[5] most endings kept
--- returns the orderly retries so far, this one included; 0 where the line is not the caller's
+-- ARGV[5] number of recent results to keep
+-- returns the retries so far, this one included; 0 if the line is not claimed by the token
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'closed' then return 0 end
 if redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then return 0 end

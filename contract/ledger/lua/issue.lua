@@ -1,17 +1,17 @@
 -- Takes the next lines of a batch for publishing. The cursor and the issued set change together,
--- before anything is published: a crash in between leaves lines that fall due and are issued again.
+-- before anything is published: after a crash in between, the lines become overdue and are reissued.
 --
 -- KEYS[1] batch        hash    fields `cursor`, `total`, `state`
--- KEYS[2] settled      bitmap  one bit a line
--- KEYS[3] issued       zset    line -> when it is due to be issued again (Redis's clock)
--- KEYS[4] quarantined  zset    likewise, of the quarantine queue
+-- KEYS[2] settled      bitmap  one bit per line
+-- KEYS[3] issued       zset    line -> when it becomes overdue (Redis's clock)
+-- KEYS[4] quarantined  zset    the same for the quarantine queue
 -- KEYS[5] claimed      zset
 -- KEYS[6] deferred     zset
--- ARGV[1] most lines to take
--- ARGV[2] window: most lines outstanding at a time
--- ARGV[3] seconds until what is taken falls due
--- returns the moment, as text, and the lines to publish, in order; lines that are settled already,
--- or outstanding (a retry set the cursor back), are passed over
+-- ARGV[1] maximum number of lines to take
+-- ARGV[2] window: maximum number of outstanding lines
+-- ARGV[3] seconds until the taken lines become overdue
+-- returns the time, as text, and the lines to publish, in order; skips lines that are settled or
+-- outstanding already (a retry sets the cursor back)
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local answer = {tostring(now)}

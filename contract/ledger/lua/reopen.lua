@@ -1,24 +1,24 @@
--- Opens failed lines again, and their batch with them. The dispatcher comes by them again.
+-- Reopens failed lines, and their batch with them. The cursor is set back so they are issued again.
 --
--- KEYS[1] batch     hash    fields `state`, `failed`, `cursor`, `closed`
--- KEYS[2] settled   bitmap
--- KEYS[3] strikes   hash
--- KEYS[4] deaths    hash
--- KEYS[5] open      set     ids of the batches that are not closed
--- ARGV[1] the batch's id
--- ARGV[2..] the lines, as `line` or as `line:deaths` where quarantine is the place for it
--- returns how many were settled and are open now
+-- KEYS[1] batch         hash    fields `state`, `failed`, `cursor`, `closed`
+-- KEYS[2] settled       bitmap
+-- KEYS[3] crash_count   hash
+-- KEYS[4] crash_causes  hash
+-- KEYS[5] open          set     IDs of the batches that are not closed
+-- ARGV[1] the batch's ID
+-- ARGV[2..] the lines, as `LINE`, or as `LINE:CAUSES` to send the line to quarantine
+-- returns how many lines were settled and are open now
 if redis.call('EXISTS', KEYS[1], KEYS[2]) < 2 then return 0 end
 local opened = 0
 local cursor = tonumber(redis.call('HGET', KEYS[1], 'cursor'))
 for i = 2, #ARGV do
-  local line, deaths = string.match(ARGV[i], '^(%d+):?(.*)$')
+  local line, crash_causes = string.match(ARGV[i], '^(%d+):?(.*)$')
   if redis.call('SETBIT', KEYS[2], line, 0) == 1 then
     opened = opened + 1
     cursor = math.min(cursor, tonumber(line))
-    if deaths ~= '' then
+    if crash_causes ~= '' then
       redis.call('HSET', KEYS[3], line, 1)
-      redis.call('HSET', KEYS[4], line, deaths)
+      redis.call('HSET', KEYS[4], line, crash_causes)
     end
   end
 end

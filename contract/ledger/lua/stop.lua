@@ -1,17 +1,16 @@
--- Stops a batch, for now or for good: nothing more of it is published or claimed. Images in hand
--- are finished.
+-- Pauses or cancels a batch: no further lines are published or claimed. Claimed lines are finished.
 --
--- KEYS[1] batch  hash  fields `state`, `trouble`, `trial`
+-- KEYS[1] batch  hash  fields `state`, `stalled_reason`, `retry_at`
 -- ARGV[1] `paused` or `cancelling`
--- ARGV[2] why
--- ARGV[3] when the dispatcher may open it again for a trial (unix seconds), or empty
--- returns 1 where the batch is stopped now, 0 where it was not open
+-- ARGV[2] the reason
+-- ARGV[3] when the dispatcher may resume it (Unix seconds), or empty
+-- returns 1 if the batch is stopped now, 0 if it was neither open nor paused
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'open' and state ~= 'paused' then return 0 end
-redis.call('HSET', KEYS[1], 'state', ARGV[1], 'trouble', ARGV[2])
+redis.call('HSET', KEYS[1], 'state', ARGV[1], 'stalled_reason', ARGV[2])
 if ARGV[3] == '' then
-  redis.call('HDEL', KEYS[1], 'trial')
+  redis.call('HDEL', KEYS[1], 'retry_at')
 else
-  redis.call('HSET', KEYS[1], 'trial', ARGV[3])
+  redis.call('HSET', KEYS[1], 'retry_at', ARGV[3])
 end
 return 1

@@ -1,8 +1,8 @@
 """What is told to whoever gave a callback_url, once a single image has ended."""
 
+from contract.cutout import PrivateFields
 from contract.errors import CutoutError, ErrorCode
-from contract.job import Record
-from contract.ledger.batches import Ledger
+from contract.ledger import Ledger
 from contract.storage import open_store
 from producer.callbacks.delivery import Delivery
 from producer.web.cutouts.resource import cutout_of, record_key
@@ -10,10 +10,10 @@ from producer.web.cutouts.resource import cutout_of, record_key
 
 def load(ledger: Ledger, store: str, identity: str) -> Delivery | None:
     """Return the outcome and where it goes, or None where one of them is gone."""
-    outcome = ledger.outcome(identity)
+    outcome = ledger.batches.cutout_outcome(identity)
     try:
-        record = Record.model_validate_json(open_store(store).get(record_key(identity)).data)
-        now = ledger.progress(identity)
+        record = PrivateFields.model_validate_json(open_store(store).get(record_key(identity)).data)
+        now = ledger.batches.progress(identity)
     except CutoutError as error:
         if error.code in {ErrorCode.OBJECT_MISSING, ErrorCode.BATCH_UNKNOWN}:
             return None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 from starlette.datastructures import UploadFile
 
 from contract.errors import ErrorCode
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from producer.web.problems import RequestError
 
 LONGEST_WAIT_SECONDS = 60

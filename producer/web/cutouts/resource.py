@@ -1,4 +1,4 @@
-"""Single images behind the API: submitted once, found again, waited for."""
+"""CutoutSpec images behind the API: submitted once, found again, waited for."""
 
 import asyncio
 import hashlib
@@ -12,12 +12,14 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from contract import names
+from contract.batch import Progress
+from contract.cutout import CutoutSpec, PrivateFields
 from contract.errors import NEXT_STEP, CutoutError, ErrorCode, RetryableError
-from contract.job import ManifestLine, Record, Single
-from contract.ledger.batches import Progress
+from contract.job import ManifestLine
 from contract.outcome import Outcome, Status
-from contract.recipe import PLAIN, recipe_for
-from contract.safe_http.policy import aim
+from contract.recipe import recipe_for
+from contract.rendition import PLAIN
+from contract.safe_http.policy import resolve_target
 from contract.storage import canonical_location
 from producer.dispatch import cutouts
 from producer.web.context import Backend
@@ -68,7 +70,7 @@ def cutout_of(now: Progress, outcome: Outcome | None) -> Cutout:
     if outcome is None:
         return made
     failed = outcome.status is Status.FAILED
-    address = f"{spec.destination}/{spec.single.output}" if spec.single else ""
+    address = f"{spec.destination}/{spec.cutout.destination_key}" if spec.cutout else ""
     return made.model_copy(
         update={
             "status": "failed" if failed else "done",
@@ -92,15 +94,15 @@ def _next_step(outcome: Outcome) -> str:
 def find(backend: Backend, identity: str) -> tuple[Progress, Outcome | None]:
     """Return a single image. Raises RequestError (`not_found`)."""
     missing = RequestError(ErrorCode.NOT_FOUND, f"There is no cut-out {identity!r}.")
-    if not names.is_id(identity):
+    if not names.is_batch_id(identity):
         raise missing
     try:
-        now = backend.ledger.progress(identity)
+        now = backend.ledger.batches.progress(identity)
     except CutoutError as error:
         raise missing if error.code is ErrorCode.BATCH_UNKNOWN else error from None
-    if now.spec.single is None:
+    if now.spec.cutout is None:
         raise missing
-    return now, backend.ledger.outcome(identity) if now.settled else None
+    return now, backend.ledger.batches.cutout_outcome(identity) if now.settled else None
 
 
 async def waited_for(backend: Backend, identity: str, seconds: float) -> Cutout:
@@ -152,7 +154,7 @@ async def once(
 ) -> str:
     """Submit an image unless that was done before by the same idempotency key; return its id."""
     digest = await run_in_threadpool(digest_of, new, upload)
-    identity = cutouts.new_id()
+    identity = cutouts.new_cutout_id()
     began = time.monotonic()
     while True:
         first = await run_in_threadpool(
@@ -166,7 +168,7 @@ async def once(
         if first.cutout_id == identity:
             await run_in_threadpool(_submit_first, backend, name, place, first, new, upload)
             return identity
-        if await run_in_threadpool(backend.ledger.knows, first.cutout_id):
+        if await run_in_threadpool(backend.ledger.batches.exists, first.cutout_id):
             return first.cutout_id
         if first.committed:  # and deleted since
             await run_in_threadpool(backend.idempotency_keys.release, name, place, first)
@@ -209,7 +211,7 @@ def submit(backend: Backend, identity: str, new: NewCutout, upload: Upload | Non
     recipe = recipe_for(new.model or backend.config.model, new.rendition)
     backend.check_room(recipe.model)
     store = destination = backend.store
-    output = names.result_key(identity, recipe.rendition.suffix)
+    output = names.cutout_result_key(identity, recipe.rendition.suffix)
     if new.destination:
         destination, output = placed(new.destination)
     if new.callback_url:
@@ -231,17 +233,20 @@ def submit(backend: Backend, identity: str, new: NewCutout, upload: Upload | Non
                 ErrorCode.OVERLAPPING_LOCATIONS, "The cut-out would overwrite the photograph."
             )
     if remote or new.callback_url:
-        record = Record(url=new.source if remote else None, callback_url=new.callback_url)
+        record = PrivateFields(url=new.source if remote else None, callback_url=new.callback_url)
         backend.open_store().put(
             record_key(identity), record.model_dump_json().encode(), "application/json"
         )
-    single = Single(
-        photograph=photograph, output=output, remote=remote, callback=bool(new.callback_url)
+    cutout = CutoutSpec(
+        photograph=photograph,
+        destination_key=output,
+        source_is_url=remote,
+        has_callback=bool(new.callback_url),
     )
-    cutouts.submit(backend.ledger, identity, store, destination, recipe, single, backend.config)
+    cutouts.submit(backend.ledger, identity, store, destination, recipe, cutout, backend.config)
 
 
 def check_url(url: str, backend: Backend) -> None:
     """Refuse at once what the guard would refuse later. A name may yet come to resolve."""
     with suppress(RetryableError):
-        aim(url, backend.config.url_allow, RESOLVE_SECONDS)
+        resolve_target(url, backend.config.url_allowlist, RESOLVE_SECONDS)

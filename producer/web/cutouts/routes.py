@@ -64,7 +64,7 @@ async def create(
     """
     new, upload = await read(request)
     if idempotency_key is None:
-        identity = cutouts.new_id()
+        identity = cutouts.new_cutout_id()
         await run_in_threadpool(submit, backend, identity, new, upload)
     else:
         # hashed: it may be as long as a header, and say anything
@@ -104,10 +104,10 @@ def image(
 ) -> Response:
     """Give out the cut-out."""
     now, outcome = find(backend, identity)
-    single = now.spec.single
+    single = now.spec.cutout
     if outcome is None or outcome.status is Status.FAILED or single is None:
         raise RequestError(ErrorCode.NOT_READY, f"The cut-out is {cutout_of(now, outcome).status}.")
-    blob = open_store(now.spec.destination).get(single.output)
+    blob = open_store(now.spec.destination).get(single.destination_key)
     rendition = now.spec.recipe.rendition
     headers = {
         "ETag": f'"{blob.etag}"',
@@ -123,17 +123,17 @@ def image(
 def delete(identity: str, backend: TheBackend, _: Submitter) -> None:
     """Forget an image: it is not run any more, and what this server stored of it is deleted."""
     now, _outcome = find(backend, identity)
-    single = now.spec.single
-    backend.ledger.cancel(identity)
+    single = now.spec.cutout
+    backend.ledger.batches.cancel(identity)
     kept = {record_key(identity)}
     if single and now.spec.source == backend.store:
         kept.add(single.photograph.key)
     if single and now.spec.destination == backend.store:
-        kept.add(single.output)
+        kept.add(single.destination_key)
     for key in kept:
         backend.open_store().delete(key)
-    backend.ledger.forget(identity)
-    if single and single.output in kept:
+    backend.ledger.batches.forget(identity)
+    if single and single.destination_key in kept:
         # written meanwhile by a worker that settled it before it was forgotten; from here on the
         # worker itself finds that nobody knows it
-        backend.open_store().delete(single.output)
+        backend.open_store().delete(single.destination_key)

@@ -48,7 +48,7 @@ class ObjectEvent:
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a request. Raises PermanentError (`event_refused`)."""
+    """Return the JSON object of a request. Raises PermanentError (`invalid_event`)."""
     if len(body) > MOST_BYTES:
         raise _refused(f"it is longer than {MOST_BYTES:,} bytes")
     try:
@@ -68,7 +68,7 @@ def is_sns(document: Mapping[str, Any]) -> bool:
 def parse(document: Mapping[str, Any], headers: Mapping[str, str]) -> list[ObjectEvent]:
     """Return the objects that a request says were created; other events are passed over.
 
-    Raises PermanentError (`event_refused`), whatever the document holds.
+    Raises PermanentError (`invalid_event`), whatever the document holds.
     """
     if is_sns(document):
         kind = document["Type"]
@@ -204,4 +204,4 @@ def _no_number(_: str) -> NoReturn:
 
 
 def _refused(why: str) -> PermanentError:
-    return PermanentError(ErrorCode.EVENT_REFUSED, f"The event was not understood: {why}.")
+    return PermanentError(ErrorCode.INVALID_EVENT, f"The event was not understood: {why}.")

@@ -59,7 +59,7 @@ def take(
     document = notification.read(body)
     if notification.is_sns(document):
         if confirm := _verified(backend, document):
-            client.fetch(confirm, CERTIFICATE_BYTES, allow=backend.config.url_allow)
+            client.fetch(confirm, CERTIFICATE_BYTES, allow=backend.config.url_allowlist)
             return Accepted(accepted=[], ignored=0)
     elif "webhook-signature" in headers and backend.config.webhook_secret:
         signatures.verify(headers, body, backend.config.webhook_secret, time.time())
@@ -72,7 +72,7 @@ def take(
 
 
 def _verified(backend: Backend, document: dict[str, Any]) -> str | None:
-    allow = backend.config.url_allow
+    allow = backend.config.url_allowlist
     try:
         return verify_sns(document, backend.config.sns_topics, lambda url: _certificate(url, allow))
     except CutoutError:
@@ -94,13 +94,13 @@ def submit_all(backend: Backend, found: list[notification.ObjectEvent], otherwis
         if rule is None or f"s3://{event.bucket}/{event.key}".startswith(f"{backend.store}/"):
             ignored += 1
             continue
-        identity = cutouts.new_id()
+        identity = cutouts.new_cutout_id()
         # the same object told twice, by a bucket that delivers at least once, or by a stranger
         told = [event.bucket, event.key, event.sequencer or event.etag or otherwise]
         digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         first = backend.idempotency_keys.reserve("events", digest, digest, identity)
         if first.cutout_id != identity:
-            if not (first.committed or backend.ledger.knows(first.cutout_id)):
+            if not (first.committed or backend.ledger.batches.exists(first.cutout_id)):
                 # its server may have vanished: the bucket is to tell it again
                 raise RequestError(ErrorCode.TOO_MANY_REQUESTS, "The same event is under way.", 5)
             ignored += 1

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from contract.storage import canonical_location
 from producer.web.events.notification import ObjectEvent
 

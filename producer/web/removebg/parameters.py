@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from contract.errors import ErrorCode
 from contract.outcome import Outcome
-from contract.recipe import Rendition
+from contract.rendition import Rendition
 from producer.web.removebg.css_colours import COLOURS
 
 Source = Literal["image_file", "image_file_b64", "image_url"]

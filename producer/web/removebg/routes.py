@@ -11,8 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
+from contract.batch import Progress
 from contract.errors import CutoutError, ErrorCode
-from contract.ledger.batches import Progress
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from producer.dispatch import cutouts
@@ -27,11 +27,11 @@ router = APIRouter(prefix="/v1.0", include_in_schema=False)
 
 WAIT_SECONDS = 60
 REFUSALS = {
-    ErrorCode.KEY_REFUSED: (403, "auth_failed", "API Key invalid"),
-    ErrorCode.SCOPE_MISSING: (403, "auth_failed", "API Key invalid"),
+    ErrorCode.INVALID_API_KEY: (403, "auth_failed", "API Key invalid"),
+    ErrorCode.INSUFFICIENT_SCOPE: (403, "auth_failed", "API Key invalid"),
     ErrorCode.TOO_MANY_REQUESTS: (429, "rate_limit_exceeded", "Rate limit exceeded"),
     ErrorCode.QUEUE_FULL: (429, "rate_limit_exceeded", "Rate limit exceeded"),
-    ErrorCode.REQUEST_SLOW: (408, "timeout", "The body came too slowly"),
+    ErrorCode.REQUEST_TIMEOUT: (408, "timeout", "The body came too slowly"),
     ErrorCode.TOO_MANY_BYTES: (400, "file_size_too_large", "File too large"),
     ErrorCode.URL_REFUSED: (400, "failed_image_download", "Failed to download given URL"),
     ErrorCode.URL_FAILED: (400, "failed_image_download", "Failed to download given URL"),
@@ -73,7 +73,7 @@ async def remove(
         wanted = parameters.parse(form)
         new = _new(form, wanted)
         upload = upload or await run_in_threadpool(_decoded, form)
-        identity = cutouts.new_id()
+        identity = cutouts.new_cutout_id()
         await run_in_threadpool(submit, backend, identity, new, upload)
         await waited_for(backend, identity, WAIT_SECONDS)
         return await run_in_threadpool(answer, backend, identity, accept)
@@ -134,7 +134,7 @@ def answer(backend: Backend, identity: str, accept: str) -> Response:
         body = parameters.error_body("timeout", "Please try again", cutout_of(now, None).status)
         return JSONResponse(body, 503, {"Retry-After": "5"})
     if outcome.status is Status.FAILED:
-        fetched = bool(now.spec.single and now.spec.single.remote)
+        fetched = bool(now.spec.cutout and now.spec.cutout.source_is_url)
         status, body = parameters.failure(outcome, fetched=fetched)
         return JSONResponse(body, status)
     if outcome.foreground == 0 and outcome.subject is None:
@@ -145,7 +145,7 @@ def answer(backend: Backend, identity: str, accept: str) -> Response:
 
 def _image(now: Progress, outcome: Outcome, accept: str) -> Response:
     spec = now.spec
-    data = open_store(spec.destination).get(spec.single.output if spec.single else "").data
+    data = open_store(spec.destination).get(spec.cutout.destination_key if spec.cutout else "").data
     headers = parameters.headers(outcome, outcome.subject)
     if "application/json" in accept:
         found = {

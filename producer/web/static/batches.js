@@ -148,8 +148,8 @@ class Row {
     this.legend.replaceChildren(...["done", "skipped", "failed"].flatMap((kind) =>
       batch[kind] || kind === "done" ? [h("span", { class: `key ${kind}` }, `${count(batch[kind])} ${kind}`), " "] : []),
     h("span", { class: "key" }, `of ${count(batch.total)}`));
-    if (batch.trouble !== before?.trouble) this.trouble.replaceChildren(...prose(batch.trouble ?? ""));
-    this.trouble.hidden = !batch.trouble;
+    if (batch.stalled_reason !== before?.stalled_reason) this.trouble.replaceChildren(...prose(batch.stalled_reason ?? ""));
+    this.trouble.hidden = !batch.stalled_reason;
     this.paced(batch, total - ended);
     const facts = [
       batch.model, `started ${when(batch.created)}`, batch.closed ? `closed ${when(batch.closed)}` : "",
@@ -161,7 +161,7 @@ class Row {
     this.failures.hidden = !batch.failed;
     setText(this.summary, batch.failed === 1 ? "1 failure" : `${count(batch.failed)} failures`);
     if (before && before.state !== batch.state) {
-      announce(`Batch ${this.id} is ${(LABELS[batch.state] ?? batch.state).toLowerCase()}. ${spoken(batch.trouble ?? "")}`);
+      announce(`Batch ${this.id} is ${(LABELS[batch.state] ?? batch.state).toLowerCase()}. ${spoken(batch.stalled_reason ?? "")}`);
     }
     if (before && before.failed !== batch.failed) this.list();
   }

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contract.errors import ErrorCode, PermanentError
-from contract.job import CutoutJob, ManifestLine
-from contract.recipe import PLAIN, Recipe, Rendition, pixels, recipe_for
+from contract.job import ImageJob, ManifestLine
+from contract.recipe import Recipe, recipe_for
+from contract.rendition import PLAIN, Rendition, pixels
 
 
 def test_the_plain_recipe_has_the_digest_it_always_had():
@@ -144,7 +145,7 @@ def test_the_whole_photograph_is_no_region(roi: tuple):
     ],
 )
 def test_the_output_is_named_after_its_format(fields: dict, key: str, content_type: str):
-    job = CutoutJob(
+    job = ImageJob(
         batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
         photograph=ManifestLine(key="shoes/a.tiff", size=1, etag=""),
         recipe=Recipe(model="u2netp", rendition=Rendition(**fields)),

@@ -43,7 +43,7 @@ def test_an_invalid_value_is_refused_by_the_variables_name_and_never_shown(
         ("MAX_PIXELS", "0"), ("MAX_BYTES", "-1"), ("MAX_PIXELS", "1.5"), ("TIME_LIMIT", "0"),
         ("TIME_LIMIT", "nan"), ("VISIBILITY_TIMEOUT", "inf"), ("RETRY_BUDGET", "-1"),
         ("RETRY_DELAY", "0"), ("WINDOW", "0"), ("FLOWER_PORT", "65536"), ("LOG_FORMAT", "xml"),
-        ("URL_ALLOW", "10.0.0.0/33"), ("URL_ALLOW", "a.example, https://b.example"),
+        ("URL_ALLOWLIST", "10.0.0.0/33"), ("URL_ALLOWLIST", "a.example, https://b.example"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ="), ("WEBHOOK_SECRET", "whsec_" + "A" * 31),
         ("WEBHOOK_SECRET", "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "A" * 88 + "," + "B" * 32),
         ("WEBHOOK_SECRET", "whsk_" + "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "-" * 32),
@@ -124,11 +124,11 @@ def test_a_broker_without_redis_is_refused():
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
-    assert (settings().url_allow, settings().webhook_secret) == ((), ())
+    assert (settings().url_allowlist, settings().webhook_secret) == ((), ())
     settings.cache_clear()
     first, second = "whsec_" + "A" * 32, "whsec_" + "B" * 84 + "BA=="
-    monkeypatch.setenv("CUTOUT_URL_ALLOW", " receiver.internal, 10.0.0.0/8,::1,")
+    monkeypatch.setenv("CUTOUT_URL_ALLOWLIST", " receiver.internal, 10.0.0.0/8,::1,")
     monkeypatch.setenv("CUTOUT_WEBHOOK_SECRET", f"{first},{second}")
-    assert settings().url_allow == ("receiver.internal", "10.0.0.0/8", "::1")
+    assert settings().url_allowlist == ("receiver.internal", "10.0.0.0/8", "::1")
     assert settings().webhook_secret == (first, second)
     assert "whsec" not in repr(settings())

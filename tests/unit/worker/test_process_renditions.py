@@ -10,16 +10,17 @@ from PIL import Image
 from support.forked import LONG, held, taken
 
 from contract.errors import ErrorCode, PermanentError
-from contract.job import CutoutJob, ManifestLine
+from contract.job import ImageJob, ManifestLine
 from contract.outcome import Outcome, Status
-from contract.recipe import Recipe, Rendition
+from contract.recipe import Recipe
+from contract.rendition import Rendition
 from contract.storage import open_store
 from worker import tasks
-from worker.cpu.slots import Turns
+from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
-from worker.process import Run, _cut
+from worker.process import Attempt, _cut_out
 
-TURNS = Turns(1)
+CPU_SLOTS = CpuSlots(1)
 
 
 @pytest.fixture
@@ -34,18 +35,19 @@ def run_with(tmp_path):
             found.paste(alpha, (10, 10, 30, 20))
             return found
 
-        job = CutoutJob(
+        job = ImageJob(
             batch="b-20260101-000000-abcdef", line=0, source=(tmp_path / "in").as_uri(),
             destination=(tmp_path / "out").as_uri(),
             photograph=ManifestLine(key="a.png", size=1, etag="e"),
-            recipe=Recipe(model="u2netp", rendition=Rendition(**fields)), output=output,
+            recipe=Recipe(model="u2netp", rendition=Rendition(**fields)),
+            destination_key=output, interactive=bool(output),
         )  # fmt: skip
         runtime = SimpleNamespace(
             config=SimpleNamespace(max_bytes=1 << 20, time_limit=time_limit), limits=Limits(),
             session=SimpleNamespace(matte=matte, sha256=hashlib.sha256().hexdigest()),
-            turns=TURNS,
+            cpu_slots=CPU_SLOTS,
         )  # fmt: skip
-        return job, _cut(Run(job, 1, "token", float("inf")), runtime)
+        return job, _cut_out(Attempt(job, 1, "token", float("inf")), runtime)
 
     return run
 
@@ -64,7 +66,7 @@ def test_the_output_is_what_was_asked_for(run_with, tmp_path, fields, name, kind
     assert outcome.outputs == [name] == [job.output_key]
     assert (outcome.width, outcome.height) == size
     assert outcome.foreground == pytest.approx(200 / 2400, abs=1e-4)
-    assert "render" in outcome.milliseconds
+    assert "encode" in outcome.milliseconds
     with Image.open(tmp_path / "out" / name) as image:
         assert (image.format, image.mode, image.size) == (kind, mode, size)
     head = open_store(job.destination).head(name)
@@ -73,18 +75,18 @@ def test_the_output_is_what_was_asked_for(run_with, tmp_path, fields, name, kind
 
 def test_an_image_is_computed_in_a_turn_and_stored_after_it(run_with):
     during: list[bool] = []
-    _, outcome = run_with(meanwhile=lambda: during.append(taken(TURNS)))
-    assert (outcome.status, during, taken(TURNS)) == (Status.DONE, [False], True)
+    _, outcome = run_with(meanwhile=lambda: during.append(taken(CPU_SLOTS)))
+    assert (outcome.status, during, taken(CPU_SLOTS)) == (Status.DONE, [False], True)
 
 
 def test_an_image_waits_for_its_turn_but_not_for_ever(run_with):
-    with held(TURNS):
+    with held(CPU_SLOTS):
         _, outcome = run_with()
     assert (outcome.status, outcome.milliseconds["wait"] >= 100) == (Status.DONE, True)
 
 
 def test_a_single_image_does_not_wait(run_with):
-    with held(TURNS):
+    with held(CPU_SLOTS):
         _, outcome = run_with(output="made/a.png", time_limit=40 * LONG)
     assert (outcome.status, outcome.milliseconds["wait"] < 500 * LONG) == (Status.DONE, True)
 
@@ -111,7 +113,7 @@ def test_a_worker_takes_any_rendition_of_its_own_model(monkeypatch, recipe: Reci
     monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config))
     monkeypatch.setattr(tasks, "process", lambda *_: done)
     monkeypatch.setattr(tasks, "setproctitle", lambda _: None)
-    job = CutoutJob(
+    job = ImageJob(
         batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
         photograph=ManifestLine(key="a.png", size=1, etag="e"), recipe=recipe,
     )  # fmt: skip

@@ -4,10 +4,10 @@ from support.services import RedisServer
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.connection import Connection
-from contract.ledger.workers import MOST_SKEW_SECONDS, Presence, check_clock
+from contract.ledger.workers import MAX_SKEW_SECONDS, WorkerRegistry, check_clock
 
 
-class Skewed(Presence):
+class Skewed(WorkerRegistry):
     def __init__(self, skew: float | Exception) -> None:
         self._skew = skew
 
@@ -17,7 +17,7 @@ class Skewed(Presence):
         return self._skew
 
 
-@pytest.mark.parametrize("skew", [0, MOST_SKEW_SECONDS - 0.1, 0.1 - MOST_SKEW_SECONDS])
+@pytest.mark.parametrize("skew", [0, MAX_SKEW_SECONDS - 0.1, 0.1 - MAX_SKEW_SECONDS])
 def test_a_clock_nearly_right_is_right(skew: float):
     with capture_logs() as lines:
         check_clock(Skewed(skew))
@@ -44,4 +44,4 @@ def test_refused_credentials_are_told_at_once():
 
 
 def test_the_clock_of_redis_is_read(redis_server: RedisServer):
-    assert abs(Presence(Connection(redis_server.url)).clock_skew()) < 1
+    assert abs(WorkerRegistry(Connection(redis_server.url)).clock_skew()) < 1

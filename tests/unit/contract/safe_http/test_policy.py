@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
-from contract.safe_http.policy import aim, allowed_entry, host_of, is_public
+from contract.safe_http.policy import allowed_entry, host_of, is_public, resolve_target
 
 HIDDEN = "sesame"
 
@@ -36,7 +36,7 @@ def dns(monkeypatch: pytest.MonkeyPatch):
 
 def refused(url: str, allow=()) -> PermanentError:
     with pytest.raises(PermanentError) as caught:
-        aim(url, allow, 5)
+        resolve_target(url, allow, 5)
     assert caught.value.code is ErrorCode.URL_REFUSED
     assert HIDDEN not in str(caught.value)
     return caught.value
@@ -123,7 +123,7 @@ def test_what_is_no_plain_https_url_is_refused_before_dns_is_asked(dns, url: str
 def test_a_public_host_is_aimed_at_once_at_the_addresses_that_were_checked(dns):
     table, asked = dns
     table["example.com"] = ["93.184.216.34", "2606:4700::1111"]
-    target = aim("https://EXAMPLE.com./a%20b?Signature=x#part", (), 5)
+    target = resolve_target("https://EXAMPLE.com./a%20b?Signature=x#part", (), 5)
     assert (target.secure, target.host, target.port) == (True, "example.com", 443)
     assert target.path == "/a%20b?Signature=x"
     assert [place[:2] for _, place in target.sockets] == [
@@ -141,17 +141,22 @@ def test_one_private_address_among_public_ones_refuses_the_host(dns):
 def test_any_port_may_be_named_and_is_named_in_the_host_header(dns):
     table, _ = dns
     table["example.com"] = ["93.184.216.34"]
-    assert aim("https://example.com:8443/", (), 5).authority == "example.com:8443"
-    assert aim("https://example.com:443/", (), 5).authority == "example.com"
-    assert aim("https://example.com:/", (), 5).authority == "example.com"
-    assert aim("http://example.com:443/", ["example.com"], 5).authority == "example.com:443"
-    assert aim("https://[2606:4700::1111]:8443/", (), 5).authority == "[2606:4700::1111]:8443"
+    assert resolve_target("https://example.com:8443/", (), 5).authority == "example.com:8443"
+    assert resolve_target("https://example.com:443/", (), 5).authority == "example.com"
+    assert resolve_target("https://example.com:/", (), 5).authority == "example.com"
+    assert (
+        resolve_target("http://example.com:443/", ["example.com"], 5).authority == "example.com:443"
+    )
+    assert (
+        resolve_target("https://[2606:4700::1111]:8443/", (), 5).authority
+        == "[2606:4700::1111]:8443"
+    )
 
 
 def test_names_beyond_ascii_go_through_idna_and_paths_are_percent_encoded(dns):
     table, asked = dns
     table["xn--bcher-kva.example"] = ["93.184.216.34"]
-    target = aim("https://B\xfccher.example/sch\xf6n?q=%C3%B6", (), 5)
+    target = resolve_target("https://B\xfccher.example/sch\xf6n?q=%C3%B6", (), 5)
     assert (target.host, target.path) == ("xn--bcher-kva.example", "/sch%C3%B6n?q=%C3%B6")
     assert asked == ["xn--bcher-kva.example"]
 
@@ -161,8 +166,8 @@ def test_a_host_that_is_named_may_be_private_and_plain(dns):
     for label in ("", "other.", "x."):
         table[f"{label}receiver.internal"] = ["10.0.0.1"]
     for entry in ("receiver.internal", "Receiver.Internal", "10.0.0.0/8", "10.0.0.1"):
-        assert aim("https://receiver.internal/", [entry], 5).host == "receiver.internal"
-        assert not aim("http://receiver.internal/", [entry], 5).secure
+        assert resolve_target("https://receiver.internal/", [entry], 5).host == "receiver.internal"
+        assert not resolve_target("http://receiver.internal/", [entry], 5).secure
     refused("https://other.receiver.internal/", ["receiver.internal"])
     refused("http://other.receiver.internal/", ["receiver.internal"])
     refused("https://x.receiver.internal/", ["receiver.internal"])
@@ -173,21 +178,21 @@ def test_http_is_for_named_networks_alone_whatever_else_is_named(dns):
     table, _ = dns
     table["example.com"] = ["93.184.216.34"]
     table["both.internal"] = ["93.184.216.34", "10.0.0.1"]
-    assert aim("https://both.internal/", ["10.0.0.0/8"], 5)
+    assert resolve_target("https://both.internal/", ["10.0.0.0/8"], 5)
     refused("http://both.internal/", ["10.0.0.0/8"])
     assert "http" in str(refused("http://example.com/", ["10.0.0.0/8", "other.example"]))
 
 
 def test_a_named_network_holds_for_addresses_in_disguise(dns):
-    assert aim("https://[::ffff:10.0.0.1]/", ["10.0.0.0/8"], 5)
-    assert aim("https://0xa.1/", ["10.0.0.0/8"], 5)
+    assert resolve_target("https://[::ffff:10.0.0.1]/", ["10.0.0.0/8"], 5)
+    assert resolve_target("https://0xa.1/", ["10.0.0.0/8"], 5)
     refused("https://[::ffff:127.0.0.1]/", ["10.0.0.0/8"])
 
 
 def test_a_name_without_an_address_may_have_one_later(dns):
     for host in ("nowhere.example", "1.2.3.4.5"):
         with pytest.raises(RetryableError, match=host) as caught:
-            aim(f"https://{host}/sesame?sesame", (), 5)
+            resolve_target(f"https://{host}/sesame?sesame", (), 5)
         assert caught.value.code is ErrorCode.URL_UNAVAILABLE
         assert HIDDEN not in str(caught.value)
 
@@ -196,14 +201,14 @@ def test_an_empty_answer_is_none(dns):
     table, _ = dns
     table["example.com"] = []
     with pytest.raises(RetryableError):
-        aim("https://example.com/", (), 5)
+        resolve_target("https://example.com/", (), 5)
 
 
 def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3) or [])
     began = time.monotonic()
     with pytest.raises(RetryableError):
-        aim("https://example.com/", (), 0.2)
+        resolve_target("https://example.com/", (), 0.2)
     assert time.monotonic() - began < 2
 
 
@@ -228,5 +233,5 @@ def test_no_text_at_all_raises_anything_else(text: str, prefix: str):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", none)
         with pytest.raises(CutoutError) as caught:
-            aim(prefix + text, (), 5)
+            resolve_target(prefix + text, (), 5)
     assert caught.value.code in {ErrorCode.URL_REFUSED, ErrorCode.URL_UNAVAILABLE}

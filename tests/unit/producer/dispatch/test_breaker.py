@@ -1,7 +1,7 @@
 import pytest
 
-from contract.errors import WORLDLY, ErrorCode
-from producer.dispatch.breaker import BREAKING_SHARE, LEAST_ENDINGS, MAY_HEAL, judge
+from contract.errors import INFRASTRUCTURE_CODES, ErrorCode
+from producer.dispatch.breaker import MAY_RECOVER, MIN_RESULTS, TRIP_SHARE, evaluate
 
 KEPT = 50
 DOWN, DENIED = ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED
@@ -16,8 +16,8 @@ def endings(trouble: int, well: int, code: str = DOWN) -> list[str]:
     [
         (0, 0, False),
         (0, KEPT, False),
-        (LEAST_ENDINGS - 1, 0, False),  # too few to tell
-        (LEAST_ENDINGS, 0, True),
+        (MIN_RESULTS - 1, 0, False),  # too few to tell
+        (MIN_RESULTS, 0, True),
         (39, 11, False),
         (40, 10, True),
         (KEPT, 0, True),
@@ -26,39 +26,39 @@ def endings(trouble: int, well: int, code: str = DOWN) -> list[str]:
 def test_a_batch_stops_once_four_fifths_of_enough_attempts_end_in_trouble(
     trouble, well, stops
 ) -> None:
-    assert bool(judge(endings(trouble, well))) is stops
+    assert bool(evaluate(endings(trouble, well))) is stops
 
 
 def test_the_order_of_the_endings_does_not_matter() -> None:
     rows = endings(40, 10)
-    assert judge(rows) == judge(rows[::-1])
+    assert evaluate(rows) == evaluate(rows[::-1])
 
 
 def test_troubles_of_several_kinds_add_up_and_the_commonest_is_named() -> None:
-    trip = judge([DOWN] * 15 + [ErrorCode.TIME_LIMIT] * 14 + [DENIED] * 12 + ["ok"] * 9)
+    trip = evaluate([DOWN] * 15 + [ErrorCode.TIME_LIMIT] * 14 + [DENIED] * 12 + ["ok"] * 9)
 
     assert trip is not None
-    assert trip.why.startswith("15 of the last 50 attempts ended in storage_unavailable.")
-    assert trip.heals
+    assert trip.reason.startswith("15 of the last 50 attempts failed with storage_unavailable.")
+    assert trip.may_recover
 
 
-@pytest.mark.parametrize("code", sorted(WORLDLY))
+@pytest.mark.parametrize("code", sorted(INFRASTRUCTURE_CODES))
 def test_trouble_that_may_pass_is_tried_again_and_the_rest_waits_for_a_person(code) -> None:
-    trip = judge(endings(KEPT, 0, code))
+    trip = evaluate(endings(KEPT, 0, code))
 
     assert trip is not None
-    assert trip.heals is (code in MAY_HEAL)
-    assert ("Tried again every 60 s." in trip.why) is trip.heals
-    assert ("`cutout resume` carries on." in trip.why) is not trip.heals
+    assert trip.may_recover is (code in MAY_RECOVER)
+    assert ("Retried every 60 s." in trip.reason) is trip.may_recover
+    assert ("`cutout resume` continues it." in trip.reason) is not trip.may_recover
 
 
-@pytest.mark.parametrize("code", sorted({*ErrorCode} - WORLDLY))
+@pytest.mark.parametrize("code", sorted({*ErrorCode} - INFRASTRUCTURE_CODES))
 def test_bad_photographs_never_stop_a_batch(code) -> None:
-    assert judge(endings(KEPT, 0, code)) is None
+    assert evaluate(endings(KEPT, 0, code)) is None
 
 
 def test_bad_photographs_among_trouble_count_as_images_that_went_through() -> None:
     bad = [ErrorCode.CORRUPT_IMAGE.value]
-    most = round(BREAKING_SHARE * KEPT)
-    assert judge([DOWN] * most + bad * (KEPT - most)) is not None
-    assert judge([DOWN] * (most - 1) + bad * (KEPT - most + 1)) is None
+    most = round(TRIP_SHARE * KEPT)
+    assert evaluate([DOWN] * most + bad * (KEPT - most)) is not None
+    assert evaluate([DOWN] * (most - 1) + bad * (KEPT - most + 1)) is None

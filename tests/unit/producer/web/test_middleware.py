@@ -42,14 +42,14 @@ def test_a_body_that_arrives() -> None:
 def test_a_body_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "BODY_SECONDS", 0.2)
     answer = sent(pieces(b"1", b"2", pause=60))
-    assert (answer.status_code, answer.json()["code"]) == (408, "request_slow")
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
     assert answer.headers["connection"] == "close"
 
 
 def test_a_body_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "BODY_SECONDS", 0.2)
     answer = sent(pieces(*[b"1"] * 9, pause=0.05))
-    assert (answer.status_code, answer.json()["code"]) == (408, "request_slow")
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
 
 
 def test_more_bytes_than_their_length_claims() -> None:

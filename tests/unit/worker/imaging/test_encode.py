@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from worker.imaging.background import colour_of, on_background
 from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Photograph

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from worker.imaging import render as rendering
 from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Limits, Photograph, decode

@@ -1,6 +1,6 @@
 import hashlib
 
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from producer.web.cutouts.request import FormFields, NewCutout, Upload
 from producer.web.cutouts.resource import digest_of
 

@@ -106,7 +106,7 @@ def received(document: object, headers: dict[str, str] | None = None) -> list[Ob
 def refused(document: object, headers: dict[str, str] | None = None) -> str:
     with pytest.raises(PermanentError) as caught:
         received(document, headers)
-    assert caught.value.code is ErrorCode.EVENT_REFUSED
+    assert caught.value.code is ErrorCode.INVALID_EVENT
     assert caught.value.message.endswith(".")
     return str(caught.value)
 
@@ -344,7 +344,7 @@ def test_what_is_none_of_these_is_refused(document: dict):
 def test_what_is_no_json_object_is_refused(body: bytes):
     with pytest.raises(PermanentError) as caught:
         read(body)
-    assert caught.value.code is ErrorCode.EVENT_REFUSED
+    assert caught.value.code is ErrorCode.INVALID_EVENT
 
 
 @pytest.mark.parametrize("number", ["9" * 4000, "1e999", "-1e999", "0.1e-999", "1E+400"])
@@ -352,7 +352,7 @@ def test_huge_numbers_are_refused_where_they_matter_and_passed_over_elsewhere(nu
     text = json.dumps(S3).replace("1024", number)
     with pytest.raises(PermanentError) as caught:
         parse(read(text.encode()), {})
-    assert caught.value.code is ErrorCode.EVENT_REFUSED
+    assert caught.value.code is ErrorCode.INVALID_EVENT
     text = json.dumps({**S3, "other": 77}).replace("77", number)
     assert parse(read(text.encode()), {}) == [S3_EVENT]
 
@@ -396,7 +396,7 @@ def test_nothing_else_is_ever_raised(value, path: str, headers: dict[str, str]):
         except PermanentError as error:
             events, code = [], error.code
         else:
-            code = ErrorCode.EVENT_REFUSED
-        assert code is ErrorCode.EVENT_REFUSED
+            code = ErrorCode.INVALID_EVENT
+        assert code is ErrorCode.INVALID_EVENT
         for event in events:
             assert event.key.encode()

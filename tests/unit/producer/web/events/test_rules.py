@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from producer.web.events.notification import ObjectEvent
 from producer.web.events.rules import Rule, load_rules, rule_for
 

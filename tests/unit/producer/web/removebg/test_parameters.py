@@ -5,7 +5,7 @@ from PIL import ImageColor
 
 from contract.errors import ErrorCode
 from contract.outcome import Outcome, Status
-from contract.recipe import PLAIN, Rendition
+from contract.rendition import PLAIN, Rendition
 from producer.web.removebg.css_colours import COLOURS
 from producer.web.removebg.parameters import (
     FAILURES,

@@ -1,0 +1,82 @@
+"""What a batch is, and how far it has come."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract.cutout import CutoutSpec
+from contract.recipe import Recipe
+
+State = Literal["registering", "open", "paused", "cancelling", "closed"]
+
+
+class BatchSpec(BaseModel):
+    """The properties of a batch that never change after its registration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    source: str = Field(description="the URI of the source store")
+    destination: str = Field(description="the URI of the destination store")
+    recipe: Recipe
+    force: bool = Field(False, description="process images even if their output is current")
+    created: float = Field(description="Unix seconds")
+    total: int = Field(description="images in the manifest")
+    ignored: int = Field(0, description="listed objects that are not images")
+    segment_lines: int = Field(description="lines in each manifest segment but the last")
+    cutout: CutoutSpec | None = Field(
+        None, description="set for a batch of one: an image that a client waits for"
+    )
+
+    @property
+    def segments(self) -> int:
+        """Number of manifest segments."""
+        return -(-self.total // self.segment_lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The counters of a batch at one moment."""
+
+    spec: BatchSpec
+    state: State
+    done: int
+    skipped: int
+    failed: int
+    issued: int
+    """unsettled lines that are queued, being processed, or waiting for a retry"""
+    quarantined: int
+    """lines queued for the quarantine worker"""
+    claimed: int
+    """lines being processed"""
+    duplicates: int
+    """deliveries of lines that were already settled or being processed elsewhere"""
+    closed: float | None
+    """Unix seconds; None while the batch is not closed"""
+    stalled_reason: str
+    """why the batch makes no progress, if known; else empty"""
+    retry_at: float | None
+    """Unix seconds at which the dispatcher resumes a paused batch; None: an operator must"""
+
+    @property
+    def settled(self) -> int:
+        """Number of lines in a terminal state."""
+        return self.done + self.skipped + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the dispatcher needs to know about a batch, read in one round trip."""
+
+    progress: Progress
+    recent_results: list[str]
+    """results of the latest attempts, newest first: error codes, or `ok`"""
+    undrained: int
+    """outcome rows not yet moved to object storage"""
+    all_issued: bool
+    """True if the cursor has passed the last line"""
+    something_due: bool
+    """True if a lease has expired, a retry is due, or a queued line is overdue"""
+    oldest_queued: tuple[str, str]
+    """`Lines.oldest_queued` of the batch's main queue and its quarantine queue"""

@@ -1,0 +1,288 @@
+"""What a ledger does. `redis_ledger.py` is the real one, `memory.py` the fake for tests.
+
+A line that is not settled is in at most one of four sets: issued (its message is in the broker),
+quarantined (the same, in the quarantine queue), claimed (a worker is processing it under a lease)
+or deferred (it waits for a retry). The sets are bounded by the window; losing them costs repeated
+attempts and nothing else. A line is settled by setting one bit, once; counters and outcome rows
+change only together with that bit.
+
+Every method raises RetryableError or PermanentError (`redis_unavailable`). All times are Unix
+seconds by the ledger's own clock.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from contract.batch import BatchSpec, Progress, Snapshot
+from contract.outcome import Outcome, Status
+
+RECENT_RESULTS = 25
+"""Number of attempt results kept per batch for the circuit breaker."""
+RESULT_OK = "ok"
+CLOSED_KEPT_SECONDS = 30 * 24 * 3600
+"""How long the counters of a closed batch can be read. The report is kept forever."""
+REGISTERING_KEPT_SECONDS = 24 * 3600
+"""After this, a batch whose `submit` was killed before it opened the batch is forgotten."""
+WORKER_SILENT_SECONDS = 30
+"""A worker that has not registered again for this long is considered gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to process a line until its lease ends."""
+
+    crash_count: int
+    """earlier attempts whose process died"""
+    attempt: int
+    """number of this attempt, from 1"""
+    crash_causes: str
+    """what ended those processes, comma-separated, if a worker saw it; else empty"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRefused:
+    """Why a delivered line must not be processed now."""
+
+    reason: Literal["settled", "held", "stopped", "quarantined"]
+    """`settled` already; `held`: being processed elsewhere; `stopped`: the batch is not open;
+    `quarantined`: moved to the quarantine queue, because earlier attempts crashed"""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Lines to publish."""
+
+    issued_at: float
+    """must be sent in the messages' headers: see `Lines.oldest_queued`"""
+    bulk: list[int]
+    quarantine: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker reports about itself every few seconds."""
+
+    name: str
+    queue: str
+    children: int
+    clock_skew: float
+    """seconds this machine's clock is ahead of Redis's"""
+
+
+class Batches(Protocol):
+    """Batches as a whole: registered, open, paused, cancelling, closed."""
+
+    def register(self, spec: BatchSpec) -> None:
+        """Store a new batch. None of its lines is issued before `open`."""
+        ...
+
+    def restore(self, spec: BatchSpec, bits: bytes, counts: dict[Status, int]) -> None:
+        """Store a batch some of whose lines are settled already (`bits` as of `settled_bits`)."""
+        ...
+
+    def open(self, batch: str) -> None:
+        """Let the lines of a registered batch be issued."""
+        ...
+
+    def close(
+        self, batch: str, *, unfinished: bool = False, kept: float = CLOSED_KEPT_SECONDS
+    ) -> bool:
+        """Close a batch all of whose lines are settled, or any batch if `unfinished`.
+
+        Returns False if a line is unsettled, as after a retry. Counters stay readable for `kept`
+        seconds.
+        """
+        ...
+
+    def forget(self, batch: str) -> None:
+        """Delete everything stored for a batch."""
+        ...
+
+    def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
+        """Stop issuing and claiming lines. Returns False if the batch is not open.
+
+        At `retry_at` the dispatcher may resume the batch by itself.
+        """
+        ...
+
+    def cancel(self, batch: str) -> bool:
+        """Have the dispatcher settle all unsettled lines as failed with the code `cancelled`.
+
+        Returns False if the batch is neither open nor paused.
+        """
+        ...
+
+    def resume(self, batch: str) -> int:
+        """Reopen a paused batch and mark its queued lines for republishing; return how many."""
+        ...
+
+    def reset_messages(self, *queues: str) -> None:
+        """Delete queued messages and mark every outstanding line for republishing.
+
+        Only for an embedded Redis with no worker running: lines that were being processed are
+        taken back without counting as crashes.
+        """
+        ...
+
+    def reopen(self, batch: str, lines: Iterable[str]) -> int:
+        """Reopen failed lines, and their batch if it is closed; return how many were settled.
+
+        Each is a line number, or `NUMBER:CAUSES` to send the line to quarantine.
+        """
+        ...
+
+    def set_stalled_reason(self, batch: str, reason: str) -> None:
+        """Record why a batch makes no progress; empty once it does. Ignored while it is paused."""
+        ...
+
+    def open_ids(self) -> list[str]:
+        """Return the IDs of batches that are not closed, cutouts included."""
+        ...
+
+    def ids(self) -> list[str]:
+        """Return the IDs of all known batches, newest first, without cutouts."""
+        ...
+
+    def exists(self, batch: str) -> bool: ...
+
+    def progress(self, batch: str) -> Progress:
+        """Return a batch's counters. Raises PermanentError (`batch_unknown`)."""
+        ...
+
+    def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
+        """Return all that the dispatcher needs to know of a batch, in one round trip.
+
+        `queues`: the batch's main queue and its quarantine queue. Raises PermanentError
+        (`batch_unknown`).
+        """
+        ...
+
+    def settled_bits(self, batch: str) -> bytes:
+        """Return one bit per line, most significant bit first; trailing bytes may be missing."""
+        ...
+
+    def cutout_outcome(self, batch: str) -> Outcome | None:
+        """Return the outcome of a cutout, or None if it is not settled."""
+        ...
+
+    def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
+        """Store the outcome of a cutout beside its counters, as it has no report."""
+        ...
+
+
+class Lines(Protocol):
+    """The lines of a batch: issued, claimed, deferred, settled."""
+
+    def issue(self, batch: str, limit: int, window: int, timeout: float) -> Issued:
+        """Take up to `limit` further lines for publishing, while fewer than `window` are out.
+
+        A line that is not settled or claimed within `timeout` seconds becomes overdue.
+        """
+        ...
+
+    def reissue(
+        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str]
+    ) -> Issued:
+        """Take up to `limit` lines whose message was lost, whose lease ended or whose retry is due.
+
+        `grace`: seconds between a worker's receiving a message and its claim. `oldest`: see
+        `oldest_queued`, for the main queue and the quarantine queue.
+        """
+        ...
+
+    def oldest_queued(self, queue: str) -> str:
+        """Return when the next message of a queue was issued; empty if the queue is empty."""
+        ...
+
+    def unacknowledged(self) -> list[str]:
+        """Return the task IDs of messages that workers received and have not acknowledged."""
+        ...
+
+    def claim(
+        self, batch: str, line: int, token: str, lease: float, *, quarantine: bool
+    ) -> Claim | ClaimRefused:
+        """Claim a line for `lease` seconds.
+
+        `token` identifies this attempt; its prefix identifies the process (see `record_crash`).
+        `quarantine`: True for the quarantine worker.
+        """
+        ...
+
+    def record_crash(self, batch: str, line: int, token_prefix: str, cause: str) -> bool:
+        """Record that the process working on this line died, and why.
+
+        Returns False if the line is not claimed by a token with that prefix.
+        """
+        ...
+
+    def defer(self, batch: str, line: int, token: str, delay: float, code: str) -> int:
+        """Release a claimed line for a retry in `delay` seconds; return its retries so far.
+
+        Returns 0 if the line is not claimed by `token`.
+        """
+        ...
+
+    def finish(self, batch: str, outcome: Outcome, result: str = RESULT_OK) -> bool:
+        """Settle a line. Returns False if it was settled before, or the batch is closed.
+
+        `result`: the error code behind a failure, for the circuit breaker.
+        """
+        ...
+
+    def finish_all(self, batch: str, outcomes: Iterable[Outcome], result: str = RESULT_OK) -> int:
+        """Settle lines in one round trip; return how many were not settled before."""
+        ...
+
+    def outcomes(self, batch: str, limit: int) -> list[tuple[str, str]]:
+        """Return up to `limit` outcome rows, oldest first, as (row ID, outcome as JSON)."""
+        ...
+
+    def drop_outcomes(self, batch: str, last: str) -> None:
+        """Delete outcome rows up to and including the row ID `last`."""
+        ...
+
+
+class Workers(Protocol):
+    """The registry of running workers. May be lost at any time."""
+
+    def register(self, worker: Worker) -> None:
+        """Record that a worker is running. Expires after WORKER_SILENT_SECONDS."""
+        ...
+
+    def unregister(self, name: str) -> None: ...
+
+    def list(self) -> list[Worker]:
+        """Return the registered workers by name."""
+        ...
+
+    def clock_skew(self) -> float:
+        """Return how many seconds this machine's clock is ahead of the ledger's."""
+        ...
+
+    def queue_length(self, queue: str) -> int: ...
+
+
+class Ledger(Protocol):
+    """The three parts, and the dispatcher's lease."""
+
+    @property
+    def batches(self) -> Batches: ...
+
+    @property
+    def lines(self) -> Lines: ...
+
+    @property
+    def workers(self) -> Workers: ...
+
+    def ping(self) -> None:
+        """Raise RetryableError or PermanentError (`redis_unavailable`) unless Redis answers."""
+        ...
+
+    def acquire_lease(self, token: str, seconds: float) -> bool:
+        """Take or renew the dispatcher's lease; return whether `token` holds it now."""
+        ...
+
+    def release_lease(self, token: str) -> None:
+        """Give the lease up, if `token` holds it."""
+        ...

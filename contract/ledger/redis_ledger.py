@@ -1,0 +1,34 @@
+"""The ledger in Redis. Create it after a fork, never before: connections do not survive one."""
+
+from contract import names
+from contract.ledger.batches import RedisBatches
+from contract.ledger.connection import Connection, translated
+from contract.ledger.lines import RedisLines
+from contract.ledger.workers import WorkerRegistry
+from contract.settings import REPLY_SECONDS
+
+
+class RedisLedger:
+    """See `contract.ledger.protocol.Ledger`."""
+
+    def __init__(self, url: str, retries: int = 8, timeout: float = REPLY_SECONDS) -> None:
+        """Connect at the first call; see `Connection` for the arguments."""
+        self.connection = Connection(url, retries, timeout)
+        self.batches = RedisBatches(self.connection)
+        self.lines = RedisLines(self.connection)
+        self.workers = WorkerRegistry(self.connection)
+
+    def ping(self) -> None:
+        with translated():
+            self.connection.client.ping()
+
+    def acquire_lease(self, token: str, seconds: float) -> bool:
+        return bool(
+            self.connection.run("lease", [names.DISPATCHER_LEASE], token, int(seconds * 1000))
+        )
+
+    def release_lease(self, token: str) -> None:
+        redis = self.connection.client
+        with translated():
+            if redis.get(names.DISPATCHER_LEASE) == token:
+                redis.delete(names.DISPATCHER_LEASE)
