@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.errors import ErrorCode, PermanentError
 from contract.safe_http.policy import allowed_entry
+from contract.validation import first_error
 
 REPLY_SECONDS = 5
 """Seconds to wait for a Redis reply before treating the connection as dead. Kept short because a
@@ -148,11 +149,9 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = f"CUTOUT_{str(first['loc'][0]).upper()}: " if first["loc"] else ""
-        raise PermanentError(
-            ErrorCode.INVALID_SETTING, f"{name}{first['msg'].removeprefix('Value error, ')}."
-        ) from None
+        first = first_error(error)
+        variable = f"CUTOUT_{first.name.upper()}: " if first.name else ""
+        raise PermanentError(ErrorCode.INVALID_SETTING, f"{variable}{first.message}.") from None
 
 
 def transport_options(config: Settings) -> dict[str, object]:
