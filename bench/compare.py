@@ -26,7 +26,7 @@ from bare import Timing
 from meter import ELSEWHERE
 from outputs import Pass
 
-from worker.cpu import count
+from worker.cpu.count import available_cpus, default_children
 
 MODELS = ("u2net-int8", "u2net")
 PHOTOGRAPHS = {1.0: 36, 4.0: 24, 10.0: 16}
@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
         "--models", type=lambda text: text.split(","), default=MODELS, help="of ours: a,b"
     )
     parser.add_argument(
-        "--children", type=int, default=count.children(count.available()), help="of our worker"
+        "--children", type=int, default=default_children(available_cpus()), help="of our worker"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("bench/results"), help="where tables and plot are saved"
@@ -92,7 +92,7 @@ def main() -> None:
             given.photos,
             ROOT / "photographs" / str(given.photos.resolve()).strip("/").replace("/", "-"),
             size,
-            given.count or max(PHOTOGRAPHS.get(size, 12), EACH * count.available()),
+            given.count or max(PHOTOGRAPHS.get(size, 12), EACH * available_cpus()),
         )
         for size in given.sizes
     }
@@ -121,7 +121,7 @@ def measure_sides(
     number: int,
 ) -> None:
     """Run every side once; each round begins with another."""
-    everywhere = count.available()
+    everywhere = available_cpus()
     sides: list[tuple[str, Callable[[], Pass]]] = [
         (report.REMBG, lambda: peer.run(paths, folder / "rembg", 1, SKIP)),
         (report.REMBG_EACH, lambda: peer.run(paths, folder / "rembg", everywhere, SKIP)),
@@ -152,7 +152,7 @@ def measure_bare(
 ) -> None:
     """Time the work without queue and storage, and its bare parts, on every CPU at once."""
     tasks = (*BARE, bare.pillow_encode) if beside_pillow else BARE
-    timings = bare.timed(tasks, paths, model, count.available())
+    timings = bare.timed(tasks, paths, model, available_cpus())
     for task, timing in zip(tasks, timings, strict=True):
         found.timings[size, model, task.__name__].append(timing)
 

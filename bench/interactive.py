@@ -41,7 +41,7 @@ from contract.recipe import recipe_for
 from producer.batches import control, reports
 from producer.batches.register import register
 from producer.local import redis_server
-from worker.cpu import count
+from worker.cpu.count import available_cpus, default_children
 
 RESERVED_IDLE, RESERVED = "one reserved child, idle", "one reserved child, a batch"
 SHARED_IDLE, SHARED = "none reserved, idle", "none reserved, a batch"
@@ -161,7 +161,7 @@ class Bench:
         return spec
 
     def _busy(self, spec: BatchSpec) -> bool:
-        return self._ledger.batches.progress(spec.id).claimed >= count.children(count.available())
+        return self._ledger.batches.progress(spec.id).claimed >= default_children(available_cpus())
 
     def _jobs(self, situation: str) -> None:
         found = self.found[situation]
@@ -177,7 +177,7 @@ class Bench:
                 found.stages.append(stages)
             end = time.time()
         found.seconds += seconds
-        found.elsewhere.append(meter.cpu(start, end)[ELSEWHERE] / (end - start) / count.available())
+        found.elsewhere.append(meter.cpu(start, end)[ELSEWHERE] / (end - start) / available_cpus())
         print(
             f"  {situation:30} {statistics.median(seconds) * 1000:5.0f} ms"
             f"   (other programs had {found.elsewhere[-1]:.0%} of the machine)",
@@ -230,7 +230,7 @@ def table(given: argparse.Namespace, found: dict[str, Found], bulk: float) -> st
         [
             (
                 f"`{given.model}`, {given.megapixels:g} MP over HTTP beside a batch of"
-                f" {given.bulk:g} MP, {count.children(count.available())} bulk children;"
+                f" {given.bulk:g} MP, {default_children(available_cpus())} bulk children;"
                 f" {report.machine()}"
             ),
             "",

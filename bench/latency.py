@@ -22,7 +22,7 @@ import load
 import ours
 from compare import MODELS, ROOT, SKIP
 
-from worker.cpu import count
+from worker.cpu.count import available_cpus, default_children
 
 PIECE = 1 << 20  # bytes passed on at a time: a photograph is one, a cut-out a few
 
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    children = count.children(count.available())
+    children = default_children(available_cpus())
     photographs = load.photographs(
         Path("samples"), ROOT / "photographs" / "samples", given.megapixels, given.count
     )

@@ -21,7 +21,7 @@ import ours
 from compare import MODELS, ROOT
 from meter import Meter
 
-from worker.cpu import count
+from worker.cpu.count import available_cpus, default_children
 
 DIFFERENT = 20  # photographs, over and over
 EARLY = 100
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--megapixels", type=float, default=4)
     parser.add_argument("--count", type=int, default=1000, help="images of each child")
     given = parser.parse_args()
-    children = count.children(count.available())
+    children = default_children(available_cpus())
     photographs = load.photographs(
         Path("samples"), ROOT / "photographs" / "samples", given.megapixels, DIFFERENT
     )
@@ -58,7 +58,7 @@ def main() -> int:
 def watch(photographs: list[Path], model: str, folder: Path) -> Iterator[tuple[int, int]]:
     """Yield, now and then, how many images are done and the largest child's peak RSS."""
     with (
-        ours.started(photographs, model, folder, count.children(count.available())) as (
+        ours.started(photographs, model, folder, default_children(available_cpus())) as (
             s3,
             process,
         ),

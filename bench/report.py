@@ -17,7 +17,7 @@ from meter import ELSEWHERE
 from outputs import Pass, agreement
 from plot import draw
 
-from worker.cpu import count
+from worker.cpu.count import available_cpus
 
 REMBG = "rembg p"
 REMBG_EACH = "rembg p, one for each CPU"
@@ -41,7 +41,7 @@ def machine() -> str:
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     names = {name.strip(): value.strip() for name, value in facts.items()}
     vnni = "VNNI" if "vnni" in names.get("flags", "") else "no VNNI"
-    return f"{names.get('model name', platform.machine())}, {count.available()} CPUs, {vnni}"
+    return f"{names.get('model name', platform.machine())}, {available_cpus()} CPUs, {vnni}"
 
 
 def worker_seconds(cpu: Mapping[str, float]) -> float:
@@ -64,7 +64,7 @@ def figures(
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": machine(),
-        "cpus": count.available(),
+        "cpus": available_cpus(),
         "children": given.children,
         "rounds": given.rounds,
         "models": list(given.models),
@@ -136,10 +136,10 @@ def _bare(runs: list[Pass], tasks: Mapping[str, list[Timing]]) -> Figures:
         for of_a_round in zip(*(tasks[task] for task in parts.values()), strict=True)
     ]
     return {
-        "rate": count.available() / _seconds(whole),
-        "roofline": count.available() / statistics.median(rooflines),
+        "rate": available_cpus() / _seconds(whole),
+        "roofline": available_cpus() / statistics.median(rooflines),
         "share_of_bare": statistics.median(
-            run.rate * timing.seconds / count.available()
+            run.rate * timing.seconds / available_cpus()
             for run, timing in zip(runs, whole, strict=True)
         ),
         "share_of_roofline": statistics.median(

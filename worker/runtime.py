@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import Settings, settings
-from worker.cpu import count
+from worker.cpu.count import available_cpus, threads_per_child
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
@@ -64,8 +64,8 @@ def prepare(
     model = registry.find(config.model)
     path = config.model_dir.expanduser() / model.file
     _plans[config.model] = Plan(
-        weights=path, sha256=weights.verify(path, model), threads=count.threads(children),
-        cpu_slots=CpuSlots(count.available()), quarantine=quarantine, interactive=interactive,
+        weights=path, sha256=weights.verify(path, model), threads=threads_per_child(children),
+        cpu_slots=CpuSlots(available_cpus()), quarantine=quarantine, interactive=interactive,
         worker=secrets.token_hex(4),
     )  # fmt: skip
 

@@ -229,8 +229,8 @@ def main() -> None:
     if sys.argv[1] in {"worker", "models", "health"}:
         install(Path(os.environ["CUTOUT_MODEL_DIR"]))
         signal.signal(signal.SIGRTMIN, lambda *_: time.sleep(600))
-        from worker import __main__ as verbs
         from worker import process
+        from worker.cli import main as verbs
 
         process.decode = harmful(process.decode)
     else:

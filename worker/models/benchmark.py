@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from worker.cpu import count
+from worker.cpu.count import available_cpus
 from worker.models.registry import Model
 from worker.models.session import Session
 
@@ -35,7 +35,7 @@ def milliseconds(model: Model, folder: Path) -> float | None:
         times = json.loads(remembered.read_text())
     if key in times:
         return times[key]
-    busy = os.getloadavg()[0] > BUSY * count.available()
+    busy = os.getloadavg()[0] > BUSY * available_cpus()
     times[key] = _measured(model, path)
     if not busy:
         with contextlib.suppress(OSError):  # a folder that only others may write to

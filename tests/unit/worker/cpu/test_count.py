@@ -57,17 +57,17 @@ def sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_quota_of_the_cgroup_bounds_the_cpus(
     sixteen, tmp_path: Path, files: dict[str, str], count: int
 ):
-    assert cpus.available(write(tmp_path, files)) == count
+    assert cpus.available_cpus(write(tmp_path, files)) == count
 
 
 def test_the_affinity_bounds_the_cpus(one_cpu, tmp_path: Path):
-    assert cpus.available(write(tmp_path, {"cpu.max": "1600000 100000\n"})) == 1
-    assert cpus.available(tmp_path / "none") == 1
+    assert cpus.available_cpus(write(tmp_path, {"cpu.max": "1600000 100000\n"})) == 1
+    assert cpus.available_cpus(tmp_path / "none") == 1
 
 
 def test_a_system_without_affinity_counts_its_cpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
-    assert cpus.available(tmp_path) == MANY
+    assert cpus.available_cpus(tmp_path) == MANY
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,16 @@ def test_a_system_without_affinity_counts_its_cpus(monkeypatch: pytest.MonkeyPat
 def test_children_share_the_cpus_and_each_has_a_thread(
     sixteen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, children: int, count: int
 ):
-    monkeypatch.setattr(cpus.available, "__defaults__", (tmp_path,))  # not this machine's quota
-    assert cpus.threads(children) == count
+    monkeypatch.setattr(
+        cpus.available_cpus, "__defaults__", (tmp_path,)
+    )  # not this machine's quota
+    assert cpus.threads_per_child(children) == count
 
 
 def test_this_machine_has_a_thread_for_a_child():
-    assert 1 <= cpus.threads(1) <= MANY
+    assert 1 <= cpus.threads_per_child(1) <= MANY
 
 
 @pytest.mark.parametrize(("count", "children"), [(1, 2), (2, 3), (4, 5), (5, 7), (64, 80)])
 def test_some_children_wait_for_storage_while_every_cpu_computes(count: int, children: int):
-    assert cpus.children(count) == children
+    assert cpus.default_children(count) == children

@@ -1,0 +1,28 @@
+"""`cutout health`."""
+
+from typing import Annotated
+
+import typer
+
+from contract.settings import settings
+from worker.supervision import heartbeat
+
+Ready = Annotated[
+    bool,
+    typer.Option("--ready", help="Also require a loaded model and a connection to Redis."),
+]
+
+
+def health(ready: Ready = False) -> None:
+    """Report whether the workers on this machine are alive, from their heartbeat files.
+
+    A worker that waits for Redis is alive but not ready.
+
+    Exit status: 0 all workers are alive (with --ready: and ready); 1 one is not, or none is
+    running.
+    """
+    for beat in heartbeat.check(settings().state_dir.expanduser() / "workers", ready=ready):
+        typer.echo(
+            f"worker {beat.pid}: {'ready' if beat.ready else 'not ready'}, {beat.queue}, "
+            f"{beat.children} children, last heartbeat {beat.age:.0f} s ago"
+        )

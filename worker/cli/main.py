@@ -1,0 +1,31 @@
+"""The worker-side verbs. Each group has a file of its own here: parse, call, print."""
+
+import sys
+
+import typer
+
+from contract.errors import CutoutError
+from worker.cli import models
+from worker.cli.audit import audit
+from worker.cli.health import health
+from worker.cli.worker import worker
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",  # paragraphs wrap to the terminal's width
+    help="The verbs of cutout that run on worker machines.",
+)
+app.command()(worker)
+app.command()(health)
+app.command()(audit)
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    try:
+        app(prog_name="cutout")
+    except CutoutError as error:
+        typer.echo(f"cutout: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,158 @@
+"""`cutout models`."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+
+from contract import log
+from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.settings import settings
+from worker.cpu.features import int8_dot_product
+from worker.imaging.decode import Limits
+from worker.models import registry, weights
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="List, download, verify and quantize the models' weights.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A model's name, from `cutout models list`.")
+]
+Int8Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="An INT8 model's name, from `cutout models list`.")
+]
+Images = Annotated[
+    Path,
+    typer.Option(
+        help="A folder of photographs like those you will process: at least 4, better 50 or more."
+    ),
+]
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the models: input size, file size, speed, accuracy of INT8, licence, downloaded or not.
+
+    Speed is the time per image of one thread on this machine, measured when first listed. IoU
+    compares the masks of an INT8 model with those of its float model: 1 means equal.
+    """
+    from worker.models import benchmark  # noqa: PLC0415 - imports ONNX Runtime
+
+    folder = settings().model_dir.expanduser()
+    rows = [
+        _row(model, folder, benchmark.milliseconds(model, folder))
+        for model in registry.MODELS.values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    Console().print(_table(rows, folder))
+    if not int8_dot_product():
+        typer.echo(
+            "This CPU has no INT8 dot product instruction: INT8 models are about as fast as float"
+            " models here, and use less memory and disk."
+        )
+
+
+def _row(model: registry.Model, folder: Path, milliseconds: float | None) -> dict[str, Any]:
+    loss = weights.loss(model, folder)
+    return {
+        "name": model.name,
+        "input": model.side,
+        "bytes": model.size,
+        "milliseconds": milliseconds,
+        "loss": asdict(loss) if loss else None,
+        "licence": model.licence,
+        "digest": model.digest,
+        "present": (folder / model.file).exists(),
+        "sources": [str(source) for source in model.sources],
+    }
+
+
+def _table(rows: list[dict[str, Any]], folder: Path) -> Table:
+    table = Table(
+        Column("model", no_wrap=True), "input", "size", "speed", "IoU", "licence", "downloaded",
+        title=f"Models (weights in {folder})",
+        caption="speed: one thread on this machine; IoU: INT8 masks against float masks",
+        box=box.SIMPLE_HEAD,
+    )  # fmt: skip
+    for row in rows:
+        table.add_row(
+            row["name"], f"{row['input']} px",
+            f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "?",
+            f"{row['milliseconds']:.0f} ms" if row["milliseconds"] else "?",
+            f"{row['loss']['iou']:.3f}" if row["loss"] else "-",
+            row["licence"], "yes" if row["present"] else "no",
+        )  # fmt: skip
+    return table
+
+
+@app.command()
+def pull(name: Name) -> None:
+    """Download a model's weights and verify their digest.
+
+    If the weights are already there, only verifies them. An INT8 model is built from its float
+    model, which is downloaded first.
+    """
+    config = settings()
+    log.configure(config)
+    start = time.monotonic()
+    path = weights.pull(registry.find(name), config.model_dir, config.model_source)
+    typer.echo(f"{name} is verified at {path} ({time.monotonic() - start:.1f} s).")
+
+
+@app.command()
+def quantize(name: Int8Name, images: Images) -> None:
+    """Build an INT8 model calibrated on your own photographs.
+
+    Replaces the calibration that comes with cutout. Every fourth photograph is held out to measure
+    the loss of accuracy. The calibration is written to NAME.json beside the weights; to use it on
+    another machine, copy NAME.json into its model folder and run `cutout models pull NAME` there.
+
+    To return to the original model, delete NAME.json and NAME.onnx.
+    """
+    from worker.models.int8.calibrate import calibrate  # noqa: PLC0415 - imports ONNX Runtime and onnx
+
+    config = settings()
+    log.configure(config)
+    model, folder = registry.find(name), config.model_dir.expanduser()
+    if model.quantized is None:
+        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"{name} is not an INT8 model.")
+    base = weights.pull(registry.find(model.quantized.base), folder, config.model_source)
+    loss = calibrate(model, base, images, folder, Limits(config.max_pixels))
+    typer.echo(
+        f"{name} is built at {folder / model.file}. On the held-out photographs, its masks have"
+        f" IoU {loss.iou:.4f} and MAE {loss.mae:.4f} against those of {model.quantized.base}."
+    )
+
+
+@app.command()
+def verify() -> None:
+    """Check the digest of all downloaded weights.
+
+    Exit status: 0 all are right; 1 one is wrong, or none is downloaded.
+    """
+    folder = settings().model_dir.expanduser()
+    downloaded = [model for model in registry.MODELS.values() if (folder / model.file).exists()]
+    if not downloaded:
+        raise PermanentError(ErrorCode.MODEL_MISSING, f"No weights found in {folder}.")
+    wrong = 0
+    for model in downloaded:
+        try:
+            sha256 = weights.verify(folder / model.file, model)
+        except CutoutError as error:
+            typer.echo(str(error), err=True)
+            wrong += 1
+        else:
+            typer.echo(f"{model.name}: verified (sha256 {sha256})")
+    raise typer.Exit(1 if wrong else 0)

@@ -1,0 +1,89 @@
+"""`cutout worker`."""
+
+import os
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from contract import log, names
+from contract.ledger.connection import Connection
+from contract.ledger.workers import WorkerRegistry, check_clock
+from contract.settings import settings
+from worker.cpu.count import available_cpus, default_children
+
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency",
+        "-c",
+        min=1,
+        help="Worker processes (default: one per CPU plus one per four CPUs).",
+    ),
+]
+Quarantine = Annotated[
+    bool,
+    typer.Option(
+        "--quarantine",
+        help="Process only quarantined images (an earlier attempt crashed its worker process):"
+        " one at a time, each in a new process with limited memory. One such worker is enough"
+        " for a cluster.",
+    ),
+]
+Interactive = Annotated[
+    bool,
+    typer.Option(
+        "--interactive",
+        help="Process only cutouts (single images that a client waits for), so that none waits"
+        " behind the images of a batch.",
+    ),
+]
+
+
+def worker(
+    concurrency: Concurrency = None,
+    quarantine: Quarantine = False,
+    interactive: Interactive = False,
+) -> None:
+    """Process images from the queues of one model (CUTOUT_MODEL) until stopped.
+
+    By default, cutouts come first, then the images of batches.
+
+    SIGTERM stops the worker in order: it finishes the images it is processing and leaves all others
+    in the queue.
+
+    Exit status: 0 stopped; 1 could not start; 75 deaf (connected and idle, but no messages
+    arrived) or stuck: start it again.
+    """
+    from celery.worker import state  # noqa: PLC0415 - Celery is slow to import
+
+    from worker.app import create_app  # noqa: PLC0415
+    from worker.runtime import prepare  # noqa: PLC0415
+    from worker.supervision.watchdog import watched  # noqa: PLC0415
+
+    config = settings()
+    log.configure(config)
+    children = 1 if quarantine else concurrency or default_children(available_cpus())
+    prepare(config, children, quarantine=quarantine, interactive=interactive)
+    celery = create_app(children, quarantine=quarantine)
+    check_clock(WorkerRegistry(Connection(config.require_redis_url(), retries=0, timeout=5)))
+    queues = _queues(config.model, quarantine=quarantine, interactive=interactive)
+    hostname = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
+    with watched(celery, config, hostname, queues[-1], children):
+        celery.worker_main(
+            [
+                "--quiet", "worker", "--hostname", hostname, "--queues", ",".join(queues),
+                "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
+            ]
+        )  # fmt: skip
+    sys.exit(state.should_stop or 0)  # `worker_main` does not return the exit status
+
+
+def _queues(model: str, *, quarantine: bool, interactive: bool) -> list[str]:
+    """Return the queues to serve, in order of priority."""
+    if quarantine:
+        return [names.quarantine_queue(model)]
+    if interactive:
+        return [names.interactive_queue(model)]
+    return [names.interactive_queue(model), names.bulk_queue(model)]
