@@ -1,48 +1,116 @@
-"""What a line goes through, against a real Redis."""
+"""The behaviour of a ledger: one suite, run against Redis and against the fake in memory."""
+
+import itertools
+import json
+import time
 
 import pytest
+from support.services import until
 
+from contract import names
 from contract.batch import BatchSpec
-from contract.errors import ErrorCode
-from contract.ledger import Claim, ClaimRefused, Issued
+from contract.cutout import CutoutSpec
+from contract.errors import ErrorCode, PermanentError
+from contract.job import ManifestLine
+from contract.ledger import Claim, ClaimRefused, Issued, Ledger
+from contract.ledger.memory import MemoryLedger
+from contract.ledger.protocol import RECENT_RESULTS, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.storage.batch_files import has_bit
 
 BATCH = "b-20260101-000000-000000"
+CUTOUT = "c-20260101-000000-000000"
 TOTAL = 20
+QUEUES = ("bulk.u2netp", "quarantine.u2netp")
+
+redis_only = pytest.mark.parametrize("ledger", ["redis"], indirect=True)
+"""For what only Redis has: keys, their expiry, a connection."""
+
+
+def ticking_clock():
+    """Return a clock that never returns the same time twice."""
+    ticks = itertools.count()
+    return lambda: time.time() + next(ticks) * 1e-4
+
+
+@pytest.fixture(params=["redis", "memory"])
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    if request.param == "memory":
+        return MemoryLedger(ticking_clock())
+    return RedisLedger(request.getfixturevalue("redis_server").url)
+
+
+def spec(batch: str = BATCH, **fields) -> BatchSpec:
+    return BatchSpec.model_validate(
+        {
+            "id": batch, "source": "file:///in", "destination": "file:///out",
+            "recipe": Recipe(model="u2netp"), "created": time.time(), "total": TOTAL,
+            "segment_lines": 10_000, **fields,
+        }
+    )  # fmt: skip
+
+
+def cutout_spec() -> BatchSpec:
+    photograph = ManifestLine(key="a.jpg", size=1, etag="e")
+    return spec(CUTOUT, total=1, cutout=CutoutSpec(photograph=photograph, destination_key="a.png"))
 
 
 @pytest.fixture
-def batch(ledger: RedisLedger) -> str:
+def batch(ledger: Ledger) -> str:
     """An open batch of twenty lines."""
-    spec = BatchSpec(
-        id=BATCH, source="file:///in", destination="file:///out", recipe=Recipe(model="u2netp"),
-        created=0, total=TOTAL, segment_lines=10_000,
-    )  # fmt: skip
-    ledger.batches.register(spec)
+    ledger.batches.register(spec())
     ledger.batches.open(BATCH)
     return BATCH
 
 
-def claim(ledger: RedisLedger, line: int, token="a-1:x", lease: float = 60, quarantine=False):
+def claim(ledger: Ledger, line: int, token="a-1:x", lease: float = 60, quarantine=False):
     return ledger.lines.claim(BATCH, line, token, lease, quarantine=quarantine)
 
 
-def recent_results(ledger: RedisLedger) -> list[str]:
-    return ledger.batches.snapshot(BATCH, ("", "")).recent_results
+def recent_results(ledger: Ledger) -> list[str]:
+    return ledger.batches.snapshot(BATCH, QUEUES).recent_results
 
 
 def done(line: int) -> Outcome:
     return Outcome(line=line, key=f"{line}.jpg", status=Status.DONE)
 
 
-def reissue(ledger: RedisLedger, timeout: float = 60, grace: float = 0) -> Issued:
+def failed(line: int) -> Outcome:
+    return Outcome(line=line, key=f"{line}.jpg", status=Status.FAILED)
+
+
+def reissue(ledger: Ledger, timeout: float = 60, grace: float = 0) -> Issued:
     return ledger.lines.reissue(BATCH, 100, timeout, grace, ("", ""))
 
 
-def test_a_window_is_issued_once_and_in_order(ledger: RedisLedger, batch: str) -> None:
+def enqueue(ledger: Ledger, queue: str, issued: float) -> None:
+    """Put a message into a queue, as the publisher does."""
+    if isinstance(ledger, MemoryLedger):
+        ledger.state.queues.setdefault(queue, []).append(str(issued))
+    else:
+        ledger.connection.client.lpush(queue, json.dumps({"headers": {"issued": issued}}))
+
+
+def receive(ledger: Ledger, task_id: str) -> None:
+    """Have a worker receive a message without acknowledging it."""
+    if isinstance(ledger, MemoryLedger):
+        ledger.state.unacknowledged.append(task_id)
+    else:
+        message = json.dumps([{"headers": {"id": task_id}}, "", "bulk.u2netp"])
+        ledger.connection.client.hset("unacked", task_id, message)
+
+
+def stalled(ledger: Ledger) -> tuple[str, str]:
+    progress = ledger.batches.progress(BATCH)
+    return progress.state, progress.stalled_reason
+
+
+# lines
+
+
+def test_lines_are_issued_once_in_order_and_within_the_window(ledger, batch) -> None:
     assert ledger.lines.issue(batch, 5, 8, 60).bulk == [0, 1, 2, 3, 4]
     assert ledger.lines.issue(batch, 5, 8, 60).bulk == [5, 6, 7]
     assert ledger.lines.issue(batch, 5, 8, 60).bulk == []
@@ -50,42 +118,67 @@ def test_a_window_is_issued_once_and_in_order(ledger: RedisLedger, batch: str) -
     assert ledger.lines.issue(batch, 5, 8, 60).bulk == [8]
 
 
-def test_a_line_is_settled_once_and_everything_else_of_it_goes(
-    ledger: RedisLedger, batch: str
-) -> None:
+def test_a_line_is_settled_once(ledger, batch) -> None:
     ledger.lines.issue(batch, 1, 1, 60)
     assert claim(ledger, 0) == Claim(0, 1, "")
     assert ledger.lines.finish(batch, done(0))
-    assert not ledger.lines.finish(batch, Outcome(line=0, key="0.jpg", status=Status.FAILED))
-    now = ledger.batches.progress(batch)
-    assert (now.done, now.failed, now.issued, now.duplicates) == (1, 0, 0, 1)
+    assert not ledger.lines.finish(batch, failed(0))
+    progress = ledger.batches.progress(batch)
+    assert (progress.done, progress.failed, progress.issued, progress.duplicates) == (1, 0, 0, 1)
     assert claim(ledger, 0) == ClaimRefused("settled")
     assert ledger.batches.progress(batch).duplicates == 2
     assert [has_bit(ledger.batches.settled_bits(batch), line) for line in (0, 1)] == [True, False]
+    assert ledger.lines.defer(batch, 0, "a-1:x", 0, "storage_unavailable") == 0
+
+
+@redis_only
+def test_settling_a_line_deletes_everything_else_stored_for_it(ledger, batch) -> None:
+    ledger.lines.issue(batch, 1, 1, 60)
+    claim(ledger, 0)
+    ledger.lines.finish(batch, done(0))
     left = set(ledger.connection.client.keys(f"cutout:batch:{batch}:*"))
     assert left == {
-        f"cutout:batch:{batch}:{part}" for part in ("settled", "outcomes", "recent_results")
+        names.redis_key(batch, part) for part in ("settled", "outcomes", "recent_results")
     }
 
 
-def test_a_line_in_hand_is_held_until_its_lease_ends(ledger: RedisLedger, batch: str) -> None:
+def test_lines_of_a_batch_that_is_unknown_or_closed_cannot_be_settled(ledger, batch) -> None:
+    assert not ledger.lines.finish("b-20260101-000000-999999", done(0))
+    assert ledger.batches.close(batch, unfinished=True)
+    assert not ledger.lines.finish(batch, done(0))
+    assert ledger.batches.progress(batch).done == 0
+
+
+def test_many_lines_are_settled_in_one_call(ledger, batch) -> None:
+    ledger.lines.finish(batch, done(1))
+    assert ledger.lines.finish_all(batch, [done(line) for line in range(4)]) == 3
+    assert ledger.batches.progress(batch).done == 4
+
+
+def test_a_claimed_line_is_held_until_its_lease_ends(ledger, batch) -> None:
     assert claim(ledger, 0, "a-1:x", lease=60) == Claim(0, 1, "")
     assert claim(ledger, 0, "b-2:y") == ClaimRefused("held")
-    assert claim(ledger, 0, "a-1:x") == Claim(0, 1, "")  # a call repeated by the client
     assert reissue(ledger).bulk == []
     assert claim(ledger, 1, "a-1:x", lease=0) == Claim(0, 1, "")
-    assert claim(ledger, 1, "b-2:y") == Claim(1, 2, "")  # nobody saw the first one end
+    assert claim(ledger, 1, "b-2:y") == Claim(1, 2, "")  # the first attempt counts as a crash
 
 
-def test_many_deliveries_of_a_line_in_hand_are_no_deaths(ledger: RedisLedger, batch: str) -> None:
+def test_a_claim_repeated_with_the_same_token_counts_once(ledger, batch) -> None:
+    first = claim(ledger, 0, "a-1:x")
+    assert claim(ledger, 0, "a-1:x") == first == Claim(0, 1, "")
+    assert ledger.batches.progress(batch).claimed == 1
+
+
+def test_refused_deliveries_of_a_claimed_line_are_no_crashes(ledger, batch) -> None:
     claim(ledger, 0, "a-1:x")
     assert {claim(ledger, 0, f"b-{n}:y") for n in range(10)} == {ClaimRefused("held")}
+    assert ledger.batches.progress(batch).duplicates == 10
     ledger.lines.defer(batch, 0, "a-1:x", 0, "storage_unavailable")
     assert claim(ledger, 0, "a-1:z") == Claim(0, 2, "")
 
 
-def test_a_retry_waits_outside_the_broker_and_takes_the_strike_back(
-    ledger: RedisLedger, batch: str
+def test_a_deferred_line_waits_outside_the_queue_and_its_crash_count_is_reset(
+    ledger, batch
 ) -> None:
     ledger.lines.issue(batch, 1, 1, 60)
     claim(ledger, 0)
@@ -98,74 +191,133 @@ def test_a_retry_waits_outside_the_broker_and_takes_the_strike_back(
     assert recent_results(ledger) == ["out_of_memory", "storage_unavailable"]
 
 
-def test_a_death_that_was_seen_sends_a_line_to_quarantine(ledger: RedisLedger, batch: str) -> None:
+def test_a_crash_that_a_worker_saw_sends_a_line_to_quarantine(ledger, batch) -> None:
     ledger.lines.issue(batch, 1, 1, 60)
     claim(ledger, 0, "a-1:x")
     assert not ledger.lines.record_crash(batch, 0, "a-2:", "SIGKILL")
+    assert not ledger.lines.record_crash(batch, 1, "a-1:", "SIGKILL")
     assert ledger.lines.record_crash(batch, 0, "a-1:", "SIGSEGV")
     assert claim(ledger, 0, "a-3:y") == ClaimRefused("quarantined")
     assert reissue(ledger).quarantine == [0]
     assert reissue(ledger).quarantine == []
+    assert ledger.batches.progress(batch).quarantined == 1
     assert claim(ledger, 0, "q-1:x", quarantine=True) == Claim(1, 2, "SIGSEGV")
     assert ledger.lines.record_crash(batch, 0, "q-1:", "time limit of 3 s")
     assert claim(ledger, 0, "q-2:x", quarantine=True) == Claim(2, 3, "SIGSEGV, time limit of 3 s")
 
 
-def test_of_deaths_that_nobody_saw_the_second_does(ledger: RedisLedger, batch: str) -> None:
+def test_of_crashes_that_nobody_saw_only_the_second_sends_a_line_to_quarantine(
+    ledger, batch
+) -> None:
     ledger.lines.issue(batch, 1, 1, 60)
     claim(ledger, 0, "a-1:x", lease=-1)
-    issue = reissue(ledger)
-    assert (issue.bulk, issue.quarantine) == ([0], [])
+    issued = reissue(ledger)
+    assert (issued.bulk, issued.quarantine) == ([0], [])
     assert claim(ledger, 0, "b-1:x", lease=-1) == Claim(1, 2, "")
-    issue = reissue(ledger)
-    assert (issue.bulk, issue.quarantine) == ([], [0])
+    issued = reissue(ledger)
+    assert (issued.bulk, issued.quarantine) == ([], [0])
 
 
-def test_an_overdue_line_may_still_wait_in_the_queue(ledger: RedisLedger, batch: str) -> None:
-    moment = ledger.lines.issue(batch, 2, 2, 0).issued_at
-    assert ledger.lines.reissue(batch, 9, 0, 0, (str(moment - 1), "")).bulk == []
-    assert (
-        ledger.lines.reissue(batch, 9, 0, 5, ("", "")).bulk == []
-    )  # a worker may just have taken it
-    assert ledger.lines.reissue(batch, 9, 0, 0, (str(moment + 1), "")).bulk == [0, 1]
+def test_an_overdue_line_is_not_lost_while_older_messages_are_queued(ledger, batch) -> None:
+    issued_at = ledger.lines.issue(batch, 2, 2, 0).issued_at
+    assert ledger.lines.reissue(batch, 9, 0, 0, (str(issued_at - 1), "")).bulk == []
+    # a worker may have received the message and not claimed the line yet
+    assert ledger.lines.reissue(batch, 9, 0, 5, ("", "")).bulk == []
+    assert ledger.lines.reissue(batch, 9, 0, 0, (str(issued_at + 1), "")).bulk == [0, 1]
 
 
-def test_a_paused_batch_hands_out_nothing_and_forgets_nothing(
-    ledger: RedisLedger, batch: str
-) -> None:
+def test_at_most_so_many_lines_are_reissued_and_retries_come_first(ledger, batch) -> None:
+    ledger.lines.issue(batch, 3, 9, -60)
+    claim(ledger, 3, "a-1:x")
+    ledger.lines.defer(batch, 3, "a-1:x", -5, "storage_unavailable")
+    assert ledger.lines.reissue(batch, 2, 60, 0, ("", "")).bulk == [3, 0]
+    assert ledger.lines.reissue(batch, 9, 60, 0, ("", "")).bulk == [1, 2]
+
+
+def test_outcome_rows_are_read_in_order_and_dropped_once_stored(ledger, batch) -> None:
+    for line in range(4):
+        ledger.lines.finish(batch, done(line))
+    rows = ledger.lines.outcomes(batch, 3)
+    assert [Outcome.model_validate_json(row) for _, row in rows] == [done(0), done(1), done(2)]
+    ledger.lines.drop_outcomes(batch, rows[1][0])
+    left = ledger.lines.outcomes(batch, 10)
+    assert [Outcome.model_validate_json(row).line for _, row in left] == [2, 3]
+    assert left[0] == rows[2]
+    first, last = left[0][0], left[-1][0]
+    assert names.outcomes_key(batch, first, last) < names.outcomes_key(batch, last, last)
+
+
+def test_recent_results_are_bounded_and_name_the_error_behind_a_failure(ledger, batch) -> None:
+    ledger.lines.finish(batch, failed(0))
+    ledger.lines.finish(batch, failed(1), ErrorCode.ACCESS_DENIED)
+    assert recent_results(ledger) == ["access_denied", "ok"]
+    for attempt in range(RECENT_RESULTS):
+        claim(ledger, 2, f"a-{attempt}:x")
+        ledger.lines.defer(batch, 2, f"a-{attempt}:x", 0, "time_limit")
+    assert recent_results(ledger) == ["time_limit"] * RECENT_RESULTS
+
+
+# batches
+
+
+def test_a_paused_batch_issues_nothing_and_resumes_with_every_line(ledger, batch) -> None:
     ledger.lines.issue(batch, 3, 3, 60)
     claim(ledger, 0, "a-1:x")
     assert ledger.batches.pause(batch, "why")
-    assert (
-        ledger.batches.progress(batch).state,
-        ledger.batches.progress(batch).stalled_reason,
-    ) == ("paused", "why")
+    assert stalled(ledger) == ("paused", "why")
     assert claim(ledger, 1) == ClaimRefused("stopped")
     assert ledger.lines.issue(batch, 3, 9, 60).bulk == []
     assert reissue(ledger).bulk == []
-    assert ledger.lines.defer(batch, 0, "a-1:x", 999, "storage_unavailable") == 1  # was in hand
+    # line 0 was being processed when the batch was paused
+    assert ledger.lines.defer(batch, 0, "a-1:x", 999, "storage_unavailable") == 1
     assert ledger.batches.resume(batch) == 3
-    now = ledger.batches.progress(batch)
-    assert (now.state, now.stalled_reason, now.issued) == ("open", "", 3)
+    assert stalled(ledger) == ("open", "")
+    assert ledger.batches.progress(batch).issued == 3
     assert reissue(ledger).bulk == [0, 1, 2]
-    assert claim(ledger, 0, "a-1:y") == Claim(0, 1, "")  # retries begin anew
+    assert claim(ledger, 0, "a-1:y") == Claim(0, 1, "")  # retries restart at zero
     assert recent_results(ledger) == []
 
 
-def test_a_pause_outlives_the_stack_it_was_said_to(ledger: RedisLedger, batch: str) -> None:
+def test_resuming_leaves_claimed_lines_to_their_workers(ledger, batch) -> None:
+    claim(ledger, 0, "a-1:x")
+    ledger.batches.pause(batch, "why")
+    assert ledger.batches.resume(batch) == 0
+    assert claim(ledger, 0, "b-1:x") == ClaimRefused("held")
+
+
+def test_a_pause_may_say_when_it_ends(ledger, batch) -> None:
+    assert ledger.batches.pause(batch, "storage", retry_at=1234.5)
+    assert ledger.batches.progress(batch).retry_at == 1234.5
+    assert ledger.batches.pause(batch, "an operator paused it")
+    assert ledger.batches.progress(batch).retry_at is None
+    ledger.batches.pause(batch, "storage", retry_at=1234.5)
+    ledger.batches.resume(batch)
+    assert ledger.batches.progress(batch).retry_at is None
+
+
+def test_resetting_messages_takes_back_every_outstanding_line(ledger, batch) -> None:
+    ledger.lines.issue(batch, 3, 3, 60)
+    claim(ledger, 0, "a-1:x")
+    for queue in QUEUES:
+        enqueue(ledger, queue, 1)
+    receive(ledger, f"{batch}.0")
+    assert ledger.lines.unacknowledged() == [f"{batch}.0"]
+    ledger.batches.reset_messages(*QUEUES)
+    assert [ledger.workers.queue_length(queue) for queue in QUEUES] == [0, 0]
+    assert ledger.lines.unacknowledged() == []
+    assert sorted(reissue(ledger).bulk) == [0, 1, 2]
+    assert claim(ledger, 0, "b-1:x") == Claim(0, 1, "")  # line 0 did not crash
+
+
+def test_resetting_messages_leaves_a_pause_in_force(ledger, batch) -> None:
     ledger.lines.issue(batch, 3, 3, 60)
     ledger.batches.pause(batch, "why")
-    ledger.batches.reset_messages("queue")  # as the next stack does
-    assert (
-        ledger.batches.progress(batch).state,
-        ledger.batches.progress(batch).stalled_reason,
-    ) == ("paused", "why")
+    ledger.batches.reset_messages("queue")
+    assert stalled(ledger) == ("paused", "why")
     assert ledger.batches.resume(batch) == 3
 
 
-def test_a_batch_that_is_cancelled_or_closed_takes_no_pause(
-    ledger: RedisLedger, batch: str
-) -> None:
+def test_a_batch_that_is_cancelled_or_closed_cannot_be_paused(ledger, batch) -> None:
     assert ledger.batches.cancel(batch)
     assert not ledger.batches.pause(batch, "why")
     assert claim(ledger, 0) == ClaimRefused("stopped")
@@ -174,44 +326,280 @@ def test_a_batch_that_is_cancelled_or_closed_takes_no_pause(
     assert not ledger.batches.cancel(batch)
 
 
-def test_failed_lines_are_opened_again_and_their_batch_with_them(
-    ledger: RedisLedger, batch: str
-) -> None:
+def test_lines_being_processed_are_settled_in_a_cancelled_batch(ledger, batch) -> None:
+    claim(ledger, 0)
+    assert ledger.batches.cancel(batch)
+    assert ledger.lines.finish(batch, done(0))
+    assert ledger.batches.progress(batch).done == 1
+
+
+def test_a_reason_for_no_progress_never_replaces_that_of_a_pause(ledger, batch) -> None:
+    ledger.batches.set_stalled_reason(batch, "no worker")
+    assert stalled(ledger) == ("open", "no worker")
+    ledger.batches.set_stalled_reason(batch, "")
+    assert stalled(ledger) == ("open", "")
+    ledger.batches.pause(batch, "why")
+    ledger.batches.set_stalled_reason(batch, "no worker")
+    assert stalled(ledger) == ("paused", "why")
+
+
+def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> None:
     ledger.lines.issue(batch, TOTAL, TOTAL, 60)
     ledger.lines.finish_all(batch, [done(line) for line in range(TOTAL - 2)])
     for line in (TOTAL - 2, TOTAL - 1):
-        ledger.lines.finish(batch, Outcome(line=line, key="x", status=Status.FAILED))
+        ledger.lines.finish(batch, failed(line))
     assert ledger.batches.close(batch)
-    assert ledger.connection.client.ttl(f"cutout:batch:{batch}:settled") > 0
     assert ledger.batches.open_ids() == []
 
     assert ledger.batches.reopen(batch, [str(TOTAL - 2), f"{TOTAL - 1}:poisoned before"]) == 2
     assert ledger.batches.reopen(batch, [str(TOTAL - 2)]) == 0
-    now = ledger.batches.progress(batch)
-    assert (now.state, now.done, now.failed, now.closed) == ("open", TOTAL - 2, 0, None)
-    assert ledger.connection.client.ttl(f"cutout:batch:{batch}") == -1
+    assert ledger.batches.open_ids() == [batch]
+    progress = ledger.batches.progress(batch)
+    assert (progress.state, progress.closed) == ("open", None)
+    assert (progress.done, progress.failed) == (TOTAL - 2, 0)
     assert not ledger.batches.close(batch)
     assert ledger.lines.issue(batch, 9, 9, 60).bulk == [TOTAL - 2, TOTAL - 1]
     assert claim(ledger, TOTAL - 1) == ClaimRefused("quarantined")
     assert claim(ledger, TOTAL - 1, "q-1:x", quarantine=True) == Claim(1, 2, "poisoned before")
 
 
-def test_what_is_outstanding_is_not_issued_again_where_the_cursor_was_set_back(
-    ledger: RedisLedger, batch: str
+@redis_only
+def test_a_closed_batch_expires_unless_it_is_reopened(ledger, batch) -> None:
+    ledger.lines.finish(batch, failed(0))
+    ledger.batches.close(batch, unfinished=True)
+    redis = ledger.connection.client
+    assert redis.ttl(names.redis_key(batch)) > 0
+    assert redis.ttl(names.redis_key(batch, "settled")) > 0
+    ledger.batches.reopen(batch, ["0"])
+    assert redis.ttl(names.redis_key(batch)) == -1
+    assert redis.ttl(names.redis_key(batch, "settled")) == -1
+
+
+def test_outstanding_lines_are_not_issued_twice_after_the_cursor_was_set_back(
+    ledger, batch
 ) -> None:
     ledger.lines.issue(batch, 4, 4, 60)
-    ledger.lines.finish(batch, Outcome(line=0, key="x", status=Status.FAILED))
+    ledger.lines.finish(batch, failed(0))
     claim(ledger, 1)
     ledger.lines.defer(batch, 2, "a-1:x", 30, "x")
     ledger.batches.reopen(batch, ["0"])
     assert ledger.lines.issue(batch, 9, 5, 60).bulk == [0, 4]
 
 
-def test_one_batch_knows_nothing_of_endings_that_are_the_images_own(
-    ledger: RedisLedger, batch: str
-) -> None:
-    ledger.lines.finish(batch, Outcome(line=0, key="x", status=Status.FAILED))
-    ledger.lines.finish(
-        batch, Outcome(line=1, key="x", status=Status.FAILED), ErrorCode.ACCESS_DENIED
-    )
-    assert recent_results(ledger) == ["access_denied", "ok"]
+def test_nothing_is_issued_before_a_batch_is_opened(ledger) -> None:
+    ledger.batches.register(spec())
+    assert ledger.batches.exists(BATCH)
+    assert ledger.batches.progress(BATCH).state == "registering"
+    assert ledger.lines.issue(BATCH, 9, 9, 60).bulk == []
+    assert claim(ledger, 0) == ClaimRefused("stopped")
+    assert ledger.batches.open_ids() == []
+    ledger.batches.open(BATCH)
+    assert ledger.batches.open_ids() == [BATCH]
+    assert ledger.lines.issue(BATCH, 1, 9, 60).bulk == [0]
+
+
+def test_a_restored_batch_continues_with_its_unsettled_lines(ledger) -> None:
+    counts = {Status.DONE: 1, Status.SKIPPED: 1, Status.FAILED: 1}
+    ledger.batches.restore(spec(total=5), bytes([0b1101_0000]), counts)
+    ledger.batches.open(BATCH)
+    progress = ledger.batches.progress(BATCH)
+    assert (progress.done, progress.skipped, progress.failed, progress.settled) == (1, 1, 1, 3)
+    assert progress.spec == spec(total=5, created=progress.spec.created)
+    assert claim(ledger, 3) == ClaimRefused("settled")
+    assert ledger.lines.issue(BATCH, 9, 9, 60).bulk == [2, 4]
+    ledger.lines.finish_all(BATCH, [done(2), done(4)])
+    assert ledger.batches.settled_bits(BATCH) == bytes([0b1111_1000])
+    assert ledger.batches.close(BATCH)
+
+
+def test_batches_are_listed_newest_first_without_cutouts(ledger) -> None:
+    now = time.time()
+    for number in range(3):
+        ledger.batches.register(spec(f"b-20260101-000000-00000{number}", created=now + number))
+    ledger.batches.register(cutout_spec())
+    ledger.batches.open(CUTOUT)
+    assert ledger.batches.ids() == [f"b-20260101-000000-00000{number}" for number in (2, 1, 0)]
+    assert ledger.batches.open_ids() == [CUTOUT]
+    ledger.batches.forget("b-20260101-000000-000001")
+    assert ledger.batches.ids() == [f"b-20260101-000000-00000{number}" for number in (2, 0)]
+
+
+def test_an_unknown_batch_is_refused_by_its_name(ledger) -> None:
+    for read in (ledger.batches.progress, lambda batch: ledger.batches.snapshot(batch, QUEUES)):
+        with pytest.raises(PermanentError, match=BATCH) as caught:
+            read(BATCH)
+        assert caught.value.code is ErrorCode.BATCH_UNKNOWN
+    assert not ledger.batches.exists(BATCH)
+    assert ledger.batches.settled_bits(BATCH) == b""
+    assert ledger.lines.outcomes(BATCH, 9) == []
+    assert ledger.batches.cutout_outcome(BATCH) is None
+    assert not ledger.batches.close(BATCH)
+    assert not ledger.batches.pause(BATCH, "why")
+    assert ledger.batches.resume(BATCH) == 0
+    assert ledger.batches.reopen(BATCH, ["0"]) == 0
+
+
+def test_a_forgotten_batch_is_gone_with_all_its_lines(ledger, batch) -> None:
+    ledger.lines.issue(batch, 2, 9, 60)
+    claim(ledger, 0)
+    ledger.batches.forget(batch)
+    assert not ledger.batches.exists(batch)
+    assert ledger.batches.open_ids() == []
+    assert not ledger.lines.finish(batch, done(0))
+    assert not ledger.batches.exists(batch)
+
+
+def test_counters_of_a_closed_batch_expire(ledger, batch) -> None:
+    assert ledger.batches.close(batch, unfinished=True, kept=1)
+    assert ledger.batches.progress(batch).state == "closed"
+    assert ledger.batches.progress(batch).closed == pytest.approx(time.time(), abs=2)
+    until(lambda: not ledger.batches.exists(batch), 5)
+
+
+# the dispatcher's snapshot
+
+
+def test_a_snapshot_agrees_with_the_progress(ledger, batch) -> None:
+    ledger.lines.issue(batch, 3, 9, 60)
+    claim(ledger, 0)
+    ledger.lines.finish(batch, done(1))
+    snapshot = ledger.batches.snapshot(batch, QUEUES)
+    assert snapshot.progress == ledger.batches.progress(batch)
+    assert (snapshot.progress.issued, snapshot.progress.claimed) == (2, 1)
+    assert (snapshot.undrained, snapshot.recent_results) == (1, ["ok"])
+
+
+def test_a_snapshot_says_if_all_lines_were_issued(ledger, batch) -> None:
+    ledger.lines.issue(batch, TOTAL - 1, 99, 60)
+    assert not ledger.batches.snapshot(batch, QUEUES).all_issued
+    ledger.lines.issue(batch, 1, 99, 60)
+    assert ledger.batches.snapshot(batch, QUEUES).all_issued
+    ledger.lines.finish(batch, failed(5))
+    ledger.batches.reopen(batch, ["5"])
+    assert not ledger.batches.snapshot(batch, QUEUES).all_issued
+
+
+def nothing_due(ledger) -> None:
+    ledger.lines.issue(BATCH, 1, 9, 60)
+    claim(ledger, 1)
+    claim(ledger, 2, "a-1:y")
+    ledger.lines.defer(BATCH, 2, "a-1:y", 60, "time_limit")
+
+
+def queued_overdue(ledger) -> None:
+    ledger.lines.issue(BATCH, 1, 9, -1)
+
+
+def lease_expired(ledger) -> None:
+    claim(ledger, 0, lease=-1)
+
+
+def retry_due(ledger) -> None:
+    claim(ledger, 0)
+    ledger.lines.defer(BATCH, 0, "a-1:x", -1, "time_limit")
+
+
+def crash_recorded(ledger) -> None:
+    claim(ledger, 0)
+    ledger.lines.record_crash(BATCH, 0, "a-1:", "SIGSEGV")
+
+
+def quarantined_overdue(ledger) -> None:
+    crash_recorded(ledger)
+    reissue(ledger, timeout=-1)
+
+
+@pytest.mark.parametrize(
+    ("arrange", "due"),
+    [
+        (lambda _: None, False), (nothing_due, False), (queued_overdue, True),
+        (lease_expired, True), (retry_due, True), (crash_recorded, True),
+        (quarantined_overdue, True),
+    ],
+)  # fmt: skip
+def test_a_snapshot_says_if_a_line_is_due(ledger, batch, arrange, due) -> None:
+    arrange(ledger)
+    assert ledger.batches.snapshot(batch, QUEUES).something_due is due
+
+
+def test_a_snapshot_says_when_the_next_message_of_each_queue_was_issued(ledger, batch) -> None:
+    assert ledger.batches.snapshot(batch, QUEUES).oldest_queued == ("", "")
+    for issued in (11.5, 12.5):
+        enqueue(ledger, QUEUES[0], issued)
+    enqueue(ledger, QUEUES[1], 7)
+    oldest = ledger.batches.snapshot(batch, QUEUES).oldest_queued
+    assert tuple(map(float, oldest)) == (11.5, 7)
+    assert oldest == tuple(map(ledger.lines.oldest_queued, QUEUES))
+    assert [ledger.workers.queue_length(queue) for queue in (*QUEUES, "other")] == [2, 1, 0]
+
+
+# cutouts
+
+
+def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> None:
+    ledger.batches.register(cutout_spec())
+    ledger.batches.open(CUTOUT)
+    assert ledger.batches.cutout_outcome(CUTOUT) is None
+    outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
+    ledger.lines.finish(CUTOUT, outcome)
+    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    ledger.batches.keep_cutout_outcome(CUTOUT, outcome)
+    assert ledger.batches.close(CUTOUT)
+    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    assert ledger.lines.outcomes(CUTOUT, 9) == []
+
+
+# workers and the dispatcher's lease
+
+
+def test_workers_are_listed_by_name_until_they_unregister(ledger) -> None:
+    workers = [Worker(name, "bulk.u2netp", 2, 0.25) for name in ("a", "b")]
+    for worker in reversed(workers):
+        ledger.workers.register(worker)
+        ledger.workers.register(worker)
+    assert ledger.workers.list() == workers
+    ledger.workers.unregister("a")
+    ledger.workers.unregister("unknown")
+    assert ledger.workers.list() == workers[1:]
+
+
+@redis_only
+def test_a_silent_worker_expires(ledger) -> None:
+    ledger.workers.register(Worker("a", "bulk.u2netp", 2, 0))
+    redis = ledger.connection.client
+    assert 0 < redis.ttl(names.worker_key("a")) <= 30
+    redis.delete(names.worker_key("a"))
+    assert ledger.workers.list() == []
+    assert redis.smembers(names.WORKERS) == set()
+
+
+def test_one_dispatcher_holds_the_lease(ledger) -> None:
+    assert ledger.acquire_lease("one", 60)
+    assert ledger.acquire_lease("one", 60)
+    assert not ledger.acquire_lease("two", 60)
+    ledger.release_lease("two")
+    assert not ledger.acquire_lease("two", 60)
+    ledger.release_lease("one")
+    assert ledger.acquire_lease("two", 0.05)
+    until(lambda: ledger.acquire_lease("one", 60), 5, pause=0.02)
+
+
+def test_a_ledger_that_answers_can_be_pinged(ledger) -> None:
+    ledger.ping()
+    assert abs(ledger.workers.clock_skew()) < 1
+
+
+# the fake's own clock
+
+
+def test_time_passes_in_memory_as_the_test_says() -> None:
+    now = [1000.0]
+    ledger = MemoryLedger(clock=lambda: now[0])
+    ledger.workers.register(Worker("a", "bulk.u2netp", 2, 0))
+    ledger.batches.register(spec())
+    now[0] += 29
+    assert len(ledger.workers.list()) == 1
+    now[0] += 1
+    assert ledger.workers.list() == []
+    now[0] += 24 * 3600
+    assert not ledger.batches.exists(BATCH)  # never opened

@@ -1,0 +1,236 @@
+"""The ledger in memory: the same behaviour as the one in Redis, for tests. One process, one thread.
+
+It never raises `redis_unavailable`. Nothing publishes messages here: a test sets `queues`.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from contract.batch import BatchSpec, Progress, Snapshot
+from contract.ledger.memory_lines import MemoryBatch, MemoryLine, MemoryLines, MemoryState
+from contract.ledger.protocol import (
+    CLOSED_KEPT_SECONDS,
+    REGISTERING_KEPT_SECONDS,
+    WORKER_SILENT_SECONDS,
+    Ledger,
+    Worker,
+)
+from contract.outcome import Outcome, Status
+
+
+class MemoryLedger:
+    """See `contract.ledger.protocol.Ledger`."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: returns Unix seconds; a test may pass its own to let time pass."""
+        self.state = MemoryState(clock)
+        self.batches = MemoryBatches(self.state)
+        self.lines = MemoryLines(self.state)
+        self.workers = MemoryWorkers(self.state)
+        self._lease = ("", 0.0)
+
+    def ping(self) -> None:
+        pass
+
+    def acquire_lease(self, token: str, seconds: float) -> bool:
+        holder, ends = self._lease
+        now = self.state.clock()
+        if holder not in {"", token} and ends > now:
+            return False
+        self._lease = (token, now + seconds)
+        return True
+
+    def release_lease(self, token: str) -> None:
+        if self._lease[0] == token:
+            self._lease = ("", 0)
+
+
+class MemoryBatches:
+    """See `contract.ledger.protocol.Batches`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    def register(self, spec: BatchSpec) -> None:
+        self.restore(spec, b"", dict.fromkeys(Status, 0))
+
+    def restore(self, spec: BatchSpec, bits: bytes, counts: dict[Status, int]) -> None:
+        settled = {n for n in range(8 * len(bits)) if bits[n // 8] & 0x80 >> n % 8}
+        expires = self._state.clock() + REGISTERING_KEPT_SECONDS
+        self._state.add(MemoryBatch(spec, dict(counts), settled, expires))
+
+    def open(self, batch: str) -> None:
+        row = self._state.require(batch)
+        row.state, row.expires = "open", None
+
+    def close(
+        self, batch: str, *, unfinished: bool = False, kept: float = CLOSED_KEPT_SECONDS
+    ) -> bool:
+        row = self._state.find(batch)
+        if row is None or (sum(row.counts.values()) < row.spec.total and not unfinished):
+            return False
+        now = self._state.clock()
+        row.state, row.closed, row.expires = "closed", now, now + kept
+        for rest in (row.lines, row.outcomes, row.recent_results):
+            rest.clear()
+        return True
+
+    def forget(self, batch: str) -> None:
+        self._state.remove(batch)
+
+    def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
+        row = self._state.find(batch)
+        if row is None or row.state not in {"open", "paused"}:
+            return False
+        row.state, row.stalled_reason, row.retry_at = "paused", reason, retry_at
+        return True
+
+    def cancel(self, batch: str) -> bool:
+        row = self._state.find(batch)
+        if row is None or row.state not in {"open", "paused"}:
+            return False
+        row.state, row.stalled_reason, row.retry_at = "cancelling", "", None
+        return True
+
+    def resume(self, batch: str) -> int:
+        row = self._state.find(batch)
+        if row is None:
+            return 0
+        if row.state == "paused":
+            row.state, row.stalled_reason, row.retry_at = "open", "", None
+        return self._recall(row, {"issued", "quarantined", "deferred"})
+
+    def reset_messages(self, *queues: str) -> None:
+        for queue in queues:
+            self._state.queues.pop(queue, None)
+        self._state.unacknowledged.clear()
+        for batch in self.open_ids():
+            row = self._state.require(batch)
+            for line in row.lines.values():
+                line.token, line.crash_count = "", 0
+            self._recall(row, {"issued", "quarantined", "deferred", "claimed"})
+
+    def _recall(self, row: MemoryBatch, sets: set[str]) -> int:
+        """Mark the lines of some sets for republishing at once; return how many."""
+        for line in row.lines.values():
+            line.retries = 0
+            if line.where in sets:
+                line.move("deferred", self._state.clock())
+        row.recent_results.clear()
+        return len(row.outstanding("deferred"))
+
+    def reopen(self, batch: str, lines: Iterable[str]) -> int:
+        row = self._state.find(batch)
+        if row is None:
+            return 0
+        opened = 0
+        for entry in lines:
+            text, _, crash_causes = entry.partition(":")
+            if (number := int(text)) not in row.settled:
+                continue
+            opened += 1
+            row.settled.remove(number)
+            row.cursor = min(row.cursor, number)
+            if crash_causes:
+                row.lines[number] = MemoryLine(crash_count=1, crash_causes=crash_causes)
+        if opened:
+            row.counts[Status.FAILED] -= opened
+            row.expires = None
+            if row.state == "closed":
+                row.state, row.closed = "open", None
+        return opened
+
+    def set_stalled_reason(self, batch: str, reason: str) -> None:
+        row = self._state.find(batch)
+        if row and row.state != "paused":
+            row.stalled_reason = reason
+
+    def open_ids(self) -> list[str]:
+        return sorted(
+            r.spec.id for r in self._state.all() if r.state not in {"registering", "closed"}
+        )
+
+    def ids(self) -> list[str]:
+        oldest = self._state.clock() - 2 * CLOSED_KEPT_SECONDS
+        specs = [r.spec for r in self._state.all() if r.spec.cutout is None]
+        known = sorted(((s.created, s.id) for s in specs if s.created > oldest), reverse=True)
+        return [batch for _, batch in known]
+
+    def exists(self, batch: str) -> bool:
+        return self._state.find(batch) is not None
+
+    def progress(self, batch: str) -> Progress:
+        row = self._state.require(batch)
+        return Progress(
+            spec=row.spec,
+            state=row.state,
+            done=row.counts[Status.DONE],
+            skipped=row.counts[Status.SKIPPED],
+            failed=row.counts[Status.FAILED],
+            issued=len(row.outstanding()),
+            quarantined=len(row.outstanding("quarantined")),
+            claimed=len(row.outstanding("claimed")),
+            duplicates=row.duplicates,
+            closed=row.closed,
+            stalled_reason=row.stalled_reason,
+            retry_at=row.retry_at,
+        )
+
+    def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
+        row = self._state.require(batch)
+        first, second = (next(iter(self._state.queues.get(queue, [])), "") for queue in queues)
+        return Snapshot(
+            progress=self.progress(batch),
+            recent_results=list(row.recent_results),
+            undrained=len(row.outcomes),
+            all_issued=row.cursor >= row.spec.total,
+            something_due=any(line.due < self._state.clock() for _, line in row.outstanding()),
+            oldest_queued=(first, second),
+        )
+
+    def settled_bits(self, batch: str) -> bytes:
+        row = self._state.find(batch)
+        settled = row.settled if row else set()
+        bits = bytearray(max(settled, default=-1) // 8 + 1)
+        for line in settled:
+            bits[line // 8] |= 0x80 >> line % 8
+        return bytes(bits)
+
+    def cutout_outcome(self, batch: str) -> Outcome | None:
+        row = self._state.find(batch)
+        if row is None or row.cutout_outcome or not row.outcomes:
+            return row.cutout_outcome if row else None
+        return Outcome.model_validate_json(row.outcomes[0][1])
+
+    def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
+        self._state.require(batch).cutout_outcome = outcome
+
+
+class MemoryWorkers:
+    """See `contract.ledger.protocol.Workers`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+        self._workers: dict[str, tuple[Worker, float]] = {}
+
+    def register(self, worker: Worker) -> None:
+        self._workers[worker.name] = (worker, self._state.clock() + WORKER_SILENT_SECONDS)
+
+    def unregister(self, name: str) -> None:
+        self._workers.pop(name, None)
+
+    def list(self) -> list[Worker]:
+        now = self._state.clock()
+        rows = [worker for worker, expires in self._workers.values() if expires > now]
+        return sorted(rows, key=lambda worker: worker.name)
+
+    def clock_skew(self) -> float:
+        return time.time() - self._state.clock()
+
+    def queue_length(self, queue: str) -> int:
+        return len(self._state.queues.get(queue, []))
+
+
+if TYPE_CHECKING:
+    _: Ledger = MemoryLedger()
