@@ -1,4 +1,4 @@
-"""The container images install less than `[project.dependencies]`; these lists must stay in step."""
+"""The container images install less than pyproject.toml declares; these lists stay in step."""
 
 import ast
 import re
