@@ -10,6 +10,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from contract.ledger import Ledger
 from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import Settings, settings
 from worker.cpu.count import available_cpus, threads_per_child
@@ -46,7 +47,7 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Runtime:
     config: Settings
-    ledger: RedisLedger
+    ledger: Ledger
     session: Session
     limits: Limits
     cpu_slots: CpuSlots

@@ -11,9 +11,10 @@ from support.cluster import STAND_IN, Cluster, photograph, report_rows
 from support.services import until
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.errors import CutoutError
 from contract.job import ImageJob, ManifestLine
-from contract.ledger import Claim
+from contract.ledger.memory import MemoryLedger
 from contract.recipe import Recipe
 from contract.settings import settings
 from producer.batches import reports
@@ -37,29 +38,23 @@ def session(tmp_path, monkeypatch) -> Session:
     return Session(model, path, weights.verify(path, model), 1)
 
 
-class NoLedger:
-    @property
-    def lines(self) -> "NoLedger":
-        return self
-
-    def claim(self, *_, **__) -> Claim:
-        return Claim(crash_count=0, attempt=1, crash_causes="")
-
-    def finish(self, *_) -> bool:
-        return True
-
-
 def test_an_image_goes_all_the_way(session, catalogue, tmp_path) -> None:
     photograph(catalogue / "a.jpg")
-    runtime = Runtime(
-        settings(), NoLedger(), session, Limits(pixels=10**6), CpuSlots(1), False, "a-1:"
-    )
+    ledger = MemoryLedger()
+    runtime = Runtime(settings(), ledger, session, Limits(pixels=10**6), CpuSlots(1), False, "a-1:")
     job = ImageJob(
         batch="b-20260101-000000-00000a", line=0,
         source=str(catalogue), destination=str(tmp_path / "out"),
         photograph=ManifestLine(key="a.jpg", size=1, etag="e"), recipe=Recipe(model=stand_in.MODEL),
         force=True,
     )  # fmt: skip
+    ledger.batches.register(
+        BatchSpec(
+            id=job.batch, source=job.source, destination=job.destination, recipe=job.recipe,
+            created=0, total=1, segment_lines=1,
+        )
+    )  # fmt: skip
+    ledger.batches.open(job.batch)
     outcome = process(job, runtime)
 
     assert outcome.status == "done"

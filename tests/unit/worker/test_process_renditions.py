@@ -1,4 +1,4 @@
-"""One image through the stages of a worker, from bytes in a folder to bytes in another."""
+"""The stages of one image in a worker: its rendition, its metadata, and its CPU slot."""
 
 import hashlib
 from contextlib import nullcontext
@@ -31,9 +31,9 @@ def run_with(tmp_path):
     def run(alpha: int = 255, output: str = "", meanwhile=lambda: None, time_limit=4, **fields):
         def matte(rgb: Image.Image) -> Image.Image:
             meanwhile()
-            found = Image.new("L", rgb.size, 0)
-            found.paste(alpha, (10, 10, 30, 20))
-            return found
+            matte = Image.new("L", rgb.size, 0)
+            matte.paste(alpha, (10, 10, 30, 20))
+            return matte
 
         job = ImageJob(
             batch="b-20260101-000000-abcdef", line=0, source=(tmp_path / "in").as_uri(),
@@ -53,7 +53,7 @@ def run_with(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "name", "kind", "mode", "size"),
+    ("fields", "name", "format_", "mode", "size"),
     [
         ({}, "a.png", "PNG", "RGBA", (60, 40)),
         ({"format": "jpg"}, "a.jpg", "JPEG", "RGB", (60, 40)),
@@ -61,37 +61,39 @@ def run_with(tmp_path):
         ({"crop": True, "crop_margin": ("50%",) * 4}, "a.png", "PNG", "RGBA", (40, 20)),
     ],
 )  # fmt: skip
-def test_the_output_is_what_was_asked_for(run_with, tmp_path, fields, name, kind, mode, size):
+def test_the_output_is_the_rendition_of_the_recipe(
+    run_with, tmp_path, fields, name, format_, mode, size
+):
     job, outcome = run_with(**fields)
     assert outcome.outputs == [name] == [job.output_key]
     assert (outcome.width, outcome.height) == size
     assert outcome.foreground == pytest.approx(200 / 2400, abs=1e-4)
     assert "encode" in outcome.milliseconds
     with Image.open(tmp_path / "out" / name) as image:
-        assert (image.format, image.mode, image.size) == (kind, mode, size)
+        assert (image.format, image.mode, image.size) == (format_, mode, size)
     head = open_store(job.destination).head(name)
     assert head.metadata["recipe"] == job.recipe.digest
 
 
-def test_an_image_is_computed_in_a_turn_and_stored_after_it(run_with):
+def test_an_image_is_computed_in_a_cpu_slot_and_stored_after_its_release(run_with):
     during: list[bool] = []
     _, outcome = run_with(meanwhile=lambda: during.append(taken(CPU_SLOTS)))
     assert (outcome.status, during, taken(CPU_SLOTS)) == (Status.DONE, [False], True)
 
 
-def test_an_image_waits_for_its_turn_but_not_for_ever(run_with):
+def test_an_image_waits_for_a_slot_up_to_a_limit_then_runs_without(run_with):
     with held(CPU_SLOTS):
         _, outcome = run_with()
     assert (outcome.status, outcome.milliseconds["wait"] >= 100) == (Status.DONE, True)
 
 
-def test_a_single_image_does_not_wait(run_with):
+def test_a_cutout_does_not_wait_for_a_slot(run_with):
     with held(CPU_SLOTS):
         _, outcome = run_with(output="made/a.png", time_limit=40 * LONG)
     assert (outcome.status, outcome.milliseconds["wait"] < 500 * LONG) == (Status.DONE, True)
 
 
-def test_a_crop_without_subject_fails_for_good(run_with):
+def test_a_crop_without_subject_is_a_permanent_error(run_with):
     with pytest.raises(PermanentError) as caught:
         run_with(alpha=0, crop=True)
     assert caught.value.code is ErrorCode.NO_SUBJECT
@@ -99,7 +101,7 @@ def test_a_crop_without_subject_fails_for_good(run_with):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "ours"),
+    ("recipe", "accepted"),
     [
         (Recipe(model="u2netp"), True),
         (Recipe(model="u2netp", rendition=Rendition(format="jpg", crop=True)), True),
@@ -107,7 +109,9 @@ def test_a_crop_without_subject_fails_for_good(run_with):
         (Recipe(model="u2netp", pipeline=1), False),
     ],
 )
-def test_a_worker_takes_any_rendition_of_its_own_model(monkeypatch, recipe: Recipe, ours: bool):
+def test_a_worker_accepts_any_rendition_of_its_own_model_and_pipeline(
+    monkeypatch, recipe: Recipe, accepted: bool
+):
     done = Outcome(line=0, key="a.png", status=Status.DONE)
     config = SimpleNamespace(model="u2netp")
     monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config))
@@ -117,16 +121,16 @@ def test_a_worker_takes_any_rendition_of_its_own_model(monkeypatch, recipe: Reci
         batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
         photograph=ManifestLine(key="a.png", size=1, etag="e"), recipe=recipe,
     )  # fmt: skip
-    with nullcontext() if ours else pytest.raises(Reject):
+    with nullcontext() if accepted else pytest.raises(Reject):
         tasks.cut(job.model_dump(mode="json"))
 
 
-def test_of_a_single_image_the_subjects_place_is_known(run_with):
-    _, single = run_with(output="b.png", crop=True)
-    assert single.subject == (10, 10, 30, 20)  # in the photograph, whatever the output shows of it
+def test_the_outcome_of_a_cutout_names_the_subjects_box(run_with):
+    _, cutout = run_with(output="b.png", crop=True)
+    assert cutout.subject == (10, 10, 30, 20)  # in the photograph, whatever the output shows of it
     assert run_with(output="b.png", alpha=0)[1].subject is None
 
 
-def test_a_row_of_a_batch_is_what_it_was(run_with):
+def test_the_report_row_of_a_batch_has_no_subject_box(run_with):
     _, outcome = run_with()
     assert "subject" not in outcome.model_dump_json()

@@ -1,0 +1,548 @@
+"""Every row of DESIGN.md's error table, with a ledger in memory, folders and a stand-in model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from PIL import Image
+from structlog.testing import capture_logs
+
+from contract import names
+from contract.batch import BatchSpec, Progress
+from contract.cutout import CutoutSpec
+from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.job import ImageJob, ManifestLine
+from contract.ledger import ClaimRefused
+from contract.ledger.memory import MemoryLedger
+from contract.outcome import Outcome, Status
+from contract.recipe import Recipe
+from contract.rendition import Rendition
+from contract.settings import Settings
+from contract.storage import open_store
+from worker import process as module
+from worker import retry
+from worker.cpu.slots import CpuSlots
+from worker.imaging.decode import Limits
+from worker.process import DeferredError, process
+from worker.runtime import Runtime
+
+BATCH = "b-20260101-000000-aaaaaa"
+OTHER_BATCH = "b-20260101-000000-bbbbbb"
+CUTOUT = "c-20260101-000000-aaaaaa"
+CPU_SLOTS = CpuSlots(1)
+
+
+@dataclass
+class StandInModel:
+    """Calls a rectangle the subject, after doing what the test says."""
+
+    sha256: str = "0" * 64
+    meanwhile: Callable[[], object] = lambda: None
+    subject: bool = True
+    runs: int = 0
+
+    def matte(self, rgb: Image.Image) -> Image.Image:
+        self.runs += 1
+        self.meanwhile()
+        matte = Image.new("L", rgb.size, 0)
+        matte.paste(255 if self.subject else 0, (10, 10, 30, 20))
+        return matte
+
+
+@dataclass
+class Worker:
+    """A worker with one photograph to process, `a.png` of 60 x 40 pixels."""
+
+    folder: Path
+    clock: float = 1000.0
+    model: StandInModel = field(default_factory=StandInModel)
+
+    def __post_init__(self) -> None:
+        self.ledger = MemoryLedger(clock=lambda: self.clock)
+        self.config = Settings(
+            time_limit=60, visibility_timeout=120, retry_budget=1, max_bytes=100_000
+        )
+        self.runtime = Runtime(
+            self.config, self.ledger, self.model, Limits(pixels=10_000), CPU_SLOTS,
+            quarantine=False, token_prefix="worker-1:",
+        )  # fmt: skip
+        self.source.mkdir()
+        Image.new("RGB", (60, 40), "red").save(self.source / "a.png")
+        self.job = self.open()
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "in"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out" / self.job.output_key
+
+    def open(self, batch: str = BATCH, **fields) -> ImageJob:
+        """Open a batch of one line and return its job."""
+        photograph = ManifestLine(key=fields.pop("key", "a.png"), size=1, etag="unknown")
+        key = fields.get("destination_key", "")
+        job = ImageJob(
+            batch=batch, line=0, photograph=photograph,
+            source=self.source.as_uri(), destination=(self.folder / "out").as_uri(),
+            recipe=fields.pop("recipe", Recipe(model="u2netp")), **fields,
+        )  # fmt: skip
+        cutout = CutoutSpec(photograph=photograph, destination_key=key) if key else None
+        self.ledger.batches.register(
+            BatchSpec(
+                id=batch, source=job.source, destination=job.destination, recipe=job.recipe,
+                created=self.clock, total=1, segment_lines=1, cutout=cutout,
+            )
+        )  # fmt: skip
+        self.ledger.batches.open(batch)
+        return job
+
+    def configure(self, **fields) -> None:
+        self.config = Settings(**self.config.model_dump() | fields)
+        self.runtime = replace(self.runtime, config=self.config)
+
+    def crash(self, times: int, cause: str = "", *, quarantine: bool = True) -> None:
+        """Let the line's process die, as `cause` if a worker saw it."""
+        for number in range(times):
+            token = f"dead-{number}:x"
+            lines = self.ledger.lines
+            lines.claim(self.job.batch, 0, token, 60, quarantine=quarantine)
+            if cause:
+                lines.record_crash(self.job.batch, 0, token, cause)
+            self.clock += 61
+
+    def process(self) -> Outcome | ClaimRefused:
+        return process(self.job, self.runtime)
+
+    @property
+    def progress(self) -> Progress:
+        return self.ledger.batches.progress(self.job.batch)
+
+    @property
+    def recent_results(self) -> list[str]:
+        return self.ledger.batches.snapshot(self.job.batch, ("", "")).recent_results
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Worker:
+    return Worker(tmp_path)
+
+
+def raising(error: BaseException) -> Callable[..., object]:
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+# an image without trouble
+
+
+def test_an_image_is_claimed_cut_out_stored_and_settled(worker: Worker):
+    outcome = worker.process()
+    assert (outcome.status, outcome.attempts, outcome.outputs) == (Status.DONE, 1, ["a.png"])
+    assert (outcome.width, outcome.height) == (60, 40)
+    stages = ["check", "fetch", "wait", "decode", "matte", "encode", "store"]
+    assert list(outcome.milliseconds) == stages
+    assert Image.open(worker.output).mode == "RGBA"
+    assert (worker.progress.done, worker.progress.issued, worker.recent_results) == (1, 0, ["ok"])
+    assert [row for _, row in worker.ledger.lines.outcomes(BATCH, 9)] == [
+        outcome.model_dump_json(exclude_defaults=True)
+    ]
+
+
+# retryable: deferred while a retry is left, then failed
+
+RETRYABLE = {
+    "storage": (
+        RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "It answered SlowDown."),
+        ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.EXHAUSTED,
+    ),
+    "no credentials yet": (
+        RetryableError(ErrorCode.ACCESS_DENIED, "No role."),
+        ErrorCode.ACCESS_DENIED, ErrorCode.EXHAUSTED,
+    ),
+    "url": (
+        RetryableError(ErrorCode.URL_UNAVAILABLE, "example.org answered 503."),
+        ErrorCode.URL_UNAVAILABLE, ErrorCode.EXHAUSTED,
+    ),
+    "soft time limit": (SoftTimeLimitExceeded(), ErrorCode.TIME_LIMIT, ErrorCode.EXHAUSTED),
+    "memory": (MemoryError(), ErrorCode.OUT_OF_MEMORY, ErrorCode.EXHAUSTED),
+    "our own fault": (
+        ZeroDivisionError("secret"), ErrorCode.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "reason", "code"), RETRYABLE.values(), ids=RETRYABLE)
+def test_a_retryable_error_defers_the_image_then_exhausts_it(worker: Worker, error, reason, code):
+    worker.model.meanwhile = raising(error)
+    with pytest.raises(DeferredError, match=reason) as caught, capture_logs() as logged:
+        worker.process()
+    assert caught.value.__cause__ is error
+    unexpected = reason is ErrorCode.INTERNAL_ERROR
+    assert [line["event"] for line in logged] == ["unexpected error"] * unexpected
+    assert (worker.progress.settled, worker.progress.issued, worker.progress.claimed) == (0, 1, 0)
+
+    with capture_logs():
+        outcome = worker.process()
+    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, code, 2)
+    assert outcome.message.startswith(f"2 attempts failed with {reason}: ")
+    assert "secret" not in outcome.message
+    assert worker.recent_results == [reason, reason]
+    assert (worker.progress.failed, worker.progress.issued) == (1, 0)
+    assert not worker.output.exists()
+
+
+def test_a_retry_succeeds_and_counts_its_attempts(worker: Worker):
+    worker.configure(retry_budget=5)
+    worker.model.meanwhile = raising(MemoryError())
+    for _ in range(2):
+        with pytest.raises(DeferredError):
+            worker.process()
+    worker.model.meanwhile = lambda: None
+    outcome = worker.process()
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 3)
+    assert worker.recent_results == ["ok", "out_of_memory", "out_of_memory"]
+
+
+def test_without_a_retry_budget_the_first_error_is_final(worker: Worker):
+    worker.configure(retry_budget=0)
+    worker.model.meanwhile = raising(MemoryError())
+    assert worker.process().code is ErrorCode.EXHAUSTED
+
+
+def test_retries_are_no_crashes(worker: Worker):
+    worker.configure(retry_budget=10)
+    worker.model.meanwhile = raising(SoftTimeLimitExceeded())
+    for _ in range(module.MAX_CRASHES + 1):
+        with pytest.raises(DeferredError):
+            worker.process()
+
+
+def test_a_deferred_image_is_due_within_the_retry_delay(worker: Worker):
+    worker.configure(retry_delay=10)
+    worker.model.meanwhile = raising(MemoryError())
+    with pytest.raises(DeferredError):
+        worker.process()
+    worker.clock += 10.1
+    assert worker.ledger.lines.reissue(BATCH, 9, 60, 0, ("", "")).bulk == [0]
+
+
+# permanent: failed at once, under its code
+
+
+def write(data: bytes) -> Callable[[Worker], None]:
+    return lambda worker: (worker.source / "a.png").write_bytes(data) and None
+
+
+def truncated(worker: Worker) -> None:
+    path = worker.source / "a.png"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def large(worker: Worker) -> None:
+    Image.new("RGB", (200, 100)).save(worker.source / "a.png")
+
+
+def absent(worker: Worker) -> None:
+    (worker.source / "a.png").unlink()
+
+
+def without_subject(worker: Worker) -> None:
+    worker.model.subject = False
+    worker.job = worker.open(recipe=Recipe(model="u2netp", rendition=Rendition(crop=True)))
+
+
+def with_unsafe_key(worker: Worker) -> None:
+    worker.job = worker.open(key="../a.png")
+
+
+def refused(code: ErrorCode) -> Callable[[Worker], None]:
+    def arrange(worker: Worker) -> None:
+        worker.model.meanwhile = raising(PermanentError(code, "Refused."))
+
+    return arrange
+
+
+PERMANENT = {
+    ErrorCode.EMPTY_FILE: write(b""),
+    ErrorCode.NOT_AN_IMAGE: write(b"<html>Not found</html>"),
+    ErrorCode.UNSUPPORTED_FORMAT: write(b"\0\0\0\x18ftypheic" + bytes(100)),
+    ErrorCode.TRUNCATED_IMAGE: truncated,
+    ErrorCode.TOO_MANY_PIXELS: large,
+    ErrorCode.TOO_MANY_BYTES: write(bytes(100_001)),
+    ErrorCode.NO_SUBJECT: without_subject,
+    ErrorCode.OBJECT_MISSING: absent,
+    ErrorCode.UNSAFE_KEY: with_unsafe_key,
+    ErrorCode.ACCESS_DENIED: refused(ErrorCode.ACCESS_DENIED),
+    ErrorCode.CORRUPT_IMAGE: refused(ErrorCode.CORRUPT_IMAGE),
+    ErrorCode.URL_REFUSED: refused(ErrorCode.URL_REFUSED),
+    ErrorCode.URL_FAILED: refused(ErrorCode.URL_FAILED),
+}
+
+
+@pytest.mark.parametrize(("code", "arrange"), PERMANENT.items())
+def test_a_permanent_error_fails_the_image_at_once(worker: Worker, code, arrange):
+    arrange(worker)
+    outcome = worker.process()
+    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, code, 1)
+    assert outcome.message.endswith(".")
+    assert worker.recent_results == [code]
+    assert (worker.progress.failed, worker.progress.issued) == (1, 0)
+    assert not list(worker.folder.glob("out/*.png"))
+
+
+# poison: the process died
+
+
+@pytest.mark.parametrize(
+    ("cause", "causes"),
+    [("SIGSEGV", "SIGSEGV, SIGSEGV, SIGSEGV"), ("", "no worker was left to report the causes")],
+)
+def test_an_image_that_crashed_three_processes_is_never_run_again(worker: Worker, cause, causes):
+    worker.crash(3, cause)
+    worker.runtime = replace(worker.runtime, quarantine=True)
+    outcome = worker.process()
+    assert (outcome.status, outcome.code) == (Status.FAILED, ErrorCode.POISONED)
+    assert outcome.message == f"The image crashed 3 processes: {causes}."
+    assert (outcome.attempts, worker.model.runs) == (3, 0)
+    assert worker.recent_results == ["poisoned"]
+
+
+def test_an_image_that_crashed_two_processes_is_run_in_quarantine(worker: Worker):
+    worker.crash(2, "SIGKILL")
+    worker.runtime = replace(worker.runtime, quarantine=True)
+    outcome = worker.process()
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 3)
+
+
+# deliveries that must not run
+
+
+def settled(worker: Worker) -> None:
+    worker.process()
+    worker.model.runs = 0
+
+
+def held(worker: Worker) -> None:
+    worker.ledger.lines.claim(BATCH, 0, "other-1:x", 60, quarantine=False)
+
+
+def paused(worker: Worker) -> None:
+    worker.ledger.batches.pause(BATCH, "why")
+
+
+def cancelled(worker: Worker) -> None:
+    worker.ledger.batches.cancel(BATCH)
+
+
+def closed(worker: Worker) -> None:
+    worker.ledger.batches.close(BATCH, unfinished=True)
+
+
+def forgotten(worker: Worker) -> None:
+    worker.ledger.batches.forget(BATCH)
+
+
+def crashed_once_seen(worker: Worker) -> None:
+    worker.crash(1, "SIGSEGV")
+
+
+def crashed_twice_unseen(worker: Worker) -> None:
+    worker.crash(2)
+
+
+@pytest.mark.parametrize(
+    ("arrange", "reason"),
+    [
+        (settled, "settled"),
+        (held, "held"),
+        (paused, "stopped"),
+        (cancelled, "stopped"),
+        (closed, "stopped"),
+        (forgotten, "stopped"),
+        (crashed_once_seen, "quarantined"),
+        (crashed_twice_unseen, "quarantined"),
+    ],
+)
+def test_a_delivery_is_refused_without_running(worker: Worker, arrange, reason):
+    arrange(worker)
+    before = worker.recent_results if worker.ledger.batches.exists(BATCH) else []
+    assert worker.process() == ClaimRefused(reason)
+    assert worker.model.runs == 0
+    if before:
+        assert worker.recent_results == before
+
+
+# what happens meanwhile
+
+
+def test_an_image_in_progress_is_settled_although_its_batch_was_cancelled(worker: Worker):
+    worker.model.meanwhile = lambda: worker.ledger.batches.cancel(BATCH)
+    assert worker.process().status is Status.DONE
+    assert worker.progress.done == 1
+
+
+def test_an_image_settled_as_cancelled_meanwhile_stays_so_and_keeps_its_output(worker: Worker):
+    row = Outcome(line=0, key="a.png", status=Status.FAILED, code=ErrorCode.CANCELLED)
+    worker.model.meanwhile = lambda: worker.ledger.lines.finish(BATCH, row)
+    assert worker.process() == ClaimRefused("settled")
+    assert (worker.progress.failed, worker.progress.done, worker.progress.duplicates) == (1, 0, 1)
+    assert worker.output.exists()
+
+
+def test_a_cutout_deleted_meanwhile_leaves_no_output(worker: Worker):
+    key = names.cutout_result_key(CUTOUT, ".png")
+    worker.job = worker.open(CUTOUT, destination_key=key, interactive=True)
+    worker.model.meanwhile = lambda: worker.ledger.batches.forget(CUTOUT)
+    assert worker.process() == ClaimRefused("settled")
+    assert worker.model.runs == 1
+    assert not worker.output.exists()
+    assert not worker.ledger.batches.exists(CUTOUT)
+
+
+def test_a_cutout_deleted_meanwhile_keeps_an_output_that_the_client_placed(worker: Worker):
+    worker.job = worker.open(CUTOUT, destination_key="shoes/a.png", interactive=True)
+    worker.model.meanwhile = lambda: worker.ledger.batches.forget(CUTOUT)
+    assert worker.process() == ClaimRefused("settled")
+    assert worker.output.exists()
+
+
+def test_a_cutout_that_another_attempt_settled_keeps_its_output(worker: Worker):
+    key = names.cutout_result_key(CUTOUT, ".png")
+    worker.job = worker.open(CUTOUT, destination_key=key, interactive=True)
+    row = Outcome(line=0, key="a.png", status=Status.DONE)
+    worker.model.meanwhile = lambda: worker.ledger.lines.finish(CUTOUT, row)
+    assert worker.process() == ClaimRefused("settled")
+    assert worker.output.exists()
+
+
+def test_a_paused_batch_defers_the_image_in_progress(worker: Worker):
+    def pause():
+        worker.ledger.batches.pause(BATCH, "storage")
+        raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "It answered 503.")
+
+    worker.model.meanwhile = pause
+    with pytest.raises(DeferredError):
+        worker.process()
+    assert (worker.progress.state, worker.progress.issued) == ("paused", 1)
+
+
+# an output that exists already
+
+
+@pytest.fixture
+def with_output(worker: Worker) -> Worker:
+    """The worker after its image is done; the manifest line knows the photograph's real ETag."""
+    etag = open_store(worker.job.source).head("a.png").etag
+    photograph = ManifestLine(key="a.png", size=1, etag=etag)
+    worker.job = worker.job.model_copy(update={"photograph": photograph})
+    worker.process()
+    assert worker.model.runs == 1
+    return worker
+
+
+def again(worker: Worker, batch: str, **fields) -> Outcome:
+    etag = worker.job.photograph
+    worker.job = worker.open(batch, **fields).model_copy(update={"photograph": etag})
+    return worker.process()
+
+
+def test_a_current_output_of_another_batch_is_skipped(with_output: Worker):
+    outcome = again(with_output, OTHER_BATCH)
+    assert (outcome.status, outcome.outputs) == (Status.SKIPPED, ["a.png"])
+    assert outcome.source_etag == with_output.job.photograph.etag
+    assert (with_output.model.runs, with_output.progress.skipped) == (1, 1)
+
+
+def test_a_current_output_of_the_same_batch_is_done(with_output: Worker):
+    # an earlier attempt stored it and died before it settled the line
+    assert again(with_output, BATCH).status is Status.DONE
+    assert again(with_output, BATCH, force=True).status is Status.DONE
+    assert with_output.model.runs == 1
+
+
+def test_force_replaces_a_current_output(with_output: Worker):
+    assert again(with_output, OTHER_BATCH, force=True).status is Status.DONE
+    assert with_output.model.runs == 2
+
+
+def other_photograph(worker: Worker) -> None:
+    photograph = worker.job.photograph.model_copy(update={"etag": "changed"})
+    worker.job = worker.job.model_copy(update={"photograph": photograph})
+
+
+def other_model(worker: Worker) -> None:
+    worker.model.sha256 = "1" * 64
+
+
+@pytest.mark.parametrize(
+    ("arrange", "fields"),
+    [
+        (other_photograph, {}),
+        (other_model, {}),
+        (lambda _: None, {"recipe": Recipe(model="u2netp", pipeline=1)}),
+    ],
+    ids=["photograph", "model", "recipe"],
+)
+def test_an_output_of_another_origin_is_replaced(with_output: Worker, arrange, fields):
+    arrange(with_output)
+    assert again(with_output, OTHER_BATCH, **fields).status is Status.DONE
+    assert with_output.model.runs == 2
+
+
+# Redis is away, or memory ends outside the image's own work
+
+AWAY = RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")
+
+
+@pytest.mark.parametrize("method", ["claim", "defer", "finish"])
+def test_an_image_waits_while_redis_is_away(worker: Worker, monkeypatch, method):
+    monkeypatch.setattr(retry, "REDIS_POLL_SECONDS", (0, 0))
+    if method == "defer":
+        worker.model.meanwhile = raising(MemoryError())
+    lines, calls = worker.ledger.lines, []
+    real = getattr(lines, method)
+
+    def failing_twice(*arguments, **options):
+        calls.append(method)
+        if len(calls) <= 2:
+            raise AWAY
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(lines, method, failing_twice)
+    if method == "defer":
+        with pytest.raises(DeferredError):
+            worker.process()
+    else:
+        assert worker.process().status is Status.DONE
+    assert (len(calls), worker.model.runs) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("claim", AWAY), ("finish", AWAY), ("defer", AWAY),
+        ("claim", PermanentError(ErrorCode.REDIS_UNAVAILABLE, "Redis refused the credentials.")),
+        ("defer", MemoryError()), ("finish", MemoryError()), ("finish", SoftTimeLimitExceeded()),
+    ],
+)  # fmt: skip
+def test_a_line_that_cannot_be_recorded_stays_claimed_and_becomes_due(
+    worker: Worker, monkeypatch, method, error
+):
+    monkeypatch.setattr(retry, "REDIS_WAIT_SHARE", 0)
+    if method == "defer":
+        worker.model.meanwhile = raising(MemoryError())
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.ledger.lines, method, raising(error))
+        with pytest.raises((CutoutError, MemoryError, SoftTimeLimitExceeded)) as caught:
+            worker.process()
+    assert caught.value is error
+    assert worker.progress.settled == 0
+    worker.clock += worker.config.visibility_timeout + 1
+    worker.model.meanwhile = lambda: None
+    outcome = worker.process()
+    assert (outcome.status, worker.progress.done) == (Status.DONE, 1)
