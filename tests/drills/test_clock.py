@@ -6,7 +6,8 @@ No process works on under it: with one clock shifted and the other not, `sleep` 
 from pathlib import Path
 
 import pytest
-from support.cluster import Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import Cluster
 from support.services import missing, until
 
 

@@ -4,7 +4,7 @@ import signal
 import time
 from collections import Counter
 
-from support.cluster import photograph, report_rows
+from support.catalogue import photograph, report_rows
 from support.drill import Drill
 from support.services import until
 from support.stand_in import mark

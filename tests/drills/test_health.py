@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 from celery import Celery
-from support.cluster import STAND_IN, Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import STAND_IN, Cluster
 from support.drill import Drill
 from support.services import until
 

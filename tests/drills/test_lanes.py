@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from support.cluster import Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import Cluster
 from support.drill import Drill, queue
 from support.services import until
 from support.stand_in import mark

@@ -4,7 +4,8 @@ import time
 import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
-from support.cluster import Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import Cluster
 from support.services import free_port, until
 
 from contract.ledger.protocol import Worker

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support import stand_in
-from support.cluster import STAND_IN, Cluster, photograph, report_rows
+from support.catalogue import photograph, report_rows
+from support.cluster import STAND_IN, Cluster
 from support.services import until
 
 from contract import names

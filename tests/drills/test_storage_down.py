@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.cluster import Cluster, photograph, report_rows
+from support.catalogue import photograph, report_rows
+from support.cluster import Cluster
 from support.services import free_port, missing, served, until
 
 from contract import names

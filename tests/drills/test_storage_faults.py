@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cluster import photograph, report_rows
+from support.catalogue import photograph, report_rows
 from support.drill import Drill
 from support.faults import Answer, Ended, HttpProxy, close, delay, hang, rewrite, status, truncate
 from support.services import CREDENTIALS, free_port, missing, served, until

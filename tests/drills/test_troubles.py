@@ -5,7 +5,8 @@ import logging
 
 import pytest
 import structlog
-from support.cluster import Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import Cluster
 from support.services import until
 
 from contract import log, names

@@ -1,7 +1,5 @@
 """A cluster in miniature: real Redis, real dispatcher, real workers, which the drills then harm."""
 
-import csv
-import io
 import os
 import signal
 import subprocess
@@ -10,9 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import psutil
-from PIL import Image
 
 from contract.batch import BatchSpec, Progress
 from contract.ledger.redis_ledger import RedisLedger
@@ -101,20 +97,3 @@ class Cluster:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         self.processes.clear()
-
-
-def photograph(path: Path, seed: int = 0, size: tuple[int, int] = (160, 120)) -> None:
-    """Write a JPEG of a bright blob on noise, different for every seed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(seed)
-    width, height = size
-    ground = random.integers(0, 60, (height, width, 3), dtype=np.uint8)
-    rows, columns = np.indices((height, width))
-    centre = random.uniform(0.4, 0.6, 2) * (height, width)
-    blob = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 < (min(size) / 3) ** 2
-    ground[blob] = random.integers(150, 255, 3)
-    Image.fromarray(ground).save(path, "JPEG", quality=90)
-
-
-def report_rows(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))

@@ -13,7 +13,8 @@ from contract.batch import BatchSpec, Progress
 from contract.outcome import Outcome
 from contract.storage.batch_files import manifest_lines
 from producer.batches import reports
-from support.cluster import Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import Cluster
 from support.services import until
 
 COLUMNS = ("drill", "injected", "bound", "measured", "lost", "duplicated", "verdict")

@@ -12,7 +12,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from support import paths
-from support.cluster import STAND_IN, Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import STAND_IN, Cluster
 from support.services import CREDENTIALS, RedisServer, free_port, missing, served, until
 
 SAMPLES = sorted(paths.SAMPLES.glob("*.jpg"))

@@ -1,36 +1,42 @@
-"""Real services, started and stopped as processes."""
+"""Real services, started and stopped as processes. Nothing here imports the product."""
 
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
 import redis
 
-from producer.local import redis_server
-
 T = TypeVar("T")
 
+BIN = Path(sys.executable).parent
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing-key",
     "AWS_SECRET_ACCESS_KEY": "testing-secret",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+REDIS_OPTIONS = (
+    "--port", "0", "--unixsocketperm", "600", "--appendonly", "yes", "--appendfsync", "everysec",
+    "--save", "", "--maxmemory-policy", "noeviction",
+)  # fmt: skip
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip locally, fail in CI."""
+    """Skip the test locally; fail it in CI (CI is set)."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -42,14 +48,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(ask: Callable[[], T], seconds: float = 60, pause: float = 0.1) -> T:
-    """Return the first true answer; fail when none came in time."""
+def until(condition: Callable[[], T], seconds: float = 60, pause: float = 0.1) -> T:
+    """Call until the result is true, and return that result; fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
+        if result := condition():
+            return result
         time.sleep(pause)
     pytest.fail(f"nothing within {seconds} s")
+
+
+def program(name: str) -> str:
+    """Return the path of a program of this environment; skip the test if it is not installed."""
+    path = BIN / name
+    if not path.exists():
+        missing(f"{name} is not installed")
+    return str(path)
+
+
+@cache
+def redis_binary() -> str:
+    """Return the redis-server of an installed package, otherwise the one on the PATH."""
+    for folder in filter(None, sys.path):
+        for path in Path(folder).glob("*/bin/redis-server"):
+            return str(path)
+    return shutil.which("redis-server") or missing("redis-server is not installed")
 
 
 class RedisServer:
@@ -58,15 +81,21 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._data = folder / "redis"
         self._data.mkdir(parents=True)
-        self._socket = redis_server.socket_path()
+        # not below `folder`: the path of a socket may have about 100 characters
+        self._socket = Path(tempfile.mkdtemp(prefix="redis-")) / "redis.sock"
         self.url = f"unix://{self._socket}"
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            redis_server.command(self._data, self._socket), stdout=subprocess.DEVNULL
-        )
-        redis_server.wait_until_ready(self.process, self.url)
+        command = [redis_binary(), "--dir", str(self._data), "--unixsocket", str(self._socket)]
+        self.process = subprocess.Popen([*command, *REDIS_OPTIONS], stdout=subprocess.DEVNULL)
+        until(self._answers, pause=0.01)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, "redis-server did not start"
+        with suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
+            return bool(client.ping())  # an error while it loads its file
+        return False
 
     def wait_until_written(self) -> None:
         """Wait for the append-only file: while the disk is busy, Redis answers before it writes."""
@@ -90,7 +119,35 @@ class S3Server:
 
 
 @contextmanager
+def moto() -> Iterator[S3Server]:
+    """An S3 server that keeps its objects in memory."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with served([program("moto_server"), "-H", "127.0.0.1", "-p", str(port)], url, CREDENTIALS):
+        yield S3Server("moto", url)
+
+
+@contextmanager
+def rclone(
+    folder: Path,
+    port: int | None = None,
+    access_key: str = CREDENTIALS["AWS_ACCESS_KEY_ID"],
+    secret_key: str = CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+) -> Iterator[S3Server]:
+    """An S3 server that shows the folders of a folder as buckets."""
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        program("rclone"), "serve", "s3", "--addr", f"127.0.0.1:{port}",
+        "--auth-key", f"{access_key},{secret_key}", "--config", os.devnull, str(folder),
+    ]  # fmt: skip
+    with served(command, url, {}):
+        yield S3Server("rclone", url)
+
+
+@contextmanager
 def served(command: list[str], url: str, env: dict[str, str]) -> Iterator[None]:
+    """Run a server, from its first answer at `url` until the block ends."""
     process = subprocess.Popen(
         command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

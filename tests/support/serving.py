@@ -16,7 +16,8 @@ import boto3
 import httpx
 from PIL import Image
 
-from support.cluster import Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import Cluster
 from support.receivers import tls
 from support.services import RedisServer, free_port, until
 from support.stand_in import MARK

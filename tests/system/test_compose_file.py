@@ -14,7 +14,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -29,12 +28,8 @@ import psutil
 import pytest
 import yaml
 from support.paths import ROOT
-from support.services import free_port, missing, served, until
+from support.services import BIN, S3Server, free_port, program, rclone, redis_binary, until
 
-from contract.errors import CutoutError
-from producer.local.redis_server import server_binary
-
-BIN = Path(sys.executable).parent
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILES = ["deploy/producer.Dockerfile", "deploy/worker.Dockerfile"]
 VARIABLE = re.compile(r"\$\{(\w+)(?::?([-?])([^}]*))?\}")
@@ -98,11 +93,9 @@ def seconds(duration: str) -> float:
 
 
 def test_the_file_follows_the_compose_specification():
-    checker = BIN / "check-jsonschema"
-    if not checker.exists():
-        missing("check-jsonschema, which carries the specification's schema, is not installed")
+    checker = program("check-jsonschema")  # carries the specification's schema
     answer = subprocess.run(
-        [str(checker), "--builtin-schema", "vendor.compose-spec", str(COMPOSE)],
+        [checker, "--builtin-schema", "vendor.compose-spec", str(COMPOSE)],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -204,14 +197,7 @@ class Native:
         command = [self.here(word) for word in arguments or service["command"]]
         if name == "redis":
             port = self.places["redis:6379"].rpartition(":")[2]
-            return [
-                server_binary(),
-                *command[1:],
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                port,
-            ]
+            return [redis_binary(), *command[1:], "--bind", "127.0.0.1", "--port", port]
         (entry,) = json.loads(dict(final_stage(service["build"]["dockerfile"]))["ENTRYPOINT"])
         return [str(BIN / entry), *command]
 
@@ -285,29 +271,18 @@ class Native:
         return "\n".join(self.log(name).read_text().splitlines()[-20:])
 
 
-def stand_in(folder: Path, port: int) -> AbstractContextManager[None]:
-    """Serve S3 in the place of the store, with the store's keys."""
-    binary = BIN / "rclone"
-    if not binary.exists():
-        missing("rclone is not installed")
+def stand_in(folder: Path, port: int) -> AbstractContextManager[S3Server]:
+    """Serve S3 instead of the compose file's store, with the store's keys."""
     keys = compose()["store"]["environment"]
-    command = [
-        str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}",
-        "--auth-key", f"{keys['AWS_ACCESS_KEY_ID']},{keys['AWS_SECRET_ACCESS_KEY']}",
-        "--config", os.devnull, str(folder),
-    ]  # fmt: skip
-    return served(command, f"http://127.0.0.1:{port}", {})
+    return rclone(folder, port, keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"])
 
 
 @pytest.fixture
 def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
-    try:
-        server = Path(server_binary())
-    except CutoutError as error:
-        missing(str(error))
+    redis_cli = Path(redis_binary()).with_name("redis-cli")
     redis, store, flower, web = (free_port() for _ in range(4))
     places = {
-        "redis-cli": f"{shlex.quote(str(server.with_name('redis-cli')))} -p {redis}",
+        "redis-cli": f"{shlex.quote(str(redis_cli))} -p {redis}",
         "redis:6379": f"127.0.0.1:{redis}",
         "store:8333": f"127.0.0.1:{store}",
         "5555": str(flower),

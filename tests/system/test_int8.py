@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from support.cluster import report_rows
+from support.catalogue import report_rows
 from support.paths import SAMPLES
 
 CUTOUT = Path(sys.executable).parent / "cutout"

@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.cluster import photograph, report_rows
+import boto3
+from support.catalogue import photograph, report_rows
 from support.faults import HttpProxy, status
 from support.services import CREDENTIALS, S3Server
-
-from contract.storage.s3 import client
 
 CUTOUT = Path(sys.executable).parent / "cutout"
 COUNT = 60
@@ -29,10 +28,11 @@ def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
 ) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": rclone_server.url}.items():
         monkeypatch.setenv(name, value)
-    client().create_bucket(Bucket="paused-run")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="paused-run")
     photograph(catalogue / "a.jpg")
     for number in range(COUNT):
-        client().upload_file(str(catalogue / "a.jpg"), "paused-run", f"{number:02}.jpg")
+        client.upload_file(str(catalogue / "a.jpg"), "paused-run", f"{number:02}.jpg")
     out = tmp_path / "out"
     with HttpProxy(rclone_server.url) as proxy:
         proxy.add(status(403), path=".jpg")

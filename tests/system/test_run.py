@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from support.cluster import photograph, report_rows
+from support.catalogue import photograph, report_rows
 from support.paths import SAMPLES
 from support.services import until
 

@@ -12,7 +12,8 @@ import remove_bg_api
 import requests
 from PIL import Image
 from remove_bg_api import Errors, RemoveBg
-from support.cluster import Cluster, photograph
+from support.catalogue import photograph
+from support.cluster import Cluster
 from support.services import free_port, until
 
 from contract.settings import Settings

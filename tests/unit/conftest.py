@@ -1,0 +1,1 @@
+from support.fixtures import clean_caches, ledger  # noqa: F401
