@@ -1,0 +1,73 @@
+"""Every error code, and the groups they belong to. `error_texts.py` explains each."""
+
+from enum import StrEnum
+
+
+class Group(StrEnum):
+    """What an error is about. The reference of error codes has one section for each."""
+
+    IMAGE = "image"
+    """One image: its content, its name, or how its attempts ended."""
+    INFRASTRUCTURE = "infrastructure"
+    """Storage, Redis, network, memory or time: likely to fail every image alike."""
+    COMMAND = "command"
+    """A command, a setting, or a batch as a whole."""
+    REQUEST = "request"
+    """A request to the HTTP API."""
+
+
+class ErrorCode(StrEnum):
+    """Stable codes: they appear in reports, logs, metrics and the API."""
+
+    EMPTY_FILE = "empty_file"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED_IMAGE = "truncated_image"
+    CORRUPT_IMAGE = "corrupt_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_BYTES = "too_many_bytes"
+    NO_SUBJECT = "no_subject"
+    UNSAFE_KEY = "unsafe_key"
+    DUPLICATE_DESTINATION = "duplicate_destination"
+    URL_REFUSED = "url_refused"
+    URL_FAILED = "url_failed"
+    EXHAUSTED = "exhausted"
+    POISONED = "poisoned"
+    CANCELLED = "cancelled"
+
+    OBJECT_MISSING = "object_missing"
+    ACCESS_DENIED = "access_denied"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    URL_UNAVAILABLE = "url_unavailable"
+    REDIS_UNAVAILABLE = "redis_unavailable"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIME_LIMIT = "time_limit"
+    INTERNAL_ERROR = "internal_error"
+
+    INVALID_LOCATION = "invalid_location"
+    INVALID_SETTING = "invalid_setting"
+    OVERLAPPING_LOCATIONS = "overlapping_locations"
+    NOTHING_TO_DO = "nothing_to_do"
+    ALREADY_RUNNING = "already_running"
+    BATCH_UNKNOWN = "batch_unknown"
+    BATCH_EXISTS = "batch_exists"
+    BATCH_CONFLICT = "batch_conflict"
+    BATCH_PAUSED = "batch_paused"
+    MODEL_UNKNOWN = "model_unknown"
+    MODEL_MISSING = "model_missing"
+    MODEL_MISMATCH = "model_mismatch"
+    STACK_FAILED = "stack_failed"
+    WORKER_UNHEALTHY = "worker_unhealthy"
+    CLOCK_SKEW = "clock_skew"
+
+    INVALID_REQUEST = "invalid_request"
+    REQUEST_TIMEOUT = "request_timeout"
+    NOT_FOUND = "not_found"
+    INVALID_API_KEY = "invalid_api_key"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    TOO_MANY_REQUESTS = "too_many_requests"
+    QUEUE_FULL = "queue_full"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    NOT_READY = "not_ready"
+    SIGNATURE_REFUSED = "signature_refused"
+    INVALID_EVENT = "invalid_event"

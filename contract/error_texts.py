@@ -1,0 +1,231 @@
+"""What each error code means, and what the user should do next.
+
+The reference of error codes is generated from `TEXTS`. A new code needs a member of `ErrorCode`
+and a row in the table of its group.
+"""
+
+from contract.error_codes import ErrorCode, Group
+
+Texts = dict[ErrorCode, tuple[str, str]]
+"""code -> (meaning, next step)"""
+
+_IMAGE: Texts = {
+    ErrorCode.EMPTY_FILE: (
+        "The file has no bytes.",
+        "Upload the photograph again.",
+    ),
+    ErrorCode.NOT_AN_IMAGE: (
+        "The content of the file is not an image.",
+        "Replace the file, or remove it from the source.",
+    ),
+    ErrorCode.UNSUPPORTED_FORMAT: (
+        "The image has a format or variant that is not decoded, such as HEIC, AVIF or SVG.",
+        "Convert the image to JPEG, PNG, WebP, TIFF, BMP or GIF.",
+    ),
+    ErrorCode.TRUNCATED_IMAGE: (
+        "The file ends before the image does.",
+        "Upload the whole photograph again.",
+    ),
+    ErrorCode.CORRUPT_IMAGE: (
+        "The image cannot be decoded.",
+        "Export the photograph again.",
+    ),
+    ErrorCode.TOO_MANY_PIXELS: (
+        "The image has more pixels than CUTOUT_MAX_PIXELS, or than its output format can hold.",
+        "Shrink the image, or raise CUTOUT_MAX_PIXELS if the workers have enough memory.",
+    ),
+    ErrorCode.TOO_MANY_BYTES: (
+        "The file is larger than CUTOUT_MAX_BYTES, or the request body than its limit.",
+        "Shrink the file, or raise CUTOUT_MAX_BYTES if the workers have enough memory.",
+    ),
+    ErrorCode.NO_SUBJECT: (
+        "The rendition crops to, scales or moves the subject, but no subject was found.",
+        "Look at the photograph, or request no crop, scale or position.",
+    ),
+    ErrorCode.UNSAFE_KEY: (
+        "The object key is not a plain path, or the storage cannot hold a file of that name.",
+        "Rename the object.",
+    ),
+    ErrorCode.DUPLICATE_DESTINATION: (
+        "Two photographs would be written to the same output key.",
+        "Rename one of the two photographs.",
+    ),
+    ErrorCode.URL_REFUSED: (
+        "The URL is malformed, not https, or leads to an address that is not public.",
+        "Use s3:// or a public https URL, or add the host to CUTOUT_URL_ALLOWLIST.",
+    ),
+    ErrorCode.URL_FAILED: (
+        "The server of the URL refused the request, or its certificate is not trusted.",
+        "Check the URL and the response of its server.",
+    ),
+    ErrorCode.EXHAUSTED: (
+        "Every retry failed with an error that could have passed by itself; the message names it.",
+        "Fix the cause, then run `cutout retry` or the same batch again.",
+    ),
+    ErrorCode.POISONED: (
+        "The image crashed its worker process at three attempts and is never run again.",
+        "Look at the image before you run it again.",
+    ),
+    ErrorCode.CANCELLED: (
+        "The batch was cancelled before the image was processed.",
+        "Run `cutout retry` to process it after all.",
+    ),
+}
+
+_INFRASTRUCTURE: Texts = {
+    ErrorCode.OBJECT_MISSING: (
+        "The object or its bucket does not exist.",
+        "Check the bucket, and that nothing deletes objects while the batch runs.",
+    ),
+    ErrorCode.ACCESS_DENIED: (
+        "The storage refused access, or no credentials were found.",
+        "Allow the worker to read the source and to write the destination.",
+    ),
+    ErrorCode.STORAGE_UNAVAILABLE: (
+        "The storage did not answer, or answered with an error that may pass.",
+        "Check the storage endpoint and its rate limits.",
+    ),
+    ErrorCode.URL_UNAVAILABLE: (
+        "The server of the URL is unreachable, too slow, or answered 408, 425, 429 or 5xx.",
+        "Check that the server is up, and its rate limits.",
+    ),
+    ErrorCode.REDIS_UNAVAILABLE: (
+        "Redis did not answer, or refused the credentials.",
+        "Check CUTOUT_REDIS_URL, and that Redis answers there.",
+    ),
+    ErrorCode.OUT_OF_MEMORY: (
+        "The machine ran out of memory while the image was processed.",
+        "Run fewer workers on the machine, or lower CUTOUT_MAX_PIXELS.",
+    ),
+    ErrorCode.TIME_LIMIT: (
+        "Processing took longer than CUTOUT_TIME_LIMIT allows.",
+        "Raise CUTOUT_TIME_LIMIT, or lower CUTOUT_MAX_PIXELS.",
+    ),
+    ErrorCode.INTERNAL_ERROR: (
+        "An unexpected error; the log holds its traceback.",
+        "Report this bug with the log of the worker or server.",
+    ),
+}
+
+_COMMAND: Texts = {
+    ErrorCode.INVALID_LOCATION: (
+        "The location is no folder or s3://bucket/prefix, is missing, or cannot be written to.",
+        "Name a folder, or s3://bucket/prefix.",
+    ),
+    ErrorCode.INVALID_SETTING: (
+        "A setting is missing or has an invalid value.",
+        "Set or correct the environment variable.",
+    ),
+    ErrorCode.OVERLAPPING_LOCATIONS: (
+        "Outputs could overwrite photographs, because the destination contains the source.",
+        "Choose a destination outside the source, or in a subfolder of it.",
+    ),
+    ErrorCode.NOTHING_TO_DO: (
+        "The source holds too few photographs: none for a batch, or too few for a calibration.",
+        "Check the path; `cutout run --help` lists the formats.",
+    ),
+    ErrorCode.ALREADY_RUNNING: (
+        "The same command is running in another process.",
+        "Wait for it, or stop it with Ctrl-C in its terminal.",
+    ),
+    ErrorCode.BATCH_UNKNOWN: (
+        "Redis has no record of a batch with this ID, or the destination none.",
+        "List the batches with `cutout status`; if Redis lost its data, `cutout rebuild ID DST`.",
+    ),
+    ErrorCode.BATCH_EXISTS: (
+        "The batch to rebuild is in Redis already.",
+        "Do nothing: the batch needs no rebuilding.",
+    ),
+    ErrorCode.BATCH_CONFLICT: (
+        "The state of the batch does not allow the operation.",
+        "Check the batch's state with `cutout status`.",
+    ),
+    ErrorCode.BATCH_PAUSED: (
+        "The batch is paused: nearly all recent attempts failed with the same kind of error.",
+        "Fix the cause, then run `cutout resume` or the same `cutout run` again.",
+    ),
+    ErrorCode.MODEL_UNKNOWN: (
+        "No model has this name.",
+        "List the models with `cutout models list` or GET /v1/models.",
+    ),
+    ErrorCode.MODEL_MISSING: (
+        "The weights of the model are not on this machine and could not be downloaded.",
+        "Point CUTOUT_MODEL_SOURCE at the file, or give the machine access to one of its sources.",
+    ),
+    ErrorCode.MODEL_MISMATCH: (
+        "The weights file differs from the official one.",
+        "Delete the file, or replace it with the official one.",
+    ),
+    ErrorCode.STACK_FAILED: (
+        "A process of the local stack (Redis, dispatcher, worker) did not start, or ended.",
+        "Read the log that the message names.",
+    ),
+    ErrorCode.WORKER_UNHEALTHY: (
+        "No worker runs here, or it is not ready, or its heartbeat is overdue.",
+        "Read the worker's log, and restart the worker if it does not recover.",
+    ),
+    ErrorCode.CLOCK_SKEW: (
+        "This machine's clock differs from that of Redis by more than 5 s.",
+        "Set the clock by NTP.",
+    ),
+}
+
+_REQUEST: Texts = {
+    ErrorCode.INVALID_REQUEST: (
+        "The request is malformed; the message names the field.",
+        "Correct the request; /openapi.json describes it.",
+    ),
+    ErrorCode.REQUEST_TIMEOUT: (
+        "The body of the request arrived too slowly.",
+        "Send the body faster, or upload the photograph to the bucket and name its object.",
+    ),
+    ErrorCode.NOT_FOUND: (
+        "The API has no such address, or no such cutout or line.",
+        "Check the address. Cutouts are kept for 7 days.",
+    ),
+    ErrorCode.INVALID_API_KEY: (
+        "The request has no API key, or one that this server does not know.",
+        "Send `Authorization: Bearer KEY`. New keys are read when `cutout serve` restarts.",
+    ),
+    ErrorCode.INSUFFICIENT_SCOPE: (
+        "The API key lacks the scope that the request needs.",
+        "Use a key with that scope.",
+    ),
+    ErrorCode.TOO_MANY_REQUESTS: (
+        "The API key sent more requests per minute than its limit.",
+        "Wait for the seconds in the Retry-After header.",
+    ),
+    ErrorCode.QUEUE_FULL: (
+        "Too many cutouts are queued: see CUTOUT_MAX_QUEUED.",
+        "Wait for the seconds in the Retry-After header, or start more workers.",
+    ),
+    ErrorCode.IDEMPOTENCY_CONFLICT: (
+        "The Idempotency-Key was used before, for another request.",
+        "Use a new Idempotency-Key for each request.",
+    ),
+    ErrorCode.NOT_READY: (
+        "The result does not exist yet.",
+        "Try again later; `status` shows the progress.",
+    ),
+    ErrorCode.SIGNATURE_REFUSED: (
+        "The signature of a webhook or notification is wrong, expired, or of an unknown sender.",
+        "Check that both sides use the same secret or topic, and their clocks.",
+    ),
+    ErrorCode.INVALID_EVENT: (
+        "The notification is not one of S3, MinIO or EventBridge about a new object.",
+        "Forward the notification of S3, MinIO or EventBridge unchanged.",
+    ),
+}
+
+TEXTS: dict[Group, Texts] = {
+    Group.IMAGE: _IMAGE,
+    Group.INFRASTRUCTURE: _INFRASTRUCTURE,
+    Group.COMMAND: _COMMAND,
+    Group.REQUEST: _REQUEST,
+}
+NEXT_STEP: dict[ErrorCode, str] = {
+    code: next_step for texts in TEXTS.values() for code, (_, next_step) in texts.items()
+}
+
+INFRASTRUCTURE_CODES = frozenset(_INFRASTRUCTURE)
+"""Infrastructure errors: if nearly all recent attempts fail with one, the batch pauses."""
