@@ -12,6 +12,7 @@ from setproctitle import setproctitle
 
 from contract import log
 from contract.settings import settings, transport_options
+from worker.celery_hooks.loader import SafeLoader
 from worker.runtime import plan, runtime
 from worker.supervision.heartbeat import note_loaded
 
@@ -33,7 +34,7 @@ MemoryError in that one process instead of the kernel's choice of a victim."""
 def create_app(concurrency: int, *, quarantine: bool) -> Celery:
     """Build the app. Nothing connects and nothing loads until a worker starts."""
     config = settings()
-    app = Celery("cutout", broker=config.broker_url, include=["worker.tasks"])
+    app = Celery("cutout", broker=config.broker_url, include=["worker.tasks"], loader=SafeLoader)
     app.conf.update(
         # at-least-once: acknowledged after the image is settled; given back if the process dies
         task_acks_late=True,

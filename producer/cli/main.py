@@ -10,6 +10,7 @@ import typer
 
 from contract import log
 from contract.errors import CutoutError
+from contract.interpreter import python_command
 from contract.ledger.workers import check_clock
 from contract.recipe import recipe_for
 from contract.settings import settings
@@ -52,7 +53,8 @@ Workers = Annotated[
 
 
 def _become(module: str, *arguments: str) -> NoReturn:
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+    command = python_command(module, *arguments)
+    os.execv(command[0], command)  # noqa: S606
 
 
 @app.command()
@@ -154,10 +156,9 @@ def health(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> N
 @app.command()
 def flower() -> None:
     """Serve Flower, read-only, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT."""
-    from producer.monitoring.flower import become  # noqa: PLC0415
+    from producer.monitoring.flower import serve_flower  # noqa: PLC0415
 
-    settings().require_redis_url()
-    become(settings())
+    sys.exit(serve_flower(settings()))
 
 
 @app.command()

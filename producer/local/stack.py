@@ -20,6 +20,7 @@ import urllib3
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
+from contract.interpreter import python_command
 from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import Settings
 from producer.local import redis_server
@@ -57,7 +58,7 @@ class Stack:
             self._start_flower()
             for name in WORKERS:
                 self._start_worker(name)
-            self._start("dispatcher", "-m", "producer", "dispatch")
+            self._start("dispatcher", "producer", "dispatch")
             self._await_flower()
         except BaseException:
             self.stop()
@@ -111,7 +112,7 @@ class Stack:
     def _start_worker(self, name: str) -> None:
         concurrency = ["--concurrency", str(self._workers)] if self._workers else []
         options = {"worker": concurrency, "quarantine": ["--quarantine"]}[name]
-        self._start(name, "-m", "worker", "worker", *options)
+        self._start(name, "worker", "worker", *options)
 
     def _start_redis(self) -> None:
         data = self.folder / "redis"
@@ -128,7 +129,7 @@ class Stack:
     def _start_flower(self) -> None:
         port = _free_port(self._config.flower_address, self._config.flower_port)
         self.flower_url = f"http://{self._config.flower_address}:{port}"
-        self._start("flower", "-m", "producer", "flower", env={"CUTOUT_FLOWER_PORT": str(port)})
+        self._start("flower", "producer", "flower", env={"CUTOUT_FLOWER_PORT": str(port)})
 
     def _await_flower(self) -> None:
         """Wait until Flower hears the worker: events from before that are lost to its counts."""
@@ -143,8 +144,10 @@ class Stack:
         if self._running["flower"].poll() is not None:
             self.flower_url = f"not running; its log is {self._log('flower')}"
 
-    def _start(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
-        self._spawn(name, [sys.executable, *arguments], env)
+    def _start(
+        self, name: str, module: str, *arguments: str, env: dict[str, str] | None = None
+    ) -> None:
+        self._spawn(name, python_command(module, *arguments), env)
 
     def _spawn(
         self, name: str, command: list[str], env: dict[str, str] | None = None
@@ -205,7 +208,7 @@ def job_folder(config: Settings, *identity: object) -> Path:
 
 def ensure_weights(model: str) -> None:
     """Fetch and verify the weights before anything starts. Raises PermanentError."""
-    command = [sys.executable, "-m", "worker", "models", "pull", model]
+    command = python_command("worker", "models", "pull", model)
     answer = subprocess.run(command, check=False, capture_output=True, text=True)
     if answer.returncode != 0:
         lines = answer.stderr.strip().splitlines() or ["no message"]

@@ -1,4 +1,4 @@
-"""What Flower does not know: clocks, queues and batches, beside its own numbers at /metrics."""
+"""Metrics that Flower does not collect itself: clocks, queues and batches, beside its own."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,33 +9,38 @@ from contract.errors import CutoutError
 from contract.ledger.redis_ledger import RedisLedger
 
 REPLY_SECONDS = 2
+"""Seconds to wait for a Redis reply. Shorter than elsewhere: a scrape must not time out."""
 
 
-class Cluster(Collector):
-    """Read when it is asked for. Without Redis it has nothing to say, and says so at once."""
+class ClusterMetrics(Collector):
+    """Reads Redis at each scrape. Yields no metrics while Redis is unavailable."""
 
     def __init__(self, url: str) -> None:
         self._ledger = RedisLedger(url, retries=0, timeout=REPLY_SECONDS)
 
     def describe(self) -> Iterable[Metric]:
-        """Spare Redis the question at registration."""
+        """Return no descriptions, so that registering does not read Redis."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [*self._workers(), *self._batches()]
+            metrics = [*self._workers(), *self._batches()]
         except CutoutError:
             return
-        yield from found
+        yield from metrics
 
     def _workers(self) -> Iterator[Metric]:
         skew = GaugeMetricFamily(
-            "cutout_worker_clock_skew_seconds", "Ahead of Redis's clock", labels=["worker"]
+            "cutout_worker_clock_skew_seconds",
+            "Seconds the worker's clock is ahead of Redis's clock",
+            labels=["worker"],
         )
         children = GaugeMetricFamily(
-            "cutout_worker_children", "Child processes", labels=["worker", "queue"]
+            "cutout_worker_children", "Child processes of a worker", labels=["worker", "queue"]
         )
-        length = GaugeMetricFamily("cutout_queue_length", "Messages that wait", labels=["queue"])
+        length = GaugeMetricFamily(
+            "cutout_queue_length", "Messages waiting in a queue", labels=["queue"]
+        )
         workers = self._ledger.workers.list()
         for worker in workers:
             skew.add_metric([worker.name], worker.clock_skew)
@@ -46,12 +51,14 @@ class Cluster(Collector):
 
     def _batches(self) -> Iterator[Metric]:
         images = GaugeMetricFamily(
-            "cutout_batch_images", "Images of an open batch", labels=["batch", "status"]
+            "cutout_batch_images", "Images of an open batch by status", labels=["batch", "status"]
         )
-        total = GaugeMetricFamily("cutout_batch_total", "All images of it", labels=["batch"])
+        total = GaugeMetricFamily(
+            "cutout_batch_total", "All images of an open batch", labels=["batch"]
+        )
         for batch in self._ledger.batches.open_ids():
-            now = self._ledger.batches.progress(batch)
+            progress = self._ledger.batches.progress(batch)
             for status in ("done", "skipped", "failed", "issued"):
-                images.add_metric([batch, status], getattr(now, status))
-            total.add_metric([batch], now.spec.total)
+                images.add_metric([batch, status], getattr(progress, status))
+            total.add_metric([batch], progress.spec.total)
         yield from (images, total)

