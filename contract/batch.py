@@ -52,6 +52,8 @@ class Progress:
     """lines being processed"""
     duplicates: int
     """deliveries of lines that were already settled or being processed elsewhere"""
+    epoch: int
+    """raised whenever settled lines are reopened"""
     closed: float | None
     """Unix seconds; None while the batch is not closed"""
     stalled_reason: str

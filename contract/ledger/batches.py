@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from contract import names
 from contract.batch import BatchSpec, Progress, Snapshot
@@ -12,9 +12,9 @@ from contract.ledger.lines import LINE_KEYS, OUTSTANDING_KEYS, issued_at
 from contract.ledger.protocol import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
 from contract.outcome import Outcome, Status
 
-BATCH_KEYS = ("", "settled")
-"""The keys of a batch that outlive its closing: the hash itself, and one bit per line."""
-ALL_KEYS = (*BATCH_KEYS, *LINE_KEYS, "outcomes", "recent_results")
+BATCH_KEYS = ("", "settled", "failed")
+"""The keys of a batch that outlive its closing: the hash itself, and two bits per line."""
+TEMPORARY_KEYS = ("outcomes", *LINE_KEYS, "recent_results")
 
 
 class RedisBatches:
@@ -25,19 +25,22 @@ class RedisBatches:
         self._redis = connection.client
 
     def register(self, spec: BatchSpec) -> None:
-        self.restore(spec, b"", dict.fromkeys(Status, 0))
+        self.restore(spec, b"", b"", dict.fromkeys(Status, 0))
 
-    def restore(self, spec: BatchSpec, bits: bytes, counts: dict[Status, int]) -> None:
-        key, settled = names.redis_keys(spec.id, BATCH_KEYS)
+    def restore(
+        self, spec: BatchSpec, settled: bytes, failed: bytes, counts: dict[Status, int]
+    ) -> None:
+        key, settled_key, failed_key = keys = names.redis_keys(spec.id, BATCH_KEYS)
         row: dict[Any, Any] = {
             "spec": spec.model_dump_json(), "state": "registering", "total": spec.total,
-            "cursor": 0, "duplicates": 0,
+            "cursor": 0, "duplicates": 0, "epoch": 0,
             **{status.value: count for status, count in counts.items()},
         }  # fmt: skip
         with translated(), self._redis.pipeline() as pipe:
             pipe.hset(key, mapping=row)
-            pipe.set(settled, bits)
-            for one in (key, settled):
+            pipe.set(settled_key, settled)
+            pipe.set(failed_key, failed)
+            for one in keys:
                 pipe.expire(one, REGISTERING_KEPT_SECONDS)
             if spec.cutout is None:
                 pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
@@ -51,17 +54,25 @@ class RedisBatches:
             pipe.sadd(names.OPEN_BATCHES, batch)
             pipe.execute()
 
-    def close(
-        self, batch: str, *, unfinished: bool = False, kept: float = CLOSED_KEPT_SECONDS
-    ) -> bool:
-        key, settled, *rest = names.redis_keys(batch, ALL_KEYS)
-        keys = [key, settled, names.OPEN_BATCHES, *rest]
-        return bool(self._connection.run("close", keys, batch, time.time(), kept, int(unfinished)))
+    def close(self, batch: str, epoch: int, lease_token: str) -> bool:
+        return self._close(batch, CLOSED_KEPT_SECONDS, epoch, lease_token)
+
+    def discard(self, batch: str, kept: float = CLOSED_KEPT_SECONDS) -> None:
+        self._close(batch, kept, "", "")
+
+    def _close(self, batch: str, kept: float, epoch: int | Literal[""], lease_token: str) -> bool:
+        keys = [
+            *names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES, names.DISPATCHER_LEASE,
+            *names.redis_keys(batch, TEMPORARY_KEYS),
+        ]  # fmt: skip
+        return bool(
+            self._connection.run("close", keys, batch, time.time(), kept, epoch, lease_token)
+        )
 
     def forget(self, batch: str) -> None:
         with translated(), self._redis.pipeline() as pipe:
             pipe.srem(names.OPEN_BATCHES, batch)
-            pipe.delete(*names.redis_keys(batch, ALL_KEYS))
+            pipe.delete(*names.redis_keys(batch, (*BATCH_KEYS, *TEMPORARY_KEYS)))
             pipe.execute()
 
     def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
@@ -85,9 +96,19 @@ class RedisBatches:
         return int(self._connection.run_for("recall", batch, parts, int(idle)))
 
     def reopen(self, batch: str, lines: Iterable[str]) -> int:
-        parts = ("", "settled", "crash_count", "crash_causes")
+        parts = ("", "settled", "crash_count", "crash_causes", "failed")
         keys = [*names.redis_keys(batch, parts), names.OPEN_BATCHES]
         return int(self._connection.run("reopen", keys, batch, *lines))
+
+    def reopen_unreported(
+        self, batch: str, epoch: int, counts: dict[Status, int], lines: Iterable[int]
+    ) -> bool:
+        reported = [counts[status] for status in (Status.DONE, Status.SKIPPED, Status.FAILED)]
+        return bool(
+            self._connection.run_for(
+                "reopen_unreported", batch, BATCH_KEYS, epoch, *reported, *lines
+            )
+        )
 
     def set_stalled_reason(self, batch: str, reason: str) -> None:
         self._connection.run_for("set_stalled_reason", batch, [""], reason)
@@ -179,6 +200,7 @@ def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
         quarantined=sizes[OUTSTANDING_KEYS.index("quarantined")],
         claimed=sizes[OUTSTANDING_KEYS.index("claimed")],
         duplicates=int(row["duplicates"]),
+        epoch=int(row["epoch"]),
         closed=float(row["closed"]) if "closed" in row else None,
         stalled_reason=row.get("stalled_reason", ""),
         retry_at=float(row["retry_at"]) if "retry_at" in row else None,

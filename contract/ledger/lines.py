@@ -13,7 +13,7 @@ OUTSTANDING_KEYS = ("issued", "quarantined", "claimed", "deferred")
 """The sorted sets that an unsettled line can be in, at most one at a time."""
 LINE_KEYS = (*OUTSTANDING_KEYS, "claim_tokens", "crash_count", "crash_causes", "retries")
 """Every key that holds something about an unsettled line."""
-FINISH_KEYS = ("", "settled", *LINE_KEYS, "outcomes", "recent_results")
+FINISH_KEYS = ("", "settled", *LINE_KEYS, "outcomes", "recent_results", "failed")
 
 
 class RedisLines:

@@ -28,22 +28,21 @@ class MemoryLedger:
         self.batches = MemoryBatches(self.state)
         self.lines = MemoryLines(self.state)
         self.workers = MemoryWorkers(self.state)
-        self._lease = ("", 0.0)
 
     def ping(self) -> None:
         pass
 
     def acquire_lease(self, token: str, seconds: float) -> bool:
-        holder, ends = self._lease
+        holder, deadline = self.state.lease
         now = self.state.clock()
-        if holder not in {"", token} and ends > now:
+        if holder not in {"", token} and deadline > now:
             return False
-        self._lease = (token, now + seconds)
+        self.state.lease = (token, now + seconds)
         return True
 
     def release_lease(self, token: str) -> None:
-        if self._lease[0] == token:
-            self._lease = ("", 0)
+        if self.state.holds_lease(token):
+            self.state.lease = ("", 0)
 
 
 class MemoryBatches:
@@ -53,28 +52,41 @@ class MemoryBatches:
         self._state = state
 
     def register(self, spec: BatchSpec) -> None:
-        self.restore(spec, b"", dict.fromkeys(Status, 0))
+        self.restore(spec, b"", b"", dict.fromkeys(Status, 0))
 
-    def restore(self, spec: BatchSpec, bits: bytes, counts: dict[Status, int]) -> None:
-        settled = {n for n in range(8 * len(bits)) if bits[n // 8] & 0x80 >> n % 8}
+    def restore(
+        self, spec: BatchSpec, settled: bytes, failed: bytes, counts: dict[Status, int]
+    ) -> None:
         expires = self._state.clock() + REGISTERING_KEPT_SECONDS
-        self._state.add(MemoryBatch(spec, dict(counts), settled, expires))
+        self._state.add(
+            MemoryBatch(spec, dict(counts), _line_set(settled), _line_set(failed), expires)
+        )
 
     def open(self, batch: str) -> None:
         row = self._state.require(batch)
         row.state, row.expires = "open", None
 
-    def close(
-        self, batch: str, *, unfinished: bool = False, kept: float = CLOSED_KEPT_SECONDS
-    ) -> bool:
+    def close(self, batch: str, epoch: int, lease_token: str) -> bool:
         row = self._state.find(batch)
-        if row is None or (sum(row.counts.values()) < row.spec.total and not unfinished):
+        if (
+            row is None
+            or sum(row.counts.values()) < row.spec.total
+            or row.epoch != epoch
+            or row.outcomes
+            or not self._state.holds_lease(lease_token)
+        ):
             return False
+        self.discard(batch)
+        return True
+
+    def discard(self, batch: str, kept: float = CLOSED_KEPT_SECONDS) -> None:
+        row = self._state.find(batch)
+        if row is None:
+            return
         now = self._state.clock()
         row.state, row.closed, row.expires = "closed", now, now + kept
         for rest in (row.lines, row.outcomes, row.recent_results):
             rest.clear()
-        return True
 
     def forget(self, batch: str) -> None:
         self._state.remove(batch)
@@ -127,19 +139,35 @@ class MemoryBatches:
         opened = 0
         for entry in lines:
             text, _, crash_causes = entry.partition(":")
-            if (number := int(text)) not in row.settled:
+            if (number := int(text)) not in row.failed:
                 continue
             opened += 1
+            row.failed.remove(number)
             row.settled.remove(number)
             row.cursor = min(row.cursor, number)
             if crash_causes:
                 row.lines[number] = MemoryLine(crash_count=1, crash_causes=crash_causes)
         if opened:
             row.counts[Status.FAILED] -= opened
+            row.epoch += 1
             row.expires = None
             if row.state == "closed":
                 row.state, row.closed = "open", None
         return opened
+
+    def reopen_unreported(
+        self, batch: str, epoch: int, counts: dict[Status, int], lines: Iterable[int]
+    ) -> bool:
+        row = self._state.require(batch)
+        if row.epoch != epoch:
+            return False
+        for line in lines:
+            row.settled.discard(line)
+            row.failed.discard(line)
+            row.cursor = min(row.cursor, line)
+        row.counts = dict(counts)
+        row.epoch += 1
+        return True
 
     def set_stalled_reason(self, batch: str, reason: str) -> None:
         row = self._state.find(batch)
@@ -172,6 +200,7 @@ class MemoryBatches:
             quarantined=len(row.outstanding("quarantined")),
             claimed=len(row.outstanding("claimed")),
             duplicates=row.duplicates,
+            epoch=row.epoch,
             closed=row.closed,
             stalled_reason=row.stalled_reason,
             retry_at=row.retry_at,
@@ -230,6 +259,11 @@ class MemoryWorkers:
 
     def queue_length(self, queue: str) -> int:
         return len(self._state.queues.get(queue, []))
+
+
+def _line_set(bits: bytes) -> set[int]:
+    """Return the numbers of the bits that are set, most significant bit first."""
+    return {line for line in range(8 * len(bits)) if bits[line // 8] & 0x80 >> line % 8}
 
 
 if TYPE_CHECKING:

@@ -46,10 +46,12 @@ class MemoryBatch:
     spec: BatchSpec
     counts: dict[Status, int]
     settled: set[int]
+    failed: set[int]
     expires: float | None
     """Unix seconds; None: never"""
     state: State = "registering"
     cursor: int = 0
+    epoch: int = 0
     duplicates: int = 0
     closed: float | None = None
     stalled_reason: str = ""
@@ -76,8 +78,13 @@ class MemoryState:
         """queue -> when each of its messages was issued, oldest first"""
         self.unacknowledged: list[str] = []
         """task IDs"""
+        self.lease = ("", 0.0)
+        """the dispatcher's token, and until when it holds; Unix seconds"""
         self._batches: dict[str, MemoryBatch] = {}
         self._rows = 0
+
+    def holds_lease(self, token: str) -> bool:
+        return self.lease[0] == token and self.lease[1] > self.clock()
 
     def add(self, batch: MemoryBatch) -> None:
         self._batches[batch.spec.id] = batch
@@ -214,6 +221,8 @@ class MemoryLines:
             return False
         row.settled.add(outcome.line)
         row.counts[outcome.status] += 1
+        if outcome.status is Status.FAILED:
+            row.failed.add(outcome.line)
         json = outcome.model_dump_json(exclude_defaults=True)
         row.outcomes.append((self._state.next_row(), json))
         row.recent_results.appendleft(result)

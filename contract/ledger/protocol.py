@@ -77,22 +77,30 @@ class Batches(Protocol):
         """Store a new batch. None of its lines is issued before `open`."""
         ...
 
-    def restore(self, spec: BatchSpec, bits: bytes, counts: dict[Status, int]) -> None:
-        """Store a batch some of whose lines are settled already (`bits` as of `settled_bits`)."""
+    def restore(
+        self, spec: BatchSpec, settled: bytes, failed: bytes, counts: dict[Status, int]
+    ) -> None:
+        """Store a batch some of whose lines are settled already.
+
+        `settled` and `failed`: one bit per line, as of `settled_bits`.
+        """
         ...
 
     def open(self, batch: str) -> None:
         """Let the lines of a registered batch be issued."""
         ...
 
-    def close(
-        self, batch: str, *, unfinished: bool = False, kept: float = CLOSED_KEPT_SECONDS
-    ) -> bool:
-        """Close a batch all of whose lines are settled, or any batch if `unfinished`.
+    def close(self, batch: str, epoch: int, lease_token: str) -> bool:
+        """Close a batch whose report was written at `epoch` by the holder of the lease.
 
-        Returns False if a line is unsettled, as after a retry. Counters stay readable for `kept`
-        seconds.
+        Returns False if a line is unsettled, a retry has raised the epoch since, `lease_token` does
+        not hold the lease any more, or outcome rows are left that the report lacks. Counters stay
+        readable for CLOSED_KEPT_SECONDS.
         """
+        ...
+
+    def discard(self, batch: str, kept: float = CLOSED_KEPT_SECONDS) -> None:
+        """Close a batch whatever is settled: it has no report, or cannot continue."""
         ...
 
     def forget(self, batch: str) -> None:
@@ -126,9 +134,19 @@ class Batches(Protocol):
         ...
 
     def reopen(self, batch: str, lines: Iterable[str]) -> int:
-        """Reopen failed lines, and their batch if it is closed; return how many were settled.
+        """Reopen failed lines, and their batch if it is closed; return how many had failed.
 
-        Each is a line number, or `NUMBER:CAUSES` to send the line to quarantine.
+        Each is a line number, or `NUMBER:CAUSES` to send the line to quarantine. Lines that have
+        not failed, or that another call has reopened, are left alone.
+        """
+        ...
+
+    def reopen_unreported(
+        self, batch: str, epoch: int, counts: dict[Status, int], lines: Iterable[int]
+    ) -> bool:
+        """Reopen settled lines whose outcome row was lost; set the counters to the rows left.
+
+        Returns False if the batch has changed since `epoch`.
         """
         ...
 

@@ -77,11 +77,13 @@ def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, in
     if batch in ledger.batches.ids():
         raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis knows the batch {batch}.")
     spec = batch_files.read_spec(batch, canonical_location(destination))
-    bits = bytearray(spec.total // 8 + 1)
+    settled, failed = bytearray(spec.total // 8 + 1), bytearray(spec.total // 8 + 1)
     counts = dict.fromkeys(Status, 0)
     for outcome in batch_files.outcomes(open_store(spec.destination), spec):
-        batch_files.set_bit(bits, outcome.line)
+        batch_files.set_bit(settled, outcome.line)
+        if outcome.status is Status.FAILED:
+            batch_files.set_bit(failed, outcome.line)
         counts[outcome.status] += 1
-    ledger.batches.restore(spec, bytes(bits), counts)
+    ledger.batches.restore(spec, bytes(settled), bytes(failed), counts)
     ledger.batches.open(batch)
     return spec, sum(counts.values())

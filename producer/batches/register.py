@@ -175,5 +175,5 @@ def unfinished(ledger: Ledger, wanted: tuple[str, str, Recipe, bool]) -> BatchSp
         if (spec.source, spec.destination, spec.recipe, spec.force) == wanted:
             if open_store(spec.destination).head(names.manifest_key(batch, 0)):
                 return spec
-            ledger.batches.close(batch, unfinished=True)
+            ledger.batches.discard(batch)
     return None

@@ -12,7 +12,7 @@ from contract.batch import BatchSpec, Progress
 from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.storage import Store, open_store
-from contract.storage.batch_files import has_bit, outcomes
+from contract.storage.batch_files import has_bit, outcomes, set_bit
 
 STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
@@ -87,26 +87,59 @@ def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> int:
     return count
 
 
-def write(progress: Progress, store: Store) -> int:
+class Tally:
+    """Which lines of a batch have a row in its report, and how many by status."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._seen = bytearray(total // 8 + 1)
+        self.counts = dict.fromkeys(Status, 0)
+
+    def watch(self, rows: Iterable[Outcome]) -> Iterator[Outcome]:
+        """Yield the rows (each line once) and count them."""
+        for row in rows:
+            set_bit(self._seen, row.line)
+            self.counts[row.status] += 1
+            yield row
+
+    @property
+    def missing_count(self) -> int:
+        return self._total - sum(self.counts.values())
+
+    @property
+    def complete(self) -> bool:
+        return self.missing_count == 0
+
+    def missing(self) -> Iterator[int]:
+        """Yield the lines without a row."""
+        return (line for line in range(self._total) if not has_bit(self._seen, line))
+
+
+def write(progress: Progress, store: Store) -> Tally:
     """Write a settled batch's report (CSV and JSONL) and its summary beside the outputs.
 
-    Returns how many images have a row.
+    Writes nothing if a line has no row; the returned tally says which.
     """
     spec = progress.spec
-    count = 0
+    tally = Tally(spec.total)
     for suffix, writer, content_type in (
         ("csv", write_csv, "text/csv; charset=utf-8"),
         ("jsonl", write_jsonl, "application/x-ndjson"),
     ):
         with tempfile.TemporaryFile() as file:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-            count = writer(outcomes(store, spec), text)
+            if suffix == "csv":
+                writer(tally.watch(outcomes(store, spec)), text)
+                if not tally.complete:
+                    return tally
+            else:
+                writer(outcomes(store, spec), text)
             text.detach()
             file.seek(0)
             store.put(names.report_key(spec.id, suffix), file, content_type)
     summary = json.dumps(as_json(progress), indent=2).encode()
     store.put(names.summary_key(spec.id), summary, "application/json")
-    return count
+    return tally
 
 
 def as_json(progress: Progress) -> dict[str, object]:

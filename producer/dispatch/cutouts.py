@@ -68,4 +68,4 @@ def _close(ledger: Ledger, callbacks: CallbackSchedule, spec: BatchSpec) -> None
         ledger.batches.keep_cutout_outcome(spec.id, outcome)
         if spec.cutout and spec.cutout.has_callback:
             callbacks.schedule(spec.id, 0)
-    ledger.batches.close(spec.id, unfinished=True, kept=KEPT_SECONDS)
+    ledger.batches.discard(spec.id, KEPT_SECONDS)

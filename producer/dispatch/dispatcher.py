@@ -42,6 +42,8 @@ LEASE_SECONDS = 15
 TICK_SECONDS = 0.2
 CANCELLED_LINES = 10_000
 """Lines of a cancelled batch settled per tick."""
+UNREPORTED_LINES = 10_000
+"""Lines without an outcome row reopened in one call."""
 NO_QUARANTINE = (
     "Images that crashed their process wait for a quarantine worker: `cutout worker --quarantine`."
 )
@@ -214,16 +216,41 @@ class Dispatcher:
     # closing
 
     def _close(self, spec: BatchSpec) -> None:
+        """Write the report and close the batch, unless it changes meanwhile or rows are missing."""
         while reports.drain(self._ledger, spec):
             self._ledger.acquire_lease(self._token, LEASE_SECONDS)
         progress = self._ledger.batches.progress(spec.id)
-        closed = replace(progress, state="closed", closed=time.time(), issued=0)
-        rows = reports.write(closed, open_store(spec.destination))
-        if rows != spec.total:  # Redis lost rows before they were drained; their outputs exist
-            log.error("report is short", batch=spec.id, rows=rows, total=spec.total)
-        if not self._ledger.batches.close(spec.id):
-            return  # a retry reopened lines meanwhile
+        closed = replace(progress, state="closed", closed=time.time(), issued=0, stalled_reason="")
+        tally = reports.write(closed, open_store(spec.destination))
+        if not tally.complete:
+            self._reopen_unreported(progress, tally)
+            return
+        self._ledger.batches.set_stalled_reason(spec.id, "")
+        if not self._ledger.batches.close(spec.id, progress.epoch, self._token):
+            log.info("batch changed while its report was written", batch=spec.id)
+            return
         log.info(
             "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,
             failed=progress.failed,
         )  # fmt: skip
+
+    def _reopen_unreported(self, progress: Progress, tally: reports.Tally) -> None:
+        """Reopen settled lines whose outcome row was lost, as by a Redis that lost its last second.
+
+        Their outputs exist, so workers settle them without processing the images again.
+        """
+        spec, epoch = progress.spec, progress.epoch
+        remaining = tally.missing_count
+        log.error("outcomes are missing", batch=spec.id, lines=remaining, total=spec.total)
+        missing = tally.missing()
+        while lines := list(islice(missing, UNREPORTED_LINES)):
+            remaining -= len(lines)
+            # until their turn comes, the lines of later chunks still count as settled
+            counts = tally.counts | {Status.DONE: tally.counts[Status.DONE] + remaining}
+            if not self._ledger.batches.reopen_unreported(spec.id, epoch, counts, lines):
+                return
+            epoch += 1
+        reason = (
+            f"The outcomes of {tally.missing_count:,} images were lost; they are checked again."
+        )
+        self._ledger.batches.set_stalled_reason(spec.id, reason)

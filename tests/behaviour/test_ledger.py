@@ -69,6 +69,15 @@ def claim(ledger: Ledger, line: int, token="a-1:x", lease: float = 60, quarantin
     return ledger.lines.claim(BATCH, line, token, lease, quarantine=quarantine)
 
 
+def close(ledger: Ledger, batch: str) -> bool:
+    """Close a batch as the dispatcher does once its outcomes are drained."""
+    ledger.acquire_lease("d", 60)
+    rows = ledger.lines.outcomes(batch, 1000)
+    if rows:
+        ledger.lines.drop_outcomes(batch, rows[-1][0])
+    return ledger.batches.close(batch, ledger.batches.progress(batch).epoch, "d")
+
+
 def recent_results(ledger: Ledger) -> list[str]:
     return ledger.batches.snapshot(BATCH, QUEUES).recent_results
 
@@ -138,13 +147,13 @@ def test_settling_a_line_deletes_everything_else_stored_for_it(ledger, batch) ->
     ledger.lines.finish(batch, done(0))
     left = set(ledger.connection.client.keys(f"cutout:batch:{batch}:*"))
     assert left == {
-        names.redis_key(batch, part) for part in ("settled", "outcomes", "recent_results")
+        names.redis_key(batch, part) for part in ("settled", "failed", "outcomes", "recent_results")
     }
 
 
 def test_lines_of_a_batch_that_is_unknown_or_closed_cannot_be_settled(ledger, batch) -> None:
     assert not ledger.lines.finish("b-20260101-000000-999999", done(0))
-    assert ledger.batches.close(batch, unfinished=True)
+    ledger.batches.discard(batch)
     assert not ledger.lines.finish(batch, done(0))
     assert ledger.batches.progress(batch).done == 0
 
@@ -321,8 +330,8 @@ def test_a_batch_that_is_cancelled_or_closed_cannot_be_paused(ledger, batch) -> 
     assert ledger.batches.cancel(batch)
     assert not ledger.batches.pause(batch, "why")
     assert claim(ledger, 0) == ClaimRefused("stopped")
-    assert not ledger.batches.close(batch)
-    assert ledger.batches.close(batch, unfinished=True)
+    assert not close(ledger, batch)
+    ledger.batches.discard(batch)
     assert not ledger.batches.cancel(batch)
 
 
@@ -348,7 +357,7 @@ def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> N
     ledger.lines.finish_all(batch, [done(line) for line in range(TOTAL - 2)])
     for line in (TOTAL - 2, TOTAL - 1):
         ledger.lines.finish(batch, failed(line))
-    assert ledger.batches.close(batch)
+    assert close(ledger, batch)
     assert ledger.batches.open_ids() == []
 
     assert ledger.batches.reopen(batch, [str(TOTAL - 2), f"{TOTAL - 1}:poisoned before"]) == 2
@@ -357,7 +366,7 @@ def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> N
     progress = ledger.batches.progress(batch)
     assert (progress.state, progress.closed) == ("open", None)
     assert (progress.done, progress.failed) == (TOTAL - 2, 0)
-    assert not ledger.batches.close(batch)
+    assert not close(ledger, batch)
     assert ledger.lines.issue(batch, 9, 9, 60).bulk == [TOTAL - 2, TOTAL - 1]
     assert claim(ledger, TOTAL - 1) == ClaimRefused("quarantined")
     assert claim(ledger, TOTAL - 1, "q-1:x", quarantine=True) == Claim(1, 2, "poisoned before")
@@ -366,7 +375,7 @@ def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> N
 @redis_only
 def test_a_closed_batch_expires_unless_it_is_reopened(ledger, batch) -> None:
     ledger.lines.finish(batch, failed(0))
-    ledger.batches.close(batch, unfinished=True)
+    ledger.batches.discard(batch)
     redis = ledger.connection.client
     assert redis.ttl(names.redis_key(batch)) > 0
     assert redis.ttl(names.redis_key(batch, "settled")) > 0
@@ -400,7 +409,7 @@ def test_nothing_is_issued_before_a_batch_is_opened(ledger) -> None:
 
 def test_a_restored_batch_continues_with_its_unsettled_lines(ledger) -> None:
     counts = {Status.DONE: 1, Status.SKIPPED: 1, Status.FAILED: 1}
-    ledger.batches.restore(spec(total=5), bytes([0b1101_0000]), counts)
+    ledger.batches.restore(spec(total=5), bytes([0b1101_0000]), bytes([0b0001_0000]), counts)
     ledger.batches.open(BATCH)
     progress = ledger.batches.progress(BATCH)
     assert (progress.done, progress.skipped, progress.failed, progress.settled) == (1, 1, 1, 3)
@@ -409,7 +418,7 @@ def test_a_restored_batch_continues_with_its_unsettled_lines(ledger) -> None:
     assert ledger.lines.issue(BATCH, 9, 9, 60).bulk == [2, 4]
     ledger.lines.finish_all(BATCH, [done(2), done(4)])
     assert ledger.batches.settled_bits(BATCH) == bytes([0b1111_1000])
-    assert ledger.batches.close(BATCH)
+    assert close(ledger, BATCH)
 
 
 def test_batches_are_listed_newest_first_without_cutouts(ledger) -> None:
@@ -433,7 +442,7 @@ def test_an_unknown_batch_is_refused_by_its_name(ledger) -> None:
     assert ledger.batches.settled_bits(BATCH) == b""
     assert ledger.lines.outcomes(BATCH, 9) == []
     assert ledger.batches.cutout_outcome(BATCH) is None
-    assert not ledger.batches.close(BATCH)
+    assert not ledger.batches.close(BATCH, 0, "d")
     assert not ledger.batches.pause(BATCH, "why")
     assert ledger.batches.resume(BATCH) == 0
     assert ledger.batches.reopen(BATCH, ["0"]) == 0
@@ -450,7 +459,7 @@ def test_a_forgotten_batch_is_gone_with_all_its_lines(ledger, batch) -> None:
 
 
 def test_counters_of_a_closed_batch_expire(ledger, batch) -> None:
-    assert ledger.batches.close(batch, unfinished=True, kept=1)
+    ledger.batches.discard(batch, kept=1)
     assert ledger.batches.progress(batch).state == "closed"
     assert ledger.batches.progress(batch).closed == pytest.approx(time.time(), abs=2)
     until(lambda: not ledger.batches.exists(batch), 5)
@@ -544,7 +553,7 @@ def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> No
     ledger.lines.finish(CUTOUT, outcome)
     assert ledger.batches.cutout_outcome(CUTOUT) == outcome
     ledger.batches.keep_cutout_outcome(CUTOUT, outcome)
-    assert ledger.batches.close(CUTOUT)
+    assert close(ledger, CUTOUT)
     assert ledger.batches.cutout_outcome(CUTOUT) == outcome
     assert ledger.lines.outcomes(CUTOUT, 9) == []
 
@@ -603,3 +612,53 @@ def test_time_passes_in_memory_as_the_test_says() -> None:
     assert ledger.workers.list() == []
     now[0] += 24 * 3600
     assert not ledger.batches.exists(BATCH)  # never opened
+
+
+def test_two_retries_at_once_reopen_each_failed_line_once(ledger, batch: str) -> None:
+    ledger.lines.finish_all(batch, [failed(0), failed(1), done(2)])
+    assert ledger.batches.reopen(batch, ["0", "1", "2"]) == 2  # 2 has not failed
+    assert ledger.batches.reopen(batch, ["0", "1"]) == 0
+    progress = ledger.batches.progress(batch)
+    assert (progress.done, progress.failed) == (1, 0)
+    ledger.lines.finish(batch, done(0))  # by a worker, between the two calls of an operator
+    assert ledger.batches.reopen(batch, ["0", "1"]) == 0
+    progress = ledger.batches.progress(batch)
+    assert (progress.done, progress.failed) == (2, 0)
+
+
+def test_a_batch_is_not_closed_over_a_retry(ledger) -> None:
+    ledger.batches.register(spec(total=2))
+    ledger.batches.open(BATCH)
+    ledger.lines.finish_all(BATCH, [failed(0), done(1)])
+    before = ledger.batches.progress(BATCH).epoch
+    ledger.batches.reopen(BATCH, ["0"])
+    ledger.lines.finish(BATCH, done(0))
+    ledger.acquire_lease("d", 60)
+    ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1][0])
+    assert not ledger.batches.close(BATCH, before, "d")
+    assert ledger.batches.close(BATCH, ledger.batches.progress(BATCH).epoch, "d")
+
+
+def test_a_batch_is_closed_by_the_holder_of_the_lease_once_its_rows_are_drained(ledger) -> None:
+    ledger.batches.register(spec(total=1))
+    ledger.batches.open(BATCH)
+    ledger.lines.finish(BATCH, done(0))
+    ledger.acquire_lease("d", 60)
+    assert not ledger.batches.close(BATCH, 0, "d")
+    ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1][0])
+    assert not ledger.batches.close(BATCH, 0, "another")
+    assert ledger.batches.close(BATCH, 0, "d")
+
+
+def test_lines_without_a_row_are_reopened_and_the_counters_corrected(ledger) -> None:
+    ledger.batches.register(spec(total=4))
+    ledger.batches.open(BATCH)
+    ledger.lines.issue(BATCH, 4, 4, 60)
+    ledger.lines.finish_all(BATCH, [done(0), failed(1), done(2), failed(3)])
+    rows = {Status.DONE: 1, Status.SKIPPED: 0, Status.FAILED: 1}
+    assert not ledger.batches.reopen_unreported(BATCH, 7, rows, [2, 3])
+    assert ledger.batches.reopen_unreported(BATCH, 0, rows, [2, 3])
+    progress = ledger.batches.progress(BATCH)
+    assert (progress.done, progress.failed, progress.epoch) == (1, 1, 1)
+    assert ledger.lines.issue(BATCH, 4, 4, 60).bulk == [2, 3]
+    assert ledger.batches.reopen(BATCH, ["1", "3"]) == 1

@@ -1,20 +1,32 @@
 -- Closes a batch all of whose lines are settled. Counters and bits can still be read for a while.
 --
--- KEYS[1] batch    hash    fields `state`, `total`, `done`, `skipped`, `failed`, `closed`
--- KEYS[2] settled  bitmap
--- KEYS[3] open     set     IDs of the batches that are not closed
--- KEYS[4..] every other key of the batch; they are deleted
+-- The fence: the report was written from what the batch was at one epoch, by the holder of the
+-- dispatcher's lease. If a retry has raised the epoch since, if another dispatcher holds the lease, or
+-- if outcome rows are left that the report lacks, the batch stays as it is.
+--
+-- KEYS[1] batch     hash    fields `state`, `total`, `done`, `skipped`, `failed`, `closed`, `epoch`
+-- KEYS[2] settled   bitmap
+-- KEYS[3] failed    bitmap
+-- KEYS[4] open      set     IDs of the batches that are not closed
+-- KEYS[5] lease     string  token of the dispatcher that works
+-- KEYS[6] outcomes  stream
+-- KEYS[7..] every other key of the batch; they are deleted
 -- ARGV[1] the batch's ID
 -- ARGV[2] now (Unix seconds)
 -- ARGV[3] seconds to keep the counters and bits
--- ARGV[4] 1: close it even if lines are unsettled
--- returns 1 if it is closed now, 0 if lines are unsettled
-local row = redis.call('HMGET', KEYS[1], 'total', 'done', 'skipped', 'failed')
+-- ARGV[4] epoch at which the report was written; empty: close it even if lines are unsettled
+-- ARGV[5] token of the caller's lease
+-- returns 1 if it is closed now, 0 if the fence or an unsettled line forbids it
+local row = redis.call('HMGET', KEYS[1], 'total', 'done', 'skipped', 'failed', 'epoch')
 if not row[1] then return 0 end
-if ARGV[4] ~= '1' and row[2] + row[3] + row[4] < tonumber(row[1]) then return 0 end
+if ARGV[4] ~= '' then
+  if row[2] + row[3] + row[4] < tonumber(row[1]) then return 0 end
+  if (row[5] or '0') ~= ARGV[4] then return 0 end
+  if redis.call('GET', KEYS[5]) ~= ARGV[5] then return 0 end
+  if redis.call('XLEN', KEYS[6]) > 0 then return 0 end
+end
 redis.call('HSET', KEYS[1], 'state', 'closed', 'closed', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('EXPIRE', KEYS[2], ARGV[3])
-redis.call('SREM', KEYS[3], ARGV[1])
-for i = 4, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[3]) end
+redis.call('SREM', KEYS[4], ARGV[1])
+for i = 6, #KEYS do redis.call('DEL', KEYS[i]) end
 return 1

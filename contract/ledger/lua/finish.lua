@@ -12,6 +12,7 @@
 -- KEYS[10] retries         hash
 -- KEYS[11] outcomes        stream  field `row`: the outcome as JSON
 -- KEYS[12] recent_results  list    results of the latest attempts, newest first
+-- KEYS[13] failed          bitmap  one bit per line whose status is `failed`
 -- ARGV[1] line
 -- ARGV[2] status, which is also the counter's name
 -- ARGV[3] outcome as JSON
@@ -27,6 +28,7 @@ if redis.call('SETBIT', KEYS[2], ARGV[1], 1) == 1 then
   return 0
 end
 redis.call('HINCRBY', KEYS[1], ARGV[2], 1)
+if ARGV[2] == 'failed' then redis.call('SETBIT', KEYS[13], ARGV[1], 1) end
 redis.call('XADD', KEYS[11], '*', 'row', ARGV[3])
 redis.call('LPUSH', KEYS[12], ARGV[4])
 redis.call('LTRIM', KEYS[12], 0, ARGV[5] - 1)

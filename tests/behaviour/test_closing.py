@@ -1,0 +1,140 @@
+"""How the dispatcher closes a batch, against a real Redis and a folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contract import names
+from contract.batch import BatchSpec
+from contract.ledger.redis_ledger import RedisLedger
+from contract.outcome import Outcome, Status
+from contract.recipe import Recipe
+from contract.settings import settings
+from contract.storage import open_store
+from producer.batches import control, reports
+from producer.batches.register import register
+from producer.callbacks.schedule import CallbackSchedule
+from producer.dispatch.dispatcher import Dispatcher
+
+TOTAL = 10
+
+
+class Closing:
+    """A batch of ten whose lines the test settles itself: no worker, no message."""
+
+    def __init__(self, ledger: RedisLedger, folder: Path) -> None:
+        self.ledger = ledger
+        source = folder / "in"
+        source.mkdir()
+        for number in range(TOTAL):
+            (source / f"{number}.jpg").write_bytes(b"x")
+        self.spec: BatchSpec = register(
+            ledger, str(source), str(folder / "out"), Recipe(model="u2netp")
+        )
+        self.store = open_store(self.spec.destination)
+
+    def settle(self, lines: range, status: Status) -> None:
+        self.ledger.lines.finish_all(
+            self.spec.id,
+            [Outcome(line=n, key=f"{n}.jpg", status=status, code=None) for n in lines],
+        )
+
+    def dispatcher(self) -> Dispatcher:
+        callbacks = CallbackSchedule(self.ledger.connection)
+        return Dispatcher(self.ledger, callbacks, settings())
+
+    def tick(self, dispatcher: Dispatcher) -> None:
+        """One turn of a dispatcher that takes over the lease, as after its expiry."""
+        self.ledger.connection.client.delete(names.DISPATCHER_LEASE)
+        self.ledger.acquire_lease(dispatcher._token, 60)
+        dispatcher.tick()
+
+    @property
+    def state(self) -> str:
+        return self.ledger.batches.progress(self.spec.id).state
+
+    def counts(self) -> tuple[int, int]:
+        progress = self.ledger.batches.progress(self.spec.id)
+        return progress.done, progress.failed
+
+    def reported(self) -> list[str]:
+        rows = self.store.get(names.report_key(self.spec.id, "jsonl")).data.splitlines()
+        return sorted(json.loads(row)["status"] for row in rows)
+
+
+@pytest.fixture
+def closing(ledger: RedisLedger, tmp_path: Path, monkeypatch, redis_server) -> Closing:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    settings.cache_clear()
+    return Closing(ledger, tmp_path)
+
+
+def test_a_settled_batch_is_reported_and_closed(closing: Closing) -> None:
+    closing.settle(range(8), Status.DONE)
+    closing.settle(range(8, TOTAL), Status.FAILED)
+    closing.tick(closing.dispatcher())
+    assert closing.state == "closed"
+    assert closing.reported() == ["done"] * 8 + ["failed"] * 2
+
+
+def test_a_stale_dispatcher_does_not_close_over_a_retry(closing: Closing, monkeypatch) -> None:
+    """It has written its report when it stalls; a retry runs to its end before it goes on."""
+    closing.settle(range(8), Status.DONE)
+    closing.settle(range(8, TOTAL), Status.FAILED)
+    write = reports.write
+
+    def stalled(progress, store) -> reports.Tally:
+        tally = write(progress, store)
+        monkeypatch.setattr(reports, "write", write)
+        assert control.retry(closing.ledger, closing.spec.id) == 2
+        closing.settle(range(8, TOTAL), Status.DONE)
+        return tally
+
+    monkeypatch.setattr(reports, "write", stalled)
+    stale = closing.dispatcher()
+    closing.tick(stale)
+    assert closing.state == "open"
+    closing.tick(closing.dispatcher())
+    assert closing.state == "closed"
+    assert closing.counts() == (10, 0)
+    assert closing.reported() == ["done"] * 10
+
+
+def test_a_dispatcher_that_lost_its_lease_does_not_close(closing: Closing, monkeypatch) -> None:
+    closing.settle(range(TOTAL), Status.DONE)
+    write = reports.write
+
+    def overtaken(progress, store) -> reports.Tally:
+        tally = write(progress, store)
+        closing.ledger.connection.client.delete(names.DISPATCHER_LEASE)
+        assert closing.ledger.acquire_lease("another", 60)
+        return tally
+
+    monkeypatch.setattr(reports, "write", overtaken)
+    closing.tick(closing.dispatcher())
+    assert closing.state == "open"
+
+
+def test_a_batch_with_a_lost_segment_stays_open_and_runs_those_lines_again(
+    closing: Closing,
+) -> None:
+    closing.settle(range(5), Status.DONE)
+    reports.drain(closing.ledger, closing.spec)
+    (segment,) = closing.store.list(names.outcomes_prefix(closing.spec.id))
+    closing.settle(range(5, TOTAL), Status.FAILED)
+    closing.store.delete(segment.key)
+
+    dispatcher = closing.dispatcher()
+    closing.tick(dispatcher)
+    progress = closing.ledger.batches.progress(closing.spec.id)
+    assert progress.state == "open"
+    assert "The outcomes of 5 images were lost" in progress.stalled_reason
+    assert closing.counts() == (0, 5)
+    assert closing.store.head(names.report_key(closing.spec.id, "csv")) is None
+
+    closing.settle(range(5), Status.DONE)  # as workers do, which find the outputs
+    closing.tick(dispatcher)
+    assert closing.state == "closed"
+    assert closing.counts() == (5, 5)
+    assert closing.reported() == ["done"] * 5 + ["failed"] * 5
