@@ -340,7 +340,7 @@ def cancelled(worker: Worker) -> None:
 
 
 def closed(worker: Worker) -> None:
-    worker.ledger.batches.close(BATCH, unfinished=True)
+    worker.ledger.batches.discard(BATCH)
 
 
 def forgotten(worker: Worker) -> None:
