@@ -59,6 +59,7 @@ class ErrorCode(StrEnum):
     STACK_FAILED = "stack_failed"
     WORKER_UNHEALTHY = "worker_unhealthy"
     CLOCK_SKEW = "clock_skew"
+    INCOMPATIBLE_VERSION = "incompatible_version"
 
     INVALID_REQUEST = "invalid_request"
     REQUEST_TIMEOUT = "request_timeout"

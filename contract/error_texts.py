@@ -168,6 +168,10 @@ _COMMAND: Texts = {
         "This machine's clock differs from that of Redis by more than 5 s.",
         "Set the clock by NTP.",
     ),
+    ErrorCode.INCOMPATIBLE_VERSION: (
+        "An installed package lacks a name that the worker relies on.",
+        "Install celery>=5.7,<5.8 and kombu>=5.7,<5.8.",
+    ),
 }
 
 _REQUEST: Texts = {

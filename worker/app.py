@@ -12,61 +12,71 @@ from setproctitle import setproctitle
 
 from contract import log
 from contract.settings import settings, transport_options
+from worker.celery_hooks.check import check_names
 from worker.celery_hooks.loader import SafeLoader
 from worker.runtime import plan, runtime
-from worker.supervision.heartbeat import note_loaded
+from worker.supervision.heartbeat import set_loaded
 
 logger = structlog.get_logger(__name__)
 
 LOAD_SECONDS = 300
+"""Time a new child may take to load its model before Celery kills it."""
+
 HARD_LIMIT_GRACE = 1.25
+"""Hard time limit divided by soft time limit."""
+
 NICENESS = 10
-"""Of a child that takes batches: where a machine is busy, a ninth of the CPU of what somebody waits
-for (the API, the child of an `--interactive` worker), and all that those leave. The kernel weighs
-so within a container, or a session; between them it weighs those, alike if not told otherwise."""
+"""Nice value of children that process batches. On a busy machine, each gets about a ninth of the
+CPU time of a process with nice value 0 (the API, children of an `--interactive` worker), and all
+that those leave idle. The kernel compares nice values within one container or session only."""
 
-
-ADDRESS_SPACE = 4 * 1024**3
-"""Bytes a quarantined process may map. 100 megapixels with U²-Net take 2.5 GB; more than this is a
-MemoryError in that one process instead of the kernel's choice of a victim."""
+QUARANTINE_ADDRESS_SPACE = 4 * 1024**3
+"""Address space of a quarantine child in bytes. U²-Net needs 2.5 GB for 100 megapixels; beyond this
+limit the child gets a MemoryError, instead of the kernel killing any process of the machine."""
 
 
 def create_app(concurrency: int, *, quarantine: bool) -> Celery:
-    """Build the app. Nothing connects and nothing loads until a worker starts."""
+    """Build the app. It connects, and its children load the model, only when a worker starts.
+
+    Raises PermanentError (`incompatible_version`).
+    """
+    check_names()
     config = settings()
     app = Celery("cutout", broker=config.broker_url, include=["worker.tasks"], loader=SafeLoader)
     app.conf.update(
-        # at-least-once: acknowledged after the image is settled; given back if the process dies
+        # at-least-once: a message is acknowledged after its image is settled, and returned to the
+        # queue if the child dies
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # likewise where the hard limit ended it: its message goes back, to be sent to quarantine
+        # and if the hard time limit ended the child: the image then goes to quarantine
         task_acks_on_timeout=False,
-        # whatever such an image leaves behind in its process ends with it
+        # a quarantined image may have damaged its process: each gets a new one
         worker_max_tasks_per_child=1 if quarantine else None,
-        # one message a child, the one in hand, as it is acknowledged late: none waits behind a busy
-        # child, where neither an idle one nor a single image's turn would come before it
+        # a child holds only the message it is processing, so no image waits behind a busy child
+        # while another child is idle, or while a cutout arrives
         worker_prefetch_multiplier=1,
-        # results live in the ledger; a second record could only disagree
+        # results are stored in the ledger
         task_ignore_result=True,
-        # JSON or nothing: a message must never be able to run code
+        # JSON only: other serializers can execute code
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
-        # soft: the task ends in order; hard: the process is replaced, because C code hears no
-        # soft limit
+        # the soft limit raises an exception in the task; code in C ignores that, so the hard limit
+        # then kills the child
         task_soft_time_limit=config.time_limit / HARD_LIMIT_GRACE,
         task_time_limit=config.time_limit,
         task_track_started=True,
-        # what Flower lives on
+        # Flower is fed by these events
         worker_send_task_events=True,
-        # a replacement child that loads a model is killed after 4 s by default
+        # Celery's default is 4 s
         worker_proc_alive_timeout=LOAD_SECONDS,
-        # Redis may be restarted at any time, and may start after us
+        # Redis may restart at any time, and may start after the worker
         broker_connection_retry_on_startup=True,
         broker_connection_retry=True,
         broker_connection_max_retries=None,
         broker_channel_error_retry=True,
-        # a task in hand is finished and settled; its message comes back and finds it so
+        # children finish and settle their images; when the messages are delivered again, they are
+        # found settled
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options=transport_options(config),
         worker_concurrency=concurrency,
@@ -76,24 +86,25 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
     return app
 
 
-@signals.setup_logging.connect  # connected, it also keeps Celery from configuring its own
+@signals.setup_logging.connect  # a connected handler also disables Celery's own logging setup
 def _configure_logging(**_: Any) -> None:
     log.configure(settings())
 
 
 @signals.worker_process_init.connect
-def _load(**_: Any) -> None:
+def _initialize_child(**_: Any) -> None:
     setproctitle(f"cutout worker {settings().model} loading")
     if not plan().interactive:
         os.nice(NICENESS)
-    child: int = current_process().index  # type: ignore[attr-defined]  # a place in the pool
-    note_loaded(child, loaded=False)  # whatever the child before it was
+    child: int = current_process().index  # type: ignore[attr-defined]  # position in the pool
+    set_loaded(child, loaded=False)  # an earlier child at this position may have been loaded
     if plan().quarantine:
-        # one image a process, and seldom one: the model is loaded when it comes
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+        # the model is loaded with the image: a child is started for each, and they are rare
+        limit = (QUARANTINE_ADDRESS_SPACE, QUARANTINE_ADDRESS_SPACE)
+        resource.setrlimit(resource.RLIMIT_AS, limit)
     else:
         _load_model()
-    note_loaded(child, loaded=True)
+    set_loaded(child, loaded=True)
     setproctitle(f"cutout worker {settings().model} idle")
 
 
@@ -101,7 +112,7 @@ def _load_model() -> None:
     try:
         runtime()
     except BaseException as error:
-        # Celery swallows this and would let a child without a model eat the queue: end the worker
-        logger.critical("the model cannot be loaded", why=str(error))
+        # Celery ignores this exception, and the child would fail every image: stop the worker
+        logger.critical("model not loaded", reason=str(error))
         os.kill(os.getppid(), signal.SIGTERM)
         raise

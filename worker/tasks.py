@@ -1,4 +1,8 @@
-"""The task: a message in, an ending Celery and Flower understand out."""
+"""The Celery task: takes a message, calls `process`, and ends in a state that Flower understands.
+
+Succeeded: done or skipped. Failed: failed, with its code. Retry: deferred, or Redis is away.
+Rejected: the message is invalid or for another recipe. Ignored: there was nothing to do.
+"""
 
 from typing import Any
 
@@ -12,7 +16,7 @@ from contract import names
 from contract.errors import CutoutError
 from contract.job import ImageJob
 from contract.ledger import ClaimRefused
-from contract.outcome import Status
+from contract.outcome import Outcome, Status
 from contract.recipe import PIPELINE
 from worker.process import DeferredError, process
 from worker.runtime import runtime
@@ -20,53 +24,65 @@ from worker.runtime import runtime
 log = structlog.get_logger(__name__)
 
 
-LOGGED_ALREADY = {"line", "key", "outputs"}
+BOUND_FIELDS = {"line", "key", "outputs"}
+"""Fields of an outcome that its log line has already, or can do without."""
 
 
 class ImageFailedError(Exception):
-    """Raised once a failure is in the ledger, so that Flower counts it as one, by its code."""
+    """Raised after a failure is settled in the ledger, so that Flower shows it."""
 
 
 class CutTask(Task[Any, Any]):
-    Request = "worker.celery_hooks.request:CutoutRequest"  # Celery's own hook, asked for by name
+    Request = "worker.celery_hooks.request:CutoutRequest"  # Celery imports the class by this name
 
 
 @shared_task(name=names.CUT_TASK, bind=True, base=CutTask, throws=(ImageFailedError,))
 def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     model = runtime().config.model
-    try:
-        parsed = ImageJob.model_validate(job)
-    except ValidationError as error:
-        log.error("message refused", task=self.request.id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
-        raise Reject("not a cutout job", requeue=False) from None
-    recipe = parsed.recipe
-    if (recipe.model, recipe.pipeline) != (model, PIPELINE):  # another release: it falls due again
-        log.error("recipe not ours", task=self.request.id, **recipe.model_dump())
-        raise Reject("this worker follows another recipe", requeue=False)
+    parsed = _parse(job, model, self.request.id)
     key = names.printable(parsed.photograph.key)
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
     try:
         with structlog.contextvars.bound_contextvars(batch=parsed.batch, line=parsed.line, key=key):
-            try:
-                outcome = process(parsed, runtime())
-            except DeferredError as error:
-                log.warning("image deferred", why=str(error))
-                raise Retry(str(error)) from None
-            except (CutoutError, SoftTimeLimitExceeded) as error:
-                # the ledger could not be told; the line falls due
-                log.error("image given up", why=str(error) or type(error).__name__)  # noqa: TRY400 - one sentence says it
-                raise Retry(str(error)) from None
-            except MemoryError:
-                # a MemoryError that leaves a task ends Celery's main process; the line falls due
-                raise Ignore from None
-            if isinstance(outcome, ClaimRefused):
-                log.info("nothing to do", why=outcome.reason)
-                raise Ignore  # such a delivery is acknowledged and counted nowhere
+            outcome = _process(parsed)
             log.info(
                 "image settled",
-                **outcome.model_dump(mode="json", exclude_defaults=True, exclude=LOGGED_ALREADY),
+                **outcome.model_dump(mode="json", exclude_defaults=True, exclude=BOUND_FIELDS),
             )
             if outcome.status is Status.FAILED:
                 raise ImageFailedError(f"{outcome.code}: {outcome.message}")
     finally:
         setproctitle(f"cutout worker {model} idle")
+
+
+def _parse(job: dict[str, Any], model: str, task_id: str | None) -> ImageJob:
+    try:
+        parsed = ImageJob.model_validate(job)
+    except ValidationError as error:
+        log.error("message refused", task=task_id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
+        raise Reject("not a cutout job", requeue=False) from None
+    recipe = parsed.recipe
+    if (recipe.model, recipe.pipeline) != (model, PIPELINE):
+        # the job was published by another release; its line becomes overdue and is published again
+        log.error("recipe mismatch", task=task_id, **recipe.model_dump())
+        raise Reject("this worker has another recipe", requeue=False)
+    return parsed
+
+
+def _process(job: ImageJob) -> Outcome:
+    try:
+        outcome = process(job, runtime())
+    except DeferredError as error:
+        log.warning("image deferred", reason=str(error))
+        raise Retry(str(error)) from None
+    except (CutoutError, SoftTimeLimitExceeded) as error:
+        # the ledger cannot be reached; the line is retried when its lease ends
+        log.error("image given up", reason=str(error) or type(error).__name__)  # noqa: TRY400 - the message says all
+        raise Retry(str(error)) from None
+    except MemoryError:
+        # Celery's main process would exit on it; the line is retried when its lease ends
+        raise Ignore from None
+    if isinstance(outcome, ClaimRefused):
+        log.info("nothing to do", reason=outcome.reason)
+        raise Ignore  # acknowledged, and not counted by Flower
+    return outcome

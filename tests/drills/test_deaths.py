@@ -75,8 +75,8 @@ def test_an_image_crashes_its_process(drill: Drill) -> None:
     assert (poisoned.code, poisoned.attempts) == ("poisoned", 3)
     assert "SIGSEGV, SIGSEGV, SIGSEGV" in poisoned.message
     # the first death is seen by the bulk worker, the others by the quarantine's
-    assert drill.cluster.log("worker").count("a process ended with an image in hand") == 1
-    assert drill.cluster.log("quarantine").count("a process ended with an image in hand") == 2
+    assert drill.cluster.log("worker").count("crash recorded") == 1
+    assert drill.cluster.log("quarantine").count("crash recorded") == 2
     assert drill.passed(spec, "an image that segfaults", 60, took)["done"] == COUNT - 1
 
 

@@ -59,7 +59,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
     quick_cluster: Cluster, catalogue, tmp_path
 ) -> None:
     cluster = quick_cluster
-    assert "No worker runs here" in health().stderr
+    assert "No worker is running" in health().stderr
     fill(catalogue, 4)
     spec = cluster.submit(catalogue, tmp_path / "out")
     cluster.start_worker()
@@ -92,7 +92,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
 
 def test_a_stopped_process_is_unhealthy_and_forgiven(quick_cluster: Cluster) -> None:
     cluster = quick_cluster
-    limits = ("STALE_SECONDS=3", "BEAT_SECONDS=1", "WATCH_SECONDS=0.5")
+    limits = ("STALE_SECONDS=3", "HEARTBEAT_SECONDS=1", "WATCH_SECONDS=0.5")
     worker = start_impatient(cluster, *limits)
     until(ready)
     assert health(limits=limits).returncode == 0

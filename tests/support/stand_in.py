@@ -199,9 +199,9 @@ def without_breaker() -> None:
 
 
 def without_watchdog() -> None:
-    from worker.supervision import watchdog
+    from worker.supervision import policy
 
-    watchdog.Judge.verdict = lambda *_: watchdog.Verdict.SOUND
+    policy.HealthPolicy.evaluate = lambda *_: policy.Verdict.HEALTHY
 
 
 SAFEGUARDS: dict[str, Callable[[], None]] = {
@@ -215,11 +215,11 @@ SAFEGUARDS: dict[str, Callable[[], None]] = {
 
 def limit(words: list[str]) -> None:
     """Set the limits that stand before the verb."""
-    from worker.supervision import heartbeat, watchdog
+    from worker.supervision import heartbeat, policy
 
     while "=" in words[1]:
         name, value = words.pop(1).split("=")
-        setattr(heartbeat if hasattr(heartbeat, name) else watchdog, name, float(value))
+        setattr(heartbeat if hasattr(heartbeat, name) else policy, name, float(value))
 
 
 def main() -> None:

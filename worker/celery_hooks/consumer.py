@@ -1,7 +1,7 @@
-"""Celery's consumer, made to outlive Redis: the few things its own leaves undone without a broker.
+"""Celery's consumer, made to survive the loss of its Redis connection.
 
-While Redis is away, the main process waits for it and hears nothing else: what its children answer
-stays in their pipes, and the time limits of their images go on.
+While Redis is away, Celery's main process waits for it and does nothing else: answers of its
+children (task finished or failed) stay in their pipes, and the time limits of tasks keep running.
 """
 
 import select
@@ -16,10 +16,12 @@ from typing import Any
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
 
-PAUSE_SECONDS = 1
-LONGEST_PAUSE_SECONDS = 5
+RECONNECT_SECONDS = 1
+"""Pause before the second attempt to connect; each further pause is this much longer."""
+MAX_RECONNECT_SECONDS = 5
+"""Longest pause between two attempts to connect."""
 ANSWER_SECONDS = 10
-"""A child that has begun an answer ends it at once, unless it is stopped."""
+"""How long to wait for the rest of an answer that a child has begun to write."""
 
 
 class Consumer(consumer.Consumer):
@@ -31,94 +33,108 @@ class Consumer(consumer.Consumer):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if self.hub is not None:
-            self.hub.reset = partial(self._reset, self.hub.reset)
+            self.hub.reset = partial(self._finish_answers_and_reset, self.hub.reset)
 
     def ensure_connected(self, conn: Any) -> Any:
-        # Celery's own pauses grow to 30 s
+        """Limit the pauses between attempts to connect.
+
+        Celery's grow to 30 s, and no setting changes that.
+        """
         conn.ensure_connection = partial(
             conn.ensure_connection,
-            interval_start=PAUSE_SECONDS, interval_step=PAUSE_SECONDS,
-            interval_max=LONGEST_PAUSE_SECONDS,
-        )  # fmt: skip
+            interval_start=RECONNECT_SECONDS,
+            interval_step=RECONNECT_SECONDS,
+            interval_max=MAX_RECONNECT_SECONDS,
+        )
         return super().ensure_connected(conn)
 
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Pause before reconnecting to a Redis that accepts connections but refuses writes.
+
+        Celery reconnects at once, in an endless tight loop. Such errors are retried since
+        https://github.com/celery/celery/issues/7946
+        """
+        super().on_connection_error_before_connected(exc)
+        time.sleep(RECONNECT_SECONDS)
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Survive an AttributeError while the lost connection is closed.
+
+        Celery first dismantles the connection, then closes it. If that finds messages still to be
+        returned to the queue, kombu asks for the address of the dismantled transport, and the
+        AttributeError ends the worker: https://github.com/celery/kombu/issues/582
+        """
         connection: Any = self.connection
         connection.close = partial(_close, connection.close)
         with warnings.catch_warnings():
-            # of a default that may change, for an option that app.py sets
+            # about the default of an option that app.py sets
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
-    def on_connection_error_before_connected(self, exc: Exception) -> None:
-        super().on_connection_error_before_connected(exc)
-        # a Redis that answers and takes no writes is tried again at once by Celery, for ever
-        time.sleep(PAUSE_SECONDS)
-
     def register_with_event_loop(self, hub: Any) -> None:
-        super().register_with_event_loop(hub)
-        pool = self.pool._pool  # noqa: SLF001 - Celery's own names for its pool of processes
-        for limit in ("_on_soft_timeout", "_on_hard_timeout"):
-            strike = getattr(pool, limit)
-            if not isinstance(strike, partial):  # every reconnect comes by here
-                setattr(pool, limit, partial(self._strike, strike))
+        """Read finished answers before a time limit is enforced.
 
-    def _strike(self, strike: Callable[..., None], job: int, *limits: Any) -> None:
-        """Hear what children have answered before an image's time is said to be over.
-
-        The limit of one finished long ago would else end a process that is idle, or at its next.
+        Celery's main loop, back from waiting for Redis, runs timers before it reads the answers of
+        children. The time limit of a task that finished meanwhile then kills its process, which is
+        idle or working on the next task. No upstream issue is known.
         """
+        super().register_with_event_loop(hub)
+        pool = self.pool._pool  # noqa: SLF001 - no public name
+        for name in ("_on_soft_timeout", "_on_hard_timeout"):
+            enforce = getattr(pool, name)
+            if not isinstance(enforce, partial):  # this method runs again after each reconnect
+                setattr(pool, name, partial(self._read_answers_and_enforce, enforce))
+
+    def _read_answers_and_enforce(
+        self, enforce: Callable[..., None], job: int, *limits: Any
+    ) -> None:
         pool = self.pool._pool  # noqa: SLF001
         try:
             for fd in list(pool._fileno_to_outq):  # noqa: SLF001
-                while fd in self.hub.readers and _readable(fd, 0):
+                while fd in self.hub.readers and _is_readable(fd, 0):
                     self._read(fd, pool.handle_result_event)
         finally:
-            strike(job, *limits)
+            enforce(job, *limits)
 
     def _read(self, fd: int, begin: Callable[[int], None]) -> None:
-        if half := self._half_read().get(fd):
-            _finish(fd, half)
+        if half_read := self._half_read_answers().get(fd):
+            _finish(fd, half_read)
         else:
             begin(fd)
 
-    def _half_read(self) -> dict[int, Any]:
-        """Return the answers of which the hub has read the beginning, each as a generator."""
+    def _half_read_answers(self) -> dict[int, Any]:
+        """Return the answers whose first bytes are read: Celery's generator, by file descriptor."""
         readers = self.hub.readers.items()
         return {fd: reader[0] for fd, reader in readers if reader and isgenerator(reader[0])}
 
-    def _reset(self, reset: Callable[[], None]) -> None:
-        """Have the hub forget the lost connection, but no half of a child's answer.
+    def _finish_answers_and_reset(self, reset: Callable[[], None]) -> None:
+        """Read half-read answers to their end before the hub forgets all its readers.
 
-        Celery forgets it, takes what follows for the beginning of the next answer, and never hears
-        of that child again.
+        The hub is reset when the connection is lost, which drops what is read of an answer. Celery
+        takes the rest for the start of the next answer and never hears from that child again.
+        The reset came with https://github.com/celery/celery/pull/10151
         """
-        for fd, answer in self._half_read().items():
-            # that it cannot be acknowledged any more is what a lost connection means
+        for fd, answer in self._half_read_answers().items():
+            # the finished task cannot be acknowledged: the connection is lost
             with suppress(*self.connection_errors, *self.channel_errors):
                 _finish(fd, answer)
         reset()
 
 
 def _close(close: Callable[[], None]) -> None:
-    """Close a connection that Celery has taken apart already.
-
-    Celery does so first, and stops at a socket that fails. What is left asks for the address of a
-    transport that is gone, to put back what it holds; Celery ends the worker over that. What it
-    holds comes back by the visibility timeout.
-    """
+    """Close a connection; its messages return to the queue after the visibility timeout."""
     with suppress(AttributeError):
         close()
 
 
 def _finish(fd: int, answer: Any) -> None:
     deadline = time.monotonic() + ANSWER_SECONDS
-    while _readable(fd, deadline - time.monotonic()):
+    while _is_readable(fd, deadline - time.monotonic()):
         try:
             next(answer)
         except (StopIteration, OSError, EOFError):
             return
 
 
-def _readable(fd: int, seconds: float) -> bool:
-    return bool(select.select([fd], [], [], max(0, seconds))[0])
+def _is_readable(fd: int, timeout: float) -> bool:
+    return bool(select.select([fd], [], [], max(0, timeout))[0])

@@ -1,8 +1,8 @@
-"""Imports task modules without the user's current folder.
+"""Imports task modules without searching the user's current folder.
 
-Celery puts the current folder first on the module path while it imports the modules named in
-`include`, and with them all that those modules import: a file `numpy.py` there would run. It does
-so by design (`celery.utils.imports.import_from_cwd`); there is no option against it.
+Celery puts the current folder first on `sys.path` while it imports the modules named in `include`,
+and with them everything that those modules import: a file `numpy.py` there would run. That is by
+design (`celery.utils.imports.import_from_cwd`), and no setting changes it.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from celery.loaders.app import AppLoader
 
 
 class SafeLoader(AppLoader):
-    """Celery's loader of an app, with the ordinary module path."""
+    """Celery's loader, with an unchanged `sys.path`."""
 
     def import_from_cwd(
         self, module: str, imp: Any = None, package: str | None = None

@@ -1,4 +1,8 @@
-"""What a worker's main process does when one of its children is gone: it says what ended it."""
+"""Celery's request, made to record in the ledger why a child died while processing an image.
+
+Celery only returns the message to the queue (`task_reject_on_worker_lost`), and does so endlessly:
+https://github.com/celery/celery/issues/9082
+"""
 
 import re
 from functools import cache
@@ -15,46 +19,46 @@ from worker.runtime import plan
 
 log = structlog.get_logger(__name__)
 
-SIGNAL = re.compile(r"signal \d+ \((SIG\w+)\)|(exitcode \d+)")
-"""As in billiard's `Worker exited prematurely: signal 9 (SIGKILL) Job: 1.`"""
+EXIT = re.compile(r"signal \d+ \((SIG\w+)\)|(exitcode \d+)")
+"""Matches billiard's `Worker exited prematurely: signal 9 (SIGKILL) Job: 1.`"""
 
 
 @cache
 def ledger() -> RedisLedger:
-    """Return the main process's own: one quick try, because its event loop waits meanwhile."""
+    """Return the main process's ledger. It never retries: the event loop waits for each call."""
     return RedisLedger(settings().require_redis_url(), retries=0)
 
 
 def cause_of(error: BaseException) -> str:
-    """Name a signal, an exit code or a limit."""
+    """Return why a child died: a signal's name, `exitcode N`, the time limit, or `unknown`."""
     if isinstance(error, TimeLimitExceeded):
         return f"time limit of {settings().time_limit:g} s"
-    found = SIGNAL.search(str(error))
-    return (found[1] or found[2]) if found else "unknown"
+    match = EXIT.search(str(error))
+    return (match[1] or match[2]) if match else "unknown"
 
 
 class CutoutRequest(Request):
-    """Celery's own view of a job in hand; its message goes back to the queue by itself."""
+    """A task that a child is running, as the main process sees it."""
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         if not soft:
-            self._note(TimeLimitExceeded(timeout))
+            self._record_crash(TimeLimitExceeded(timeout))
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> Any:
-        # billiard wraps what its own processes raise
+        # billiard wraps the exceptions that its own code raises
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError):
-            self._note(error)
+            self._record_crash(error)
         return super().on_failure(exc_info, *arguments, **options)
 
-    def _note(self, error: BaseException) -> None:
+    def _record_crash(self, error: BaseException) -> None:
         job, cause = self.kwargs.get("job"), cause_of(error)
         try:
-            holder = plan().token_prefix(int(self.worker_pid or 0))
-            ledger().lines.record_crash(job["batch"], job["line"], holder, cause)
-        except (CutoutError, KeyError, TypeError) as trouble:
-            # the lease ends by itself, later
-            log.warning("a death could not be noted", task=self.id, why=str(trouble))
+            token_prefix = plan().token_prefix(int(self.worker_pid or 0))
+            ledger().lines.record_crash(job["batch"], job["line"], token_prefix, cause)
+        except (CutoutError, KeyError, TypeError) as problem:
+            # the line is retried when its lease ends
+            log.warning("crash not recorded", task=self.id, cause=cause, reason=str(problem))
         else:
-            log.error("a process ended with an image in hand", task=self.id, cause=cause)
+            log.error("crash recorded", task=self.id, cause=cause)

@@ -1,6 +1,6 @@
-"""Whether a worker lives and is ready: a file that its main loop rewrites, and `cutout health`.
+"""Whether a worker is alive and ready: a file that its main loop rewrites, read by `cutout health`.
 
-Redis has no part in this: a worker that waits for Redis lives, and to restart it helps nobody.
+Independent of Redis: a worker that waits for Redis is alive, and restarting it would not help.
 """
 
 import mmap
@@ -16,17 +16,18 @@ from contract.errors import ErrorCode, PermanentError
 
 log = structlog.get_logger(__name__)
 
-BEAT_SECONDS = 5
+HEARTBEAT_SECONDS = 5
+"""Interval at which the file is rewritten."""
 STALE_SECONDS = 60
-"""A main loop that has not beaten for so long is stuck. It may stand still for half of that with
-nothing wrong on this side: it waits for each of its connections to a Redis that never answers."""
+"""A main loop without a heartbeat for this long is stuck. A healthy one may be silent for half of
+that, while it waits in turn for each of its connections to a Redis that does not reply."""
 
 _loaded = mmap.mmap(-1, mmap.PAGESIZE)
-"""A byte for each child, made before the fork and so the same memory in all of them."""
+"""One byte per child: 1 if its model is loaded. Created before the fork, so all share it."""
 
 
-def note_loaded(child: int, *, loaded: bool) -> None:
-    """Say, in a child, whether its model is in memory."""
+def set_loaded(child: int, *, loaded: bool) -> None:
+    """Record whether the model of a child is loaded. `child`: its position in the pool."""
     _loaded[child] = loaded
 
 
@@ -34,114 +35,126 @@ def loaded_children() -> int:
     return sum(_loaded[:])
 
 
-class Beat(BaseModel):
-    """What a worker's file says."""
+class Heartbeat(BaseModel):
+    """The content of a worker's file."""
 
     model_config = ConfigDict(frozen=True)
 
     pid: int
     born: str
+    """see `start_time`"""
     time: float
+    """when it was written, in Unix seconds"""
     ready: bool
+    """at least one model is loaded, and the broker is connected"""
     queue: str
     children: int
 
     @property
     def age(self) -> float:
+        """Seconds since it was written."""
         return time.time() - self.time
 
     @property
-    def live(self) -> bool:
+    def is_recent(self) -> bool:
         return self.age < STALE_SECONDS
 
 
-def born(pid: int) -> str | None:
-    """Return what tells a process from a later one of the same number; None where it is gone."""
+def start_time(pid: int) -> str | None:
+    """Return when a process started, in the kernel's clock ticks, or None if it does not run.
+
+    Tells it apart from a later process with the same PID. Empty on systems without /proc.
+    """
     try:
         os.kill(pid, 0)
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except PermissionError:
-        return None  # another user's: no worker of ours
+        return None  # another user's process, so not one of these workers
     except ProcessLookupError:
         return None
     except FileNotFoundError:
-        return ""  # no such file system here
-    return None if state == "Z" else rest[18]  # proc(5): starttime
+        return ""
+    return None if state == "Z" else rest[18]  # starttime; see proc_pid_stat(5)
 
 
-class Pulse:
-    """Rewrites this worker's file. Beaten by the main loop alone, never by a thread."""
+class HeartbeatFile:
+    """This worker's file. Written by its main loop only, so that a stuck loop shows."""
 
     def __init__(self, folder: Path, queue: str, children: int) -> None:
-        self.at = time.monotonic()
+        self.last_beat = time.monotonic()
         self._pid = os.getpid()
         self._file = folder / f"{self._pid}.json"
         self._queue = queue
         self._children = children
-        self._born = born(self._pid) or ""
-        self._written = -float(BEAT_SECONDS)
+        self._born = start_time(self._pid) or ""
+        self._written = -float(HEARTBEAT_SECONDS)
         self._ready: bool | None = None
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-        beats(folder)  # forgets the dead
+        read_heartbeats(folder)  # deletes the files of dead workers
         self.beat(connected=False)
 
     def beat(self, *, connected: bool) -> None:
-        """Note that the main loop is here; write it down where that is news."""
+        """Record that the main loop runs. Writes the file if that is due or `ready` changed."""
         if os.getpid() != self._pid:
-            return  # a child: it has a copy of us, and of the connection that beats
-        self.at = time.monotonic()
+            return  # a child, which inherited this object and the broker connection that calls it
+        self.last_beat = time.monotonic()
         ready = connected and loaded_children() > 0
-        if ready != self._ready or self.at - self._written >= BEAT_SECONDS:
-            self._ready, self._written = ready, self.at
+        if ready != self._ready or self.last_beat - self._written >= HEARTBEAT_SECONDS:
+            self._ready, self._written = ready, self.last_beat
             self._write(ready)
 
-    def stop(self) -> None:
+    def delete(self) -> None:
         with suppress(OSError):
             self._file.unlink()
 
     def _write(self, ready: bool) -> None:
-        now = Beat(
+        heartbeat = Heartbeat(
             pid=self._pid, born=self._born, time=time.time(), ready=ready,
             queue=self._queue, children=self._children,
         )  # fmt: skip
-        fresh = self._file.with_suffix(".new")
+        partial = self._file.with_suffix(".new")
         try:
-            fresh.write_text(now.model_dump_json())
-            fresh.replace(self._file)
-        except OSError as error:  # a full disk must not end a worker
-            log.warning("heartbeat not written", why=str(error))
+            partial.write_text(heartbeat.model_dump_json())
+            partial.replace(self._file)
+        except OSError as error:  # a full disk must not stop a worker
+            log.warning("heartbeat not written", reason=str(error))
 
 
-def beats(folder: Path) -> list[Beat]:
-    """Return the last beat of each worker of this machine. Removes the files of dead ones."""
-    found = []
+def read_heartbeats(folder: Path) -> list[Heartbeat]:
+    """Return the last heartbeat of each running worker. Deletes the files of dead workers."""
+    heartbeats = []
     for file in sorted(folder.glob("*.json")):
         try:
-            beat = Beat.model_validate_json(file.read_text())
+            heartbeat = Heartbeat.model_validate_json(file.read_text())
         except (OSError, ValidationError):
             continue
-        if born(beat.pid) == beat.born:
-            found.append(beat)
+        if start_time(heartbeat.pid) == heartbeat.born:
+            heartbeats.append(heartbeat)
         else:
             with suppress(OSError):
                 file.unlink()
-    return found
+    return heartbeats
 
 
-def check(folder: Path, *, ready: bool) -> list[Beat]:
-    """Return the workers of this machine. Raises PermanentError (`worker_unhealthy`)."""
-    found = beats(folder)
-    if not found:
-        raise PermanentError(ErrorCode.WORKER_UNHEALTHY, f"No worker runs here, says {folder}.")
-    for beat in found:
-        if not beat.live:
+def check(folder: Path, *, ready: bool) -> list[Heartbeat]:
+    """Return the heartbeats of all workers on this machine.
+
+    Raises PermanentError (`worker_unhealthy`) if none is running or one is not alive; with `ready`,
+    also if one is not ready.
+    """
+    heartbeats = read_heartbeats(folder)
+    if not heartbeats:
+        raise PermanentError(
+            ErrorCode.WORKER_UNHEALTHY, f"No worker is running: no heartbeat in {folder}."
+        )
+    for heartbeat in heartbeats:
+        worker = f"Worker {heartbeat.pid} ({heartbeat.queue})"
+        if not heartbeat.is_recent:
             raise PermanentError(
                 ErrorCode.WORKER_UNHEALTHY,
-                f"Worker {beat.pid} ({beat.queue}) was last heard of {beat.age:.0f} s ago.",
+                f"{worker} is stuck: its last heartbeat was {heartbeat.age:.0f} s ago.",
             )
-        if ready and not beat.ready:
-            raise PermanentError(
-                ErrorCode.WORKER_UNHEALTHY, f"Worker {beat.pid} ({beat.queue}) is not ready."
-            )
-    return found
+        if ready and not heartbeat.ready:
+            raise PermanentError(ErrorCode.WORKER_UNHEALTHY, f"{worker} is not ready.")
+    return heartbeats

@@ -1,4 +1,4 @@
-"""What a worker's main process does with its children's answers when the broker is lost."""
+"""The consumer when its Redis connection is lost: what becomes of its children's answers."""
 
 import os
 import pickle
@@ -23,10 +23,10 @@ WHOLE = struct.pack("!i", len(ANSWER)) + ANSWER
 
 @pytest.fixture
 def consumer() -> Consumer:
-    """One with an event loop and no connection."""
-    made = Consumer.__new__(Consumer)
-    made.hub, made.connection_errors, made.channel_errors = Hub(), (OSError,), ()
-    return made
+    """A consumer with an event loop and no connection."""
+    consumer = Consumer.__new__(Consumer)
+    consumer.hub, consumer.connection_errors, consumer.channel_errors = Hub(), (OSError,), ()
+    return consumer
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def half_read(hub: Hub, pipe: tuple[int, int], callback) -> None:
-    """Have Celery's own reader begin an answer that is written in two pieces."""
+    """Let Celery read the first part of an answer that is written in two parts."""
     reader, writer = pipe
     handler = ResultHandler.__new__(ResultHandler)
     handler.handle_event = lambda fd: None
@@ -54,7 +54,7 @@ def test_a_half_read_answer_is_read_to_its_end(consumer, pipe) -> None:
     half_read(consumer.hub, pipe, heard.append)
     threading.Timer(0.1, os.write, [pipe[1], WHOLE[4:]]).start()
 
-    consumer._reset(consumer.hub.reset)
+    consumer._finish_answers_and_reset(consumer.hub.reset)
 
     assert heard == ["x" * 30_000]
     with pytest.raises(BlockingIOError):
@@ -68,11 +68,11 @@ def test_an_answer_that_cannot_be_acknowledged_does_not_stop_the_reset(consumer,
 
     half_read(consumer.hub, pipe, acknowledge)
     os.write(pipe[1], WHOLE[4:])
-    consumer._reset(consumer.hub.reset)
+    consumer._finish_answers_and_reset(consumer.hub.reset)
     assert not consumer.hub.readers
 
 
-def test_answers_are_heard_before_a_limit_strikes(consumer, pipe) -> None:
+def test_answers_are_read_before_a_time_limit_is_enforced(consumer, pipe) -> None:
     reader, writer = pipe
     heard: list[str] = []
 
@@ -84,13 +84,13 @@ def test_answers_are_heard_before_a_limit_strikes(consumer, pipe) -> None:
     consumer.pool = SimpleNamespace(_pool=pool)
     os.write(writer, b"ab")
 
-    consumer._strike(lambda job, *_: heard.append(f"limit of {job}"), 7, 1.0)
+    consumer._read_answers_and_enforce(lambda job, *_: heard.append(f"limit of {job}"), 7, 1.0)
 
     assert heard == ["a", "b", "limit of 7"]
 
 
 def test_a_connection_is_lost_while_a_message_is_held(consumer, redis_server) -> None:
-    """Closing one channel fails first, and leaves the other as it was."""
+    """Closing the first channel fails, so the second is left open."""
     consumer.app = Celery(set_as_current=False)
     consumer.app.conf.worker_enable_prefetch_count_reduction = False  # needs a whole worker
     connection = Connection(redis_server.url.replace("unix", "redis+socket"))
