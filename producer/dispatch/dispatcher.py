@@ -4,13 +4,16 @@ At most a window of a batch is in the broker at a time, so Redis stays small how
 batch. Every step can be interrupted anywhere and repeated: lines are marked issued before they are
 published, and outcome rows are deleted from Redis after they are in object storage.
 
+In one tick each batch publishes one chunk at most, so neither a batch of ten million lines nor
+workers faster than the dispatcher hold up the others. Reports are written beside the loop: see
+`closing.py`.
+
 An idle tick costs one round trip for each open batch, and three in all.
 """
 
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice
 
@@ -23,12 +26,12 @@ from contract.job import ManifestLine
 from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
-from contract.storage import open_store
 from contract.storage.batch_files import has_bit, manifest_lines
 from producer.batches import reports
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts
 from producer.dispatch.breaker import RETRY_SECONDS, evaluate
+from producer.dispatch.closing import BatchCloser
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
 
 log = structlog.get_logger(__name__)
@@ -42,8 +45,6 @@ LEASE_SECONDS = 15
 TICK_SECONDS = 0.2
 CANCELLED_LINES = 10_000
 """Lines of a cancelled batch settled per tick."""
-UNREPORTED_LINES = 10_000
-"""Lines without an outcome row reopened in one call."""
 NO_QUARANTINE = (
     "Images that crashed their process wait for a quarantine worker: `cutout worker --quarantine`."
 )
@@ -55,7 +56,10 @@ BACKOFF_SECONDS = 10
 
 
 class Dispatcher:
-    """One step for every open batch per tick. Several may run: a lease says which one works."""
+    """One step for every open batch per tick. Several may run: a lease says which one works.
+
+    `run` ends with `stop`; after `tick` alone, call `stop`.
+    """
 
     def __init__(self, ledger: Ledger, callbacks: CallbackSchedule, config: Settings) -> None:
         self._ledger = ledger
@@ -66,29 +70,41 @@ class Dispatcher:
         self._queues: dict[str, tuple[str, str]] = {}
         self._served: set[str] = set()
         self._segment = lru_cache(maxsize=16)(manifest_lines)
+        self._closer = BatchCloser(ledger, self._token)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
         working = None
         while not stopping():
+            busy = False
             try:
                 leading = self._ledger.acquire_lease(self._token, LEASE_SECONDS)
                 if leading is not working:
                     working = leading
                     log.info("dispatching" if leading else "standing by: another dispatches")
                 if leading:
-                    self.tick()
+                    busy = self.tick()
             except CutoutError as error:
                 log.warning("dispatcher waits", reason=str(error))
                 time.sleep(1)
-            time.sleep(TICK_SECONDS)
+            if not busy:
+                time.sleep(TICK_SECONDS)
+        self.stop()
         try:
             self._ledger.release_lease(self._token)
         except CutoutError:
             log.info("lease left to expire")
 
-    def tick(self) -> None:
-        """Advance every open batch by one step. An error in one does not hold up the others."""
+    def stop(self) -> None:
+        """Wait for the report that is being written; close no further batch."""
+        self._closer.stop()
+
+    def tick(self) -> bool:
+        """Advance every open batch by one step; return True if one has more to publish at once.
+
+        An error in one batch does not hold up the others.
+        """
+        busy = False
         open_ids = self._ledger.batches.open_ids()
         if open_ids:
             self._served = {worker.queue for worker in self._ledger.workers.list()}
@@ -98,7 +114,7 @@ class Dispatcher:
             if time.monotonic() < self._backing_off.get(batch, 0):
                 continue
             try:
-                self._advance(self._snapshot(batch))
+                busy |= self._advance(self._snapshot(batch))
             except Exception as error:
                 if isinstance(error, CutoutError) and error.code is ErrorCode.REDIS_UNAVAILABLE:
                     raise
@@ -109,21 +125,26 @@ class Dispatcher:
             else:
                 if self._backing_off.pop(batch, None):
                     self._ledger.batches.set_stalled_reason(batch, "")
+        return busy
 
     def _snapshot(self, batch: str) -> Snapshot:
         if batch not in self._queues:
             self._queues[batch] = queues_of(self._ledger.batches.progress(batch).spec)
         return self._ledger.batches.snapshot(batch, self._queues[batch])
 
-    def _advance(self, snapshot: Snapshot) -> None:
+    def _advance(self, snapshot: Snapshot) -> bool:
+        """Do what the batch's state asks for; return True if it has more to publish at once."""
         progress = snapshot.progress
         spec = progress.spec
         if spec.cutout:
             cutouts.advance(self._ledger, self._callbacks, snapshot, self._config)
-            return
+            return False
+        if self._closer.is_closing(spec.id):
+            return False
+        more = False
         match progress.state:
             case "open":
-                self._feed(snapshot)
+                more = self._feed(snapshot)
             case "paused":
                 self._resume_if_due(progress)
             case "cancelling":
@@ -133,24 +154,27 @@ class Dispatcher:
         if snapshot.undrained >= DRAIN_ROWS:
             reports.drain(self._ledger, spec)
         if progress.settled >= spec.total:
-            self._close(spec)
+            self._closer.close(spec)
+        return more
 
     # one method per state
 
-    def _feed(self, snapshot: Snapshot) -> None:
-        """Pause the batch if the circuit breaker says so; else publish what there is room for."""
+    def _feed(self, snapshot: Snapshot) -> bool:
+        """Pause the batch if the circuit breaker says so; else publish one chunk if there is room.
+
+        Returns True if there may be room for another.
+        """
         spec = snapshot.progress.spec
         if tripped := evaluate(snapshot.recent_results):
             retry_at = time.time() + RETRY_SECONDS if tripped.may_recover else None
             self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
             log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
-            return
+            return False
         if snapshot.something_due:
             self._republish(spec, snapshot.oldest_queued)
-        if not snapshot.all_issued and snapshot.progress.issued < self._config.window:
-            while self._publish_chunk(spec):
-                self._ledger.acquire_lease(self._token, LEASE_SECONDS)
         self._report_missing_workers(snapshot.progress)
+        room = not snapshot.all_issued and snapshot.progress.issued < self._config.window
+        return room and self._publish_chunk(spec)
 
     def _resume_if_due(self, progress: Progress) -> None:
         if progress.retry_at is not None and time.time() >= progress.retry_at:
@@ -212,45 +236,3 @@ class Dispatcher:
         current = progress.stalled_reason
         if reason != current and current in {"", NO_QUARANTINE, no_worker}:
             self._ledger.batches.set_stalled_reason(progress.spec.id, reason)
-
-    # closing
-
-    def _close(self, spec: BatchSpec) -> None:
-        """Write the report and close the batch, unless it changes meanwhile or rows are missing."""
-        while reports.drain(self._ledger, spec):
-            self._ledger.acquire_lease(self._token, LEASE_SECONDS)
-        progress = self._ledger.batches.progress(spec.id)
-        closed = replace(progress, state="closed", closed=time.time(), issued=0, stalled_reason="")
-        tally = reports.write(closed, open_store(spec.destination))
-        if not tally.complete:
-            self._reopen_unreported(progress, tally)
-            return
-        self._ledger.batches.set_stalled_reason(spec.id, "")
-        if not self._ledger.batches.close(spec.id, progress.epoch, self._token):
-            log.info("batch changed while its report was written", batch=spec.id)
-            return
-        log.info(
-            "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,
-            failed=progress.failed,
-        )  # fmt: skip
-
-    def _reopen_unreported(self, progress: Progress, tally: reports.Tally) -> None:
-        """Reopen settled lines whose outcome row was lost, as by a Redis that lost its last second.
-
-        Their outputs exist, so workers settle them without processing the images again.
-        """
-        spec, epoch = progress.spec, progress.epoch
-        remaining = tally.missing_count
-        log.error("outcomes are missing", batch=spec.id, lines=remaining, total=spec.total)
-        missing = tally.missing()
-        while lines := list(islice(missing, UNREPORTED_LINES)):
-            remaining -= len(lines)
-            # until their turn comes, the lines of later chunks still count as settled
-            counts = tally.counts | {Status.DONE: tally.counts[Status.DONE] + remaining}
-            if not self._ledger.batches.reopen_unreported(spec.id, epoch, counts, lines):
-                return
-            epoch += 1
-        reason = (
-            f"The outcomes of {tally.missing_count:,} images were lost; they are checked again."
-        )
-        self._ledger.batches.set_stalled_reason(spec.id, reason)

@@ -49,6 +49,7 @@ class Closing:
         self.ledger.connection.client.delete(names.DISPATCHER_LEASE)
         self.ledger.acquire_lease(dispatcher._token, 60)
         dispatcher.tick()
+        dispatcher._closer.wait()
 
     @property
     def state(self) -> str:

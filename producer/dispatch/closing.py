@@ -1,0 +1,104 @@
+"""Closes settled batches: report first, then the ledger, in a thread beside the dispatcher's loop.
+
+A report of a million lines takes half a minute. Meanwhile the loop serves the other batches and
+renews the lease. Closing is fenced: it happens only if the lease is still held, no retry has
+reopened a line, and every outcome row is in the report.
+"""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+
+import structlog
+
+from contract.batch import BatchSpec, Progress
+from contract.ledger import Ledger
+from contract.outcome import Status
+from contract.storage import open_store
+from producer.batches import reports
+
+log = structlog.get_logger(__name__)
+
+UNREPORTED_LINES = 10_000
+"""Lines without an outcome row reopened in one call."""
+
+
+class BatchCloser:
+    """One thread, one batch at a time."""
+
+    def __init__(self, ledger: Ledger, lease_token: str) -> None:
+        self._ledger = ledger
+        self._lease_token = lease_token
+        self._closing: dict[str, Future[None]] = {}
+        self._thread = ThreadPoolExecutor(1, "close")
+
+    def close(self, spec: BatchSpec) -> None:
+        """Close a batch in the thread. Follow it with `is_closing`."""
+        self._closing[spec.id] = self._thread.submit(self._close, spec)
+
+    def is_closing(self, batch: str) -> bool:
+        """Return whether a batch is being closed, or was when this was last called.
+
+        Raises what closing it raised, once.
+        """
+        closing = self._closing.get(batch)
+        if closing is None:
+            return False
+        if closing.done():
+            del self._closing[batch]
+            closing.result()
+        return True
+
+    def wait(self) -> None:
+        """Wait until no batch is being closed. Raises what closing one raised."""
+        for batch in list(self._closing):
+            self._closing.pop(batch).result()
+
+    def stop(self) -> None:
+        """End the thread, after the report that is being written."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _close(self, spec: BatchSpec) -> None:
+        """Write the report and close the batch, unless it changes meanwhile or rows are missing."""
+        while reports.drain(self._ledger, spec):
+            pass
+        progress = self._ledger.batches.progress(spec.id)
+        closed = replace(progress, state="closed", closed=time.time(), issued=0, stalled_reason="")
+        store = open_store(spec.destination)
+        tally = reports.write(closed, store)
+        if not tally.complete:
+            self._reopen_unreported(progress, tally)
+            return
+        self._ledger.batches.set_stalled_reason(spec.id, "")
+        if not self._ledger.batches.close(spec.id, progress.epoch, self._lease_token):
+            log.info("batch changed while its report was written", batch=spec.id)
+            latest = self._ledger.batches.progress(spec.id)
+            if latest.state == "closed":  # by another dispatcher, over whose report ours may lie
+                reports.write(latest, store)
+            return
+        log.info(
+            "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,
+            failed=progress.failed,
+        )  # fmt: skip
+
+    def _reopen_unreported(self, progress: Progress, tally: reports.Tally) -> None:
+        """Reopen settled lines whose outcome row was lost, as by a Redis that lost its last second.
+
+        Their outputs exist, so workers settle them without processing the images again.
+        """
+        spec, epoch = progress.spec, progress.epoch
+        remaining = tally.missing_count
+        log.error("outcomes are missing", batch=spec.id, lines=remaining, total=spec.total)
+        missing = tally.missing()
+        while lines := list(islice(missing, UNREPORTED_LINES)):
+            remaining -= len(lines)
+            # until their turn comes, the lines of later chunks still count as settled
+            counts = tally.counts | {Status.DONE: tally.counts[Status.DONE] + remaining}
+            if not self._ledger.batches.reopen_unreported(spec.id, epoch, counts, lines):
+                return
+            epoch += 1
+        reason = (
+            f"The outcomes of {tally.missing_count:,} images were lost; they are checked again."
+        )
+        self._ledger.batches.set_stalled_reason(spec.id, reason)

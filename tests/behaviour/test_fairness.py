@@ -1,0 +1,80 @@
+"""What a dispatcher does for one batch while another keeps it busy."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from support.services import until
+
+from contract.ledger.redis_ledger import RedisLedger
+from contract.outcome import Outcome, Status
+from contract.recipe import Recipe
+from contract.settings import settings
+from producer.batches import reports
+from producer.batches.register import register
+from producer.callbacks.schedule import CallbackSchedule
+from producer.dispatch import dispatcher as dispatching
+from producer.dispatch.dispatcher import CHUNK_LINES, DRAIN_ROWS, Dispatcher
+
+
+@pytest.fixture
+def dispatcher(ledger: RedisLedger, redis_server, monkeypatch) -> Dispatcher:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    settings.cache_clear()
+    running = Dispatcher(ledger, CallbackSchedule(ledger.connection), settings())
+    ledger.acquire_lease(running._token, 60)
+    yield running
+    running.stop()
+
+
+def batch(ledger: RedisLedger, folder: Path, count: int) -> str:
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:05d}.jpg").touch()
+    return register(ledger, str(folder), f"{folder}-out", Recipe(model="u2netp")).id
+
+
+def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    def settled_at_once(spec, issued, photograph_of) -> None:
+        rows = [
+            Outcome(line=line, key=photograph_of(line).key, status=Status.DONE)
+            for line in issued.bulk
+        ]
+        ledger.lines.finish_all(spec.id, rows)
+
+    monkeypatch.setattr(dispatching, "publish_issued", settled_at_once)
+    giant, small = batch(ledger, tmp_path / "a", 3000), batch(ledger, tmp_path / "b", 20)
+    assert dispatcher.tick()  # has more to publish at once
+    assert ledger.batches.progress(giant).done == CHUNK_LINES
+    assert ledger.batches.progress(small).done == 20
+    undrained = []
+    while dispatcher.tick():
+        undrained.append(len(ledger.lines.outcomes(giant, 10_000)))
+    assert max(undrained) <= DRAIN_ROWS + CHUNK_LINES
+
+
+def test_a_report_that_takes_long_holds_up_no_other_batch(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    write, writing, goes_on = reports.write, threading.Event(), threading.Event()
+
+    def slow(progress, store) -> reports.Tally:
+        writing.set()
+        assert goes_on.wait(30)
+        return write(progress, store)
+
+    monkeypatch.setattr(reports, "write", slow)
+    monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    settled = batch(ledger, tmp_path / "a", 3)
+    rows = [Outcome(line=n, key=f"{n:05d}.jpg", status=Status.DONE) for n in range(3)]
+    ledger.lines.finish_all(settled, rows)
+    dispatcher.tick()
+    assert writing.wait(30)
+    other = batch(ledger, tmp_path / "b", 20)
+    dispatcher.tick()
+    assert ledger.batches.progress(other).issued == 20
+    assert ledger.batches.progress(settled).state == "open"
+    goes_on.set()
+    until(lambda: ledger.batches.progress(settled).state == "closed", 30)
