@@ -37,7 +37,7 @@ lint: $(BIN)/cutout ## ruff, mypy and the import layers
 	$(BIN)/lint-imports
 
 docs: $(BIN)/cutout ## regenerate docs/reference from the code
-	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate
 
 $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 	$(PYTHON) -m venv $(PEER)

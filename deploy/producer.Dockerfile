@@ -5,7 +5,7 @@ FROM python:3.14-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PATH=/opt/cutout/bin:$PATH
 WORKDIR /src
 RUN python -m venv /opt/cutout
-# dependencies first: they change seldom, so this layer is kept
+# dependencies first: they change seldom, so this layer stays cached
 COPY deploy/requirements/producer.lock deploy/requirements/producer.lock
 RUN pip install --require-hashes --only-binary :all: -r deploy/requirements/producer.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -15,7 +15,7 @@ COPY worker worker
 RUN pip install --no-deps .
 
 FROM python:3.14-slim-trixie
-# a fresh volume mounted at /keys takes its owner over
+# a new volume mounted at /keys inherits this owner
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent cutout \
     && install --directory --owner cutout --group cutout --mode 700 /keys
 COPY --from=build /opt/cutout /opt/cutout

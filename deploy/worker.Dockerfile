@@ -1,11 +1,11 @@
-# The worker: Celery, ONNX Runtime, no weights (they come as a volume at /models).
+# The worker: Celery and ONNX Runtime, without weights (mount a volume with them at /models).
 # docker build -f deploy/worker.Dockerfile -t cutout-worker .
 
 FROM python:3.14-slim-trixie AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PATH=/opt/cutout/bin:$PATH
 WORKDIR /src
 RUN python -m venv /opt/cutout
-# dependencies first: they change seldom, so this layer is kept
+# dependencies first: they change seldom, so this layer stays cached
 COPY deploy/requirements/worker.lock deploy/requirements/worker.lock
 RUN pip install --require-hashes --only-binary :all: -r deploy/requirements/worker.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -15,15 +15,16 @@ COPY worker worker
 RUN pip install --no-deps .
 
 FROM python:3.14-slim-trixie
-# a fresh volume mounted at /models takes its owner over
+# a new volume mounted at /models inherits this owner
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent cutout \
     && install --directory --owner cutout --group cutout /models
 COPY --from=build /opt/cutout /opt/cutout
 ENV PATH=/opt/cutout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV CUTOUT_MODEL_DIR=/models CUTOUT_STATE_DIR=/tmp/cutout CUTOUT_LOG_FORMAT=json
 USER cutout
-# SIGTERM is the warm shutdown: images in hand are finished. Allow it more than CUTOUT_TIME_LIMIT.
+# SIGTERM is the warm shutdown: images being processed are finished. Allow more than
+# CUTOUT_TIME_LIMIT for it.
 STOPSIGNAL SIGTERM
-# exec form: a shell in between would keep the signal to itself
+# exec form: a shell in between would not pass the signal on
 ENTRYPOINT ["cutout"]
 CMD ["worker"]

@@ -364,7 +364,7 @@ def test_the_services_cut_out_the_samples(native: Native):
     headers = {"Authorization": f"Bearer {shop}", "Prefer": "wait=60"}
     single = httpx.post(address, files=photograph, headers=headers, timeout=70).json()
     assert single["status"] == "done", single
-    assert single["output"] == f"s3://{bucket}/single/cut-outs/{single['id']}.png"
+    assert single["output"] == f"s3://{bucket}/web/cut-outs/{single['id']}.png"
 
     processes = descendants(native)
     assert native.stop() == {name: {0} for name in STOPPING}
