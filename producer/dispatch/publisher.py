@@ -77,7 +77,7 @@ def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> int:
     """Send jobs to a queue; return how many. Raises RetryableError (`redis_unavailable`)."""
     count = 0
     try:
-        with app().producer_or_acquire() as producer:
+        with app().producer_or_acquire() as producer, producer.batch():
             for job in jobs:
                 app().send_task(
                     names.CUT_TASK,
