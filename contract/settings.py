@@ -1,4 +1,4 @@
-"""The one reader of the environment: every knob, its default, and why that default."""
+"""All settings, read from the environment: each with its default, its unit and its effect."""
 
 import base64
 from functools import cache
@@ -17,21 +17,21 @@ REPLY_SECONDS = 5
 worker's main process waits on each of its four connections in turn and does nothing meanwhile."""
 
 
-def _listed(value: object) -> object:
+def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(part for part in map(str.strip, value.split(",")) if part)
 
 
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
-"""Comma-separated, as the environment has no lists."""
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list in one environment variable; spaces around commas are ignored."""
 
 WEBHOOK_KEY_BYTES = range(24, 65)
-"""Of the Standard Webhooks specification, 1.0.0."""
+"""Length of a signing secret in bytes, as the Standard Webhooks specification 1.0.0 requires."""
 
 
 class Settings(BaseSettings):
-    """Read from `CUTOUT_*`. AWS's own variables and profiles are read by boto3 itself."""
+    """Variables named `CUTOUT_*`. AWS credentials and regions are read by boto3 itself."""
 
     model_config = SettingsConfigDict(
         env_prefix="CUTOUT_",
@@ -42,79 +42,149 @@ class Settings(BaseSettings):
     )
 
     redis_url: str | None = Field(
-        None, repr=False, description="unset: the embedded Redis of `cutout run`"
+        None,
+        repr=False,
+        description="URL of Redis: redis://, rediss:// or unix://. Unset: `cutout run` and"
+        " `cutout up` start a Redis of their own.",
     )
-    model: str = Field("u2netp", description="the model a worker loads, and the default of a batch")
+    model: str = Field(
+        "u2netp",
+        description="Model that a worker loads, and that a batch uses unless it names another.",
+    )
     model_dir: Path = Field(
-        Path("~/.cache/cutout/models"), description="where verified weights are kept"
+        Path("~/.cache/cutout/models"), description="Folder for downloaded and verified weights."
     )
     model_source: str | None = Field(
-        None, repr=False, description="a path, URL or s3:// that goes before the official sources"
+        None,
+        repr=False,
+        description="Path, https:// or s3:// URL of weights, tried before the official sources.",
     )
     state_dir: Path = Field(
         Path("~/.local/state/cutout"),
-        description="heartbeats of workers; Redis data and logs of the embedded stack",
+        description="Folder for the heartbeats of workers, and for the data and logs of the local"
+        " stack.",
     )
-    max_pixels: int = Field(100_000_000, gt=0, description="width x height of a photograph")
-    max_bytes: int = Field(256 * 1024**2, gt=0, description="size of a source object")
+    max_pixels: int = Field(
+        100_000_000,
+        gt=0,
+        description="Largest photograph in pixels (width x height). Larger ones fail with"
+        " `too_many_pixels` before they are decoded.",
+    )
+    max_bytes: int = Field(
+        256 * 1024**2,
+        gt=0,
+        description="Largest source object in bytes. Larger ones fail with `too_many_bytes` before"
+        " they are read.",
+    )
     time_limit: float = Field(
-        120, gt=1, description="seconds an image may take before its process is replaced"
+        120,
+        gt=1,
+        description="Seconds that one image may take. After that its process is replaced and the"
+        " image counts as crashed; at 80 % it is interrupted and retried.",
     )
     visibility_timeout: float = Field(
-        300, gt=1, description="seconds until an unanswered job is handed out again"
+        300,
+        gt=1,
+        description="Seconds until an unacknowledged message is delivered again. Must be the same"
+        " in every process, and more than the time limit.",
     )
-    retry_budget: int = Field(5, ge=0, description="orderly retries of one image")
+    retry_budget: int = Field(
+        5,
+        ge=0,
+        description="Retries of one image after errors that may pass, before it fails as"
+        " `exhausted`.",
+    )
     retry_delay: float = Field(
-        2, gt=0, description="seconds before the first retry; doubles, with full jitter"
+        2,
+        gt=0,
+        description="Longest delay in seconds before the first retry. It doubles with every retry;"
+        " the actual delay is a random share of it (full jitter).",
     )
-    window: int = Field(1000, gt=0, description="jobs of one batch in the broker at a time")
-    url_allowlist: Listed = Field(
-        (), description="hosts and networks that may be asked over http and on private addresses"
+    window: int = Field(
+        1000,
+        gt=0,
+        description="Images of one batch that are queued or being processed at a time. It bounds"
+        " the memory of Redis.",
     )
-    webhook_secret: Listed = Field(
-        (), repr=False, description="`whsec_...`, one or several: the newest first, old ones beside"
+    url_allowlist: CommaSeparated = Field(
+        (),
+        description="Hosts and networks, comma-separated, that may be reached over http and at"
+        " private addresses.",
     )
-    log_format: Literal["human", "json"] = "human"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    flower_address: str = "127.0.0.1"
-    flower_port: int = Field(5555, ge=0, le=65535)
-
-    web_address: str = "127.0.0.1"
-    web_port: int = Field(8080, ge=0, le=65535)
+    webhook_secret: CommaSeparated = Field(
+        (),
+        repr=False,
+        description="Secrets that sign callbacks, comma-separated, each `whsec_` and 24 to 64 bytes"
+        " in base64. Every callback carries one signature per secret, so secrets can be rotated.",
+    )
+    log_format: Literal["human", "json"] = Field(
+        "human", description="Form of log lines on standard error."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+    flower_address: str = Field(
+        "127.0.0.1", description="Address that Flower listens on; `0.0.0.0` for all."
+    )
+    flower_port: int = Field(
+        5555, ge=0, le=65535, description="Port that Flower listens on; 0 for any free one."
+    )
+    web_address: str = Field(
+        "127.0.0.1",
+        description="Address that `cutout serve` listens on. Any but a loopback address requires"
+        " CUTOUT_API_KEYS.",
+    )
+    web_port: int = Field(
+        8080, ge=0, le=65535, description="Port that `cutout serve` listens on; 0 for any free one."
+    )
     web_store: str | None = Field(
-        None, description="folder or s3:// where uploads, and results without a destination, go"
+        None,
+        description="Folder or s3://bucket/prefix for uploads, and for cutouts without a"
+        " destination of their own. `cutout serve` requires it.",
     )
-    api_keys: Path | None = Field(None, description="the file that `cutout key` adds to")
+    api_keys: Path | None = Field(
+        None, description="File of hashed API keys; `cutout key` adds to it."
+    )
     event_rules: Path | None = Field(
-        None, description="a JSON file: which buckets' new objects are cut out, and where to"
+        None,
+        description="JSON file that says new objects of which buckets are cut out, and where the"
+        " outputs go.",
     )
-    sns_topics: Listed = Field((), description="ARNs of the topics that may announce objects")
-    rate_limit_per_minute: int = Field(600, gt=0, description="of one key")
-    max_queued: int = Field(1000, gt=0, description="single images in the queue before 429")
+    sns_topics: CommaSeparated = Field(
+        (), description="ARNs of the SNS topics whose notifications are accepted, comma-separated."
+    )
+    rate_limit_per_minute: int = Field(
+        600, gt=0, description="Requests per minute and API key; further ones are answered 429."
+    )
+    max_queued: int = Field(
+        1000,
+        gt=0,
+        description="Cutouts of one model in the interactive queue; further ones are answered 429.",
+    )
 
     @model_validator(mode="after")
-    def _times_agree(self) -> Self:
-        # a job still running when its message becomes visible again would be run twice at once
+    def _time_limits_are_consistent(self) -> Self:
+        # an image still being processed when its message is delivered again would run twice at once
         if self.time_limit >= self.visibility_timeout:
             raise ValueError("CUTOUT_TIME_LIMIT must be below CUTOUT_VISIBILITY_TIMEOUT")
-        # the delay doubles up to there
+        # `retry_delay` in worker/retry.py doubles the delay up to half the visibility timeout
         if self.retry_delay > self.visibility_timeout / 2:
             raise ValueError("CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT")
         return self
 
     @field_validator("url_allowlist")
     @classmethod
-    def _entries_are_places(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+    def _allowlist_is_valid(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         try:
             for entry in entries:
                 allowed_entry(entry)
         except ValueError:
-            raise ValueError("an entry is neither a host nor a network") from None
+            raise ValueError("each entry must be a host or a network") from None
         return entries
 
     @field_validator("webhook_secret")
     @classmethod
-    def _secrets_are_keys(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
+    def _secrets_are_valid(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
         for secret in secrets:
             prefix, _, key = secret.partition("_")
             try:
@@ -122,7 +192,7 @@ class Settings(BaseSettings):
             except ValueError:
                 length = 0
             if prefix != "whsec" or length not in WEBHOOK_KEY_BYTES:
-                raise ValueError("a secret is whsec_ and 24 to 64 random bytes in base64")
+                raise ValueError("each secret must be whsec_ and 24 to 64 bytes in base64")
         return secrets
 
     def require_redis_url(self) -> str:
@@ -133,7 +203,7 @@ class Settings(BaseSettings):
 
     @property
     def broker_url(self) -> str:
-        """`redis_url` in Celery's spelling: it calls a Unix socket `redis+socket://`."""
+        """`redis_url` as Celery spells it: `redis+socket://` for a Unix socket."""
         url = self.require_redis_url()
         scheme, _, rest = url.partition("://")
         return f"redis+socket://{rest}" if scheme == "unix" else url
@@ -141,10 +211,10 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """Return the process's settings.
+    """Return the settings of this process, read once.
 
-    Raises PermanentError (`invalid_setting`) naming the variable, never its value: it may hold
-    a password.
+    Raises PermanentError (`invalid_setting`) that names the variable but never its value, which
+    may be a password.
     """
     try:
         return Settings()
@@ -155,18 +225,18 @@ def settings() -> Settings:
 
 
 def transport_options(config: Settings) -> dict[str, object]:
-    """Say what producer, worker and Flower must tell the broker alike, or messages are lost."""
+    """Return kombu's transport options: equal in every process, or messages are lost."""
     return {
         "visibility_timeout": config.visibility_timeout,
-        # a worker of several queues empties the first one first, instead of taking turns
+        # a worker of several queues empties them in order instead of in rotation
         "queue_order_strategy": "priority",
-        # the sweep for abandoned messages: every 5 s, not every 100 s as by default
+        # look for messages past the visibility timeout every 5 s; kombu's default is 100 s
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        # without these a black-holed connection hangs a worker for ever
+        # without these timeouts, a connection whose packets are dropped blocks a worker forever
         "socket_timeout": REPLY_SECONDS,
         "socket_connect_timeout": REPLY_SECONDS,
         "socket_keepalive": not config.broker_url.startswith("redis+socket"),
-        # the same for a worker's wait for messages, which no socket timeout ends
+        # the same for a worker that waits for messages, which no socket timeout interrupts
         "health_check_interval": REPLY_SECONDS,
     }

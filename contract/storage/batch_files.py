@@ -1,6 +1,6 @@
-"""What a batch leaves in object storage below its destination: spec, manifest, outcomes.
+"""The files of a batch in its destination store: spec, manifest and outcome rows.
 
-The manifest is the truth about what was listed. Redis can be made anew from these.
+The manifest records what was listed. `cutout rebuild` restores the ledger from these files.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,13 +19,13 @@ def write_spec(spec: BatchSpec) -> None:
 
 
 def read_spec(batch: str, destination: str) -> BatchSpec:
-    """Return what a batch was registered as. Raises PermanentError (`batch_unknown`)."""
+    """Return the spec a batch was registered with. Raises PermanentError (`batch_unknown`)."""
     try:
         blob = open_store(destination).get(names.spec_key(batch))
     except PermanentError as error:
         if error.code in {ErrorCode.OBJECT_MISSING, ErrorCode.UNSAFE_KEY}:
             raise PermanentError(
-                ErrorCode.BATCH_UNKNOWN, f"{destination} holds no record of a batch {batch!r}."
+                ErrorCode.BATCH_UNKNOWN, f"No batch {batch!r} found in {destination}."
             ) from None
         raise
     return BatchSpec.model_validate_json(blob.data)
@@ -38,10 +38,11 @@ def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:
 
 
 def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
-    """Yield each line's last outcome once, the latest first: rows still in Redis, then segments.
+    """Yield the latest outcome of each line, newest first.
 
-    A line may have several: a segment written twice after a crash, a retry, or a line that was
-    settled again because Redis lost its last second.
+    `undrained`: outcome rows that are still in the ledger, oldest first. A line may have several
+    rows: a segment was written twice after a crash, the line was retried, or it was settled again
+    because Redis lost its latest writes.
     """
     seen = bytearray(spec.total // 8 + 1)
     for outcome in rows(store, spec.id, undrained):
@@ -51,16 +52,16 @@ def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> It
 
 
 def rows(store: Store, batch: str, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
-    """Yield every outcome row there is, the latest first."""
+    """Yield every outcome row, newest first; see `outcomes`."""
     yield from map(Outcome.model_validate_json, reversed(list(undrained)))
     segments = [item.key for item in store.list(names.outcomes_prefix(batch))]
-    for key in reversed(segments):  # named after their moments
+    for key in reversed(segments):  # their names sort by time
         lines = store.get(key).data.splitlines()
         yield from map(Outcome.model_validate_json, reversed(lines))
 
 
 def has_bit(bits: bytes | bytearray, line: int) -> bool:
-    """Say whether a line's bit is set, in Redis's order: most significant first."""
+    """Return whether a line's bit is set, in the order of Redis: most significant bit first."""
     byte, bit = divmod(line, 8)
     return byte < len(bits) and bool(bits[byte] & 0x80 >> bit)
 

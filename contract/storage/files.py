@@ -1,4 +1,4 @@
-"""A folder as an object store: atomic writes, ETags, metadata, and no way out of the root."""
+"""A folder as a store: atomic writes, ETags, metadata, and no path outside the root."""
 
 import contextlib
 import errno
@@ -16,30 +16,32 @@ from urllib.parse import quote
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import RESERVED, check_key
-from contract.storage.protocol import PIECE, Blob, ObjectHead, ObjectInfo
+from contract.storage.protocol import CHUNK_BYTES, Blob, ObjectHead, ObjectInfo
 
 SCRATCH = f"{RESERVED}/unfinished"
 METADATA = f"{RESERVED}/metadata"
 PRIVATE = {f"{SCRATCH}/", f"{METADATA}/"}
-"""Folders that are this store's own business and not objects in it."""
+"""Folders that hold this store's own files, which are no objects."""
 
 PERMANENT = {
-    errno.ENOENT: (ErrorCode.OBJECT_MISSING, "There is no file {key!r}."),
-    errno.ENOTDIR: (ErrorCode.UNSAFE_KEY, "A part of {key!r} is a file, not a folder."),
-    errno.EEXIST: (ErrorCode.UNSAFE_KEY, "A part of {key!r} is a file, not a folder."),
+    errno.ENOENT: (ErrorCode.OBJECT_MISSING, "The file {key!r} does not exist."),
+    errno.ENOTDIR: (ErrorCode.UNSAFE_KEY, "A folder in {key!r} is a file."),
+    errno.EEXIST: (ErrorCode.UNSAFE_KEY, "A folder in {key!r} is a file."),
     errno.EISDIR: (ErrorCode.UNSAFE_KEY, "{key!r} is a folder."),
     errno.ENAMETOOLONG: (ErrorCode.UNSAFE_KEY, "The name {key!r} is too long for the file system."),
-    errno.ELOOP: (ErrorCode.UNSAFE_KEY, "{key!r} is a loop of links."),
+    errno.ELOOP: (ErrorCode.UNSAFE_KEY, "{key!r} is a loop of symbolic links."),
     errno.EINVAL: (ErrorCode.UNSAFE_KEY, "The file system refuses the name {key!r}."),
     errno.EILSEQ: (ErrorCode.UNSAFE_KEY, "The file system refuses the name {key!r}."),
-    errno.EACCES: (ErrorCode.ACCESS_DENIED, "The permissions of {key!r} forbid it."),
-    errno.EPERM: (ErrorCode.ACCESS_DENIED, "The permissions of {key!r} forbid it."),
+    errno.EACCES: (ErrorCode.ACCESS_DENIED, "The permissions of {key!r} refuse access."),
+    errno.EPERM: (ErrorCode.ACCESS_DENIED, "The permissions of {key!r} refuse access."),
     errno.EROFS: (ErrorCode.ACCESS_DENIED, "{key!r} is on a read-only file system."),
 }
+"""errno -> (our code, message). Any other OSError is retryable."""
 
 
 @contextlib.contextmanager
 def _translated(key: str) -> Iterator[None]:
+    """Turn OSErrors into our errors, by the table PERMANENT."""
     try:
         yield
     except UnicodeEncodeError:
@@ -54,12 +56,12 @@ def _translated(key: str) -> Iterator[None]:
 
 
 def _etag(status: os.stat_result) -> str:
-    # ctime too: archives and `cp -p` give other content an old mtime
+    # ctime too: archives and `cp -p` may give new content an old mtime
     return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
 
 
 def _status(path: Path) -> os.stat_result:
-    """Stat a file. A folder, pipe or socket is no object, and opening a pipe waits for ever."""
+    """Stat a regular file. Raises FileNotFoundError for any other: opening a pipe may block."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -67,7 +69,7 @@ def _status(path: Path) -> os.stat_result:
 
 
 def _sync(folder: Path) -> None:
-    """Make a rename outlive a power cut: only then may the ledger call the image settled."""
+    """Make a rename durable, so it survives a power cut. Only then may the line be settled."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -75,13 +77,15 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _pieces(key: str, file: BinaryIO) -> Iterator[bytes]:
+def _chunks(key: str, file: BinaryIO) -> Iterator[bytes]:
     with _translated(key), file:
-        while piece := file.read(PIECE):
-            yield piece
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
 class FileStore:
+    """See `contract.storage.protocol.Store`."""
+
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().resolve()
 
@@ -90,13 +94,13 @@ class FileStore:
         return "file://" + quote(str(self._root))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        above = prefix.rpartition("/")[0]
-        base = f"{above}/" if above else ""
-        for key, path in _walk(self._root / base, base, prefix):
+        parent = prefix.rpartition("/")[0]
+        folder_key = f"{parent}/" if parent else ""
+        for key, path in _walk(self._root / folder_key, folder_key, prefix):
             try:
                 status = path.stat()
             except OSError:
-                # a dangling or looping link, or gone since: `get` will say which, by key
+                # a broken link, or deleted since it was listed: `get` raises the right error
                 yield ObjectInfo(key, 0, "")
             else:
                 if stat.S_ISREG(status.st_mode):
@@ -127,7 +131,7 @@ class FileStore:
                 after = os.fstat(file.fileno())
         if _etag(before) != _etag(after) or len(data) != before.st_size:
             raise RetryableError(
-                ErrorCode.STORAGE_UNAVAILABLE, f"{key!r} was being written while it was read."
+                ErrorCode.STORAGE_UNAVAILABLE, f"{key!r} was written to while it was read."
             )
         return Blob(data, _etag(before))
 
@@ -135,7 +139,7 @@ class FileStore:
         path = self._path(key)
         with _translated(key):
             _status(path)
-            return _pieces(key, path.open("rb"))
+            return _chunks(key, path.open("rb"))
 
     def put(
         self,
@@ -148,8 +152,8 @@ class FileStore:
         with _translated(key):
             status = self._write(path, body)
             if metadata:
-                # After the object: a crash between the two leaves metadata that does not name
-                # this ETag, which `head` then does not believe.
+                # After the object: if a crash separates the two, the metadata names another ETag,
+                # and `head` ignores it.
                 row = json.dumps({"etag": _etag(status), "metadata": dict(metadata)})
                 self._write(self._metadata_path(key), row.encode())
 
@@ -160,16 +164,19 @@ class FileStore:
             self._metadata_path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
-        """Return the file's path, or refuse a key that leads out of the root, links included."""
+        """Return the file's path, with links resolved.
+
+        Raises PermanentError (`unsafe_key`) if it is outside the root.
+        """
         path = self._root / check_key(key)
         with _translated(key):
             resolved = Path(os.path.realpath(path))
         if not resolved.is_relative_to(self._root):
-            raise PermanentError(ErrorCode.UNSAFE_KEY, f"{key!r} leads out of the folder.")
+            raise PermanentError(ErrorCode.UNSAFE_KEY, f"{key!r} leads outside the folder.")
         return resolved
 
     def _write(self, path: Path, body: bytes | BinaryIO) -> os.stat_result:
-        """Write beside the tree, sync, rename into place: a reader sees all of it or none."""
+        """Write to a temporary file, sync, and rename it: readers see the whole file or none."""
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._path(SCRATCH)
         scratch.mkdir(parents=True, exist_ok=True)
@@ -181,7 +188,8 @@ class FileStore:
                 else:
                     shutil.copyfileobj(body, file, 1024 * 1024)
                 file.flush()
-                # kernels stamp in ticks of milliseconds: two writes in one would share an ETag
+                # kernel timestamps have a resolution of milliseconds: two writes within one tick
+                # would share an ETag
                 os.utime(file.fileno(), ns=(time.time_ns(),) * 2)
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -193,11 +201,12 @@ class FileStore:
         return status
 
     def _metadata_path(self, key: str) -> Path:
-        # hashed, so that a name of full length needs no longer one
+        # hashed, as a name with a suffix could exceed the file system's limit
         digest = hashlib.sha256(key.encode()).hexdigest()
         return self._path(f"{METADATA}/{digest[:2]}/{digest}.json")
 
     def _metadata(self, key: str, etag: str) -> dict[str, str]:
+        """Return the metadata stored with exactly this content, or an empty dict."""
         try:
             row = json.loads(self._metadata_path(key).read_bytes())
         except (OSError, ValueError):
@@ -205,20 +214,20 @@ class FileStore:
         return row["metadata"] if isinstance(row, dict) and row.get("etag") == etag else {}
 
 
-def _walk(folder: Path, base: str, prefix: str) -> Iterator[tuple[str, Path]]:
-    """Yield files in the order S3 lists keys: a folder sorts as its name with the `/` behind it.
+def _walk(folder: Path, folder_key: str, prefix: str) -> Iterator[tuple[str, Path]]:
+    """Yield (key, path) of the files below a folder, in the order in which S3 lists keys.
 
-    Links to folders are not followed (they can loop).
+    A folder sorts as its name followed by `/`. Links to folders are not followed: they can loop.
     """
     try:
-        with _translated(base or str(folder)):
+        with _translated(folder_key or str(folder)):
             entries = sorted(
-                (base + e.name + ("/" if e.is_dir(follow_symlinks=False) else ""), e)
+                (folder_key + e.name + ("/" if e.is_dir(follow_symlinks=False) else ""), e)
                 for e in os.scandir(folder)
             )
     except PermanentError as error:
-        if base and error.code is ErrorCode.OBJECT_MISSING:
-            return  # a folder removed while it was listed
+        if folder_key and error.code is ErrorCode.OBJECT_MISSING:
+            return  # the folder was deleted during the listing
         raise
     for key, entry in entries:
         if key.endswith("/"):

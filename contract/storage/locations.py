@@ -1,4 +1,4 @@
-"""From what a person writes (a folder, `file://`, `s3://`) to a store."""
+"""Locations as users write them (a folder, `file://`, `s3://`), and the stores they name."""
 
 import re
 from functools import cache
@@ -12,9 +12,9 @@ from contract.storage.protocol import Store
 
 @cache
 def open_store(location: str) -> Store:
-    """Open a location: one store a process and place, so that connections are kept.
+    """Return the store at a location. Cached per process and location, so connections are reused.
 
-    Raises PermanentError (`invalid_location`). Never call it before a fork: clients do not
+    Raises PermanentError (`invalid_location`). Never call it before a fork: connections do not
     survive one.
     """
     scheme, separator, rest = location.partition("://")
@@ -25,17 +25,20 @@ def open_store(location: str) -> Store:
     if scheme == "s3":
         bucket, _, prefix = rest.partition("/")
         if bucket:
-            from contract.storage.s3 import S3Store  # noqa: PLC0415 - 0.3 s that a folder need not pay
+            from contract.storage.s3 import S3Store  # noqa: PLC0415 - importing boto3 takes 0.3 s
 
             return S3Store(bucket, prefix)
-    raise PermanentError(ErrorCode.INVALID_LOCATION, f"{location!r} is no location we know.")
+    raise _unknown(location)
 
 
 def canonical_location(location: str) -> str:
-    """Return the URI of a location without opening it: the same for `a`, `./a` and `a/`."""
+    """Return the URI of a location without opening it: the same for `a`, `./a` and `a/`.
+
+    Raises PermanentError (`invalid_location`).
+    """
     scheme, separator, rest = location.partition("://")
     if not separator:
-        if re.match(r"[a-z0-9]+:/", location):  # `s3:/bucket` would be a folder of that name
+        if re.match(r"[a-z0-9]+:/", location):  # or `s3:/bucket` would name a folder
             raise PermanentError(
                 ErrorCode.INVALID_LOCATION, f"{location!r} lacks a slash, as in s3://bucket/prefix."
             )
@@ -45,4 +48,10 @@ def canonical_location(location: str) -> str:
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and bucket:
         return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
-    raise PermanentError(ErrorCode.INVALID_LOCATION, f"{location!r} is no location we know.")
+    raise _unknown(location)
+
+
+def _unknown(location: str) -> PermanentError:
+    return PermanentError(
+        ErrorCode.INVALID_LOCATION, f"{location!r} is neither a folder nor s3://bucket/prefix."
+    )

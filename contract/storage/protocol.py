@@ -1,4 +1,4 @@
-"""What a store can do. Keys are relative to the store's own root and use `/`."""
+"""What a store does. Keys are relative to the store's own root and use `/`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """A row of a listing. `etag` changes whenever the content does; compare it, do not parse it."""
+    """An object in a listing. `etag` changes with the content; compare it, never parse it."""
 
     key: str
     size: int
@@ -16,6 +16,8 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
+    """What is known of an object without reading it."""
+
     size: int
     etag: str
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -29,16 +31,16 @@ class Blob:
     etag: str
 
 
-PIECE = 1 << 20
-"""Bytes of a streamed object at a time."""
+CHUNK_BYTES = 1 << 20
+"""Bytes that `Store.stream` yields at a time."""
 
 
 class Store(Protocol):
-    """Every call raises RetryableError or PermanentError, and nothing of the vendor's."""
+    """A place for objects. Every method raises RetryableError or PermanentError, no other error."""
 
     @property
     def uri(self) -> str:
-        """Where it is, such that `open_store(uri)` opens the same store."""
+        """The store's location: `open_store(uri)` opens the same store."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -46,15 +48,19 @@ class Store(Protocol):
         ...
 
     def head(self, key: str) -> ObjectHead | None:
-        """Return an object's size, ETag and metadata, or None where there is no such object."""
+        """Return an object's size, ETag and metadata, or None if it does not exist."""
         ...
 
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
-        """Read an object whole; refuse it (`too_many_bytes`) before more than that is in memory."""
+        """Return a whole object.
+
+        Raises PermanentError: `object_missing`, or `too_many_bytes` before more than `max_bytes`
+        are read.
+        """
         ...
 
     def stream(self, key: str) -> Iterator[bytes]:
-        """Open an object, or raise, at once; yield it piece by piece, whatever its size."""
+        """Open an object, or raise, at once; yield it in chunks of CHUNK_BYTES."""
         ...
 
     def put(
@@ -64,9 +70,9 @@ class Store(Protocol):
         content_type: str,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Write an object whole or not at all. Metadata: ASCII keys and values."""
+        """Write an object atomically: whole or not at all. Metadata: ASCII keys and values."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove an object. One that is not there is no error."""
+        """Delete an object, if it exists."""
         ...

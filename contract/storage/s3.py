@@ -1,9 +1,9 @@
-"""The only file that imports boto3: a bucket prefix as a store."""
+"""A prefix of an S3 bucket as a store. The only module that imports boto3."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 
 import boto3
 import botocore.exceptions
@@ -13,98 +13,123 @@ from botocore.handlers import add_expect_header
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import check_key, printable
-from contract.storage.protocol import PIECE, Blob, ObjectHead, ObjectInfo
+from contract.storage.protocol import CHUNK_BYTES, Blob, ObjectHead, ObjectInfo
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from types_boto3_s3 import S3Client
 
 CLIENT = Config(
-    connect_timeout=5,  # a dead endpoint shows at once
-    read_timeout=20,  # between bytes, so it bounds a stall and not a large object
-    # one quick second try; what lasts longer is the queue's to retry, well below the time limit
+    connect_timeout=5,  # seconds, so a dead endpoint is noticed soon
+    read_timeout=20,  # seconds between bytes: limits a stall, not the time of a large object
+    # one quick second attempt; the queue retries what lasts longer, well within the time limit
     retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=4,  # a child does one thing at a time; multipart reports use the rest
-    # checksums only where S3 requires them: S3-compatible servers differ in what they accept
+    max_pool_connections=4,  # a child sends one request at a time; multipart uploads use the rest
+    # checksums only if S3 requires them: S3-compatible servers differ in what they accept
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
 
-MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
-DENIED = {
-    "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId",
-    "SignatureDoesNotMatch", "Forbidden",
+PERMANENT = {
+    ErrorCode.OBJECT_MISSING: (
+        ("404", "NoSuchKey", "NoSuchBucket", "NotFound"),
+        "{object} does not exist.",
+    ),
+    ErrorCode.ACCESS_DENIED: (
+        (
+            "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId",
+            "SignatureDoesNotMatch", "Forbidden",
+        ),
+        "The storage refused access to {object} ({code}).",
+    ),
+    ErrorCode.UNSAFE_KEY: (
+        ("KeyTooLongError", "InvalidObjectName", "XMinioInvalidObjectName"),
+        "The storage refused the name of {object}.",
+    ),
 }  # fmt: skip
-REFUSED_NAME = {"KeyTooLongError", "InvalidObjectName", "XMinioInvalidObjectName"}
+"""our code -> (S3's codes, message). Any other code of S3 is retryable."""
+
+
+class ObjectAddress(TypedDict):
+    """The two arguments of boto3 that name an object."""
+
+    Bucket: str
+    Key: str
+
+
+def _client_error(code: str, name: str) -> PermanentError | RetryableError:
+    """Return our error for S3's error code, at the object called `name`."""
+    for ours, (vendor_codes, message) in PERMANENT.items():
+        if code in vendor_codes:
+            return PermanentError(ours, message.format(object=name, code=code))
+    return RetryableError(ErrorCode.STORAGE_UNAVAILABLE, f"The storage answered {code} for {name}.")
 
 
 @contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
+def _translated(name: str) -> Iterator[None]:
     """Turn boto3's errors into ours. Their texts may quote URLs, so only the code is kept."""
     try:
         yield
     except botocore.exceptions.ClientError as error:
-        vendor = str(error.response.get("Error", {}).get("Code", "unknown"))
-        if vendor in MISSING:
-            raise PermanentError(ErrorCode.OBJECT_MISSING, f"{what} does not exist.") from None
-        if vendor in DENIED:
-            raise PermanentError(
-                ErrorCode.ACCESS_DENIED, f"Access to {what} was refused ({vendor})."
-            ) from None
-        if vendor in REFUSED_NAME:
-            raise PermanentError(
-                ErrorCode.UNSAFE_KEY, f"The storage refuses the name of {what}."
-            ) from None
-        raise RetryableError(
-            ErrorCode.STORAGE_UNAVAILABLE, f"The storage answered {vendor} for {what}."
-        ) from None
+        code = str(error.response.get("Error", {}).get("Code", "unknown"))
+        raise _client_error(code, name) from None
     except (
         botocore.exceptions.NoCredentialsError,
         botocore.exceptions.PartialCredentialsError,
         botocore.exceptions.ProfileNotFound,
     ):
-        # not permanent: a machine's role may be out of reach for a moment
+        # retryable: the service that issues a machine's credentials may be down for a moment
         raise RetryableError(
             ErrorCode.ACCESS_DENIED,
-            f"There are no AWS credentials for {what}: no profile, variable or role.",
+            f"No AWS credentials found for {name}: no profile, variable or role.",
         ) from None
     except botocore.exceptions.ParamValidationError:
         raise PermanentError(
-            ErrorCode.UNSAFE_KEY, f"The storage refuses the name of {what}."
+            ErrorCode.UNSAFE_KEY, f"The storage refused the name of {name}."
         ) from None
     except (botocore.exceptions.BotoCoreError, OSError, KeyError) as error:
-        # KeyError: an answer without what every S3 answer holds, so something else answers there
+        # KeyError: the response lacks a field that every S3 response has, so its sender is not S3
         raise RetryableError(
-            ErrorCode.STORAGE_UNAVAILABLE, f"{type(error).__name__} at {what}."
+            ErrorCode.STORAGE_UNAVAILABLE, f"{type(error).__name__} at {name}."
         ) from None
 
 
-def _let_through(caught_exception: Exception | None, **_: object) -> None:
-    """Raise what struck amid a request and is not of the network: a time limit, a lack of memory.
+def _raise_interruption(caught_exception: Exception | None, **_: object) -> None:
+    """Raise a time limit or MemoryError that interrupted a request, instead of retrying.
 
-    botocore takes it for the network's, and would try again where the worker said to stop.
+    botocore wraps every exception during a request in HTTPClientError and takes it for a network
+    error.
     """
-    struck = caught_exception.__context__ if caught_exception else None
-    foreign = type(caught_exception) is botocore.exceptions.HTTPClientError
-    if foreign and struck and not isinstance(struck, (urllib3.exceptions.HTTPError, OSError)):
-        raise struck
+    cause = caught_exception.__context__ if caught_exception else None
+    wrapped = type(caught_exception) is botocore.exceptions.HTTPClientError
+    if wrapped and cause and not isinstance(cause, (urllib3.exceptions.HTTPError, OSError)):
+        raise cause
 
 
 @cache
-def client() -> Any:
-    """Return the process's one client: each costs 13 MB. Not kept where credentials are missing."""
+def client() -> "S3Client":
+    """Return the client of this process: one, as each takes 13 MB.
+
+    Nothing is cached if credentials are missing: NoCredentialsError is raised each time.
+    """
     try:
         session = boto3.session.Session()
-        made = session.client("s3", config=CLIENT)
-        # `Expect: 100-continue` costs each PUT a round trip, to spare the body of a refused one
-        made.meta.events.unregister("before-call.s3", add_expect_header)
-        made.meta.events.register_first("needs-retry.s3", _let_through)
+        s3 = session.client("s3", config=CLIENT)
+        # `Expect: 100-continue` costs every PUT a round trip, to save the body of a refused one
+        s3.meta.events.unregister("before-call.s3", add_expect_header)
+        s3.meta.events.register_first("needs-retry.s3", _raise_interruption)
     except ValueError:
         raise PermanentError(
-            ErrorCode.INVALID_SETTING, "AWS's endpoint URL or region is none."
+            ErrorCode.INVALID_SETTING, "The AWS endpoint URL or region is invalid."
         ) from None
     if session.get_credentials() is None:
         raise botocore.exceptions.NoCredentialsError
-    return made
+    return s3
 
 
 class S3Store:
+    """See `contract.storage.protocol.Store`."""
+
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -116,34 +141,38 @@ class S3Store:
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     def _name(self, key: str) -> str:
+        """Return an object's URI, printable, for error messages."""
         return printable(f"s3://{self._bucket}/{self._prefix}{key}")
 
-    def _address(self, key: str) -> dict[str, str]:
+    def _address(self, key: str) -> ObjectAddress:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
+        pages = iter(
+            self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
         )
-        iterator = iter(pages)
         while True:
             with _translated(self._name(prefix)):
-                page = next(iterator, None)
+                page = next(pages, None)
                 if page is None:
                     return
-                _ = page["IsTruncated"]  # what every listing says, and no stranger's answer does
+                _ = page["IsTruncated"]  # KeyError unless S3 answered
             for row in page.get("Contents", []):
                 key = row["Key"][len(self._prefix) :]
-                if key and not key.endswith("/"):  # the placeholder objects consoles make
+                if key and not key.endswith("/"):  # consoles create such objects as folders
                     yield ObjectInfo(key, row["Size"], row["ETag"].strip('"'))
 
     def head(self, key: str) -> ObjectHead | None:
         address = self._address(key)
         try:
             with _translated(self._name(key)):
-                answer = self._client.head_object(**address)
-                metadata = {name.lower(): text for name, text in answer.get("Metadata", {}).items()}
-                return ObjectHead(answer["ContentLength"], answer["ETag"].strip('"'), metadata)
+                response = self._client.head_object(**address)
+                metadata = {
+                    name.lower(): text for name, text in response.get("Metadata", {}).items()
+                }
+                return ObjectHead(response["ContentLength"], response["ETag"].strip('"'), metadata)
         except PermanentError as error:
             if error.code is ErrorCode.OBJECT_MISSING:
                 return None
@@ -152,26 +181,26 @@ class S3Store:
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
         address = self._address(key)
         with _translated(self._name(key)):
-            answer = self._client.get_object(**address)
-            with contextlib.closing(answer["Body"]) as body:
-                size = answer["ContentLength"]
+            response = self._client.get_object(**address)
+            with contextlib.closing(response["Body"]) as body:
+                size = response["ContentLength"]
                 if max_bytes is not None and size > max_bytes:
                     raise PermanentError(
                         ErrorCode.TOO_MANY_BYTES,
                         f"{size:,} bytes are over the limit of {max_bytes:,}.",
                     )
-                # botocore raises where the body ends early, so this is all of it or an error
-                return Blob(body.read(), answer["ETag"].strip('"'))
+                # botocore raises if the body ends early, so this is the whole object
+                return Blob(body.read(), response["ETag"].strip('"'))
 
     def stream(self, key: str) -> Iterator[bytes]:
         address = self._address(key)
         with _translated(self._name(key)):
             body = self._client.get_object(**address)["Body"]
-        return self._pieces(key, body)
+        return self._chunks(key, body)
 
-    def _pieces(self, key: str, body: Any) -> Iterator[bytes]:
+    def _chunks(self, key: str, body: "StreamingBody") -> Iterator[bytes]:
         with _translated(self._name(key)), contextlib.closing(body):
-            yield from body.iter_chunks(PIECE)
+            yield from body.iter_chunks(CHUNK_BYTES)
 
     def put(
         self,
@@ -181,13 +210,13 @@ class S3Store:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         address = self._address(key)
-        extra = {"ContentType": content_type, "Metadata": dict(metadata or {})}
+        headers: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata or {})}
         with _translated(self._name(key)):
-            # no ETag: whoever answered did not store it
+            # KeyError unless S3 answered: only S3 confirms a stored object by its ETag
             if isinstance(body, bytes):
-                _ = self._client.put_object(Body=body, **address, **extra)["ETag"]
+                _ = self._client.put_object(Body=body, **address, **headers)["ETag"]
             else:
-                self._client.upload_fileobj(body, address["Bucket"], address["Key"], extra)
+                self._client.upload_fileobj(body, address["Bucket"], address["Key"], headers)
                 _ = self._client.head_object(**address)["ETag"]
 
     def delete(self, key: str) -> None:

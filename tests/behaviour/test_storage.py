@@ -1,4 +1,4 @@
-"""One suite of behaviours for every store, then what only a folder or only S3 can get wrong."""
+"""One behaviour suite for every store, then what is particular to a folder and to S3."""
 
 import io
 import os
@@ -24,15 +24,15 @@ from support.services import CREDENTIALS, S3Server, free_port, until
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.storage import ObjectInfo, Store, canonical_location, open_store
 from contract.storage.files import FileStore
-from contract.storage.protocol import PIECE
+from contract.storage.protocol import CHUNK_BYTES
 from contract.storage.s3 import S3Store
 
-PLACE = "catalogue ü+%2F#?&'/shoes"
-"""Every store under test lies at an awkward place."""
+PREFIX = "catalogue ü+%2F#?&'/shoes"
+"""Root of every store under test; full of characters that need quoting."""
 
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str, **changed: str) -> None:
-    """Point the standard AWS variables at a server, and away from the machine's own profile."""
+    """Point the AWS variables at a server, and away from this machine's own profile."""
     names = {**CREDENTIALS, "AWS_ENDPOINT_URL": url, **changed}
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         names.setdefault(name, os.devnull)
@@ -54,20 +54,22 @@ def bucket_on(url: str) -> str:
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Server], str]:
-    def fresh(server: S3Server) -> str:
-        use(monkeypatch, server.url)
-        return f"s3://{bucket_on(server.url)}/{uuid.uuid4().hex}/{PLACE}"
+def new_location(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Server], str]:
+    """Return a function that returns the location of an empty store on an S3 server."""
 
-    return fresh
+    def new(server: S3Server) -> str:
+        use(monkeypatch, server.url)
+        return f"s3://{bucket_on(server.url)}/{uuid.uuid4().hex}/{PREFIX}"
+
+    return new
 
 
 @pytest.fixture(params=["folder", "moto", "rclone"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, place) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path, new_location) -> Store:
     if request.param == "folder":
-        (tmp_path / PLACE).mkdir(parents=True)
-        return open_store(str(tmp_path / PLACE))
-    return open_store(place(request.getfixturevalue(f"{request.param}_server")))
+        (tmp_path / PREFIX).mkdir(parents=True)
+        return open_store(str(tmp_path / PREFIX))
+    return open_store(new_location(request.getfixturevalue(f"{request.param}_server")))
 
 
 @pytest.fixture
@@ -105,11 +107,11 @@ def each_call(store: Store, key: str) -> list[Callable[[], object]]:
 
 @pytest.mark.parametrize("content", [b"", b"\0\xff\r\n" * 999], ids=["empty", "binary"])
 def test_an_object_comes_back_with_content_size_etag_and_metadata(store: Store, content: bytes):
-    marks = {"source-etag": 'W/"a=b c"', "recipe": "0123456789abcdef"}
-    store.put("a/b.png", content, "image/png", marks)
+    metadata = {"source-etag": 'W/"a=b c"', "recipe": "0123456789abcdef"}
+    store.put("a/b.png", content, "image/png", metadata)
     head = store.head("a/b.png")
     assert head is not None
-    assert (head.size, dict(head.metadata)) == (len(content), marks)
+    assert (head.size, dict(head.metadata)) == (len(content), metadata)
     blob = store.get("a/b.png")
     assert (blob.data, blob.etag) == (content, head.etag)
     assert list(store.list()) == [ObjectInfo("a/b.png", len(content), head.etag)]
@@ -133,11 +135,11 @@ def test_an_etag_changes_with_the_content(store: Store):
 
 
 def test_overwriting_replaces_content_and_metadata(store: Store):
-    for content, marks in [(b"1", {"a": "1", "b": "1"}), (b"2", {"a": "2"}), (b"3", {})]:
-        store.put("a.png", content, "image/png", marks)
+    for content, metadata in [(b"1", {"a": "1", "b": "1"}), (b"2", {"a": "2"}), (b"3", {})]:
+        store.put("a.png", content, "image/png", metadata)
         head = store.head("a.png")
         assert head is not None
-        assert (store.get("a.png").data, dict(head.metadata)) == (content, marks)
+        assert (store.get("a.png").data, dict(head.metadata)) == (content, metadata)
 
 
 # "a." < "a/" < "a0", and U+1F45F sorts behind U+FF5E in UTF-8 but not in UTF-16
@@ -172,12 +174,12 @@ def test_a_uri_opens_the_same_store(store: Store):
         assert keys(open_store(uri)) == ["a.png"]
 
 
-def test_awkward_keys_are_kept_to_the_letter(store: Store):
+def test_awkward_keys_are_kept_unchanged(store: Store):
     awkward = [
         "a b .jpg", " ", "größe.jpg", "靴/👟.jpg", "a+b.jpg", "100%.jpg", "a%2Fb.jpg", "%00", "%",
         "a#b.jpg", "a?b=c&d.jpg", "q'\"`.jpg", "back\\slash.jpg", "a:b*c|<d>.jpg", "[{(^~$!@=,;)}]",
         "..a", "a..", "...", "-rf", "~", "x" * 251 + ".jpg", "d/" * 200 + "x.jpg",
-        # one letter to the eye, two names: neither may be read for the other
+        # the same letter in two Unicode forms: two different keys
         unicodedata.normalize("NFC", "Å.jpg"), unicodedata.normalize("NFD", "Å.jpg"),
     ]  # fmt: skip
     for key in awkward:
@@ -189,10 +191,10 @@ def test_awkward_keys_are_kept_to_the_letter(store: Store):
         assert (store.get(key).data, dict(head.metadata)) == (key.encode(), {"mark": "1"}), key
 
 
-def test_an_overlong_key_is_kept_or_refused_by_code(store: Store):
+def test_an_overlong_key_is_kept_or_refused_with_a_code(store: Store):
     refused = {ErrorCode.UNSAFE_KEY}
     if isinstance(store, S3Store):
-        # rclone says InternalError where its own file system refuses a name, so that is retried
+        # rclone answers InternalError if its own file system refuses a name, which is retried
         refused |= {ErrorCode.STORAGE_UNAVAILABLE}
     for key in ["x" * 300, "ü" * 200, "d/" * 3000 + "x"]:
         try:
@@ -206,7 +208,7 @@ def test_an_overlong_key_is_kept_or_refused_by_code(store: Store):
     "key",
     ["", ".", "..", "../x", "a/../x", "a/..", "./a", "a/.", "/a", "//a", "a//b", "a/", "a\0b"],
 )
-def test_a_key_that_is_no_plain_path_is_refused(folder: FileStore, key: str):
+def test_a_key_that_is_not_a_plain_path_is_refused(folder: FileStore, key: str):
     for call in each_call(folder, key):
         assert code_of(call) is ErrorCode.UNSAFE_KEY
     assert keys(folder) == []
@@ -238,9 +240,9 @@ def test_a_file_of_many_megabytes_is_put_from_a_stream(store: Store, tmp_path: P
     assert blob.data == content
     assert list(store.list()) == [ObjectInfo("report.csv", len(content), blob.etag)]
     assert (head.size, head.etag, dict(head.metadata)) == (len(content), blob.etag, {"rows": "7"})
-    pieces = list(store.stream("report.csv"))
-    assert b"".join(pieces) == content
-    assert max(map(len, pieces)) <= PIECE
+    chunks = list(store.stream("report.csv"))
+    assert b"".join(chunks) == content
+    assert max(map(len, chunks)) <= CHUNK_BYTES
 
 
 # a folder
@@ -249,7 +251,7 @@ def test_a_file_of_many_megabytes_is_put_from_a_stream(store: Store, tmp_path: P
 @pytest.mark.parametrize(
     "key", ["file-link.png", "folder-link/secret.png", "folder-link/new.png", "new-link.png"]
 )
-def test_a_link_out_of_the_folder_is_refused(folder: FileStore, tmp_path: Path, key: str):
+def test_a_link_to_outside_the_folder_is_refused(folder: FileStore, tmp_path: Path, key: str):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret.png").write_bytes(b"secret")
@@ -262,14 +264,16 @@ def test_a_link_out_of_the_folder_is_refused(folder: FileStore, tmp_path: Path, 
     assert [path.read_bytes() for path in outside.iterdir()] == [b"secret"]
 
 
-def test_our_own_folder_must_not_be_a_link_out_either(folder: FileStore, tmp_path: Path):
+def test_the_reserved_folder_must_not_be_a_link_to_outside_either(
+    folder: FileStore, tmp_path: Path
+):
     (tmp_path / "outside").mkdir()
     (tmp_path / "root/_cutout").symlink_to(tmp_path / "outside")
     assert code_of(lambda: put(folder, "a.png")) is ErrorCode.UNSAFE_KEY
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_links_within_the_folder_are_read_and_never_lead_a_listing_in_circles(
+def test_links_within_the_folder_are_read_and_do_not_make_a_listing_loop(
     folder: FileStore, tmp_path: Path
 ):
     put(folder, "real/a.png")
@@ -280,9 +284,7 @@ def test_links_within_the_folder_are_read_and_never_lead_a_listing_in_circles(
     assert folder.get("link.png") == folder.get("real/a.png")
 
 
-def test_a_dangling_or_looping_link_is_listed_and_fails_by_its_name(
-    folder: FileStore, tmp_path: Path
-):
+def test_a_broken_link_is_listed_and_cannot_be_read(folder: FileStore, tmp_path: Path):
     (tmp_path / "root/dangling.png").symlink_to("nowhere.png")
     (tmp_path / "root/loop.png").symlink_to("loop.png")
     assert keys(folder) == ["dangling.png", "loop.png"]
@@ -293,14 +295,14 @@ def test_a_dangling_or_looping_link_is_listed_and_fails_by_its_name(
 
 
 @pytest.mark.timeout(20)
-def test_a_pipe_is_no_object_and_holds_nobody_up(folder: FileStore, tmp_path: Path):
+def test_a_pipe_is_not_an_object_and_does_not_block(folder: FileStore, tmp_path: Path):
     os.mkfifo(tmp_path / "root/pipe.png")
     assert keys(folder) == []
     assert folder.head("pipe.png") is None
     assert code_of(lambda: folder.get("pipe.png")) is ErrorCode.OBJECT_MISSING
 
 
-def test_a_file_where_the_key_wants_a_folder_is_refused_and_kept(folder: FileStore):
+def test_a_key_below_an_existing_file_is_refused_and_the_file_kept(folder: FileStore):
     put(folder, "a.png", "b.png/c.png")
     for key in ["a.png/below.png", "b.png"]:
         assert code_of(lambda key=key: put(folder, key)) is ErrorCode.UNSAFE_KEY
@@ -316,7 +318,7 @@ def test_a_name_that_is_not_unicode_does_not_break_the_listing(folder: FileStore
     assert folder.get(listed[1]).data == b"1"
 
 
-def test_a_writer_killed_in_the_middle_leaves_the_old_content(folder: FileStore, tmp_path: Path):
+def test_a_writer_killed_while_writing_leaves_the_old_content(folder: FileStore, tmp_path: Path):
     folder.put("a/b.png", b"old", "image/png", {"mark": "old"})
     code = (
         "import sys, pathlib; from contract.storage.files import FileStore;"
@@ -330,8 +332,8 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_content(folder: FileStore,
     writer.stdin.flush()
     root = tmp_path / "root"
     until(lambda: sum(p.stat().st_size for p in root.rglob("*") if p.is_file()) > 1_000_000)
-    for ended in (False, True):
-        if ended:
+    for kill in (False, True):
+        if kill:
             writer.kill()
             writer.wait()
         head = folder.head("a/b.png")
@@ -355,29 +357,30 @@ def test_a_put_that_fails_leaves_nothing_behind(folder: FileStore, tmp_path: Pat
     assert folder.get("a.png").data == b"a.png"
 
 
-def test_metadata_of_other_content_is_not_believed(folder: FileStore, tmp_path: Path):
-    folder.put("a.png", b"ours", "image/png", {"mark": "1"})
-    (tmp_path / "root/a.png").write_bytes(b"theirs")
+def test_metadata_of_replaced_content_is_ignored(folder: FileStore, tmp_path: Path):
+    folder.put("a.png", b"first", "image/png", {"mark": "1"})
+    (tmp_path / "root/a.png").write_bytes(b"second")
     head = folder.head("a.png")
     assert head is not None
     assert (head.size, head.metadata) == (6, {})
     for path in (tmp_path / "root/_cutout").rglob("*.json"):
-        path.write_text('["not", "ours"]')
+        path.write_text('["not", "metadata"]')
     assert folder.head("a.png") == head
 
 
-def test_nothing_but_our_own_folder_is_added_to_the_tree(folder: FileStore, tmp_path: Path):
+def test_only_the_reserved_folder_is_added_to_the_tree(folder: FileStore, tmp_path: Path):
     folder.put("a/b.png", b"1", "image/png", {"mark": "1"})
     folder.put("_cutout/report.csv", b"2", "text/csv")
     assert {path.name for path in (tmp_path / "root").iterdir()} == {"a", "_cutout"}
     assert [path.name for path in (tmp_path / "root/a").iterdir()] == ["b.png"]
-    assert keys(folder) == ["_cutout/report.csv", "a/b.png"]  # and its records are no objects
+    assert keys(folder) == ["_cutout/report.csv", "a/b.png"]  # the metadata files are no objects
 
 
 @contextmanager
 def without_privileges() -> Iterator[Path]:
-    """A folder anyone can reach, seen by somebody who is not root."""
-    with tempfile.TemporaryDirectory() as name:
+    """Yield a folder that is accessible without root, while this process is not root."""
+    # not in TMPDIR: the run's own folder is closed to other users
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # noqa: S108 - a random name
         root = Path(name)
         root.chmod(0o755)
         uid = os.geteuid()
@@ -391,25 +394,25 @@ def without_privileges() -> Iterator[Path]:
                 os.seteuid(uid)
 
 
-def test_what_permissions_forbid_is_access_denied():
+def test_missing_permissions_are_access_denied():
     with without_privileges() as root:
         store = FileStore(root)
-        put(store, "open.png", "shut.png", "shut/a.png")
-        (root / "shut.png").chmod(0)
-        (root / "shut").chmod(0)
+        put(store, "open.png", "closed.png", "closed/a.png")
+        (root / "closed.png").chmod(0)
+        (root / "closed").chmod(0)
         try:
             assert store.get("open.png").data == b"open.png"
             for call in [
-                lambda: store.get("shut.png"),
-                *each_call(store, "shut/a.png"),
+                lambda: store.get("closed.png"),
+                *each_call(store, "closed/a.png"),
                 lambda: list(store.list()),
             ]:
                 assert code_of(call) is ErrorCode.ACCESS_DENIED
         finally:
-            (root / "shut").chmod(0o700)
+            (root / "closed").chmod(0o700)
 
 
-def test_a_folder_that_is_not_there_is_missing(tmp_path: Path):
+def test_a_folder_that_does_not_exist_is_missing(tmp_path: Path):
     store = FileStore(tmp_path / "none")
     assert store.head("a.png") is None
     assert code_of(lambda: list(store.list())) is ErrorCode.OBJECT_MISSING
@@ -418,7 +421,7 @@ def test_a_folder_that_is_not_there_is_missing(tmp_path: Path):
 @pytest.mark.parametrize(
     "location", ["s3://", "s3:///prefix", "http://x/y", "file://host/x", "gs://b"]
 )
-def test_a_location_we_do_not_know_is_refused(location: str):
+def test_an_unknown_location_is_refused(location: str):
     assert code_of(lambda: open_store(location)) is ErrorCode.INVALID_LOCATION
     assert code_of(lambda: canonical_location("s3:/bucket/prefix")) is ErrorCode.INVALID_LOCATION
 
@@ -428,12 +431,12 @@ def test_a_location_we_do_not_know_is_refused(location: str):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("AWS_SECRET_ACCESS_KEY", "wrong-secret"), ("AWS_ACCESS_KEY_ID", "nobodys-key")],
+    [("AWS_SECRET_ACCESS_KEY", "wrong-secret"), ("AWS_ACCESS_KEY_ID", "unknown-key")],
 )
 def test_wrong_credentials_are_access_denied(
     rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ):
-    # moto's server checks no signature, so rclone alone can tell
+    # only rclone: moto does not check signatures
     use(monkeypatch, rclone_server.url, **{name: value})
     store = S3Store(bucket_on(rclone_server.url), "shoes")
     for call in [*each_call(store, "a.png"), lambda: list(store.list())]:
@@ -443,7 +446,7 @@ def test_wrong_credentials_are_access_denied(
         assert value not in str(caught.value)
 
 
-@pytest.mark.parametrize("profile", [None, "nobodys"])
+@pytest.mark.parametrize("profile", [None, "unknown"])
 def test_no_credentials_or_no_such_profile_is_access_denied(
     monkeypatch: pytest.MonkeyPatch, profile: str | None
 ):
@@ -473,15 +476,13 @@ def test_a_profile_brings_credentials_and_endpoint(
 
 
 @pytest.mark.parametrize("url", ["not a url", "http://"])
-def test_an_endpoint_that_is_no_url_is_an_invalid_setting(
-    monkeypatch: pytest.MonkeyPatch, url: str
-):
+def test_a_malformed_endpoint_url_is_an_invalid_setting(monkeypatch: pytest.MonkeyPatch, url: str):
     use(monkeypatch, url)
     assert code_of(lambda: S3Store("shop", "")) is ErrorCode.INVALID_SETTING
 
 
-@pytest.mark.parametrize("bucket", ["nobodys-bucket", "No_Bucket!"])
-def test_a_bucket_that_is_not_there_is_named(
+@pytest.mark.parametrize("bucket", ["unknown-bucket", "No_Bucket!"])
+def test_a_missing_bucket_is_named(
     rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch, bucket: str
 ):
     use(monkeypatch, rclone_server.url)
@@ -489,17 +490,17 @@ def test_a_bucket_that_is_not_there_is_named(
         list(S3Store(bucket, "").list())
 
 
-def test_a_listing_of_several_pages_is_whole_and_in_order(rclone_server: S3Server, place):
-    store = open_store(place(rclone_server))
+def test_a_listing_of_several_pages_is_complete_and_in_order(rclone_server: S3Server, new_location):
+    store = open_store(new_location(rclone_server))
     names = [f"{i % 7}/ü+{i:04d}.png" for i in range(1007)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: store.put(name, b"", "image/png"), names))
     assert keys(store) == sorted(names)
 
 
-def test_foreign_keys_are_listed_but_never_read_or_written(moto_server: S3Server, place):
-    # moto alone: rclone refuses to hold such keys, AWS does not
-    store = open_store(place(moto_server))
+def test_foreign_keys_are_listed_but_never_read_or_written(moto_server: S3Server, new_location):
+    # only moto: rclone refuses such keys, AWS accepts them
+    store = open_store(new_location(moto_server))
     bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
     put(store, "a.png")
     for name in ["", "console-placeholder/", "a//b.png", "../x.png"]:
@@ -512,7 +513,7 @@ def test_foreign_keys_are_listed_but_never_read_or_written(moto_server: S3Server
 
 
 @pytest.mark.timeout(60)
-def test_an_endpoint_that_is_down_is_retryable_soon_and_tells_no_secret(
+def test_an_endpoint_that_is_down_is_retryable_soon_and_reveals_no_secret(
     monkeypatch: pytest.MonkeyPatch,
 ):
     use(monkeypatch, f"http://user:password-in-url@127.0.0.1:{free_port()}")
@@ -539,13 +540,16 @@ CUT_SHORT = (200, {"ETag": '"e"', "Content-Length": "1000"}, b"only this")
 
 @contextmanager
 def answering(*script: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str, list[str]]]:
-    """An endpoint that gives these answers in turn, the last one for good."""
-    asked: list[str] = []
+    """Yield the URL of an endpoint that sends these responses in turn, then the last one forever.
+
+    Also yield the list of requested paths.
+    """
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, body = script[min(len(asked), len(script) - 1)]
-            asked.append(self.path)
+            status, headers, body = script[min(len(requested), len(script) - 1)]
+            requested.append(self.path)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -562,14 +566,14 @@ def answering(*script: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str,
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requested
     finally:
         server.shutdown()
         server.server_close()
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "tries"),
+    ("response", "code", "attempts"),
     [
         (CUT_SHORT, ErrorCode.STORAGE_UNAVAILABLE, 1),
         (SLOW_DOWN, ErrorCode.STORAGE_UNAVAILABLE, 2),
@@ -578,21 +582,23 @@ def answering(*script: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str,
     ],
     ids=["cut short", "slow down", "not S3", "denied"],
 )
-def test_a_bad_answer_has_a_code_and_its_number_of_tries(
-    monkeypatch: pytest.MonkeyPatch, answer, code: ErrorCode, tries: int
+def test_a_bad_response_has_a_code_and_a_number_of_attempts(
+    monkeypatch: pytest.MonkeyPatch, response, code: ErrorCode, attempts: int
 ):
     slept: list[float] = []
     monkeypatch.setattr("botocore.endpoint.time.sleep", slept.append)
-    with answering(answer) as (url, asked):
+    with answering(response) as (url, requested):
         use(monkeypatch, url)
         with pytest.raises(CutoutError) as caught:
             S3Store("shop", "").get("a.png")
-    assert (caught.value.code, len(asked), len(slept)) == (code, tries, tries - 1)
+    assert (caught.value.code, len(requested), len(slept)) == (code, attempts, attempts - 1)
     assert sum(slept) < 20
     assert isinstance(caught.value, RetryableError) == (code is ErrorCode.STORAGE_UNAVAILABLE)
 
 
-def test_what_is_not_s3_is_found_out_by_head_and_list_too(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_is_not_s3_is_recognised_by_head_and_list_too(
+    monkeypatch: pytest.MonkeyPatch,
+):
     with answering(NOT_S3) as (url, _):
         use(monkeypatch, url)
         store = S3Store("shop", "")
@@ -600,8 +606,8 @@ def test_what_is_not_s3_is_found_out_by_head_and_list_too(monkeypatch: pytest.Mo
             assert code_of(call) is ErrorCode.STORAGE_UNAVAILABLE
 
 
-def test_a_passing_overload_is_ridden_out(monkeypatch: pytest.MonkeyPatch):
-    with answering(SLOW_DOWN, GOOD) as (url, asked):
+def test_a_short_overload_is_retried(monkeypatch: pytest.MonkeyPatch):
+    with answering(SLOW_DOWN, GOOD) as (url, requested):
         use(monkeypatch, url)
         assert S3Store("shop", "").get("a.png").data == b"good"
-    assert len(asked) == 2
+    assert len(requested) == 2
