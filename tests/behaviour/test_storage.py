@@ -380,7 +380,7 @@ def test_only_the_reserved_folder_is_added_to_the_tree(folder: FileStore, tmp_pa
 def without_privileges() -> Iterator[Path]:
     """Yield a folder that is accessible without root, while this process is not root."""
     # not in TMPDIR: the run's own folder is closed to other users
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # noqa: S108 - a random name
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
         root = Path(name)
         root.chmod(0o755)
         uid = os.geteuid()
