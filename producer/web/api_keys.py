@@ -1,4 +1,4 @@
-"""API keys: made here, kept as digests in a file of lines `NAME SCOPES SHA256`."""
+"""API keys, kept as SHA-256 digests in a file with one line `NAME SCOPES DIGEST` per key."""
 
 import hashlib
 import hmac
@@ -12,45 +12,56 @@ from contract.errors import ErrorCode, PermanentError
 from contract.settings import Settings
 
 PREFIX = "cut_"
+"""Every key starts with it, so that secret scanners can recognise a leaked one."""
 
 
 class Scope(StrEnum):
+    """What a key permits."""
+
     SUBMIT = "submit"
+    """create and delete cutouts, announce objects"""
     READ = "read"
+    """read cutouts, batches and models"""
     ADMIN = "admin"
-    """batches: submit, pause, resume, cancel, retry"""
+    """create, pause, resume, cancel and retry batches"""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
+    """A key as the file knows it, without its text."""
+
     name: str
     scopes: frozenset[Scope]
     digest: str
+    """SHA-256 of the key's text, in hexadecimal"""
 
     def line(self) -> str:
         return f"{self.name} {','.join(sorted(self.scopes))} {self.digest}\n"
 
 
-def make(name: str, scopes: Iterable[Scope]) -> tuple[str, Key]:
-    """Return a new key's text, which is shown once, and its row.
+def create(name: str, scopes: Iterable[Scope]) -> tuple[str, Key]:
+    """Return the text of a new key, which is shown once, and what is kept of it.
 
-    256 random bits need no slow hash: nobody can try them all.
+    A fast hash is enough: 256 random bits cannot be guessed.
     """
     text = PREFIX + secrets.token_urlsafe(32)
     return text, Key(name, frozenset(scopes), digest(text))
 
 
-def add(config: Settings, name: str, scopes: Iterable[Scope]) -> str:
+def add(settings: Settings, name: str, scopes: Iterable[Scope]) -> str:
     """Add a new key to the file; return its text. Raises PermanentError (`invalid_setting`)."""
-    if config.api_keys is None:
+    if settings.api_keys is None:
         raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_API_KEYS is not set.")
     if not name.isidentifier():
-        raise PermanentError(ErrorCode.INVALID_SETTING, f"{name!r} has to be a plain word.")
-    path = config.api_keys.expanduser()
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING,
+            f"The name {name!r} may only have letters, digits and underscores.",
+        )
+    path = settings.api_keys.expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and any(key.name == name for key in load(path)):
-        raise PermanentError(ErrorCode.INVALID_SETTING, f"{path} has a key {name!r} already.")
-    text, key = make(name, scopes)
+        raise PermanentError(ErrorCode.INVALID_SETTING, f"{path} already has a key named {name!r}.")
+    text, key = create(name, scopes)
     with path.open("a") as file:
         path.chmod(0o600)
         file.write(key.line())
@@ -62,7 +73,7 @@ def digest(text: str) -> str:
 
 
 def load(path: Path) -> list[Key]:
-    """Read a file of keys. Raises PermanentError (`invalid_setting`) naming the line."""
+    """Read the keys of a file. Raises PermanentError (`invalid_setting`) naming a wrong line."""
     keys = []
     try:
         lines = path.read_text().splitlines()
@@ -74,19 +85,20 @@ def load(path: Path) -> list[Key]:
         if not line.strip() or line.startswith("#"):
             continue
         try:
-            name, scopes, kept = line.split()
-            keys.append(Key(name, frozenset(map(Scope, scopes.split(","))), kept))
+            name, scopes, key_digest = line.split()
+            keys.append(Key(name, frozenset(map(Scope, scopes.split(","))), key_digest))
         except ValueError:
             raise PermanentError(
-                ErrorCode.INVALID_SETTING, f"CUTOUT_API_KEYS: line {number} of {path} is no key."
+                ErrorCode.INVALID_SETTING,
+                f"CUTOUT_API_KEYS: line {number} of {path} is not `NAME SCOPES DIGEST`.",
             ) from None
     return keys
 
 
 def find(keys: Iterable[Key], text: str) -> Key | None:
-    """Return the row of a key, comparing with every row in constant time."""
-    asked, found = digest(text), None
+    """Return the key with this text, or None. The duration does not depend on which one it is."""
+    wanted, match = digest(text), None
     for key in keys:
-        if hmac.compare_digest(key.digest, asked):
-            found = key
-    return found
+        if hmac.compare_digest(key.digest, wanted):
+            match = key
+    return match

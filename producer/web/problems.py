@@ -1,14 +1,16 @@
-"""Every error of the API as RFC 9457 tells it, with our stable code and the next step."""
+"""Error responses: RFC 9457 problem details, with a stable code and the next step."""
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from contract.errors import NEXT_STEP, CutoutError, ErrorCode
+from contract.validation import first_error
 
 STATUS = {
     ErrorCode.INVALID_API_KEY: 401,
@@ -38,41 +40,75 @@ STATUS = {
     ErrorCode.STORAGE_UNAVAILABLE: 503,
     ErrorCode.URL_UNAVAILABLE: 503,
 }
+"""The HTTP status of each code. Codes that are not listed are answered 500."""
 RETRY_AFTER_SECONDS = 5
+"""The Retry-After of a 503 that names no other."""
 MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(BaseModel):
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    code: str
-    next_step: str
+    """An error (RFC 9457). Branch on `code`; the sentences may change."""
+
+    type: str = Field("about:blank", description="Always `about:blank`; `code` tells errors apart.")
+    title: str = Field(
+        description="The name of the HTTP status.", examples=["Unprocessable Entity"]
+    )
+    status: int = Field(description="The HTTP status.", examples=[422])
+    detail: str = Field(
+        description="What went wrong, in one sentence.",
+        examples=["rendition.size: Input should be a valid number."],
+    )
+    code: str = Field(
+        description="A stable code that names the error.", examples=["invalid_request"]
+    )
+    next_step: str = Field(
+        description="What to do about it, in one sentence.",
+        examples=["Correct the request; /openapi.json describes it."],
+    )
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
+        401: "The request carries no API key or signature, or one that is not valid.",
+        403: "The API key lacks the scope that the operation requires.",
+        404: "Not found: the cutout, batch, line or object does not exist.",
+        405: "The path exists, but not with this method; see the Allow header.",
+        408: "The body did not arrive in time.",
+        409: "Not possible in the current state, or not ready yet.",
+        413: "The body is too large.",
+        422: "The request is invalid; `detail` names the field.",
+        429: "Rate limit exceeded, or the queue is full; see the Retry-After header.",
+        503: "Redis or the object storage is unavailable; see the Retry-After header.",
+    }.items()
+}
+"""The error responses that every operation documents."""
 
 
 class RequestError(CutoutError):
-    """Something is wrong with a request; `retry_after` in seconds, where waiting helps."""
+    """A request that is refused. `retry_after`: seconds after which to try again; 0: no hint."""
 
     def __init__(self, code: ErrorCode, message: str, retry_after: int = 0) -> None:
         super().__init__(code, message)
         self.retry_after = retry_after
 
 
-def answer(error: CutoutError) -> JSONResponse:
+def response(error: CutoutError) -> JSONResponse:
     status = STATUS.get(error.code, 500)
     headers = {}
     retry_after = getattr(error, "retry_after", 0)
     if retry_after or status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(retry_after or RETRY_AFTER_SECONDS)
     if status in {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}:
-        headers["Connection"] = "close"  # or the rest of the body would be waited for
+        headers["Connection"] = "close"  # or the server would go on reading the body
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return _respond(status, error.code, error.message, headers)
+    return _problem_response(status, error.code, error.message, headers)
 
 
-def _respond(status: int, code: ErrorCode, detail: str, headers: dict[str, str]) -> JSONResponse:
+def _problem_response(
+    status: int, code: ErrorCode, detail: str, headers: dict[str, str]
+) -> JSONResponse:
     problem = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, code=code,
         next_step=NEXT_STEP[code],
@@ -81,24 +117,23 @@ def _respond(status: int, code: ErrorCode, detail: str, headers: dict[str, str])
 
 
 def install(app: FastAPI) -> None:
-    """Have every error leave the app as a problem, those of the framework too."""
+    """Answer every error of the app with a problem, errors of the framework included."""
 
     @app.exception_handler(CutoutError)
-    async def ours(_: Request, error: CutoutError) -> JSONResponse:
-        return answer(error)
+    async def cutout_error(_: Request, error: CutoutError) -> JSONResponse:
+        return response(error)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        return answer(RequestError(ErrorCode.INVALID_REQUEST, f"{where}: {first['msg']}."))
+    async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
+        return response(RequestError(ErrorCode.INVALID_REQUEST, first_error(error).sentence))
 
     @app.exception_handler(HTTPException)
-    async def framework(_: Request, error: HTTPException) -> JSONResponse:
-        if isinstance(error.__cause__, CutoutError):  # raised while a body was read
-            return answer(error.__cause__)
+    async def http_exception(_: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, CutoutError):  # raised while the framework read the body
+            return response(error.__cause__)
         if error.status_code == HTTPStatus.BAD_REQUEST:
-            return answer(RequestError(ErrorCode.INVALID_REQUEST, f"{error.detail}."))
-        missing = error.status_code == HTTPStatus.NOT_FOUND
-        code = ErrorCode.NOT_FOUND if missing else ErrorCode.INVALID_REQUEST
-        return _respond(error.status_code, code, f"{error.detail}.", dict(error.headers or {}))
+            return response(RequestError(ErrorCode.INVALID_REQUEST, f"{error.detail}."))
+        not_found = error.status_code == HTTPStatus.NOT_FOUND
+        code = ErrorCode.NOT_FOUND if not_found else ErrorCode.INVALID_REQUEST
+        detail = f"{error.detail}."
+        return _problem_response(error.status_code, code, detail, dict(error.headers or {}))

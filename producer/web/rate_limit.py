@@ -4,7 +4,7 @@ import time
 
 from contract.ledger.connection import Connection, translated
 
-MINUTE = 60
+WINDOW_SECONDS = 60
 
 
 class RateLimiter:
@@ -19,9 +19,9 @@ class RateLimiter:
         Raises RetryableError or PermanentError (`redis_unavailable`).
         """
         now = int(time.time())
-        key = f"cutout:rate:{name}:{now // MINUTE}"
+        redis_key = f"cutout:rate:{name}:{now // WINDOW_SECONDS}"
         with translated(), self._redis.pipeline() as pipe:
-            pipe.incr(key)
-            pipe.expire(key, 2 * MINUTE)
+            pipe.incr(redis_key)
+            pipe.expire(redis_key, 2 * WINDOW_SECONDS)
             count, _ = pipe.execute()
-        return MINUTE - now % MINUTE if int(count) > limit else 0
+        return WINDOW_SECONDS - now % WINDOW_SECONDS if int(count) > limit else 0

@@ -1,4 +1,4 @@
-"""A headless Chromium that a test drives, and what it noticed meanwhile."""
+"""A headless Chromium driven by a test, with its console errors and its requests."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def one(self, selector: str, seconds: float = 20) -> WebElement:
-        """Return the first such element that is shown."""
+        """Return the first displayed element, once there is one."""
         return until(
             lambda: next((e for e in self.all(selector) if e.is_displayed()), None),
             seconds,
@@ -47,21 +47,21 @@ class Browser:
         until(lambda: len(self.all(selector)) == number, seconds)
 
     def text(self, selector: str) -> str:
-        # as it is in the document: shown text is cut off by styles
+        # from the document: `element.text` is what styles leave visible
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))
 
     def says(self, selector: str, words: str, seconds: float = 20) -> None:
         until(lambda: words in self.text(selector), seconds)
 
     def button(self, words: str, within: str = "main") -> WebElement:
-        def found() -> WebElement | None:
-            with suppress(StaleElementReferenceException):  # drawn anew meanwhile
+        def displayed() -> WebElement | None:
+            with suppress(StaleElementReferenceException):  # replaced meanwhile
                 for button in self.all(f"{within} button"):
                     if button.is_displayed() and button.text == words:
                         return button
             return None
 
-        return until(found)
+        return until(displayed)
 
     def run(self, script: str, *values: object) -> Any:
         return self.driver.execute_script(script, *values)
@@ -81,24 +81,24 @@ class Browser:
         return self.driver.switch_to.active_element
 
     def complaints(self) -> list[str]:
-        """Return errors on the console; that a server answered 4xx or 503 is none of the page."""
+        """Return the console's errors, except that a server answered 4xx or 503."""
         for entry in self.driver.get_log("browser"):
             message = str(entry["message"])
-            grave = entry["level"] == "SEVERE" and entry["source"] != "network"
-            if grave or "Content Security Policy" in message:
+            error = entry["level"] == "SEVERE" and entry["source"] != "network"
+            if error or "Content Security Policy" in message:
                 self.errors.append(message)
         return self.errors
 
     def hosts(self) -> set[str]:
-        """Return where anything was requested from."""
-        found = set()
+        """Return the hosts and ports of all requests."""
+        hosts = set()
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 address = urlsplit(message["params"]["request"]["url"])
                 if address.scheme not in {"blob", "data", "chrome"}:  # its own first tab
-                    found.add(address.netloc)
-        return found
+                    hosts.add(address.netloc)
+        return hosts
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def chromium(folder: Path, *flags: str) -> Iterator[Browser]:
 
 
 def steadily(ask: Callable[[], object], seconds: float) -> None:
-    """Fail where what holds now does not hold for a while."""
+    """Assert that `ask` stays true for `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert ask()

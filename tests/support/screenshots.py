@@ -1,4 +1,4 @@
-"""Draws docs/page-*.png: the page with the sample photographs and a real server, U2-NetP included.
+"""Draws docs/page-*.png: the page with the sample photographs, a real server and U2-NetP.
 
 usage: PYTHONPATH=tests .venv/bin/python tests/support/screenshots.py docs
 (after `cutout models pull u2netp`, and best with the fonts of a desktop: Debian's fonts-inter)
@@ -18,10 +18,10 @@ from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
 from support.chromium import Browser, chromium
-from support.place import HOSTILE, SAMPLES, Place, cluster
+from support.page_cluster import HOSTILE, SAMPLES, PageCluster, page_cluster
 from support.services import until
 
-MOST_BYTES = 300_000
+MAX_BYTES = 300_000
 LATE_PIXELS = 9000, 6000
 
 
@@ -41,25 +41,25 @@ def shoot(browser: Browser, path: Path) -> None:
     data = browser.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})["data"]
     with Image.open(io.BytesIO(base64.b64decode(data))) as shot:
         colours = shot.convert("RGB")
-    # the page's own colours as they are, the photographs' by 240 that come near
+    # the page's 16 commonest colours exactly, the rest by 240 near ones
     common = sorted(colours.getcolors(2**24) or [], reverse=True)[:16]
     near = colours.quantize(240, kmeans=4).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette([part for _, colour in common for part in colour] + near)
     colours.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
-    if path.stat().st_size > MOST_BYTES:
-        raise SystemExit(f"{path} is larger than {MOST_BYTES:,} bytes.")
+    if path.stat().st_size > MAX_BYTES:
+        raise SystemExit(f"{path} is larger than {MAX_BYTES:,} bytes.")
 
 
 def photographs(folder: Path) -> list[Path]:
     by_name = {path.stem: path for path in SAMPLES}
     chart = folder / "size-chart.pdf"
-    chart.write_text("no photograph")
+    chart.write_text("not a photograph")
     return [by_name["coffee"], by_name["astronaut"], chart, by_name["cat"], by_name["rocket"]]
 
 
 def desktop_fonts(folder: Path) -> None:
-    """Have `system-ui` be what a desktop has, where it is installed."""
+    """Map `system-ui` to Inter, a desktop's font, if it is installed."""
     rules = folder / "fonts.conf"
     prefer = (
         '<match target="pattern"><test name="family"><string>{}</string></test>'
@@ -73,10 +73,10 @@ def desktop_fonts(folder: Path) -> None:
     os.environ["FONTCONFIG_FILE"] = str(rules)
 
 
-def shoot_cutouts(browser: Browser, place: Place, folder: Path, docs: Path) -> None:
+def shoot_cutouts(browser: Browser, cluster: PageCluster, folder: Path, docs: Path) -> None:
     look_like(browser, 1280, 1040, 1, "light")
     for _ in range(2):  # the first round warms the worker
-        browser.open(place.serve())
+        browser.open(cluster.serve())
         browser.choose(*photographs(folder))
         browser.count('.card[data-group="done"]', len(SAMPLES))
         browser.count('.card[data-status="failed"]', 1)
@@ -85,7 +85,7 @@ def shoot_cutouts(browser: Browser, place: Place, folder: Path, docs: Path) -> N
         image.resize(LATE_PIXELS).save(late)
     browser.choose(late)
     browser.one('.card[data-status="working"]')
-    worker = place.cluster.processes["worker"].pid
+    worker = cluster.cluster.processes["worker"].pid
     os.killpg(worker, signal.SIGSTOP)
     browser.one('.card[data-status="working"] .before')
     shoot(browser, docs / "page-desktop.png")
@@ -98,20 +98,20 @@ def shoot_cutouts(browser: Browser, place: Place, folder: Path, docs: Path) -> N
 
 
 def fill(source: Path, count: int) -> None:
-    """The samples again and again, and two that fail."""
+    """Write `count` samples, two files that fail, a poster that is too large, and a table."""
     (source / "shoes").mkdir(parents=True)
     for number in range(count):
         shutil.copy(SAMPLES[number % len(SAMPLES)], source / f"shoes/{number:04}.jpg")
-    (source / "shoes/0003 (copy).jpg").write_text("no photograph")
-    (source / f"shoes/0004 {HOSTILE}").write_text("no photograph")
+    (source / "shoes/0003 (copy).jpg").write_text("not a photograph")
+    (source / f"shoes/0004 {HOSTILE}").write_text("not a photograph")
     with Image.open(SAMPLES[0]) as image:
         image.resize((12000, 9000)).save(source / "shoes/0005-poster.jpg", quality=60)
-    (source / "prices.csv").write_text("no photograph")
+    (source / "prices.csv").write_text("not a photograph")
 
 
-def shoot_batches(browser: Browser, place: Place, docs: Path) -> None:
+def shoot_batches(browser: Browser, cluster: PageCluster, docs: Path) -> None:
     look_like(browser, 1280, 1040, 1, "light")
-    browser.open(f"{place.serve()}/#batches")
+    browser.open(f"{cluster.serve()}/#batches")
     for season, seconds in (("spring", 6), ("autumn", 40)):
         browser.button("New batch").click()
         browser.one("#source").clear()
@@ -133,13 +133,13 @@ def main(docs: Path) -> None:
         folder = Path(name)
         desktop_fonts(folder)
         with (
-            cluster(folder, {}, stand_in=False) as place,
+            page_cluster(folder, {}, stand_in=False) as cluster,
             chromium(folder, "--hide-scrollbars") as browser,
         ):
             for season in ("spring", "autumn"):
-                fill(place.buckets / "photographs" / season, 600)
-            shoot_cutouts(browser, place, folder, docs)
-            shoot_batches(browser, place, docs)
+                fill(cluster.buckets / "photographs" / season, 600)
+            shoot_cutouts(browser, cluster, folder, docs)
+            shoot_batches(browser, cluster, docs)
 
 
 if __name__ == "__main__":

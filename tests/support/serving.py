@@ -1,4 +1,4 @@
-"""A real server beside a cluster in miniature, and what its clients send."""
+"""`cutout serve` in a process of its own, with a client for it."""
 
 import io
 import os
@@ -32,7 +32,7 @@ HEADERS = {
 
 @dataclass
 class Server:
-    """`cutout serve`, the folder it keeps things in, and a client for it."""
+    """A running `cutout serve`, the folder of its store, and a client for it."""
 
     cluster: Cluster
     store: Path
@@ -41,7 +41,7 @@ class Server:
     client: httpx.Client
     name: str = "serve"
     tls: ssl.SSLContext | None = None
-    """of a https server that the workers trust"""
+    """for an https server that the workers trust"""
     s3: Any = None
 
     def bucket(self) -> str:
@@ -68,13 +68,13 @@ class Server:
         process = self.cluster.processes[self.name]
         assert process.poll() is None, self.cluster.log(self.name)
         try:
-            # a Redis that is away is no reason not to be there
+            # 503 while Redis is away: the server runs all the same
             return self.client.get("/healthz", timeout=5).status_code in {200, 503}
         except httpx.TransportError:
             return False
 
     def work(self, children: int = 1, **env: str) -> None:
-        """Start what does the images: a dispatcher and a worker."""
+        """Start a dispatcher and a worker."""
         self.cluster.start_dispatcher(**env)
         self.cluster.start_worker(children, **env)
 
@@ -89,30 +89,30 @@ class Server:
         headers = {"Prefer": f"wait={wait}"} if wait else {}
         return self.client.post("/v1/cutouts", json=body, headers=headers)
 
-    def ended(self, identity: str, seconds: float = 90) -> dict[str, Any]:
-        def now() -> dict[str, Any] | None:
+    def ended(self, cutout_id: str, seconds: float = 90) -> dict[str, Any]:
+        def once_ended() -> dict[str, Any] | None:
             try:
-                answer = self.client.get(f"/v1/cutouts/{identity}")
+                answer = self.client.get(f"/v1/cutouts/{cutout_id}")
             except httpx.TransportError:
                 return None
-            found = answer.json()
-            return found if found.get("status") in {"done", "failed"} else None
+            cutout = answer.json()
+            return cutout if cutout.get("status") in {"done", "failed"} else None
 
-        return until(now, seconds)
+        return until(once_ended, seconds)
 
     def works(self) -> None:
-        """A plain upload is still cut out."""
+        """Assert that a plain upload is cut out."""
         done = self.upload(jpeg(), wait=30)
         assert (done.status_code, done.json()["status"]) == (200, "done"), done.text
         assert self.client.delete(done.headers["location"]).status_code == 204
 
     def stored(self) -> list[str]:
-        """What lies in the server's store; notes about what lies there are its own business."""
+        """Return the keys in the server's store, without the store's own metadata."""
         files = (path.relative_to(self.store) for path in self.store.rglob("*") if path.is_file())
         return sorted(str(path) for path in files if path.parts[0] != "_cutout")
 
     def redis_text(self) -> str:
-        """Every key and value in Redis."""
+        """Return all keys and values in Redis as text."""
         redis = self.cluster.ledger.connection.client
         return "\n".join(repr((key, _value(redis, key))) for key in redis.scan_iter())
 
@@ -125,7 +125,7 @@ def _value(redis: Any, key: str) -> object:
         "set": lambda: redis.smembers(key),
         "zset": lambda: redis.zrange(key, 0, -1, withscores=True),
         "stream": lambda: redis.xrange(key),
-        "none": lambda: None,  # gone since
+        "none": lambda: None,  # deleted meanwhile
     }
     return read[redis.type(key)]()
 
@@ -146,7 +146,7 @@ def serving(cluster: Cluster, folder: Path, **env: str) -> Iterator[Server]:
 
 @contextmanager
 def whole(folder: Path, aws: dict[str, str], settings: dict[str, str]) -> Iterator[Server]:
-    """Start everything, Redis too, with the storage and the settings that are said."""
+    """Start Redis, a server, a dispatcher and a worker with this storage and these settings."""
     redis = RedisServer(folder)
     redis.start()
     tls_server, _ = tls(folder, "127.0.0.1")
@@ -171,7 +171,7 @@ def whole(folder: Path, aws: dict[str, str], settings: dict[str, str]) -> Iterat
 
 
 def refused_start(cluster: Cluster, folder: Path, **env: str) -> str:
-    """Return what a server says that does not start."""
+    """Return the error of a server that must not start."""
     settings = {"CUTOUT_WEB_STORE": str(folder / "store"), "CUTOUT_WEB_PORT": "1", **env}
     answer = subprocess.run(
         [sys.executable, "-m", "producer", "serve"], env=cluster.environment(**settings),
@@ -192,35 +192,35 @@ def new_key(cluster: Cluster, path: Path, name: str, *scopes: str) -> str:
 
 
 def jpeg(seed: int = 0, fault: str = "", size: tuple[int, int] = (160, 120)) -> bytes:
-    """A photograph; one with a fault does harm (see `stand_in.py`)."""
+    """Return a photograph. `fault`: what it does to its worker (see `stand_in.py`)."""
     path = Path(os.environ["CUTOUT_STATE_DIR"]) / f"{seed}.jpg"
     photograph(path, seed, size)
     return path.read_bytes() + (b"\n" + MARK + fault.encode() if fault else b"")
 
 
 def is_cutout(data: bytes, size: tuple[int, int] = (160, 120)) -> bool:
-    """Whether these bytes are a picture with something and something not of it transparent."""
+    """Return whether this is an RGBA PNG of this size with both low and high alpha."""
     with Image.open(io.BytesIO(data)) as picture:
         low, high = picture.getchannel("A").getextrema()
         return (picture.format, picture.mode, picture.size) == ("PNG", "RGBA", size) and low < high
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem in an answer, checked to be one as the document says."""
+    """Return the problem in an answer, after checking that it is one as documented."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    found = answer.json()
-    assert (found["status"], found["code"]) == (status, code), found
-    assert found["detail"]
-    assert found["next_step"]
+    body = answer.json()
+    assert (body["status"], body["code"]) == (status, code), body
+    assert body["detail"]
+    assert body["next_step"]
     if status in {429, 503}:
         assert int(answer.headers["retry-after"]) > 0
     safe(answer)
-    return found
+    return body
 
 
 def safe(answer: httpx.Response) -> None:
-    """Assert the headers that every answer carries, and those that none does."""
+    """Assert that an answer has the safety headers and no CORS headers."""
     for name, value in HEADERS.items():
         assert answer.headers[name].startswith(value), (name, answer.headers)
     assert answer.headers["cache-control"]

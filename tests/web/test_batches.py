@@ -12,42 +12,42 @@ S3 = "rclone"
 
 
 @pytest.fixture
-def places(shared: Server) -> dict[str, str]:
+def locations(shared: Server) -> dict[str, str]:
     bucket = shared.bucket()
     for number in range(4):
         shared.put(bucket, f"in/{number}.jpg", jpeg(number))
-    shared.put(bucket, "in/notes.txt", b"no photograph")
+    shared.put(bucket, "in/notes.txt", b"not a photograph")
     return {"source": f"s3://{bucket}/in", "destination": f"s3://{bucket}/out"}
 
 
-def create(shared: Server, places: dict[str, str], **more) -> str:
-    made = shared.client.post("/v1/batches", json={**places, **more})
-    assert made.status_code == 201, made.text
-    found = made.json()
-    assert made.headers["location"] == f"/v1/batches/{found['id']}"
-    assert found["source"] == places["source"]
-    return found["id"]
+def create(shared: Server, locations: dict[str, str], **more) -> str:
+    answer = shared.client.post("/v1/batches", json={**locations, **more})
+    assert answer.status_code == 201, answer.text
+    batch = answer.json()
+    assert answer.headers["location"] == f"/v1/batches/{batch['id']}"
+    assert batch["source"] == locations["source"]
+    return batch["id"]
 
 
 def in_state(shared: Server, batch: str, state: str) -> dict:
-    def now() -> dict | None:
-        found = shared.client.get(f"/v1/batches/{batch}").json()
-        return found if found["state"] == state else None
+    def once_in_state() -> dict | None:
+        answer = shared.client.get(f"/v1/batches/{batch}").json()
+        return answer if answer["state"] == state else None
 
-    return until(now, 60)
-
-
-def bucket_of(places: dict[str, str]) -> str:
-    return places["source"].split("/")[2]
+    return until(once_in_state, 60)
 
 
-def test_a_catalogue_from_bucket_to_bucket(shared: Server, places) -> None:
-    shared.put(bucket_of(places), "in/bad.jpg", b"<html>")
-    batch = create(shared, places, model="u2netp")
+def bucket_of(locations: dict[str, str]) -> str:
+    return locations["source"].split("/")[2]
+
+
+def test_a_catalogue_from_bucket_to_bucket(shared: Server, locations) -> None:
+    shared.put(bucket_of(locations), "in/bad.jpg", b"<html>")
+    batch = create(shared, locations, model="u2netp")
     closed = in_state(shared, batch, "closed")
     counts = {name: closed[name] for name in ("total", "done", "skipped", "failed", "ignored")}
     assert counts == {"total": 5, "done": 4, "skipped": 0, "failed": 1, "ignored": 1}
-    assert shared.get(bucket_of(places), "out/3.png").startswith(b"\x89PNG")
+    assert shared.get(bucket_of(locations), "out/3.png").startswith(b"\x89PNG")
     listed = shared.client.get("/v1/batches").json()["batches"]
     assert batch in [row["id"] for row in listed]
 
@@ -60,8 +60,8 @@ def test_a_catalogue_from_bucket_to_bucket(shared: Server, places) -> None:
     assert photograph.headers["content-security-policy"] == "sandbox"
     assert photograph.headers["x-content-type-options"] == "nosniff"
     for line in (-1, 5, 10**9):
-        place = f"/v1/batches/{batch}/photographs/{line}"
-        problem(shared.client.get(place), 404, "not_found")
+        url = f"/v1/batches/{batch}/photographs/{line}"
+        problem(shared.client.get(url), 404, "not_found")
 
     table = shared.client.get(f"/v1/batches/{batch}/report")
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
@@ -71,55 +71,55 @@ def test_a_catalogue_from_bucket_to_bucket(shared: Server, places) -> None:
     assert lines.headers["content-type"] == "application/x-ndjson"
     assert len([json.loads(line) for line in lines.text.splitlines()]) == 5
 
-    shared.put(bucket_of(places), "in/bad.jpg", jpeg(9))
+    shared.put(bucket_of(locations), "in/bad.jpg", jpeg(9))
     retried = shared.client.post(f"/v1/batches/{batch}/retry", json={"code": "not_an_image"})
-    assert retried.json() == {"opened": 1}
+    assert retried.json() == {"reopened": 1}
     assert in_state(shared, batch, "closed")["done"] == 5
-    assert shared.client.post(f"/v1/batches/{batch}/retry").json() == {"opened": 0}
+    assert shared.client.post(f"/v1/batches/{batch}/retry").json() == {"reopened": 0}
     never = shared.client.post(f"/v1/batches/{batch}/retry", json={"code": "unsafe_key"})
     problem(never, 409, "batch_conflict")
 
-    again = in_state(shared, create(shared, places), "closed")
+    again = in_state(shared, create(shared, locations), "closed")
     assert (again["done"], again["skipped"]) == (0, 5)
-    forced = in_state(shared, create(shared, places, force=True), "closed")
+    forced = in_state(shared, create(shared, locations, force=True), "closed")
     assert (forced["done"], forced["skipped"]) == (5, 0)
 
 
-def test_pause_resume_cancel(shared: Server, places) -> None:
+def test_pause_resume_cancel(shared: Server, locations) -> None:
     for number in range(30):
-        shared.put(bucket_of(places), f"in/slow {number:02}.jpg", jpeg(number, "slow:0.5"))
-    batch = create(shared, places)
-    place = f"/v1/batches/{batch}"
-    problem(shared.client.post(f"{place}/resume"), 409, "batch_conflict")
-    problem(shared.client.get(f"{place}/report"), 409, "not_ready")
-    assert shared.client.post(f"{place}/pause").json()["state"] == "paused"
-    assert "by hand" in shared.client.get(place).json()["stalled_reason"]
-    assert shared.client.post(f"{place}/resume").json()["state"] == "open"
-    assert shared.client.post(f"{place}/cancel").json()["state"] in {"cancelling", "closed"}
+        shared.put(bucket_of(locations), f"in/slow {number:02}.jpg", jpeg(number, "slow:0.5"))
+    batch = create(shared, locations)
+    url = f"/v1/batches/{batch}"
+    problem(shared.client.post(f"{url}/resume"), 409, "batch_conflict")
+    problem(shared.client.get(f"{url}/report"), 409, "not_ready")
+    assert shared.client.post(f"{url}/pause").json()["state"] == "paused"
+    assert "by hand" in shared.client.get(url).json()["stalled_reason"]
+    assert shared.client.post(f"{url}/resume").json()["state"] == "open"
+    assert shared.client.post(f"{url}/cancel").json()["state"] in {"cancelling", "closed"}
     closed = in_state(shared, batch, "closed")
     assert closed["done"] + closed["failed"] == closed["total"] == 34
     assert closed["failed"]
-    some = shared.client.get(f"{place}/failures", params={"limit": 2}).json()["failures"]
+    some = shared.client.get(f"{url}/failures", params={"limit": 2}).json()["failures"]
     assert [row["code"] for row in some] == ["cancelled", "cancelled"]
     for verb in ("pause", "resume", "cancel"):
-        problem(shared.client.post(f"{place}/{verb}"), 409, "batch_conflict")
+        problem(shared.client.post(f"{url}/{verb}"), 409, "batch_conflict")
 
 
-def test_what_cannot_be_a_batch(shared: Server, places) -> None:
+def test_invalid_batches_are_refused(shared: Server, locations) -> None:
     def refused(status: int, code: str, **body) -> None:
-        problem(shared.client.post("/v1/batches", json={**places, **body}), status, code)
+        problem(shared.client.post("/v1/batches", json={**locations, **body}), status, code)
 
-    refused(422, "overlapping_locations", destination=places["source"])
-    refused(422, "overlapping_locations", destination=f"s3://{bucket_of(places)}")
-    refused(422, "nothing_to_do", source=f"s3://{bucket_of(places)}/empty")
+    refused(422, "overlapping_locations", destination=locations["source"])
+    refused(422, "overlapping_locations", destination=f"s3://{bucket_of(locations)}")
+    refused(422, "nothing_to_do", source=f"s3://{bucket_of(locations)}/empty")
     refused(404, "object_missing", source="s3://no-such-bucket/in")
     refused(422, "model_unknown", model="none")
     refused(422, "invalid_request", source="/etc")
     refused(422, "invalid_request", source="file:///etc")
     refused(422, "invalid_location", source="s3:///etc")
     refused(422, "invalid_request", more=1)
-    refused(422, "unsafe_key", source=f"s3://{bucket_of(places)}/../other")
-    refused(422, "unsafe_key", destination=f"s3://{bucket_of(places)}/in/../../other")
+    refused(422, "unsafe_key", source=f"s3://{bucket_of(locations)}/../other")
+    refused(422, "unsafe_key", destination=f"s3://{bucket_of(locations)}/in/../../other")
     for unknown in ("b-20250101-000000-abcdef", "b-1", "x:settled"):
         for verb in ("", "/failures", "/report", "/photographs/0"):
             answer = shared.client.get(f"/v1/batches/{unknown}{verb}")

@@ -1,4 +1,4 @@
-"""The server held to its own document, by requests that nobody wrote."""
+"""The server does what its OpenAPI document says, for generated requests."""
 
 import json
 
@@ -39,16 +39,16 @@ def document(shared: Server) -> dict:
 
 
 @pytest.fixture(scope="module")
-def known(shared: Server) -> dict[str, str]:
-    """Names of what is there, for requests that get beyond a 404."""
+def ids(shared: Server) -> dict[str, str]:
+    """IDs that exist, for requests that get beyond a 404."""
     bucket = shared.bucket()
     shared.put(bucket, "in/bad.jpg", b"<html>")
     body = {"source": f"s3://{bucket}/in", "destination": f"s3://{bucket}/out"}
     batch = shared.client.post("/v1/batches", json=body).json()["id"]
-    place = f"/v1/batches/{batch}"
-    until(lambda: shared.client.get(place).json()["state"] == "closed")
-    image = shared.upload(b"<html>", wait=30).json()["id"]
-    return {"batch": batch, "identity": image, "line": "0"}
+    url = f"/v1/batches/{batch}"
+    until(lambda: shared.client.get(url).json()["state"] == "closed")
+    cutout = shared.upload(b"<html>", wait=30).json()["id"]
+    return {"batch_id": batch, "cutout_id": cutout, "line": "0"}
 
 
 def exercise(shared: Server, operation, mode: GenerationMode, **options) -> None:
@@ -65,9 +65,9 @@ def exercise(shared: Server, operation, mode: GenerationMode, **options) -> None
     run()
 
 
-def test_the_server_does_as_its_document_says(shared: Server, document: dict, known) -> None:
+def test_the_server_does_as_its_document_says(shared: Server, document: dict, ids) -> None:
     schema = schemathesis.openapi.from_dict(document)
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) >= 16
     for operation in sorted(operations, key=lambda op: op.method == "delete"):
         names = {p.name for p in operation.path_parameters}
@@ -75,20 +75,20 @@ def test_the_server_does_as_its_document_says(shared: Server, document: dict, kn
         if operation.body or operation.query or operation.headers:
             exercise(shared, operation, GenerationMode.NEGATIVE)
         if names:
-            there = {name: known[name] for name in names}
-            exercise(shared, operation, GenerationMode.POSITIVE, path_parameters=there)
+            existing = {name: ids[name] for name in names}
+            exercise(shared, operation, GenerationMode.POSITIVE, path_parameters=existing)
     shared.works()
     assert "Traceback" not in shared.cluster.log("serve")
 
 
-def test_every_refusal_of_the_document_is_a_problem(document: dict) -> None:
-    for place, path in document["paths"].items():
+def test_every_error_of_the_document_is_a_problem(document: dict) -> None:
+    for template, path in document["paths"].items():
         for method, operation in path.items():
             for status, response in operation["responses"].items():
                 if status >= "400":
                     assert list(response["content"]) == ["application/problem+json"]
-            assert operation["security"], (method, place)
-            assert {"401", "403", "405", "429", "503"} <= operation["responses"].keys(), place
+            assert operation["security"], (method, template)
+            assert {"401", "403", "405", "429", "503"} <= operation["responses"].keys(), template
     body = document["paths"]["/v1/cutouts"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "multipart/form-data"}
     assert body["application/json"]["schema"]["properties"]["source"]["examples"]
@@ -107,9 +107,9 @@ def test_a_rendition_is_described(document: dict) -> None:
         assert Rendition(**example) != PLAIN
 
 
-def test_methods_that_are_none(shared: Server, document: dict, known) -> None:
-    for place, path in document["paths"].items():
-        url = place.format(**known)
+def test_other_methods_are_answered_405(shared: Server, document: dict, ids) -> None:
+    for template, path in document["paths"].items():
+        url = template.format(**ids)
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"):
             if method.lower() not in path:
                 answer: httpx.Response = shared.client.request(method, url)
@@ -117,7 +117,7 @@ def test_methods_that_are_none(shared: Server, document: dict, known) -> None:
                 assert answer.headers["allow"].lower().split(", ") == sorted(path), url
 
 
-def test_the_page_is_there(shared: Server) -> None:
+def test_the_page_is_served(shared: Server) -> None:
     page = shared.client.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")

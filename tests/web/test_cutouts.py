@@ -1,4 +1,4 @@
-"""Single images through a real server, a real queue and a real worker with a stand-in network."""
+"""Cutouts through a real server, a real queue and a real worker with a stand-in network."""
 
 import http.client
 import io
@@ -19,22 +19,23 @@ from support.services import until
 from support.serving import Server, is_cutout, jpeg, new_key, problem, refused_start, safe, serving
 
 from contract import names
-from producer.web.app import SMALL_BYTES
+from producer.web.body_limits import JSON_BYTES
 
 PATIENCE_SECONDS = 10
-"""Two on a machine with nothing else to do; without its own limits a request waits far longer."""
+"""Limit for an answer while Redis is away. An idle machine needs two; without the server's own
+limits, a request would wait far longer."""
 
 SETTINGS = {"CUTOUT_MAX_BYTES": str(2 * 1024**2)}
 
 
 def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
     before = shared.stored()
-    made = shared.upload(jpeg())
-    assert made.status_code == 202
-    safe(made)
-    identity = made.json()["id"]
-    assert made.headers["location"] == f"/v1/cutouts/{identity}"
-    ended = shared.ended(identity)
+    created = shared.upload(jpeg())
+    assert created.status_code == 202
+    safe(created)
+    cutout_id = created.json()["id"]
+    assert created.headers["location"] == f"/v1/cutouts/{cutout_id}"
+    ended = shared.ended(cutout_id)
     assert (ended["status"], ended["width"], ended["height"]) == ("done", 160, 120)
     assert ended["attempts"] == 1
     assert 0 < ended["foreground"] < 1
@@ -48,30 +49,30 @@ def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
     assert len(shared.stored()) == len(before) + 2
-    assert shared.client.delete(made.headers["location"]).status_code == 204
+    assert shared.client.delete(created.headers["location"]).status_code == 204
     assert shared.stored() == before
-    assert identity not in shared.redis_text()
-    problem(shared.client.get(made.headers["location"]), 404, "not_found")
+    assert cutout_id not in shared.redis_text()
+    problem(shared.client.get(created.headers["location"]), 404, "not_found")
     problem(shared.client.get(ended["image"]), 404, "not_found")
-    problem(shared.client.delete(made.headers["location"]), 404, "not_found")
+    problem(shared.client.delete(created.headers["location"]), 404, "not_found")
 
 
-def test_whoever_prefers_to_wait_gets_the_end(shared: Server) -> None:
+def test_prefer_wait_returns_the_end(shared: Server) -> None:
     done = shared.upload(jpeg(1), wait=30)
     assert (done.status_code, done.json()["status"]) == (200, "done")
     slow = shared.upload(jpeg(2, "slow:2"), wait=1)
     assert slow.status_code == 202
-    place = slow.headers["location"]
-    assert shared.client.get(place).json()["status"] in {"queued", "working"}
-    problem(shared.client.get(f"{place}/image"), 409, "not_ready")
-    waited = shared.client.get(place, headers={"Prefer": "respond-async, wait=30"})
+    url = slow.headers["location"]
+    assert shared.client.get(url).json()["status"] in {"queued", "working"}
+    problem(shared.client.get(f"{url}/image"), 409, "not_ready")
+    waited = shared.client.get(url, headers={"Prefer": "respond-async, wait=30"})
     assert waited.json()["status"] == "done"
     for odd in ("wait=x", "wait=²", "wait=", "wait=-1", "wait", ",,="):
         prefer = {"Prefer": odd.encode("latin-1")}
-        assert shared.client.get(place, headers=prefer).status_code == 200
+        assert shared.client.get(url, headers=prefer).status_code == 200
 
 
-def test_those_who_wait_do_not_keep_others_out(shared: Server) -> None:
+def test_waiting_requests_do_not_block_others(shared: Server) -> None:
     slow = shared.upload(jpeg(3, "slow:10")).headers["location"]
     with ThreadPoolExecutor(60) as pool:
         ask = {"url": slow, "headers": {"Prefer": "wait=30"}}
@@ -91,7 +92,7 @@ def test_objects_of_a_bucket(shared: Server) -> None:
     assert is_cutout(shared.get(bucket, "out/shoe.png"))
     assert is_cutout(shared.client.get(done.json()["image"]).content)
     shared.client.delete(done.headers["location"])
-    assert shared.get(bucket, "in/a shoe+1.jpg")  # neither is ours to delete
+    assert shared.get(bucket, "in/a shoe+1.jpg")  # the client's own objects are kept
     assert shared.get(bucket, "out/shoe.png")
 
     missing = shared.submit(30, source=f"s3://{bucket}/in/none.jpg").json()
@@ -105,7 +106,7 @@ def test_objects_of_a_bucket(shared: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rendition", "kind", "mode", "size"),
+    ("rendition", "image_format", "mode", "size"),
     [
         ({}, "png", "RGBA", (160, 120)),
         ({"channels": "alpha"}, "png", "L", (160, 120)),
@@ -115,8 +116,8 @@ def test_objects_of_a_bucket(shared: Server) -> None:
         ({"scale": 50, "position": [0, 100]}, "png", "RGBA", (160, 120)),
     ],
 )
-def test_what_becomes_of_a_cut_out(
-    shared: Server, rendition: dict, kind: str, mode: str, size: tuple[int, int]
+def test_renditions(
+    shared: Server, rendition: dict, image_format: str, mode: str, size: tuple[int, int]
 ) -> None:
     source = shared.put(shared.bucket(), "in/shoe.jpg", jpeg(20))
     named = shared.submit(30, source=source, rendition=rendition)
@@ -124,16 +125,20 @@ def test_what_becomes_of_a_cut_out(
     for done in (named, sent):
         assert done.json()["status"] == "done", done.text
         image = shared.client.get(done.json()["image"])
-        assert image.headers["content-type"] == f"image/{kind}"
-        suffix = kind.replace("jpeg", "jpg")
+        assert image.headers["content-type"] == f"image/{image_format}"
+        suffix = image_format.replace("jpeg", "jpg")
         assert image.headers["content-disposition"].endswith(f'.{suffix}"')
         assert done.json()["output"].endswith(f".{suffix}")
         with Image.open(io.BytesIO(image.content)) as picture:
-            assert (picture.format, picture.mode, picture.size) == (kind.upper(), mode, size)
+            assert (picture.format, picture.mode, picture.size) == (
+                image_format.upper(),
+                mode,
+                size,
+            )
         assert (done.json()["width"], done.json()["height"]) == size
 
 
-def test_a_destination_is_taken_as_it_stands(shared: Server) -> None:
+def test_a_destination_is_used_as_written(shared: Server) -> None:
     bucket = shared.bucket()
     source = shared.put(bucket, "in/shoe.jpg", jpeg(21))
     rendition = {"format": "jpg", "crop": True, "crop_margin": ["10%", "0", "10px", "0"]}
@@ -161,21 +166,21 @@ def test_a_destination_is_taken_as_it_stands(shared: Server) -> None:
         (None, "rendition"),
     ],
 )
-def test_what_nobody_can_make_is_refused_by_its_field(
+def test_an_invalid_rendition_is_refused_by_its_field(
     shared: Server, rendition: object, field: str
 ) -> None:
     named = shared.submit(source="s3://b/k.jpg", rendition=rendition)
     sent = shared.upload(jpeg(), data={"rendition": json.dumps(rendition)})
     for refused in (named, sent):
-        found = problem(refused, 422, "invalid_request")
-        assert found["detail"].startswith(f"{field}: ")
-        assert "Value error" not in found["detail"]
+        error = problem(refused, 422, "invalid_request")
+        assert error["detail"].startswith(f"{field}: ")
+        assert "Value error" not in error["detail"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "jpg", "NaN", "[" * 500, '{"size": 1e999}', '"\\ud800"'])
-def test_a_rendition_that_is_no_json(shared: Server, text: str) -> None:
-    found = problem(shared.upload(jpeg(), data={"rendition": text}), 422, "invalid_request")
-    assert found["detail"].startswith("rendition")
+def test_a_rendition_that_is_not_json(shared: Server, text: str) -> None:
+    error = problem(shared.upload(jpeg(), data={"rendition": text}), 422, "invalid_request")
+    assert error["detail"].startswith("rendition")
 
 
 def test_a_photograph_behind_https(shared: Server) -> None:
@@ -195,7 +200,7 @@ def test_a_photograph_behind_https(shared: Server) -> None:
     ("data", "code"),
     [(b"", "empty_file"), (b"<html>", "not_an_image"), (jpeg.__doc__.encode(), "not_an_image")],
 )
-def test_what_is_no_photograph_fails_by_name(shared: Server, data: bytes, code: str) -> None:
+def test_other_files_fail_by_name(shared: Server, data: bytes, code: str) -> None:
     failed = shared.upload(data, wait=30)
     assert failed.status_code == 200
     assert (failed.json()["status"], failed.json()["code"]) == ("failed", code)
@@ -222,11 +227,11 @@ def test_a_photograph_that_breaks_off_fails_by_name(shared: Server) -> None:
         (b'{"source": "file:///etc/passwd"}', "url_refused"),
     ],
 )
-def test_wrong_requests_are_told_so(shared: Server, body: bytes, code: str) -> None:
-    kind = {"Content-Type": "application/json"}
-    found = problem(shared.client.post("/v1/cutouts", content=body, headers=kind), 422, code)
+def test_invalid_requests_are_refused(shared: Server, body: bytes, code: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    error = problem(shared.client.post("/v1/cutouts", content=body, headers=headers), 422, code)
     if code == "invalid_request":
-        assert "/openapi.json" in found["next_step"]
+        assert "/openapi.json" in error["next_step"]
 
 
 def test_other_content_types_and_addresses_are_problems_too(shared: Server) -> None:
@@ -247,8 +252,8 @@ def test_other_content_types_and_addresses_are_problems_too(shared: Server) -> N
 
 
 def test_a_body_over_the_limit_is_not_read(shared: Server) -> None:
-    most = int(SETTINGS["CUTOUT_MAX_BYTES"])
-    problem(shared.upload(b"x" * (most + SMALL_BYTES)), 413, "too_many_bytes")
+    max_bytes = int(SETTINGS["CUTOUT_MAX_BYTES"])
+    problem(shared.upload(b"x" * (max_bytes + JSON_BYTES)), 413, "too_many_bytes")
     sent = 0
 
     def endless():
@@ -258,17 +263,17 @@ def test_a_body_over_the_limit_is_not_read(shared: Server) -> None:
             sent += 1 << 16
             yield b"x" * (1 << 16)
 
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
     try:
-        refused = shared.client.post("/v1/cutouts", content=endless(), headers=kind)
+        refused = shared.client.post("/v1/cutouts", content=endless(), headers=headers)
         problem(refused, 413, "too_many_bytes")
-    except httpx.TransportError:  # it hung up on us
+    except httpx.TransportError:  # the server closed the connection
         pass
     assert sent < 50 * 1024**2
     json = {"Content-Type": "application/json"}
-    for place in ("/v1/cutouts", "/v1/batches", "/v1/events/s3"):
-        body = b'"' + b"x" * (SMALL_BYTES + 1) + b'"'
-        problem(shared.client.post(place, content=body, headers=json), 413, "too_many_bytes")
+    for path in ("/v1/cutouts", "/v1/batches", "/v1/events/s3"):
+        body = b'"' + b"x" * (JSON_BYTES + 1) + b'"'
+        problem(shared.client.post(path, content=body, headers=json), 413, "too_many_bytes")
     shared.works()
 
 
@@ -302,10 +307,10 @@ def test_a_key_is_free_again_once_its_image_is_deleted(shared: Server) -> None:
     assert second != first
 
 
-def test_an_image_that_no_worker_can_take_says_so(shared: Server) -> None:
+def test_a_cutout_without_a_worker_says_so(shared: Server) -> None:
     waiting = shared.upload(jpeg(9), data={"model": "u2net"}).headers["location"]
-    told = until(lambda: shared.client.get(waiting).json()["message"], 30)
-    assert told == "No worker serves u2net."
+    message = until(lambda: shared.client.get(waiting).json()["message"], 30)
+    assert message == "No worker serves u2net."
     assert shared.client.delete(waiting).status_code == 204
 
 
@@ -325,12 +330,12 @@ def test_fifty_at_once_with_one_key_are_one_image(shared: Server) -> None:
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(ask, range(50)))
     assert {one.status_code for one in answers} <= {200, 202}, {one.text for one in answers}
-    (identity,) = {one.json()["id"] for one in answers}
+    (cutout_id,) = {one.json()["id"] for one in answers}
     uploads = {name for name in shared.stored() if name.startswith("uploads/")}
-    assert uploads - before == {f"uploads/{identity}.jpg"}
+    assert uploads - before == {f"uploads/{cutout_id}.jpg"}
 
 
-def test_singles_are_in_no_list_of_batches(shared: Server) -> None:
+def test_cutouts_are_not_listed_as_batches(shared: Server) -> None:
     done = shared.upload(jpeg(), wait=30).json()
     assert done["id"] not in shared.client.get("/v1/batches").text
     problem(shared.client.get(f"/v1/batches/{done['id']}"), 404, "batch_unknown")
@@ -342,10 +347,10 @@ def test_singles_are_in_no_list_of_batches(shared: Server) -> None:
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "retry", "watch", "report", "audit"])
-def test_verbs_of_batches_refuse_a_single_image(shared: Server, verb: str) -> None:
-    identity = shared.upload(jpeg(10), wait=30).json()["id"]
+def test_the_verbs_for_batches_refuse_a_cutout(shared: Server, verb: str) -> None:
+    cutout_id = shared.upload(jpeg(10), wait=30).json()["id"]
     answer = subprocess.run(
-        [sys.executable, "-m", "producer", verb, identity], env=shared.cluster.environment(),
+        [sys.executable, "-m", "producer", verb, cutout_id], env=shared.cluster.environment(),
         check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert answer.returncode == 1
@@ -392,7 +397,7 @@ def test_keys(quick_cluster: Cluster, tmp_path) -> None:
         wanted = {"X-API-Key": submit}
         assert server.upload(jpeg(), headers=wanted).status_code == 202
         problem(get("/v1/batches", headers=wanted), 403, "insufficient_scope")
-        # at most twice as many, where a minute ends in between
+        # twice the limit at most, if a new minute begins meanwhile
         answers = [get("/v1/models", headers=bearer) for _ in range(20)]
         problem(answers[-1], 429, "too_many_requests")
         assert get("/v1/models", headers={"X-API-Key": admin}).status_code == 403
@@ -402,7 +407,7 @@ def test_keys(quick_cluster: Cluster, tmp_path) -> None:
 
 
 def _measured(server: Server) -> float:
-    """How long the longest refusal took."""
+    """Return the seconds that the slowest refusal took."""
     longest = 0.0
     for ask in (
         lambda: server.upload(jpeg()),
@@ -434,55 +439,55 @@ def test_redis_is_away_or_does_not_answer(server: Server) -> None:
     server.works()
 
 
-def outcomes(server: Server, identity: str) -> int:
+def outcomes(server: Server, cutout_id: str) -> int:
     lines = server.cluster.log("worker").splitlines()
-    return sum(identity in line and "image settled" in line for line in lines)
+    return sum(cutout_id in line and "image settled" in line for line in lines)
 
 
 QUICK = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
 
 
-def test_a_worker_is_killed_with_the_image_in_hand(quick_cluster: Cluster, tmp_path) -> None:
+def test_a_worker_is_killed_while_it_processes_the_image(quick_cluster: Cluster, tmp_path) -> None:
     quick_cluster.env.update(QUICK)
     with serving(quick_cluster, tmp_path) as server:
         server.work()
         server.works()
-        identity = server.upload(jpeg(1, "slow:1.5")).json()["id"]
-        until(lambda: server.cluster.ledger.batches.progress(identity).claimed, pause=0.02)
+        cutout_id = server.upload(jpeg(1, "slow:1.5")).json()["id"]
+        until(lambda: server.cluster.ledger.batches.progress(cutout_id).claimed, pause=0.02)
         server.cluster.kill("worker")
         server.cluster.start_worker(1, "second")
-        done = server.ended(identity)
+        done = server.ended(cutout_id)
         assert (done["status"], done["attempts"]) == ("done", 2)
-        now = server.cluster.ledger.batches.progress(identity)
-        assert (now.done, now.failed, now.settled) == (1, 0, 1)
+        progress = server.cluster.ledger.batches.progress(cutout_id)
+        assert (progress.done, progress.failed, progress.settled) == (1, 0, 1)
         assert is_cutout(server.client.get(done["image"]).content)
 
 
-def test_redis_is_killed_with_the_image_in_hand(server: Server) -> None:
+def test_redis_is_killed_while_images_are_processed(server: Server) -> None:
     server.works()
     images = [server.upload(jpeg(n, "slow:1")).json()["id"] for n in range(3)]
     server.cluster.redis.stop(signal.SIGKILL)
     time.sleep(1)
     server.cluster.redis.start()
-    for identity in images:
-        assert server.ended(identity, 120)["status"] == "done"
-        now = server.cluster.ledger.batches.progress(identity)
-        assert (now.done, now.failed, now.settled) == (1, 0, 1)
-        assert outcomes(server, identity) == 1
+    for cutout_id in images:
+        assert server.ended(cutout_id, 120)["status"] == "done"
+        progress = server.cluster.ledger.batches.progress(cutout_id)
+        assert (progress.done, progress.failed, progress.settled) == (1, 0, 1)
+        assert outcomes(server, cutout_id) == 1
 
 
 def test_a_message_is_lost(quick_cluster: Cluster, tmp_path) -> None:
     quick_cluster.env.update(QUICK)
     with serving(quick_cluster, tmp_path) as server:
-        identity = server.upload(jpeg()).json()["id"]
+        cutout_id = server.upload(jpeg()).json()["id"]
         assert server.cluster.ledger.connection.client.lpop(names.interactive_queue("u2netp"))
         server.work()
-        assert server.ended(identity)["status"] == "done"
-        assert server.cluster.ledger.batches.progress(identity).settled == 1
+        assert server.ended(cutout_id)["status"] == "done"
+        assert server.cluster.ledger.batches.progress(cutout_id).settled == 1
 
 
-def test_a_server_vanishes_before_it_announces_an_image(server: Server) -> None:
-    """Known and open, but nothing is issued: the dispatcher's to make up for."""
+def test_a_server_dies_before_it_publishes_the_job(server: Server) -> None:
+    """The cutout is registered and open, but not issued: the dispatcher issues it."""
     done = server.upload(jpeg(), wait=30).json()
     spec = server.cluster.ledger.batches.progress(done["id"]).spec
     spec = spec.model_copy(update={"id": "c-20250101-000000-abcdefabcdef"})
@@ -493,8 +498,8 @@ def test_a_server_vanishes_before_it_announces_an_image(server: Server) -> None:
 
 def test_an_image_that_ends_its_process_is_poisoned(server: Server) -> None:
     server.cluster.start_quarantine()
-    identity = server.upload(jpeg(1, "segfault")).json()["id"]
-    failed = server.ended(identity, 120)
+    cutout_id = server.upload(jpeg(1, "segfault")).json()["id"]
+    failed = server.ended(cutout_id, 120)
     assert (failed["status"], failed["code"], failed["attempts"]) == ("failed", "poisoned", 3)
     assert "SIGSEGV" in failed["message"]
     assert failed["next_step"]
@@ -504,13 +509,13 @@ def test_an_image_that_ends_its_process_is_poisoned(server: Server) -> None:
 def test_an_image_is_deleted_while_it_is_cut_out(server: Server) -> None:
     server.works()
     before = server.stored()
-    made = server.upload(jpeg(1, "slow:2"))
-    until(lambda: server.cluster.ledger.batches.progress(made.json()["id"]).claimed, pause=0.02)
-    assert server.client.delete(made.headers["location"]).status_code == 204
+    created = server.upload(jpeg(1, "slow:2"))
+    until(lambda: server.cluster.ledger.batches.progress(created.json()["id"]).claimed, pause=0.02)
+    assert server.client.delete(created.headers["location"]).status_code == 204
     until(lambda: "nothing to do" in server.cluster.log("worker"), 30)
     server.works()
     assert server.stored() == before
-    assert made.json()["id"] not in server.redis_text()
+    assert created.json()["id"] not in server.redis_text()
 
 
 def test_a_larger_picture_keeps_its_size(shared: Server) -> None:
@@ -523,7 +528,7 @@ def test_a_larger_picture_keeps_its_size(shared: Server) -> None:
     assert re.fullmatch(r'attachment; filename="c-[0-9a-f-]+\.png"', shown)
 
 
-def test_a_head_that_is_no_http_is_refused(shared: Server) -> None:
+def test_a_header_that_is_too_long_is_refused(shared: Server) -> None:
     link = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=10)
     link.request("GET", "/healthz", headers={"X-Long": "x" * 200_000})
     assert link.getresponse().status in {400, 431}

@@ -1,4 +1,4 @@
-"""What strangers send. Each is refused by name and harms nothing: a normal upload still works."""
+"""Hostile requests. Each is refused by name and does no harm: a normal upload still works."""
 
 import json
 import socket
@@ -46,8 +46,9 @@ def unharmed(shared: Server) -> Iterator[None]:
 
 
 def event(key: str, sequencer: str = "", bucket: str = "announced") -> dict:
-    thing = {"key": key, "sequencer": sequencer}
-    record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": thing}}
+    s3_object = {"key": key, "sequencer": sequencer}
+    s3 = {"bucket": {"name": bucket}, "object": s3_object}
+    record = {"eventName": "ObjectCreated:Put", "s3": s3}
     return {"Records": [record]}
 
 
@@ -56,7 +57,7 @@ def signed(shared: Server, body: bytes, skew: int = 0, secret: str = SECRET):
     return shared.client.post("/v1/events/s3", content=body, headers=headers)
 
 
-def told(shared: Server, document: dict):
+def announce(shared: Server, document: dict):
     return signed(shared, json.dumps(document).encode())
 
 
@@ -65,13 +66,13 @@ def told(shared: Server, document: dict):
 
 def test_an_announced_object_is_cut_out_once(shared: Server) -> None:
     shared.put("announced", "in/a shoe.jpg", jpeg())
-    first = told(shared, event("in/a+shoe.jpg", "01"))
-    (identity,) = first.json()["accepted"]
-    assert shared.ended(identity)["output"] == "s3://announced/in/out/a shoe.png"
-    for _ in range(3):  # again, whoever it comes from
-        replayed = told(shared, event("in/a+shoe.jpg", "01"))
+    first = announce(shared, event("in/a+shoe.jpg", "01"))
+    (cutout_id,) = first.json()["accepted"]
+    assert shared.ended(cutout_id)["output"] == "s3://announced/in/out/a shoe.png"
+    for _ in range(3):
+        replayed = announce(shared, event("in/a+shoe.jpg", "01"))
         assert replayed.json() == {"accepted": [], "ignored": 1}
-    assert len(told(shared, event("in/a+shoe.jpg", "02")).json()["accepted"]) == 1
+    assert len(announce(shared, event("in/a+shoe.jpg", "02")).json()["accepted"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -109,27 +110,27 @@ DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
         (json.dumps(event("in/a.jpg", bucket="../b")).encode(), 422, "invalid_event"),
     ],
 )
-def test_events_that_are_none(shared: Server, body: bytes, status: int, code: str) -> None:
+def test_invalid_events(shared: Server, body: bytes, status: int, code: str) -> None:
     problem(signed(shared, body), status, code)
 
 
 @pytest.mark.parametrize(
     "document",
     [
-        event("in/out/a.png"),  # an output of ours: it would be cut out for ever
+        event("in/out/a.png"),  # an output: it would be cut out forever
         event("in/_cutout/metadata/a.jpg"),
         event("elsewhere/a.jpg"),
         event("in/a.jpg", bucket="other"),
         event("in/notes.txt"),
     ],
 )
-def test_objects_that_no_rule_is_for(shared: Server, document: dict) -> None:
-    assert told(shared, document).json() == {"accepted": [], "ignored": 1}
+def test_objects_that_match_no_rule(shared: Server, document: dict) -> None:
+    assert announce(shared, document).json() == {"accepted": [], "ignored": 1}
 
 
 def test_the_test_event_of_a_bucket(shared: Server) -> None:
     hello = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "announced"}
-    assert told(shared, hello).json() == {"accepted": [], "ignored": 0}
+    assert announce(shared, hello).json() == {"accepted": [], "ignored": 0}
 
 
 @pytest.mark.parametrize(
@@ -178,38 +179,38 @@ def test_private_and_metadata_addresses(shared: Server) -> None:
 
 
 def test_redirects_to_metadata(shared: Server) -> None:
-    place = "https://169.254.169.254/latest/meta-data/"
-    with receiving(answer(302, Location=place), context=shared.tls) as host:
+    metadata = "https://169.254.169.254/latest/meta-data/"
+    with receiving(answer(302, Location=metadata), context=shared.tls) as host:
         failed = shared.submit(30, source=host.url()).json()
     assert (failed["status"], failed["code"]) == ("failed", "url_refused")
 
 
-def test_dns_that_changes_its_mind(tmp_path, monkeypatch) -> None:
-    """A name is public when it is checked and private when the worker asks: it asks once."""
+def test_dns_rebinding(tmp_path, monkeypatch) -> None:
+    """A name is public at the first look-up and private later: the worker looks it up once."""
     job = ImageJob(
         batch="c-20250101-000000-abcdefabcdef", line=0, source=str(tmp_path), destination="x",
-        photograph=ManifestLine(key="record.json", size=0, etag=""), recipe=Recipe(model="u2netp"),
-        remote=True,
+        photograph=ManifestLine(key="private.json", size=0, etag=""), recipe=Recipe(model="u2netp"),
+        source_is_url=True,
     )  # fmt: skip
-    record = PrivateFields(url="https://rebinding.example/a.jpg").model_dump_json()
-    open_store(str(tmp_path)).put("record.json", record.encode(), "application/json")
-    asked: list[str] = []
+    fields = PrivateFields(url="https://rebinding.example/a.jpg").model_dump_json()
+    open_store(str(tmp_path)).put("private.json", fields.encode(), "application/json")
+    resolved: list[str] = []
     connected: list[tuple] = []
 
     def resolve(host, port, **_):
-        asked.append(host)
-        address = "93.184.215.14" if len(asked) == 1 else "169.254.169.254"
+        resolved.append(host)
+        address = "93.184.215.14" if len(resolved) == 1 else "169.254.169.254"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
-    def connect(_, place) -> None:
-        connected.append(place)
+    def connect(_, address) -> None:
+        connected.append(address)
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setattr("contract.safe_http.client.socket.connect", connect)
     with pytest.raises(Exception, match="url_unavailable"):
         fetch(job, settings())
-    assert asked == ["rebinding.example"]
+    assert resolved == ["rebinding.example"]
     assert connected == [("93.184.215.14", 443)]
     with pytest.raises(PermanentError, match="not public"):
         fetch(job, settings())
@@ -255,21 +256,21 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_names_of_uploads_name_nothing(shared: Server) -> None:
+def test_file_names_of_uploads_are_not_used(shared: Server) -> None:
     before = shared.stored()
     for name in NAMES:
-        made = shared.upload(jpeg(), name, wait=30)
-        if made.status_code == 422:  # no file at all, where it has no name
-            problem(made, 422, "invalid_request")
+        created = shared.upload(jpeg(), name, wait=30)
+        if created.status_code == 422:  # a part without a file name is not a file
+            problem(created, 422, "invalid_request")
             continue
-        assert made.json()["status"] == "done", (name, made.text)
-        assert "x-evil" not in made.headers
-        image = shared.client.get(made.json()["image"])
+        assert created.json()["status"] == "done", (name, created.text)
+        assert "x-evil" not in created.headers
+        image = shared.client.get(created.json()["image"])
         assert "evil" not in str(image.headers).lower()
         new = set(shared.stored()) - set(before)
-        identity = made.json()["id"]
-        assert all(Path(one).stem == identity for one in new), new
-        shared.client.delete(made.headers["location"])
+        cutout_id = created.json()["id"]
+        assert all(Path(one).stem == cutout_id for one in new), new
+        shared.client.delete(created.headers["location"])
     assert shared.stored() == before
     outside = shared.store.parent.rglob("x.jpg")
     assert not list(outside)
@@ -283,8 +284,8 @@ def test_keys_that_climb(shared: Server, key: str) -> None:
 
 
 def test_a_form_of_a_thousand_fields(shared: Server) -> None:
-    many = {f"field{n}": "x" for n in range(1000)}
-    problem(shared.upload(jpeg(), data=many), 422, "invalid_request")
+    fields = {f"field{n}": "x" for n in range(1000)}
+    problem(shared.upload(jpeg(), data=fields), 422, "invalid_request")
     files = [("image", ("a.jpg", jpeg())) for _ in range(5)]
     problem(shared.client.post("/v1/cutouts", files=files), 422, "invalid_request")
     problem(shared.upload(jpeg(), data={"more": "x"}), 422, "invalid_request")
@@ -295,16 +296,16 @@ def test_a_form_of_a_thousand_fields(shared: Server) -> None:
 )
 def test_hostile_json(shared: Server, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    for place in ("/v1/cutouts", "/v1/batches"):
-        refused = shared.client.post(place, content=body, headers=headers)
-        many = len(body) > 65536
-        problem(refused, 413 if many else 422, "too_many_bytes" if many else "invalid_request")
-    spoken = shared.client.post("/v1.0/removebg", content=body, headers=headers)
-    assert spoken.status_code == 400, spoken.text
-    assert spoken.json()["errors"][0]["code"]
+    for path in ("/v1/cutouts", "/v1/batches"):
+        refused = shared.client.post(path, content=body, headers=headers)
+        large = len(body) > 65536
+        problem(refused, 413 if large else 422, "too_many_bytes" if large else "invalid_request")
+    answered = shared.client.post("/v1.0/removebg", content=body, headers=headers)
+    assert answered.status_code == 400, answered.text
+    assert answered.json()["errors"][0]["code"]
 
 
-def test_heads_that_are_too_long_or_odd(shared: Server) -> None:
+def test_headers_that_are_too_long(shared: Server) -> None:
     with socket.create_connection(("127.0.0.1", shared.port), 10) as link:
         link.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000)
         assert link.recv(100).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))

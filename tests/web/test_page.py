@@ -1,4 +1,4 @@
-"""The page in a real browser, before a real server. The network is a stand-in."""
+"""The page in a real browser, with a real server. The neural network is a stand-in."""
 
 import base64
 import io
@@ -16,8 +16,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 from support.chromium import Browser, chromium, steadily
 from support.faults import Answer, Fault, HttpProxy, rewrite
+from support.page_cluster import HOSTILE, MAX_PIXELS, PageCluster, fill, page_cluster
 from support.paths import SAMPLES
-from support.place import HOSTILE, MOST_PIXELS, Place, cluster, fill
 from support.services import until
 
 from contract.errors import CutoutError, ErrorCode
@@ -34,31 +34,31 @@ class Site:
     url: str
     destination: str
     key: str = ""
-    """asked for by 401, where there is one"""
+    """the API key that the server requires; empty: none"""
     source: str = "s3://photographs/in"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("place")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageCluster]:
+    folder = tmp_path_factory.mktemp("page")
     env = {
         "CUTOUT_MODEL_DIR": str(folder / "models"),
-        "CUTOUT_MAX_PIXELS": str(MOST_PIXELS),
+        "CUTOUT_MAX_PIXELS": str(MAX_PIXELS),
         "CUTOUT_RATE_LIMIT_PER_MINUTE": "100000",  # all tests are one client
     }
-    with cluster(folder, env) as place:
-        fill(place.buckets / "photographs/in", PHOTOGRAPHS)
-        yield place
+    with page_cluster(folder, env) as running:
+        fill(running.buckets / "photographs/in", PHOTOGRAPHS)
+        yield running
 
 
 @pytest.fixture
-def site(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Site:
-    """A server; where a test wants it locked, one that asks for a key."""
-    url, key = place.serve(), ""
+def site(request: pytest.FixtureRequest, cluster: PageCluster, tmp_path: Path) -> Site:
+    """A server; with the parameter `locked`, one that requires an API key."""
+    url, key = cluster.serve(), ""
     if getattr(request, "param", ""):
         file = tmp_path / "keys"
-        key = place.make_key(file)
-        url = place.serve(key, CUTOUT_API_KEYS=str(file))  # reads the file as it starts
+        key = cluster.make_key(file)
+        url = cluster.serve(key, CUTOUT_API_KEYS=str(file))  # reads the file as it starts
     return Site(url, f"s3://photographs/{tmp_path.name}", key)
 
 
@@ -79,19 +79,19 @@ def is_cutout(data: bytes, size: tuple[int, int]) -> None:
         assert image.format == "PNG"
         assert image.mode == "RGBA"
         assert image.size == size
-        least, most = image.getchannel("A").getextrema()
-    assert least < 64
-    assert most > 192
+        lowest, highest = image.getchannel("A").getextrema()
+    assert lowest < 64
+    assert highest > 192
 
 
 def broken_file(folder: Path, name: str = "notes.jpg") -> Path:
     path = folder / name
-    path.write_text("no photograph")
+    path.write_text("not a photograph")
     return path
 
 
 def hand_over(browser: Browser, event: str, path: Path, name: str) -> None:
-    """Drop or paste a file as a browser would have it."""
+    """Dispatch the event of a file that is dropped or pasted."""
     browser.run(
         """const [kind, text, name] = arguments;
         const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -121,7 +121,7 @@ def test_a_photograph_becomes_a_png_with_alpha(browser: Browser, site: Site):
     browser.says("#announcer", "coffee.jpg: cut out.")
 
 
-def wish(browser: Browser, words: str) -> None:
+def choose_rendition(browser: Browser, words: str) -> None:
     Select(browser.one("#rendition")).select_by_visible_text(words)
 
 
@@ -131,7 +131,7 @@ def test_every_result_that_is_offered(browser: Browser, site: Site, tmp_path: Pa
     for number, words in enumerate(offered):
         path = tmp_path / f"{number}.jpg"
         path.write_bytes(COFFEE.read_bytes())
-        wish(browser, words)  # those that wait keep theirs
+        choose_rendition(browser, words)  # photographs added before keep theirs
         browser.choose(path)
     browser.count('.card[data-status="done"]', len(offered))
     browser.button(f"Download all {len(offered)}").click()
@@ -146,9 +146,9 @@ def test_every_result_that_is_offered(browser: Browser, site: Site, tmp_path: Pa
     assert offered[0] == "Transparent PNG, original size"
 
 
-def test_only_what_lies_alike_is_compared(browser: Browser, site: Site):
+def test_only_images_with_the_same_layout_are_compared(browser: Browser, site: Site):
     browser.open(site.url)
-    wish(browser, "JPEG on white, original size")
+    choose_rendition(browser, "JPEG on white, original size")
     browser.choose(COFFEE)
     browser.count('.card[data-status="done"]', 1)
     assert browser.all(f".card {SLIDER}")
@@ -157,24 +157,24 @@ def test_only_what_lies_alike_is_compared(browser: Browser, site: Site):
         assert (image.format, image.size) == ("JPEG", (600, 400))
     browser.button("Remove").click()
 
-    wish(browser, "Transparent PNG, cropped to the product")
+    choose_rendition(browser, "Transparent PNG, cropped to the product")
     browser.choose(ROCKET)
     browser.count('.card[data-status="done"]', 1)
     browser.button("Enlarge").click()
-    for place in (".card", "#look-place"):
-        shown = browser.one(f"{place} .after")
+    for area in (".card", "#look-content"):
+        shown = browser.one(f"{area} .after")
         assert shown.get_attribute("alt") == "Cut-out of rocket.jpg"
-        assert not browser.all(f"{place} {SLIDER}")
-        assert not browser.all(f"{place} .before")[0].is_displayed()
+        assert not browser.all(f"{area} {SLIDER}")
+        assert not browser.all(f"{area} .before")[0].is_displayed()
 
 
-def test_a_retry_goes_by_what_is_chosen_now(browser: Browser, site: Site, tmp_path: Path):
+def test_a_retry_uses_the_current_choice(browser: Browser, site: Site, tmp_path: Path):
     Image.new("RGB", (160, 120), "black").save(tmp_path / "black.jpg")
     browser.open(site.url)
-    wish(browser, "Transparent PNG, cropped to the product")
+    choose_rendition(browser, "Transparent PNG, cropped to the product")
     browser.choose(tmp_path / "black.jpg")
     assert "no_subject" in browser.one('.card[data-status="failed"]').text
-    wish(browser, "Transparent PNG, original size")
+    choose_rendition(browser, "Transparent PNG, original size")
     browser.button("Retry").click()
     browser.count('.card[data-status="done"]', 1)
 
@@ -316,7 +316,7 @@ def test_the_background_is_chosen_for_the_preview_only(browser: Browser, site: S
     is_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
 
 
-def test_what_is_not_downloaded_is_not_cleared_unasked(browser: Browser, site: Site):
+def test_clearing_asks_about_images_not_downloaded(browser: Browser, site: Site):
     browser.open(site.url)
     browser.choose(CAT)
     browser.count('.card[data-status="done"]', 1)
@@ -330,25 +330,25 @@ def test_what_is_not_downloaded_is_not_cleared_unasked(browser: Browser, site: S
 
 @dataclass
 class Peak:
-    """How many requests of a kind are under way at once; each is made to take a while."""
+    """Counts concurrent requests, each of which is slowed down by `seconds`."""
 
     seconds: float
-    now: int = 0
-    most: int = 0
+    current: int = 0
+    highest: int = 0
 
     def begin(self) -> None:
-        self.now += 1
-        self.most = max(self.most, self.now)
+        self.current += 1
+        self.highest = max(self.highest, self.current)
 
     def end(self, answer: Answer) -> Answer:
         time.sleep(self.seconds)
-        self.now -= 1
+        self.current -= 1
         return answer
 
 
 @pytest.fixture
 def proxy(site: Site) -> Iterator[HttpProxy]:
-    """Stands before the server and does what a test wants of it."""
+    """A proxy in front of the server, to which a test adds faults."""
     with HttpProxy(site.url) as proxy:
         site.url = proxy.url
         yield proxy
@@ -366,13 +366,13 @@ def test_at_most_four_at_a_time(proxy: HttpProxy, browser: Browser, site: Site, 
     browser.open(site.url)
     browser.choose(*files)
     browser.count('.card[data-status="done"]', 14)
-    assert peaks["POST"].most == 4
-    assert peaks["GET"].most <= 8  # four that ask, four that fetch
+    assert peaks["POST"].highest == 4
+    assert peaks["GET"].highest <= 8  # four read the status, four download
 
 
 def refusal(error: CutoutError) -> Fault:
-    """What the server answers where it cannot go on."""
-    answer = problems.answer(error)
+    """Return the server's answer to an error, as a fault of the proxy."""
+    answer = problems.response(error)
     headers = [(name.title(), text) for name, text in answer.headers.items()]
     return Fault("refusal", answer=Answer(answer.status_code, "Refused", headers, answer.body))
 
@@ -404,7 +404,7 @@ def test_a_hostile_file_name_is_text(browser: Browser, site: Site, tmp_path: Pat
     with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
         assert archive.namelist() == [
             "_b__jpg.exe_/_img src=x onerror=alert(1)_.png"
-        ]  # neither upwards nor mirrored, and no sign that Windows forbids
+        ]  # no path upwards, no bidirectional marks, no characters that Windows forbids
 
 
 @locked
@@ -423,7 +423,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, site: Site):
 
 
 @locked
-def test_without_a_key_nothing_is_lost(browser: Browser, site: Site):
+def test_photographs_wait_for_the_key(browser: Browser, site: Site):
     browser.open(site.url)
     browser.one("#key-cancel").click()
     browser.choose(CAT)
@@ -440,15 +440,15 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.button("New batch").click()
     browser.one("#source").send_keys("nowhere")
     browser.one("#destination").send_keys(site.destination, Keys.ENTER)
-    browser.says("#batch-error", "s3://")  # what is wrong, and the next step
+    browser.says("#batch-error", "s3://")
     browser.one("#source").clear()
     browser.one("#source").send_keys(site.source, Keys.ENTER)
     browser.one('.batch:first-child[data-state="open"]')
-    assert site.source in browser.one(".places").text
+    assert site.source in browser.one(".locations").text
 
     browser.button("Pause").click()
     browser.one('.batch:first-child[data-state="paused"]')
-    assert browser.one(".stalled_reason").text == "Paused by hand; Resume carries on."
+    assert browser.one(".stalled-reason").text == "Paused by hand; Resume carries on."
     browser.button("Resume").click()
     browser.one('.batch:first-child[data-state="open"]')
     browser.one(".curve")
@@ -465,7 +465,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     assert "not_an_image" in browser.text(".groups")
     assert "Replace the file" in browser.text(".groups")
     assert "too_many_pixels" in browser.text(".groups")
-    browser.one(".thumb.looked img")  # what the worker refused, a browser shows
+    browser.one(".thumb.looked img")  # the browser shows what the worker refused
     assert browser.run("return document.querySelector('.thumb img').naturalWidth") > 0
 
     browser.button("Report, CSV").click()

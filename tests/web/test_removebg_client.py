@@ -1,4 +1,4 @@
-"""remove.bg's public client `remove-bg-api`, as it is but for the address, and what it reads."""
+"""The public client `remove-bg-api`, unchanged but for its URL, and the answers it reads."""
 
 import base64
 import io
@@ -95,7 +95,7 @@ def test_a_large_photograph_comes_as_base64(server: Server, tmp_path: Path) -> N
     assert is_cutout(client.remove_bg_base64(text), (577, 433))
 
 
-def test_what_is_refused_is_the_clients_own_error(server: Server, tmp_path: Path) -> None:
+def test_refusals_are_the_clients_own_errors(server: Server, tmp_path: Path) -> None:
     with pytest.raises(Errors.ApiErrorCode403):
         RemoveBg("cut_unknown")
     client, shoe = RemoveBg(server.key), server.shoe.read_bytes()
@@ -103,12 +103,12 @@ def test_what_is_refused_is_the_clients_own_error(server: Server, tmp_path: Path
         with pytest.raises(Errors.ApiErrorCode400):
             client.remove_bg_bytes(shoe, data=refused)
     with pytest.raises(Errors.ApiErrorCode400):
-        client.remove_bg_bytes(b"no photograph")
-    with pytest.raises(Errors.ApiErrorCode400):  # nothing of ours may ask this machine
+        client.remove_bg_bytes(b"not a photograph")
+    with pytest.raises(Errors.ApiErrorCode400):  # private addresses are refused
         client.remove_bg_url(f"{server.url}/healthz")
 
 
-def test_what_a_refusal_says(server: Server, tmp_path: Path) -> None:
+def test_codes_of_refusals(server: Server, tmp_path: Path) -> None:
     answer = server.post(shadow_opacity="50")
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["code"]) == (400, "unsupported_parameter")
@@ -143,6 +143,6 @@ def test_the_account(server: Server) -> None:
         f"{server.url}/v1.0/account", headers={"X-Api-Key": server.key}
     )
     with urllib.request.urlopen(request) as answer:
-        found = json.load(answer)
-    assert found["data"]["attributes"]["credits"]["total"] == 0
+        account = json.load(answer)
+    assert account["data"]["attributes"]["credits"]["total"] == 0
     assert requests.get(f"{server.url}/v1.0/account", timeout=9).status_code == 403

@@ -1,7 +1,7 @@
-"""A topic of SNS from its subscription to a cut-out, against a server that answers for AWS.
+"""An SNS topic, from its subscription to a cutout, with a server that stands in for AWS.
 
-The name of SNS leads to that server; everything else is as in production: TLS, the certificate
-that signs, the signature, the queue, the worker.
+The host name of SNS resolves to that server; everything else is as in production: TLS, the signing
+certificate, the signature, the queue, the worker.
 """
 
 import base64
@@ -31,7 +31,7 @@ RULES = [
     {"bucket": "topic", "prefix": "in/", "destination": "s3://topic/out"},
 ]
 (FOLDER / "rules.json").write_text(json.dumps(RULES))
-# what Python runs first in the server's process
+# Python imports it first in the server's process
 (FOLDER / "sitecustomize.py").write_text(f"""
 import socket
 from pathlib import Path
@@ -80,18 +80,18 @@ def sent(shared: Server, key: rsa.RSAPrivateKey = KEY, **fields: str):
 
 
 def announced(key: str, sequencer: str) -> str:
-    thing = {"key": key, "size": 1, "eTag": "1", "sequencer": sequencer}
+    s3_object = {"key": key, "size": 1, "eTag": "1", "sequencer": sequencer}
     record = {
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": "topic"}, "object": thing},
+        "s3": {"bucket": {"name": "topic"}, "object": s3_object},
     }
     return json.dumps({"Records": [record]})
 
 
 def test_a_subscription_confirms_itself(shared: Server, aws: Receiver) -> None:
-    made = sent(shared, Type="SubscriptionConfirmation", Message="x", Token="23364",
+    confirmed = sent(shared, Type="SubscriptionConfirmation", Message="x", Token="23364",
                 SubscribeURL=CONFIRM)  # fmt: skip
-    assert (made.status_code, made.json()) == (200, {"accepted": [], "ignored": 0})
+    assert (confirmed.status_code, confirmed.json()) == (200, {"accepted": [], "ignored": 0})
     assert {r.path for r in aws.requests} >= {CONFIRM.partition(HOST)[2]}
 
 
@@ -99,8 +99,8 @@ def test_an_object_that_a_topic_announces(shared: Server, aws: Receiver) -> None
     shared.s3.create_bucket(Bucket="topic")
     shared.put("topic", "in/shoes/a shoe.jpg", jpeg())
     message = announced("in/shoes/a+shoe.jpg", "01")
-    (identity,) = sent(shared, Type="Notification", Message=message).json()["accepted"]
-    assert shared.ended(identity)["output"] == "s3://topic/out/shoes/a shoe.png"
+    (cutout_id,) = sent(shared, Type="Notification", Message=message).json()["accepted"]
+    assert shared.ended(cutout_id)["output"] == "s3://topic/out/shoes/a shoe.png"
     assert is_cutout(shared.get("topic", "out/shoes/a shoe.png"))
     again = sent(shared, Type="Notification", Message=message)
     assert again.json() == {"accepted": [], "ignored": 1}
@@ -112,18 +112,18 @@ def test_a_rule_that_asks_for_a_jpeg(shared: Server, aws: Receiver) -> None:
     shared.s3.create_bucket(Bucket="topic")
     shared.put("topic", "in/white/shoe.png", jpeg())
     message = announced("in/white/shoe.png", "03")
-    (identity,) = sent(shared, Type="Notification", Message=message).json()["accepted"]
-    assert shared.ended(identity)["output"] == "s3://topic/white/shoe.jpg"
+    (cutout_id,) = sent(shared, Type="Notification", Message=message).json()["accepted"]
+    assert shared.ended(cutout_id)["output"] == "s3://topic/white/shoe.jpg"
     assert shared.get("topic", "white/shoe.jpg").startswith(b"\xff\xd8\xff")
     again = sent(shared, Type="Notification", Message=announced("white/shoe.jpg", "04"))
-    assert again.json() == {"accepted": [], "ignored": 1}  # an output of ours
+    assert again.json() == {"accepted": [], "ignored": 1}  # an output
 
 
 def test_a_topic_that_somebody_else_signs(shared: Server, aws: Receiver) -> None:
     other = rsa.generate_private_key(65537, 2048)
     message = announced("in/b.jpg", "02")
     problem(sent(shared, other, Type="Notification", Message=message), 401, "signature_refused")
-    asked = sent(shared, other, Type="SubscriptionConfirmation", Message="x", Token="23364",
+    confirmation = sent(shared, other, Type="SubscriptionConfirmation", Message="x", Token="23364",
                  SubscribeURL=CONFIRM)  # fmt: skip
-    problem(asked, 401, "signature_refused")
+    problem(confirmation, 401, "signature_refused")
     assert all(request.path.endswith(".pem") for request in aws.requests)

@@ -1,25 +1,27 @@
-"""What is told to whoever gave a callback_url, once a single image has ended."""
+"""The callback of a cutout: its URL and its body."""
 
-from contract.cutout import PrivateFields
 from contract.errors import CutoutError, ErrorCode
 from contract.ledger import Ledger
 from contract.storage import open_store
 from producer.callbacks.delivery import Delivery
-from producer.web.cutouts.resource import cutout_of, record_key
+from producer.web.cutouts.private_fields import get_private_fields
+from producer.web.cutouts.resource import cutout_resource
 
 
-def load(ledger: Ledger, store: str, identity: str) -> Delivery | None:
-    """Return the outcome and where it goes, or None where one of them is gone."""
-    outcome = ledger.batches.cutout_outcome(identity)
+def load_delivery(ledger: Ledger, store: str, cutout_id: str) -> Delivery | None:
+    """Return what to deliver to a cutout's callback URL, or None if the cutout was deleted.
+
+    `store`: location of the server's own store.
+    """
+    outcome = ledger.batches.cutout_outcome(cutout_id)
     try:
-        record = PrivateFields.model_validate_json(open_store(store).get(record_key(identity)).data)
-        now = ledger.batches.progress(identity)
+        fields = get_private_fields(open_store(store), cutout_id)
+        progress = ledger.batches.progress(cutout_id)
     except CutoutError as error:
         if error.code in {ErrorCode.OBJECT_MISSING, ErrorCode.BATCH_UNKNOWN}:
             return None
         raise
-    if outcome is None or record.callback_url is None:
+    if outcome is None or fields.callback_url is None:
         return None
-    return Delivery(
-        record.callback_url, cutout_of(now, outcome).model_dump_json().encode(), now.spec.created
-    )
+    body = cutout_resource(progress, outcome).model_dump_json().encode()
+    return Delivery(fields.callback_url, body, progress.spec.created)

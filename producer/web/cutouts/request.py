@@ -1,7 +1,6 @@
-"""What a request for one image asks, read from JSON or a form."""
+"""Reads the request for a cutout, from JSON or from a form with an upload."""
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,127 +10,129 @@ from starlette.datastructures import UploadFile
 
 from contract.errors import ErrorCode
 from contract.rendition import PLAIN, Rendition
+from contract.validation import first_error
 from producer.web.problems import RequestError
 
-LONGEST_WAIT_SECONDS = 60
-
-
-JSON_BYTES = 64 * 1024
-
-
-DIGITS = re.compile("[0-9]{1,9}")
-
-
-EXAMPLE: dict[str, Any] = {
+EXAMPLE_RENDITION: dict[str, Any] = {
     "format": "jpg", "crop": True, "crop_margin": ["5%", "5%", "5%", "5%"], "size": 2,
 }  # fmt: skip
+DESTINATION_TEXT = (
+    "Where to write the resulting image: `s3://bucket/key`. Default: the server's own store, from"
+    " which the image can be downloaded and deleted."
+)
+MODEL_TEXT = "The neural network to use; see `GET /v1/models`. Default: the server's."
+CALLBACK_TEXT = (
+    "An https URL that receives the cutout as a POST once it is done or failed; see the webhook"
+    " `cutout-ended`."
+)
+RENDITION_TEXT = (
+    "The form of the resulting image. Default: a PNG of the photograph's size with transparency."
+)
 
 
 class NewCutout(BaseModel):
-    """A photograph that lies somewhere, and what is to become of it."""
+    """A photograph in storage or on the web, and what to do with it."""
 
     model_config = ConfigDict(extra="forbid")
 
     source: str = Field(
-        min_length=1, max_length=4096, description="s3://bucket/key or https://host/path",
-        examples=["s3://photographs/in/shoe.jpg"],
+        min_length=1, max_length=4096, examples=["s3://photographs/in/shoe.jpg"],
+        description="Where the photograph is: `s3://bucket/key` or `https://host/path`.",
     )  # fmt: skip
     destination: str | None = Field(
-        None, max_length=4096, description="s3://bucket/key.png; default: this server's own store",
+        None, max_length=4096, description=DESTINATION_TEXT,
         examples=["s3://photographs/out/shoe.png"],
     )  # fmt: skip
-    model: str | None = Field(None, max_length=100, examples=["u2netp"])
+    model: str | None = Field(None, max_length=100, description=MODEL_TEXT, examples=["u2netp"])
     callback_url: str | None = Field(
-        None, max_length=4096, description="https; called once the image has ended"
-    )
-    rendition: Rendition = Field(PLAIN, examples=[EXAMPLE])
+        None, max_length=4096, description=CALLBACK_TEXT,
+        examples=["https://shop.example/hooks/cutout"],
+    )  # fmt: skip
+    rendition: Rendition = Field(PLAIN, description=RENDITION_TEXT, examples=[EXAMPLE_RENDITION])
 
 
 class FormFields(NewCutout):
-    """The same as the fields of a form, each of which is a text."""
+    """The same, sent as form fields, all of which are text."""
 
     rendition: Json[Rendition] = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
+    """A photograph that came with the request."""
+
     name: str
+    """the file's name as the client wrote it: untrusted"""
     data: bytes
 
 
 BODY = NewCutout.model_json_schema(ref_template="#/components/schemas/{model}")
 COMPONENTS: dict[str, Any] = BODY.pop("$defs")
-"""Shapes within it. FastAPI, which does not read this body, cannot know them."""
+"""Schemas that BODY refers to. FastAPI does not read this body, so it does not know them."""
 
 CONTENT = {
     "application/json": {"schema": BODY},
     "multipart/form-data": {
         "schema": {
             "type": "object",
+            "title": "Upload",
+            "description": "A photograph, and what to do with it.",
             "required": ["image"],
             "additionalProperties": False,
             "properties": {
-                "image": {"type": "string", "format": "binary"},
-                "model": {"type": "string", "maxLength": 100},
-                "destination": {"type": "string", "maxLength": 4096},
-                "callback_url": {"type": "string", "maxLength": 4096},
+                "image": {
+                    "type": "string", "format": "binary",
+                    "description": "The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF.",
+                },
+                "model": {"type": "string", "maxLength": 100, "description": MODEL_TEXT},
+                "destination": {
+                    "type": "string", "maxLength": 4096, "description": DESTINATION_TEXT,
+                },
+                "callback_url": {
+                    "type": "string", "maxLength": 4096, "description": CALLBACK_TEXT,
+                },
                 "rendition": {
                     "type": "string",
                     "contentMediaType": "application/json",
                     "contentSchema": {"$ref": "#/components/schemas/Rendition"},
-                    "examples": [json.dumps(EXAMPLE)],
+                    "description": f"{RENDITION_TEXT} Written as JSON text.",
+                    "examples": [json.dumps(EXAMPLE_RENDITION)],
                 },
             },
         }
     },
-}
+}  # fmt: skip
+"""The request bodies that the OpenAPI document describes."""
 
 
-def preference(prefer: str | None) -> float:
-    """Return the seconds of `Prefer: wait=N` (RFC 7240), at most a minute."""
-    for part in (prefer or "").split(","):
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "wait" and (digits := DIGITS.fullmatch(value.strip())):
-            return min(int(digits[0]), LONGEST_WAIT_SECONDS)
-    return 0
+async def read_request(request: Request) -> tuple[NewCutout, Upload | None]:
+    """Return the request, and the photograph if it came with it.
 
-
-async def read(request: Request) -> tuple[NewCutout, Upload | None]:
-    """Return what is asked for, and the photograph where it came along."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    Raises RequestError: `invalid_request`, or `too_many_bytes` and `request_timeout` (see
+    `BodyLimits`).
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        if kind == "application/json":
-            return NewCutout.model_validate_json(await body_of(request), strict=True), None
-        if kind == "multipart/form-data":
-            return await _form(request)
+        if content_type == "application/json":
+            return NewCutout.model_validate_json(await request.body(), strict=True), None
+        if content_type == "multipart/form-data":
+            return await _read_form(request)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        why = first["msg"].removeprefix("Value error, ")
-        raise RequestError(ErrorCode.INVALID_REQUEST, f"{where}: {why}.") from None
+        raise RequestError(ErrorCode.INVALID_REQUEST, first_error(error).sentence) from None
     raise RequestError(
-        ErrorCode.INVALID_REQUEST, "The body has to be application/json or multipart/form-data."
+        ErrorCode.INVALID_REQUEST,
+        "The Content-Type must be application/json or multipart/form-data.",
     )
 
 
-async def body_of(request: Request) -> bytes:
-    """Return a body that holds no photograph. Raises RequestError (`too_many_bytes`)."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > JSON_BYTES:
-            raise RequestError(
-                ErrorCode.TOO_MANY_BYTES, f"The body is over the limit of {JSON_BYTES:,} bytes."
-            )
-    return bytes(body)
-
-
-async def _form(request: Request) -> tuple[NewCutout, Upload]:
+async def _read_form(request: Request) -> tuple[NewCutout, Upload]:
     async with request.form(max_files=1, max_fields=10) as form:
         image = form.get("image")
         fields = {name: text for name, text in form.items() if name != "image"}
         if not isinstance(image, UploadFile) or "source" in fields:
-            why = "a form brings the file itself in `image`; name a source in JSON"
-            raise RequestError(ErrorCode.INVALID_REQUEST, f"image: {why}.")
+            raise RequestError(
+                ErrorCode.INVALID_REQUEST,
+                "image: a form must hold the file itself; to name a source, send JSON.",
+            )
         upload = Upload(image.filename or "image", await image.read())
     return FormFields.model_validate({"source": "upload", **fields}, strict=True), upload

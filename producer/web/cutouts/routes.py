@@ -1,139 +1,160 @@
-"""`/v1/cutouts`: one photograph in, one cut-out out."""
+"""`/v1/cutouts`: one photograph in, one image out."""
 
-import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from contract.errors import ErrorCode
 from contract.outcome import Status
 from contract.storage import open_store
-from producer.dispatch import cutouts
-from producer.web.context import Reader, Submitter, TheBackend
-from producer.web.cutouts.request import CONTENT, preference, read
-from producer.web.cutouts.resource import (
-    Cutout,
-    cutout_of,
-    find,
-    once,
-    record_key,
-    submit,
-    waited_for,
-)
-from producer.web.problems import Problem, RequestError
+from producer.dispatch.cutouts import new_cutout_id
+from producer.web.auth import Reader, Submitter
+from producer.web.context import RequestContext
+from producer.web.cutouts.create import create
+from producer.web.cutouts.idempotent import create_once
+from producer.web.cutouts.private_fields import private_fields_key
+from producer.web.cutouts.request import CONTENT, read_request
+from producer.web.cutouts.resource import Cutout, cutout_resource, find
+from producer.web.cutouts.wait import preferred_wait, wait_for_end
+from producer.web.problems import RESPONSES, RequestError
 
-router = APIRouter(prefix="/v1/cutouts", tags=["cut-outs"])
+router = APIRouter(prefix="/v1/cutouts", tags=["cutouts"])
 
-
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": what}
-    for status, what in {
-        401: "no key of this server",
-        403: "the key lacks a scope",
-        404: "there is none",
-        405: "not by this method",
-        408: "the body came too slowly",
-        409: "not in this state",
-        413: "too large",
-        422: "something is wrong with the request",
-        429: "too many, see Retry-After",
-        503: "Redis or the storage is away, see Retry-After",
-    }.items()
-}
+CutoutId = Annotated[str, Path(description="The cutout's ID, as returned by `POST /v1/cutouts`.")]
+Prefer = Annotated[
+    str | None,
+    Header(
+        description="`wait=N`: wait up to N seconds, at most 60, for the cutout to end"
+        " (RFC 7240). Default: do not wait.",
+        examples=["wait=30"],
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=200, examples=["order-4711-image-2"],
+        description="A text that identifies this request. If a request is sent again with the same"
+        " key and the same content within 24 hours, no second cutout is created: the response"
+        " shows the first one. The same key with other content is refused"
+        " (`idempotency_conflict`).",
+    ),
+]  # fmt: skip
 
 
 @router.post(
-    "",
-    status_code=202,
-    responses={200: {"model": Cutout, "description": "it has ended within the wait"}, **PROBLEMS},
+    "", status_code=202, summary="Create a cutout",
+    response_description="The cutout was created and has not ended yet.",
+    responses={
+        200: {"model": Cutout, "description": "The cutout ended within the wait."}, **RESPONSES
+    },
     openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
-)
-async def create(
+)  # fmt: skip
+async def create_cutout(
     request: Request,
     response: Response,
-    backend: TheBackend,
+    context: RequestContext,
     key: Submitter,
-    prefer: Annotated[str | None, Header(description="`wait=N`: seconds to wait")] = None,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    prefer: Prefer = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Cutout:
-    """Cut out one photograph: an upload (field `image`), or JSON that says where it lies.
+    """Cut the subject out of one photograph.
 
-    What becomes of it is a `rendition`, in a form as JSON text: by default a PNG with alpha.
-    Answers 202 at once and goes on by itself; with `Prefer: wait=N`, 200 where it ends in time.
+    Either upload the photograph (multipart/form-data, field `image`), or name its location in
+    storage or on the web (JSON, field `source`).
+
+    Answers 202 at once, while the image is processed. With `Prefer: wait=N` it answers 200 as soon
+    as the cutout has ended, and 202 if that takes longer than N seconds. The header `Location` is
+    the cutout's path. Requires a key with the scope `submit`.
     """
-    new, upload = await read(request)
+    new, upload = await read_request(request)
     if idempotency_key is None:
-        identity = cutouts.new_cutout_id()
-        await run_in_threadpool(submit, backend, identity, new, upload)
+        cutout_id = new_cutout_id()
+        await run_in_threadpool(create, context, cutout_id, new, upload)
     else:
-        # hashed: it may be as long as a header, and say anything
-        place = hashlib.sha256(idempotency_key.encode()).hexdigest()
-        identity = await once(backend, key.name, place, new, upload)
-    found = await waited_for(backend, identity, preference(prefer))
-    response.headers["Location"] = f"/v1/cutouts/{identity}"
-    response.status_code = 200 if found.status in {"done", "failed"} else 202
-    return found
-
-
-@router.get("/{identity}", responses=PROBLEMS)
-async def read_one(
-    identity: str,
-    backend: TheBackend,
-    _: Reader,
-    prefer: Annotated[str | None, Header(description="`wait=N`: seconds to wait")] = None,
-) -> Cutout:
-    """Say how far a cut-out is."""
-    return await waited_for(backend, identity, preference(prefer))
+        cutout_id = await create_once(context, key.name, idempotency_key, new, upload)
+    cutout = await wait_for_end(context, cutout_id, preferred_wait(prefer))
+    response.headers["Location"] = f"/v1/cutouts/{cutout_id}"
+    response.status_code = 200 if cutout.ended else 202
+    return cutout
 
 
 @router.get(
-    "/{identity}/image",
+    "/{cutout_id}", summary="Read a cutout", response_description="The cutout.",
+    responses=RESPONSES,
+)  # fmt: skip
+async def read_cutout(
+    cutout_id: CutoutId, context: RequestContext, _: Reader, prefer: Prefer = None
+) -> Cutout:
+    """Read a cutout's status. With `Prefer: wait=N`, wait up to N seconds for it to end.
+
+    Requires a key with the scope `read`.
+    """
+    return await wait_for_end(context, cutout_id, preferred_wait(prefer))
+
+
+@router.get(
+    "/{cutout_id}/image", summary="Download the resulting image",
     responses={
-        200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "the cut-out"},
-        304: {"description": "the cut-out is the one you have"},
-        **PROBLEMS,
+        200: {
+            "content": {"image/png": {}, "image/jpeg": {}}, "description": "The resulting image."
+        },
+        304: {"description": "The image has not changed since the one in `If-None-Match`."},
+        **RESPONSES,
     },
     response_class=Response,
-)
-def image(
-    identity: str,
-    backend: TheBackend,
+)  # fmt: skip
+def read_image(
+    cutout_id: CutoutId,
+    context: RequestContext,
     _: Reader,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="The ETag of the image that the client already has.")
+    ] = None,
 ) -> Response:
-    """Give out the cut-out."""
-    now, outcome = find(backend, identity)
-    single = now.spec.cutout
-    if outcome is None or outcome.status is Status.FAILED or single is None:
-        raise RequestError(ErrorCode.NOT_READY, f"The cut-out is {cutout_of(now, outcome).status}.")
-    blob = open_store(now.spec.destination).get(single.destination_key)
-    rendition = now.spec.recipe.rendition
+    """Download the image with the background removed.
+
+    Answers 409 (`not_ready`) unless the cutout is done. Requires a key with the scope `read`.
+    """
+    progress, outcome = find(context, cutout_id)
+    spec, cutout = progress.spec, progress.spec.cutout
+    if outcome is None or outcome.status is Status.FAILED or cutout is None:
+        status = cutout_resource(progress, outcome).status
+        raise RequestError(ErrorCode.NOT_READY, f"The cutout is {status}.")
+    blob = open_store(spec.destination).get(cutout.destination_key)
+    rendition = spec.recipe.rendition
     headers = {
         "ETag": f'"{blob.etag}"',
         "Cache-Control": "private, max-age=3600",
-        "Content-Disposition": f'attachment; filename="{identity}{rendition.suffix}"',
+        "Content-Disposition": f'attachment; filename="{cutout_id}{rendition.suffix}"',
     }
     if headers["ETag"] in (if_none_match or ""):
         return Response(None, 304, headers)
     return Response(blob.data, 200, headers, rendition.content_type)
 
 
-@router.delete("/{identity}", status_code=204, responses=PROBLEMS)
-def delete(identity: str, backend: TheBackend, _: Submitter) -> None:
-    """Forget an image: it is not run any more, and what this server stored of it is deleted."""
-    now, _outcome = find(backend, identity)
-    single = now.spec.cutout
-    backend.ledger.batches.cancel(identity)
-    kept = {record_key(identity)}
-    if single and now.spec.source == backend.store:
-        kept.add(single.photograph.key)
-    if single and now.spec.destination == backend.store:
-        kept.add(single.destination_key)
-    for key in kept:
-        backend.open_store().delete(key)
-    backend.ledger.batches.forget(identity)
-    if single and single.destination_key in kept:
-        # written meanwhile by a worker that settled it before it was forgotten; from here on the
-        # worker itself finds that nobody knows it
-        backend.open_store().delete(single.destination_key)
+@router.delete(
+    "/{cutout_id}", status_code=204, summary="Delete a cutout",
+    response_description="The cutout was deleted.", responses=RESPONSES,
+)  # fmt: skip
+def delete_cutout(cutout_id: CutoutId, context: RequestContext, _: Submitter) -> None:
+    """Delete a cutout, and its photograph and image in the server's own store.
+
+    If it has not ended, it is not processed any more. Objects at a `source` or `destination` that
+    the client named are kept. Requires a key with the scope `submit`.
+    """
+    progress, _outcome = find(context, cutout_id)
+    spec, cutout = progress.spec, progress.spec.cutout
+    context.ledger.batches.cancel(cutout_id)
+    own_keys = {private_fields_key(cutout_id)}
+    if cutout and spec.source == context.store:
+        own_keys.add(cutout.photograph.key)
+    if cutout and spec.destination == context.store:
+        own_keys.add(cutout.destination_key)
+    for key in own_keys:
+        context.open_store().delete(key)
+    context.ledger.batches.forget(cutout_id)
+    if cutout and cutout.destination_key in own_keys:
+        # A worker may have written the image between the deletion and `forget`. A worker that
+        # finishes after `forget` finds the cutout unknown and deletes the image itself.
+        context.open_store().delete(cutout.destination_key)

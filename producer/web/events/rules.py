@@ -1,4 +1,4 @@
-"""Which announced objects are cut out, and where their outputs go."""
+"""Rules: which announced objects become cutouts, and where their outputs go."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,58 +9,68 @@ from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.rendition import PLAIN, Rendition
 from contract.storage import canonical_location
+from contract.validation import first_error
 from producer.web.events.notification import ObjectEvent
 
 
 class Rule(BaseModel):
-    """New photographs below a bucket's prefix go to a destination, folders kept."""
+    """New photographs below a prefix of a bucket are cut out and written below a destination."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bucket: str = Field(min_length=1)
-    prefix: str = ""
-    destination: str = Field(pattern="^s3://.")
-    model: str | None = None
+    prefix: str = Field("", description="only keys that start with it; empty: all keys")
+    destination: str = Field(
+        pattern="^s3://.", description="s3://bucket/prefix; folders below `prefix` are kept"
+    )
+    model: str | None = Field(None, description="default: the server's model")
     rendition: Rendition = PLAIN
 
     def output(self, key: str) -> str:
-        below = key.removeprefix(self.prefix).lstrip("/")
-        return f"{self.destination}/{names.output_key(below, self.rendition.suffix)}"
+        """Return the location of the output of an object."""
+        relative_key = key.removeprefix(self.prefix).lstrip("/")
+        return f"{self.destination}/{names.output_key(relative_key, self.rendition.suffix)}"
 
 
 def load_rules(path: Path | None) -> list[Rule]:
-    """Read the rules. Raises PermanentError (`invalid_setting`)."""
+    """Read the rules from a JSON file. Raises PermanentError.
+
+    The codes are `invalid_setting`, `invalid_location` and `overlapping_locations`.
+    """
     if path is None:
         return []
     try:
         rules = TypeAdapter(list[Rule]).validate_json(path.expanduser().read_bytes())
     except OSError as error:
-        why = f"{path} cannot be read ({error.strerror})"
+        raise _invalid(f"{path} cannot be read ({error.strerror}).") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        why = f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    else:
-        for rule in rules:
-            if f"s3://{rule.bucket}/{rule.prefix}".startswith(f"{rule.destination.rstrip('/')}/"):
-                raise PermanentError(
-                    ErrorCode.OVERLAPPING_LOCATIONS,
-                    f"CUTOUT_EVENT_RULES: all below {rule.destination} counts as ours, and"
-                    f" {rule.prefix!r} of {rule.bucket} lies there.",
-                )
-        return [rule.model_copy(update={"destination": canonical_location(rule.destination)})
-                for rule in rules]  # fmt: skip
-    raise PermanentError(ErrorCode.INVALID_SETTING, f"CUTOUT_EVENT_RULES: {why}.")
+        raise _invalid(f"{path}: {first_error(error).sentence}") from None
+    for rule in rules:
+        if f"s3://{rule.bucket}/{rule.prefix}".startswith(f"{rule.destination.rstrip('/')}/"):
+            raise PermanentError(
+                ErrorCode.OVERLAPPING_LOCATIONS,
+                f"CUTOUT_EVENT_RULES: the prefix {rule.prefix!r} of {rule.bucket} is below the"
+                f" destination {rule.destination}, where every object is taken to be an output.",
+            )
+    return [
+        rule.model_copy(update={"destination": canonical_location(rule.destination)})
+        for rule in rules
+    ]
+
+
+def _invalid(message: str) -> PermanentError:
+    return PermanentError(ErrorCode.INVALID_SETTING, f"CUTOUT_EVENT_RULES: {message}")
 
 
 def rule_for(rules: Sequence[Rule], event: ObjectEvent) -> Rule | None:
-    """Return the first rule that an object falls under, unless it is an output of ours.
+    """Return the first rule that matches an object, or None if the object is an output.
 
-    An output that were cut out again would announce itself, and so on for ever.
+    An output that became a cutout would be announced in turn, and so on forever.
     """
-    address = f"s3://{event.bucket}/{event.key}"
-    if any(address.startswith(f"{rule.destination}/") for rule in rules):
+    location = f"s3://{event.bucket}/{event.key}"
+    if any(location.startswith(f"{rule.destination}/") for rule in rules):
         return None
     if not names.is_image(event.key) or names.RESERVED in event.key.split("/"):
         return None
-    fitting = (r for r in rules if r.bucket == event.bucket and event.key.startswith(r.prefix))
-    return next(fitting, None)
+    matching = (r for r in rules if r.bucket == event.bucket and event.key.startswith(r.prefix))
+    return next(matching, None)

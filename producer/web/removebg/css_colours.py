@@ -1,4 +1,4 @@
-"""The colours that CSS names (https://www.w3.org/TR/css-color-4/#named-colors)."""
+"""The colour names of CSS (https://www.w3.org/TR/css-color-4/#named-colors)."""
 
 _NAMED = """
 aliceblue f0f8ff, antiquewhite faebd7, aqua 00ffff, aquamarine 7fffd4, azure f0ffff,
@@ -35,4 +35,4 @@ whitesmoke f5f5f5, yellow ffff00, yellowgreen 9acd32
 """
 
 COLOURS = {name: f"#{digits}" for name, digits in map(str.split, _NAMED.split(","))}
-"""From name to #rrggbb."""
+"""Maps each name to `#rrggbb`."""

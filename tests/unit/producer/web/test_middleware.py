@@ -1,4 +1,4 @@
-"""What is bounded of every request, before any route sees it."""
+"""Limits on the body of every request, safety headers, unexpected errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,18 +7,23 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from producer.web import app as web
-from producer.web import problems
+from producer.web import middleware, problems
+from producer.web.body_limits import BodyLimit
 
 
 def sent(body: AsyncIterator[bytes]) -> httpx.Response:
     app = FastAPI()
     problems.install(app)
-    app.add_middleware(web.Guarded, most=10)
+    app.add_middleware(middleware.BodyLimits, limits=[BodyLimit("", "", 10)])
+    app.add_middleware(middleware.RequestLog)
+    app.add_middleware(middleware.SafetyHeaders)
 
     @app.post("/v1/cutouts")
     async def read(request: Request) -> int:
-        return len(await request.body())
+        body = await request.body()
+        if body == b"bug":
+            raise ZeroDivisionError
+        return len(body)
 
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -28,9 +33,9 @@ def sent(body: AsyncIterator[bytes]) -> httpx.Response:
     return asyncio.run(send())
 
 
-async def pieces(*given: bytes, pause: float = 0) -> AsyncIterator[bytes]:
-    for piece in given:
-        yield piece
+async def pieces(*chunks: bytes, pause: float = 0) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
         await asyncio.sleep(pause)
 
 
@@ -40,18 +45,31 @@ def test_a_body_that_arrives() -> None:
 
 
 def test_a_body_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.2)
     answer = sent(pieces(b"1", b"2", pause=60))
     assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
     assert answer.headers["connection"] == "close"
 
 
 def test_a_body_that_trickles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.2)
     answer = sent(pieces(*[b"1"] * 9, pause=0.05))
     assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
 
 
-def test_more_bytes_than_their_length_claims() -> None:
+def test_more_bytes_than_the_limit() -> None:
     answer = sent(pieces(b"12345", b"678901"))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_bytes")
+
+
+def test_every_response_has_the_safety_headers() -> None:
+    for chunks in ([b"1"], [b"bug"], [b"12345678901"]):
+        answer = sent(pieces(*chunks))
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_an_unexpected_error_is_a_problem() -> None:
+    answer = sent(pieces(b"bug"))
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "ZeroDivisionError" not in answer.text

@@ -8,12 +8,12 @@ from contract.rendition import PLAIN, Rendition
 from producer.web.events.notification import ObjectEvent
 from producer.web.events.rules import Rule, load_rules, rule_for
 
-PLACES = {"bucket": "photographs", "prefix": "in/", "destination": "s3://photographs/out"}
+LOCATIONS = {"bucket": "photographs", "prefix": "in/", "destination": "s3://photographs/out"}
 
 
 def written(folder: Path, **fields: object) -> Path:
     path = folder / "rules.json"
-    path.write_text(json.dumps([{**PLACES, **fields}]))
+    path.write_text(json.dumps([{**LOCATIONS, **fields}]))
     return path
 
 
@@ -31,27 +31,27 @@ def test_the_output_is_named_after_the_rendition(tmp_path: Path, rendition: dict
     assert rule.output("in/shoes/a.tiff") == output
 
 
-def test_a_rule_asks_for_a_plain_cut_out_where_it_says_nothing_else(tmp_path: Path):
+def test_the_default_rendition_is_plain(tmp_path: Path):
     (rule,) = load_rules(written(tmp_path))
     assert rule.rendition == PLAIN
     assert rule.output("in/a.jpg") == "s3://photographs/out/a.png"
 
 
-def test_what_nobody_can_make_is_refused_by_its_field(tmp_path: Path):
+def test_an_invalid_rendition_is_refused_by_its_field(tmp_path: Path):
     with pytest.raises(PermanentError) as caught:
         load_rules(written(tmp_path, rendition={"format": "jpg", "channels": "alpha"}))
     assert caught.value.code is ErrorCode.INVALID_SETTING
     assert "rendition.channels: " in caught.value.message
 
 
-def test_a_jpeg_of_ours_is_no_photograph():
-    rule = Rule(**PLACES, rendition=Rendition(format="jpg"))
+def test_outputs_match_no_rule():
+    rule = Rule(**LOCATIONS, rendition=Rendition(format="jpg"))
     inside = rule.model_copy(update={"prefix": ""})
     event = ObjectEvent("photographs", "out/a.jpg", 1, "", "", "ObjectCreated:Put")
     assert rule_for([inside], event) is None
 
 
-def test_a_rule_whose_photographs_would_all_count_as_ours_is_refused(tmp_path: Path):
+def test_a_rule_whose_photographs_are_all_outputs_is_refused(tmp_path: Path):
     for destination in ("s3://photographs/in", "s3://photographs/"):
         with pytest.raises(PermanentError) as caught:
             load_rules(written(tmp_path, destination=destination))

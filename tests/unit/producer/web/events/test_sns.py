@@ -14,7 +14,7 @@ from contract.errors import ErrorCode, PermanentError, RetryableError
 from producer.web.events.sns import verify_sns
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:uploads"
-PLACE = "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-f3ecfb7224c7233fe7bb5f59f96de52f.pem"
+CERTIFICATE_URL = "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-f3ecfb7224c7233fe7bb5f59f96de52f.pem"
 SUBSCRIBE = (
     "https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription"
     f"&TopicArn={TOPIC}&Token=2336412f37f"
@@ -30,21 +30,21 @@ NOTIFICATION = (
 CONFIRMATION = (
     "Message\nYou have chosen to subscribe.\nMessageId\n165545c9\nSubscribeURL\n" + SUBSCRIBE
     + "\nTimestamp\n2012-04-26T20:45:04.751Z\nToken\n2336412f37f\nTopicArn\n" + TOPIC
-    + "\nType\n{kind}\n"
+    + "\nType\n{message_type}\n"
 )  # fmt: skip
 
 
 def signature(text: str, version: str = "2", key: rsa.RSAPrivateKey = KEY) -> str:
-    made_by = {"1": SHA1, "2": SHA256}[version]
-    made = key.sign(text.encode(), padding.PKCS1v15(), made_by())
-    return base64.b64encode(made).decode()
+    algorithm = {"1": SHA1, "2": SHA256}[version]
+    signed = key.sign(text.encode(), padding.PKCS1v15(), algorithm())
+    return base64.b64encode(signed).decode()
 
 
 def notification(version: str = "2", subject: str | None = "Amazon S3") -> dict:
     envelope = {
         "Type": "Notification", "MessageId": "22b80b92", "TopicArn": TOPIC,
         "Message": 'Hello \u00e9\n"world"', "Timestamp": "2012-05-02T00:54:06.655Z",
-        "SignatureVersion": version, "SigningCertURL": PLACE,
+        "SignatureVersion": version, "SigningCertURL": CERTIFICATE_URL,
         "UnsubscribeURL": "https://sns.us-west-2.amazonaws.com/?Action=Unsubscribe",
     }  # fmt: skip
     if subject is not None:
@@ -54,22 +54,23 @@ def notification(version: str = "2", subject: str | None = "Amazon S3") -> dict:
     return json.loads(json.dumps(envelope))
 
 
-def confirmation(kind: str = "SubscriptionConfirmation", version: str = "1") -> dict:
+def confirmation(message_type: str = "SubscriptionConfirmation", version: str = "1") -> dict:
     return {
-        "Type": kind, "MessageId": "165545c9", "Token": "2336412f37f", "TopicArn": TOPIC,
+        "Type": message_type, "MessageId": "165545c9", "Token": "2336412f37f", "TopicArn": TOPIC,
         "Message": "You have chosen to subscribe.", "SubscribeURL": SUBSCRIBE,
         "Timestamp": "2012-04-26T20:45:04.751Z", "SignatureVersion": version,
-        "Signature": signature(CONFIRMATION.format(kind=kind), version), "SigningCertURL": PLACE,
+        "Signature": signature(CONFIRMATION.format(message_type=message_type), version),
+        "SigningCertURL": CERTIFICATE_URL,
     }  # fmt: skip
 
 
-def ours(place: str) -> bytes:
-    assert place == PLACE
+def fetch_pem(url: str) -> bytes:
+    assert url == CERTIFICATE_URL
     return PEM
 
 
-def never(place: str) -> bytes:
-    pytest.fail(f"{place} was fetched")
+def never(url: str) -> bytes:
+    pytest.fail(f"{url} was fetched")
 
 
 def refused(
@@ -84,18 +85,18 @@ def refused(
 @pytest.mark.parametrize("version", ["1", "2"])
 @pytest.mark.parametrize("subject", ["Amazon S3", "", None])
 def test_a_notification_signed_by_sns_is_believed(version: str, subject: str | None):
-    assert verify_sns(notification(version, subject), [TOPIC], ours) is None
+    assert verify_sns(notification(version, subject), [TOPIC], fetch_pem) is None
 
 
 def test_a_subject_of_null_is_no_subject():
-    assert verify_sns({**notification(subject=None), "Subject": None}, [TOPIC], ours) is None
+    assert verify_sns({**notification(subject=None), "Subject": None}, [TOPIC], fetch_pem) is None
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_confirmation_gives_the_url_that_confirms(version: str):
-    assert verify_sns(confirmation(version=version), [TOPIC], ours) == SUBSCRIBE
-    # this one would subscribe us again to what somebody left
-    assert verify_sns(confirmation("UnsubscribeConfirmation", version), [TOPIC], ours) is None
+    assert verify_sns(confirmation(version=version), [TOPIC], fetch_pem) == SUBSCRIBE
+    # fetching this URL would subscribe again to a topic that was left
+    assert verify_sns(confirmation("UnsubscribeConfirmation", version), [TOPIC], fetch_pem) is None
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_another_topic_is_refused_before_anything_is_fetched(topics: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    "place",
+    "url",
     [
         "http://sns.us-west-2.amazonaws.com/x.pem",
         "https://evil.amazonaws.com.evil.example/x.pem",
@@ -129,8 +130,8 @@ def test_another_topic_is_refused_before_anything_is_fetched(topics: tuple[str, 
         "https://sns.us-west-2.amazonaws.com\\@evil.example/x.pem", "",
     ],
 )  # fmt: skip
-def test_a_certificate_from_elsewhere_is_not_fetched(place: str):
-    assert "SigningCertURL" in refused({**notification(), "SigningCertURL": place})
+def test_a_certificate_from_elsewhere_is_not_fetched(url: str):
+    assert "SigningCertURL" in refused({**notification(), "SigningCertURL": url})
 
 
 @pytest.mark.parametrize(
@@ -141,19 +142,19 @@ def test_a_certificate_from_elsewhere_is_not_fetched(place: str):
     ],
 )  # fmt: skip
 def test_every_region_of_aws_is_known(host: str):
-    asked = []
+    fetched = []
 
-    def fetch(place: str) -> bytes:
-        asked.append(place)
+    def fetch(url: str) -> bytes:
+        fetched.append(url)
         return PEM
 
-    place = f"https://{host}/SimpleNotificationService-0.pem"
-    verify_sns({**notification(), "SigningCertURL": place}, [TOPIC], fetch)
-    assert asked == [place]
+    url = f"https://{host}/SimpleNotificationService-0.pem"
+    verify_sns({**notification(), "SigningCertURL": url}, [TOPIC], fetch)
+    assert fetched == [url]
 
 
 @pytest.mark.parametrize(
-    "place",
+    "url",
     [
         "https://evil.example/?Action=ConfirmSubscription", SUBSCRIBE.replace("https", "http"),
         SUBSCRIBE.replace(".com/", ".com.evil.example/"), SUBSCRIBE.replace("//sns", "//x@sns"),
@@ -161,9 +162,9 @@ def test_every_region_of_aws_is_known(host: str):
         SUBSCRIBE + " ", "http://169.254.169.254/latest/meta-data/", "",
     ],
 )  # fmt: skip
-def test_a_subscribe_url_that_leads_elsewhere_is_refused(place: str):
-    for kind in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-        assert "SubscribeURL" in refused({**confirmation(kind), "SubscribeURL": place})
+def test_a_subscribe_url_that_leads_elsewhere_is_refused(url: str):
+    for message_type in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
+        assert "SubscribeURL" in refused({**confirmation(message_type), "SubscribeURL": url})
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_a_subscribe_url_that_leads_elsewhere_is_refused(place: str):
     ],
 )  # fmt: skip
 def test_an_altered_message_is_refused(changes: dict):
-    refused({**notification(), **changes}, ours)
+    refused({**notification(), **changes}, fetch_pem)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_an_altered_message_is_refused(changes: dict):
     ],
 )  # fmt: skip
 def test_an_altered_confirmation_is_refused(changes: dict):
-    refused({**confirmation(), **changes}, ours)
+    refused({**confirmation(), **changes}, fetch_pem)
 
 
 @pytest.mark.parametrize("name", [name for name in notification() if name != "UnsubscribeURL"])
@@ -200,7 +201,7 @@ def test_a_field_that_is_missing_or_no_text_is_refused(name: str, value: object)
         del envelope[name]
     else:
         envelope[name] = value
-    refused(envelope, ours)
+    refused(envelope, fetch_pem)
 
 
 @pytest.mark.parametrize("version", ["0", "3", "", "1.0", "sha1"])
@@ -208,9 +209,9 @@ def test_another_signature_version_is_refused(version: str):
     assert "SignatureVersion" in refused({**notification(), "SignatureVersion": version})
 
 
-@pytest.mark.parametrize("kind", ["", "Other", "notification"])
-def test_another_type_is_refused(kind: str):
-    assert "Type" in refused({**notification(), "Type": kind})
+@pytest.mark.parametrize("message_type", ["", "Other", "notification"])
+def test_another_type_is_refused(message_type: str):
+    assert "Type" in refused({**notification(), "Type": message_type})
 
 
 @pytest.mark.parametrize(
@@ -223,11 +224,11 @@ def test_another_type_is_refused(kind: str):
         certificate(rsa.generate_private_key(65537, 2048), "x").public_bytes(Encoding.PEM),
     ],
 )  # fmt: skip
-def test_a_certificate_that_is_none_or_not_valid_or_another_is_refused(pem: bytes):
+def test_an_invalid_certificate_is_refused(pem: bytes):
     refused(notification(), lambda _: pem)
 
 
-def test_aws_out_of_reach_is_no_refusal():
+def test_an_unreachable_aws_is_not_a_refusal():
     def fails(_: str) -> bytes:
         raise RetryableError(
             ErrorCode.URL_UNAVAILABLE, "sns.us-west-2.amazonaws.com took too long."
@@ -242,10 +243,10 @@ VALUES = some.none() | some.integers() | some.text(max_size=20) | some.lists(som
 
 @settings(max_examples=200, deadline=None)
 @given(some.dictionaries(some.sampled_from([*notification(), *confirmation()]), VALUES))
-def test_nothing_else_is_ever_raised(changes: dict):
+def test_only_signature_refused_is_ever_raised(changes: dict):
     for envelope in (changes, {**notification(), **changes}, {**confirmation(), **changes}):
         try:
-            verify_sns(envelope, [TOPIC], ours)
+            verify_sns(envelope, [TOPIC], fetch_pem)
         except PermanentError as error:
             code = error.code
         else:

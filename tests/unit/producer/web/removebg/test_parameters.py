@@ -3,19 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageColor
 
-from contract.errors import ErrorCode
-from contract.outcome import Outcome, Status
 from contract.rendition import PLAIN, Rendition
 from producer.web.removebg.css_colours import COLOURS
-from producer.web.removebg.parameters import (
-    FAILURES,
-    RefusedError,
-    error_body,
-    failure,
-    headers,
-    parse,
-    texts,
-)
+from producer.web.removebg.errors import RemoveBgError
+from producer.web.removebg.parameters import parse
 
 FULL = {"image_url": "https://example.com/a.jpg", "size": "full"}
 
@@ -25,7 +16,7 @@ def rendition(**form: str) -> Rendition:
 
 
 def refused(form: dict[str, str]) -> dict[str, str]:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(RemoveBgError) as caught:
         parse(form)
     assert caught.value.status == 400
     assert list(caught.value.body) == ["errors"]
@@ -52,7 +43,7 @@ def test_no_source_and_two_sources_are_refused():
     assert refused({"image_url": "a", "image_file": "b"})["code"] == "multiple_sources"
 
 
-# what is carried out
+# what is applied
 
 
 @pytest.mark.parametrize(
@@ -66,13 +57,13 @@ def test_sizes(size: str, megapixels: float | None):
     assert rendition(size=size).size == megapixels
 
 
-def test_what_nobody_says_is_as_at_remove_bg():
+def test_defaults_are_those_of_remove_bg():
     """A preview, and a PNG, as a cut-out is transparent somewhere."""
     assert parse({"image_url": "a"}).rendition == Rendition(size=0.25)
     assert rendition() == PLAIN
 
 
-EVERYTHING_SAID = {
+EXPLICIT_DEFAULTS = {
     "size": "full", "type": "auto", "type_level": "none", "format": "auto",
     "roi": "0% 0% 100% 100%",
     "crop": "false", "crop_margin": "0", "scale": "original", "position": "original",
@@ -81,8 +72,8 @@ EVERYTHING_SAID = {
 }  # fmt: skip
 
 
-def test_defaults_that_are_said_change_nothing():
-    assert rendition(**EVERYTHING_SAID) == PLAIN
+def test_explicit_defaults_change_nothing():
+    assert rendition(**EXPLICIT_DEFAULTS) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -121,7 +112,7 @@ def test_defaults_that_are_said_change_nothing():
     ],
     ids=str,
 )
-def test_parameters_are_carried_out(form: dict[str, str], wanted: dict):
+def test_parameters_are_applied(form: dict[str, str], wanted: dict):
     assert rendition(**form) == Rendition(**wanted)
 
 
@@ -149,7 +140,6 @@ def test_other_colours_are_refused(text: str):
 
 
 def test_the_names_are_those_of_css():
-    # Pillow turns the text of a colour that was asked for into numbers
     assert ImageColor.colormap.keys() == COLOURS.keys()
     for name, digits in COLOURS.items():
         assert ImageColor.getrgb(name) == ImageColor.getrgb(digits)
@@ -206,14 +196,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "code", "form"), REFUSED, ids=str)
-def test_what_is_not_supported_is_refused_by_name(name: str, code: str, form: dict[str, str]):
+def test_unsupported_parameters_are_refused_by_name(name: str, code: str, form: dict[str, str]):
     error = refused(FULL | form)
     assert error["code"] == code
     assert error["title"] == f"Invalid {name} parameter given"
     assert name in error["detail"]
 
 
-DOCUMENTED = sorted({*EVERYTHING_SAID, "shadow_method"})
+DOCUMENTED = sorted({*EXPLICIT_DEFAULTS, "shadow_method"})
 VALUES = st.one_of(
     st.text(max_size=30),
     st.sampled_from(["true", "50%", "10px", "0% 0% 50% 50%", "fff", "jpg", "alpha", "hd"]),
@@ -221,59 +211,11 @@ VALUES = st.one_of(
 
 
 @given(st.dictionaries(st.one_of(st.sampled_from(DOCUMENTED), st.text(max_size=10)), VALUES))
-def test_anything_is_carried_out_or_refused(form: dict[str, str]):
+def test_any_form_is_applied_or_refused(form: dict[str, str]):
     form = {name: value for name, value in form.items() if not name.startswith("image_")}
     try:
         request = parse({"image_file": "a.jpg"} | form)
-    except RefusedError as error:
+    except RemoveBgError as error:
         assert error.body["errors"][0]["code"] == error.code  # noqa: PT017 - not the point
     else:
         assert request.source == "image_file"
-
-
-# bodies, answers
-
-
-def test_a_json_body_is_the_form_it_stands_for():
-    """What the npm package `remove.bg` 1.3.0 sends of a URL; JSON leaves undefined ones out."""
-    body = {"size": "preview", "type": "auto", "crop": False, "image_url": "https://e.com/a.jpg"}
-    request = parse(texts(body | {"bg_color": None}))
-    assert (request.source, request.rendition) == ("image_url", Rendition(size=0.25))
-    assert texts({"crop": True, "shadow_opacity": 50}) == {"crop": "true", "shadow_opacity": "50"}
-
-
-def test_an_error_is_as_clients_read_it():
-    assert error_body("file_too_large", "File too large", "22 MB at most.") == {
-        "errors": [
-            {"title": "File too large", "code": "file_too_large", "detail": "22 MB at most."}
-        ]
-    }
-
-
-def outcome(**fields) -> Outcome:
-    return Outcome(line=0, key="a.jpg", status=fields.pop("status", Status.DONE), **fields)
-
-
-def test_the_headers_of_an_image():
-    done = outcome(width=300, height=200)
-    assert headers(done) == {"X-Credits-Charged": "0", "X-Width": "300", "X-Height": "200"}
-    assert headers(done, (10, 20, 110, 170)) == headers(done) | {
-        "X-Foreground-Top": "20", "X-Foreground-Left": "10",
-        "X-Foreground-Width": "100", "X-Foreground-Height": "150",
-    }  # fmt: skip
-    assert headers(outcome(status=Status.SKIPPED)) == {"X-Credits-Charged": "0"}
-
-
-@pytest.mark.parametrize("code", list(ErrorCode))
-def test_every_failure_has_an_answer(code: ErrorCode):
-    status, body = failure(outcome(status=Status.FAILED, code=code, message="It is so."))
-    (error,) = body["errors"]
-    assert (status, error["code"]) == (
-        (400, FAILURES[code][0]) if code in FAILURES else (500, "unknown_error")
-    )
-    assert "It is so." in error["detail"]
-
-
-def test_no_subject_is_an_unknown_foreground():
-    failed = outcome(status=Status.FAILED, code=ErrorCode.NO_SUBJECT, message="None.")
-    assert failure(failed)[1]["errors"][0]["code"] == "unknown_foreground"

@@ -1,4 +1,4 @@
-"""Callbacks of single images, from outcome to receiver, and what nobody but the receiver learns."""
+"""Callbacks of cutouts, from outcome to receiver, and that only the receiver sees their URLs."""
 
 import json
 import time
@@ -21,30 +21,30 @@ def verified(request) -> dict:
 
 
 def secrets_are_nowhere(server: Server) -> None:
-    said = server.redis_text()
+    text = server.redis_text()
     for log in server.cluster.folder.glob("*.log"):
-        said += log.read_text()
-    assert "sesame" not in said
-    assert SECRET not in said
+        text += log.read_text()
+    assert "sesame" not in text
+    assert SECRET not in text
 
 
-def test_the_end_is_told_once_signed_and_as_the_document_says(shared: Server) -> None:
+def test_a_callback_is_sent_once_signed_and_as_the_document_says(shared: Server) -> None:
     with receiving(answer(204), context=shared.tls) as receiver:
         url = receiver.url(f"/hook?{QUERY}")
-        made = shared.upload(jpeg(), data={"callback_url": url}).json()
+        created = shared.upload(jpeg(), data={"callback_url": url}).json()
         until(lambda: receiver.requests)
-        told = verified(receiver.requests[0])
-        assert told == shared.client.get(f"/v1/cutouts/{made['id']}").json()
-        assert told["status"] == "done"
+        received = verified(receiver.requests[0])
+        assert received == shared.client.get(f"/v1/cutouts/{created['id']}").json()
+        assert received["status"] == "done"
         assert receiver.requests[0].path == f"/hook?{QUERY}"
-        assert receiver.requests[0].headers["webhook-id"] == made["id"]
+        assert receiver.requests[0].headers["webhook-id"] == created["id"]
         assert receiver.requests[0].headers["content-type"] == "application/json"
 
         bad = shared.upload(b"<html>", data={"callback_url": url}).json()
         until(lambda: len(receiver.requests) == 2)
-        told = verified(receiver.requests[1])
-        assert (told["id"], told["status"]) == (bad["id"], "failed")
-        assert told["code"] == "not_an_image"
+        received = verified(receiver.requests[1])
+        assert (received["id"], received["status"]) == (bad["id"], "failed")
+        assert received["code"] == "not_an_image"
         time.sleep(1)
         assert len(receiver.requests) == 2
     schema = shared.client.get("/openapi.json").json()
@@ -52,17 +52,17 @@ def test_the_end_is_told_once_signed_and_as_the_document_says(shared: Server) ->
     documented = schema["components"]["schemas"][
         body["application/json"]["schema"]["$ref"].rpartition("/")[2]
     ]
-    assert told.keys() == documented["properties"].keys()
+    assert received.keys() == documented["properties"].keys()
     secrets_are_nowhere(shared)
 
 
-def test_a_receiver_that_fails_is_told_again(shared: Server) -> None:
+def test_a_receiver_that_fails_gets_the_callback_again(shared: Server) -> None:
     with receiving(answer(500), answer(200), context=shared.tls) as receiver:
-        made = shared.upload(jpeg(), data={"callback_url": receiver.url()}).json()
+        created = shared.upload(jpeg(), data={"callback_url": receiver.url()}).json()
         until(lambda: len(receiver.requests) == 2, 30)
         first, second = receiver.requests
         assert verified(first) == verified(second)
-        assert first.headers["webhook-id"] == second.headers["webhook-id"] == made["id"]
+        assert first.headers["webhook-id"] == second.headers["webhook-id"] == created["id"]
     until(lambda: not shared.cluster.ledger.connection.client.exists("cutout:callbacks"))
 
 
@@ -80,14 +80,14 @@ def test_the_server_dies_between_outcome_and_delivery(
     with receiving(answer(200)) as receiver, serving(quick_cluster, tmp_path) as server:
         server.work()
         server.works()
-        made = server.upload(jpeg(1, "slow:2"), data={"callback_url": receiver.url()}).json()
+        created = server.upload(jpeg(1, "slow:2"), data={"callback_url": receiver.url()}).json()
         server.cluster.kill("serve")
         redis = server.cluster.ledger.connection.client
-        until(lambda: redis.zscore("cutout:callbacks", made["id"]) is not None)
+        until(lambda: redis.zscore("cutout:callbacks", created["id"]) is not None)
         assert not receiver.requests
         server.start()
         until(lambda: receiver.requests)
-        assert verified(receiver.requests[0])["id"] == made["id"]
+        assert verified(receiver.requests[0])["id"] == created["id"]
 
 
 def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, monkeypatch) -> None:
@@ -102,11 +102,11 @@ def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, mo
         serving(quick_cluster, tmp_path) as server,
     ):
         quick_cluster.start("flower", "producer", "flower")
-        wanted = {
+        body = {
             "source": source.url(f"/a.jpg?{QUERY}"),
             "callback_url": receiver.url(f"/?{QUERY}"),
         }
-        made = server.submit(**wanted).json()
+        created = server.submit(**body).json()
         secrets_are_nowhere(server)
         server.work()
         until(lambda: source.requests)
@@ -117,13 +117,13 @@ def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, mo
         def flowers() -> bool:
             nonlocal shown
             try:
-                shown = httpx.get(f"{flower}/task/{made['id']}.0", trust_env=False).text
+                shown = httpx.get(f"{flower}/task/{created['id']}.0", trust_env=False).text
             except httpx.TransportError:
                 return False
-            return made["id"] in shown
+            return created["id"] in shown
 
         until(flowers, 30)
         assert "sesame" not in shown
-        assert server.ended(made["id"])["code"] == "exhausted"
-        assert "sesame" not in server.client.get(f"/v1/cutouts/{made['id']}").text
+        assert server.ended(created["id"])["code"] == "exhausted"
+        assert "sesame" not in server.client.get(f"/v1/cutouts/{created['id']}").text
         secrets_are_nowhere(server)

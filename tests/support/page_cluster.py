@@ -18,19 +18,19 @@ from support.services import CREDENTIALS, RedisServer, free_port, missing, serve
 
 SAMPLES = sorted(paths.SAMPLES.glob("*.jpg"))
 HOSTILE = "<img src=x onerror=alert(1)>.jpg"
-MOST_PIXELS = 1_000_000
+MAX_PIXELS = 1_000_000
 
 
 @dataclass
-class Place:
-    """Where the page is tested: a cluster, and the folder whose folders are buckets."""
+class PageCluster:
+    """A cluster to test the page with. Every folder in `buckets` is a bucket."""
 
     cluster: Cluster
     buckets: Path
     servers: dict[str, str] = field(default_factory=dict)
 
     def serve(self, name: str = "server", **env: str) -> str:
-        """Start a server, unless it runs; return its address."""
+        """Start a server with this name unless it is running; return its URL."""
         if name not in self.servers:
             port = free_port()
             url = f"http://127.0.0.1:{port}"
@@ -40,7 +40,7 @@ class Place:
         return self.servers[name]
 
     def make_key(self, file: Path) -> str:
-        """Make a key by `cutout key`, of every scope."""
+        """Add a key with every scope to `file`; return its text."""
         scopes = [part for scope in ("submit", "read", "admin") for part in ("--scope", scope)]
         return subprocess.run(
             [sys.executable, str(STAND_IN), "key", "page", *scopes], text=True, check=True,
@@ -55,8 +55,10 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def cluster(folder: Path, env: dict[str, str], *, stand_in: bool = True) -> Iterator[Place]:
-    """Run all but a server."""
+def page_cluster(
+    folder: Path, env: dict[str, str], *, stand_in: bool = True
+) -> Iterator[PageCluster]:
+    """Run everything but `cutout serve`."""
     binary = Path(sys.executable).parent / "rclone"
     if not binary.exists():
         missing("rclone is not installed")
@@ -82,7 +84,7 @@ def cluster(folder: Path, env: dict[str, str], *, stand_in: bool = True) -> Iter
             try:
                 running.start_dispatcher()
                 running.start_worker()
-                yield Place(running, buckets)
+                yield PageCluster(running, buckets)
             finally:
                 running.stop()
     finally:
@@ -90,10 +92,10 @@ def cluster(folder: Path, env: dict[str, str], *, stand_in: bool = True) -> Iter
 
 
 def fill(folder: Path, count: int) -> None:
-    """Small photographs; beside them one too large, one that is none, and a file to ignore."""
+    """Write `count` small photographs, one that is too large, one that is broken, and a text."""
     for number in range(count):
         photograph(folder / f"shoes/{number:04}.jpg", number)
     photograph(folder / "shoes/poster.jpg", size=(1200, 900))
     (folder / "broken").mkdir()
-    (folder / "broken" / HOSTILE).write_text("no photograph")
-    (folder / "notes.txt").write_text("no photograph")
+    (folder / "broken" / HOSTILE).write_text("not a photograph")
+    (folder / "notes.txt").write_text("not a photograph")

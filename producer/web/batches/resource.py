@@ -1,0 +1,131 @@
+"""A batch as the API shows it, and what is sent to create one."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contract import names
+from contract.batch import Progress, State
+from contract.errors import ErrorCode
+from producer.batches import reports
+from producer.web.context import Context
+from producer.web.problems import RequestError
+
+
+class NewBatch(BaseModel):
+    """A batch to create: every photograph below `source`, written below `destination`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str = Field(
+        min_length=6, max_length=4096, pattern="^s3://", examples=["s3://photographs/in"],
+        description="Where the photographs are: `s3://bucket` or `s3://bucket/prefix`.",
+    )  # fmt: skip
+    destination: str = Field(
+        min_length=6, max_length=4096, pattern="^s3://", examples=["s3://photographs/out"],
+        description="Where the cut-outs go: `s3://bucket` or `s3://bucket/prefix`. Folders are"
+        " kept; file extensions are replaced by `.png`. It must not contain the source.",
+    )  # fmt: skip
+    model: str | None = Field(
+        None, max_length=100, examples=["u2net-int8"],
+        description="The neural network to use; see `GET /v1/models`. Default: the server's.",
+    )  # fmt: skip
+    force: bool = Field(
+        False,
+        description="Process images even if their output is current. By default an image is"
+        " skipped if its output was made from the same bytes with the same model and options.",
+    )
+
+
+class Batch(BaseModel):
+    """A batch and its progress. Once it is closed, `done + skipped + failed = total`."""
+
+    id: str = Field(description="The batch's ID.", examples=["b-20250131-093000-1a2b3c"])
+    state: State = Field(
+        description="`registering`: the source is being listed. `open`: images are processed."
+        " `paused`: no further image is started; see `stalled_reason`. `cancelling`: the remaining"
+        " images are being settled as failed. `closed`: every image is settled and the report is"
+        " written."
+    )
+    source: str = Field(description="Location of the photographs.")
+    destination: str = Field(description="Location of the cut-outs.")
+    model: str = Field(description="The neural network that the batch uses.")
+    total: int = Field(description="Number of images in the batch.")
+    done: int = Field(description="Number of images whose cut-out was written.")
+    skipped: int = Field(description="Number of images whose output was already current.")
+    failed: int = Field(
+        description="Number of images that failed for good; see `GET"
+        " /v1/batches/{batch_id}/failures`."
+    )
+    ignored: int = Field(
+        description="Number of listed objects that are not images by their file extension."
+        " They are not part of `total`."
+    )
+    issued: int = Field(
+        description="Number of images that are queued, being processed or waiting for a retry."
+    )
+    duplicates: int = Field(
+        description="Number of queue messages for images that were already settled or being"
+        " processed. Harmless: such a message is dropped."
+    )
+    stalled_reason: str = Field(
+        description="Why the batch makes no progress, in a sentence, if known; else empty."
+    )
+    created: float = Field(description="When the batch was created, in Unix seconds.")
+    closed: float | None = Field(
+        description="When the batch was closed, in Unix seconds; null if it is not closed."
+    )
+
+
+class BatchList(BaseModel):
+    """All batches that the server knows."""
+
+    batches: list[Batch] = Field(description="The batches, newest first.")
+
+
+class Failure(BaseModel):
+    """An image that failed for good."""
+
+    line: int = Field(description="The image's number in the batch, from 0.")
+    key: str = Field(description="The photograph's key, relative to the batch's source.")
+    code: ErrorCode | None = Field(description="A stable code that names the error.")
+    message: str = Field(description="What went wrong, in one sentence.")
+    next_step: str = Field(description="What to do about it, in one sentence.")
+
+
+class FailureList(BaseModel):
+    """Images of a batch that failed."""
+
+    failures: list[Failure] = Field(description="The failed images, latest first.")
+
+
+class Retry(BaseModel):
+    """Which failed images to process again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: ErrorCode | None = Field(
+        None,
+        description="Only the images that failed with this code. By default all, except those"
+        " with `unsafe_key` or `duplicate_destination`, which would fail again, and those with"
+        " `poisoned`, which crashed their process and are retried only if named here.",
+    )
+
+
+class Retried(BaseModel):
+    """The result of a retry."""
+
+    reopened: int = Field(description="Number of images that will be processed again.")
+
+
+def batch_resource(progress: Progress) -> Batch:
+    """Return the API's view of a batch."""
+    fields = reports.as_json(progress)
+    return Batch.model_validate({**fields, "id": fields["batch"]})
+
+
+def find(context: Context, batch_id: str) -> Progress:
+    """Return a batch's progress. Raises RequestError (`batch_unknown`), also for a cutout."""
+    if names.is_batch_id(batch_id):
+        progress = context.ledger.batches.progress(batch_id)
+        if progress.spec.cutout is None:
+            return progress
+    raise RequestError(ErrorCode.BATCH_UNKNOWN, f"Batch {batch_id!r} was not found.")

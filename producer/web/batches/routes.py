@@ -1,0 +1,144 @@
+"""`/v1/batches`: whole catalogues."""
+
+from itertools import islice
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from contract import names
+from contract.errors import NEXT_STEP
+from producer.batches import control, reports
+from producer.batches.register import register
+from producer.web.auth import Admin, Reader
+from producer.web.batches.resource import (
+    Batch,
+    BatchList,
+    Failure,
+    FailureList,
+    NewBatch,
+    Retried,
+    Retry,
+    batch_resource,
+    find,
+)
+from producer.web.context import RequestContext
+from producer.web.problems import RESPONSES
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"], responses=RESPONSES)
+
+MAX_FAILURES = 500
+"""Failures in one response."""
+
+BatchId = Annotated[str, Path(description="The batch's ID, as returned by `POST /v1/batches`.")]
+
+
+@router.post(
+    "", status_code=201, summary="Create a batch", response_description="The batch was created."
+)
+def create(new: NewBatch, context: RequestContext, _: Admin, response: Response) -> Batch:
+    """List the photographs below `source` and start processing them.
+
+    The response is sent once the list is complete and stored, which takes a while for a large
+    catalogue; the images are processed afterwards. The header `Location` is the batch's path.
+    Requires a key with the scope `admin`.
+    """
+    context.ledger.ping()
+    for location in (new.source, new.destination):
+        names.check_key(location.removeprefix("s3://").strip("/"))
+    recipe = context.recipe(new.model)
+    spec = register(context.ledger, new.source, new.destination, recipe, force=new.force)
+    response.headers["Location"] = f"/v1/batches/{spec.id}"
+    return batch_resource(context.ledger.batches.progress(spec.id))
+
+
+@router.get("", summary="List all batches", response_description="The batches.")
+def read_all(context: RequestContext, _: Reader) -> BatchList:
+    """List the batches, newest first.
+
+    A batch is listed until 30 days after it was closed. Requires a key with the scope `read`.
+    """
+    batches = context.ledger.batches
+    return BatchList(
+        batches=[batch_resource(batches.progress(batch_id)) for batch_id in batches.ids()]
+    )
+
+
+@router.get("/{batch_id}", summary="Read a batch", response_description="The batch.")
+def read_one(batch_id: BatchId, context: RequestContext, _: Reader) -> Batch:
+    """Read a batch's state and progress. Requires a key with the scope `read`."""
+    return batch_resource(find(context, batch_id))
+
+
+@router.post("/{batch_id}/pause", summary="Pause a batch", response_description="The batch.")
+def pause(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
+    """Start no further images. Images that are being processed are finished.
+
+    Answers 409 unless the batch is open. Requires a key with the scope `admin`.
+    """
+    control.pause(context.ledger, find(context, batch_id).spec.id)
+    return batch_resource(find(context, batch_id))
+
+
+@router.post("/{batch_id}/resume", summary="Resume a batch", response_description="The batch.")
+def resume(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
+    """Continue a paused batch.
+
+    Answers 409 unless the batch is paused. Requires a key with the scope `admin`.
+    """
+    control.resume(context.ledger, find(context, batch_id).spec.id)
+    return batch_resource(find(context, batch_id))
+
+
+@router.post("/{batch_id}/cancel", summary="Cancel a batch", response_description="The batch.")
+def cancel(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
+    """Stop the batch for good: images without an outcome fail with the code `cancelled`.
+
+    Cut-outs that were written stay. Answers 409 unless the batch is open or paused. Requires a key
+    with the scope `admin`.
+    """
+    control.cancel(context.ledger, find(context, batch_id).spec.id)
+    return batch_resource(find(context, batch_id))
+
+
+@router.post(
+    "/{batch_id}/retry", summary="Retry failed images",
+    response_description="How many images will be processed again.",
+)  # fmt: skip
+def retry(
+    batch_id: BatchId, context: RequestContext, _: Admin, selection: Retry | None = None
+) -> Retried:
+    """Process failed images again: all of them, or those that failed with one code.
+
+    A closed batch is opened again. Answers 409 for the codes `unsafe_key` and
+    `duplicate_destination`, as another attempt would fail too. Requires a key with the scope
+    `admin`.
+    """
+    code = selection.code if selection else None
+    return Retried(reopened=control.retry(context.ledger, find(context, batch_id).spec.id, code))
+
+
+@router.get(
+    "/{batch_id}/failures", summary="List failed images", response_description="The failed images."
+)
+def failures(
+    batch_id: BatchId,
+    context: RequestContext,
+    _: Reader,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_FAILURES, description="Maximum number of images to list.")
+    ] = 50,
+) -> FailureList:
+    """List images that failed, latest first. The report of a closed batch has all of them.
+
+    Requires a key with the scope `read`.
+    """
+    outcomes = reports.failures(context.ledger, find(context, batch_id).spec)
+    return FailureList(
+        failures=[
+            Failure(
+                line=outcome.line, key=outcome.key, code=outcome.code, message=outcome.message,
+                next_step=NEXT_STEP[outcome.code] if outcome.code else "",
+            )
+            for outcome in islice(outcomes, limit)
+        ]
+    )  # fmt: skip

@@ -1,0 +1,96 @@
+"""Creates a cutout: store what must be kept, register it, publish its job."""
+
+from contextlib import suppress
+from pathlib import PurePosixPath
+
+from contract import names
+from contract.cutout import CutoutSpec, PrivateFields
+from contract.errors import ErrorCode, RetryableError
+from contract.job import ManifestLine
+from contract.recipe import recipe_for
+from contract.safe_http.policy import resolve_target
+from contract.storage import canonical_location
+from producer.dispatch.cutouts import submit
+from producer.web.context import Context
+from producer.web.cutouts.private_fields import private_fields_key, put_private_fields
+from producer.web.cutouts.request import NewCutout, Upload
+from producer.web.problems import RequestError
+
+RESOLVE_SECONDS = 0.5
+"""Seconds to wait for a host name to resolve while the client waits for its response."""
+
+
+def create(context: Context, cutout_id: str, new: NewCutout, upload: Upload | None) -> None:
+    """Create a cutout of `upload`, or of `new.source` if there is no upload.
+
+    Raises RequestError or PermanentError if the request is invalid or the queue is full, and
+    RetryableError if Redis or the storage is unavailable.
+    """
+    recipe = recipe_for(new.model or context.settings.model, new.rendition)
+    context.check_queue(recipe.model)
+    destination = (context.store, names.cutout_result_key(cutout_id, recipe.rendition.suffix))
+    if new.destination:
+        destination = parse_location(new.destination)
+    source_is_url = upload is None and not new.source.startswith("s3://")
+    for url in (new.callback_url, new.source if source_is_url else None):
+        if url:
+            check_url(context, url)
+    source = _source(context, cutout_id, new, upload)
+    if source == destination:
+        raise RequestError(
+            ErrorCode.OVERLAPPING_LOCATIONS, "The cut-out would overwrite the photograph."
+        )
+    if upload:
+        context.open_store().put(source[1], upload.data, "application/octet-stream")
+    if source_is_url or new.callback_url:
+        url = new.source if source_is_url else None
+        fields = PrivateFields(url=url, callback_url=new.callback_url)
+        put_private_fields(context.open_store(), cutout_id, fields)
+    cutout = CutoutSpec(
+        photograph=ManifestLine(
+            key=source[1], size=len(upload.data) if upload else 0, etag=cutout_id
+        ),
+        destination_key=destination[1],
+        source_is_url=source_is_url,
+        has_callback=bool(new.callback_url),
+    )
+    submit(context.ledger, cutout_id, source[0], destination[0], recipe, cutout, context.settings)
+
+
+def _source(
+    context: Context, cutout_id: str, new: NewCutout, upload: Upload | None
+) -> tuple[str, str]:
+    """Return the store and key of the photograph, or of the private fields that hold its URL."""
+    if upload:
+        suffix = PurePosixPath(upload.name).suffix.lower()
+        known_suffix = suffix if suffix in names.IMAGE_EXTENSIONS else ""
+        return context.store, f"uploads/{cutout_id}{known_suffix}"
+    if new.source.startswith("s3://"):
+        return parse_location(new.source)
+    return context.store, private_fields_key(cutout_id)
+
+
+def parse_location(location: str) -> tuple[str, str]:
+    """Split `s3://bucket/a/b.jpg` into its store `s3://bucket/a` and its key `b.jpg`.
+
+    Raises RequestError (`invalid_location`) or PermanentError (`unsafe_key`).
+    """
+    folder, _, key = location.rpartition("/")
+    if not location.startswith("s3://") or folder in {"s3:", "s3:/"} or not key:
+        raise RequestError(
+            ErrorCode.INVALID_LOCATION,
+            f"{names.printable(location)!r} is not a location such as s3://bucket/key.",
+        )
+    store = canonical_location(folder)
+    # the whole path: a store may keep buckets as folders, where `..` in a prefix would climb too
+    names.check_key(location.removeprefix("s3://"))
+    return store, key
+
+
+def check_url(context: Context, url: str) -> None:
+    """Raise PermanentError (`url_refused`) for a URL that the worker would refuse later.
+
+    A host name that does not resolve now is accepted: it may resolve later.
+    """
+    with suppress(RetryableError):
+        resolve_target(url, context.settings.url_allowlist, RESOLVE_SECONDS)

@@ -1,0 +1,89 @@
+"""Creates a cutout at most once per idempotency key."""
+
+import asyncio
+import hashlib
+import time
+
+from fastapi.concurrency import run_in_threadpool
+
+from contract.errors import CutoutError, ErrorCode
+from contract.rendition import PLAIN
+from producer.dispatch.cutouts import new_cutout_id
+from producer.web.context import Context
+from producer.web.cutouts.create import create
+from producer.web.cutouts.request import NewCutout, Upload
+from producer.web.idempotency_keys import Reservation
+from producer.web.problems import RequestError
+
+POLL_SECONDS = 0.05
+FIRST_REQUEST_SECONDS = 2
+"""How long a repeated request waits for the first one to create its cutout."""
+
+
+async def create_once(
+    context: Context, client: str, idempotency_key: str, new: NewCutout, upload: Upload | None
+) -> str:
+    """Create a cutout unless `client` has sent the same request before; return the cutout's ID.
+
+    Raises RequestError: `idempotency_conflict` if the key was used for another request,
+    `not_ready` if the first request is still in progress; and what `create` raises.
+    """
+    # hashed: a client chooses its length and its characters
+    key = hashlib.sha256(idempotency_key.encode()).hexdigest()
+    digest = await run_in_threadpool(request_digest, new, upload)
+    cutout_id = new_cutout_id()
+    keys = context.idempotency_keys
+    started = time.monotonic()
+    while True:
+        reservation = await run_in_threadpool(keys.reserve, client, key, digest, cutout_id)
+        if reservation.digest != digest:
+            raise RequestError(
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                "The Idempotency-Key was already used for another request, which created"
+                f" {reservation.cutout_id}.",
+            )
+        if reservation.cutout_id == cutout_id:
+            await run_in_threadpool(create_reserved, context, client, key, reservation, new, upload)
+            return cutout_id
+        if await run_in_threadpool(context.ledger.batches.exists, reservation.cutout_id):
+            return reservation.cutout_id
+        if reservation.committed:  # its cutout was deleted since, so the key is free again
+            await run_in_threadpool(keys.release, client, key, reservation)
+            continue
+        if time.monotonic() - started > FIRST_REQUEST_SECONDS:
+            raise RequestError(
+                ErrorCode.NOT_READY,
+                "The first request with this Idempotency-Key is still in progress.",
+                1,
+            )
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def create_reserved(
+    context: Context,
+    client: str,
+    key: str,
+    reservation: Reservation,
+    new: NewCutout,
+    upload: Upload | None,
+) -> None:
+    """Create the cutout of a reservation, then commit it. If that fails, release it."""
+    try:
+        create(context, reservation.cutout_id, new, upload)
+    except CutoutError as error:
+        # without Redis it is unknown whether the cutout was registered: the reservation expires
+        if error.code is not ErrorCode.REDIS_UNAVAILABLE:
+            context.idempotency_keys.release(client, key, reservation)
+        raise
+    context.idempotency_keys.commit(client, key, reservation)
+
+
+def request_digest(new: NewCutout, upload: Upload | None) -> str:
+    """Return the SHA-256 of a request, by which a repeated request is recognised.
+
+    A plain rendition is left out, so that a server of an older release computes the same digest.
+    """
+    exclude = {"rendition"} if new.rendition == PLAIN else None
+    digest = hashlib.sha256(new.model_dump_json(exclude=exclude).encode())
+    digest.update(b"\0" + (upload.data if upload else b""))
+    return digest.hexdigest()

@@ -1,0 +1,118 @@
+"""What happens around every request: body limits, safety headers, one line in the log."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract import names
+from contract.errors import CutoutError, ErrorCode
+from producer.web import problems
+from producer.web.body_limits import BodyLimit, max_body_bytes
+from producer.web.problems import RequestError
+
+log = structlog.get_logger(__name__)
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+SAFETY_HEADERS = {
+    b"content-security-policy": CONTENT_SECURITY_POLICY.encode(),
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+}
+BODY_SECONDS = 120
+"""Seconds within which a body must arrive: a stalled upload would hold its connection forever."""
+MAX_LOGGED_PATH = 200
+"""Characters of a request's path in the log."""
+
+
+class SafetyHeaders:
+    """Adds SAFETY_HEADERS to every response that does not set them itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*(SAFETY_HEADERS | dict(message["headers"])).items()]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class RequestLog:
+    """Logs every request; answers an unexpected exception with the problem `internal_error`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, started = 0, time.monotonic()
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_status)
+        except Exception as error:
+            log.exception("unexpected error", fault=type(error).__name__)
+            if not status:
+                failure = CutoutError(ErrorCode.INTERNAL_ERROR, "The server failed unexpectedly.")
+                await problems.response(failure)(scope, receive, send_noting_status)
+        # the query string is left out: it may hold secrets
+        log.info(
+            "request", method=scope["method"],
+            path=names.printable(scope["path"])[:MAX_LOGGED_PATH],
+            status=int(status), milliseconds=round((time.monotonic() - started) * 1000),
+        )  # fmt: skip
+
+
+class BodyLimits:
+    """Limits the size of a body and the time it takes to arrive, while the route reads it."""
+
+    def __init__(self, app: ASGIApp, limits: Sequence[BodyLimit]) -> None:
+        self._app = app
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        content_type = Headers(scope=scope).get("content-type", "")
+        max_bytes = max_body_bytes(self._limits, scope["path"], content_type)
+        received = 0
+        deadline: float | None = asyncio.get_running_loop().time() + BODY_SECONDS
+
+        async def receive_within_limits() -> Message:
+            nonlocal received, deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise RequestError(
+                    ErrorCode.REQUEST_TIMEOUT, f"The body did not arrive within {BODY_SECONDS} s."
+                ) from None
+            if not message.get("more_body"):
+                deadline = None  # the only message left is `http.disconnect`, at any time
+            received += len(message.get("body", b""))
+            if received > max_bytes:
+                raise RequestError(
+                    ErrorCode.TOO_MANY_BYTES,
+                    f"The body is larger than the limit of {max_bytes:,} bytes.",
+                )
+            return message
+
+        await self._app(scope, receive_within_limits, send)

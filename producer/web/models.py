@@ -1,0 +1,43 @@
+"""`/v1/models`, and `/healthz` for load balancers."""
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from producer.web.auth import Reader
+from producer.web.context import RequestContext
+from producer.web.problems import RESPONSES
+
+router = APIRouter()
+
+
+class Models(BaseModel):
+    """The models that can be used now."""
+
+    models: list[str] = Field(
+        description="Names of the models for which at least one worker is running, in alphabetical"
+        " order. If no worker is running, only the default model.",
+        examples=[["u2net-int8", "u2netp"]],
+    )
+    default: str = Field(description="The model of a request that names none.", examples=["u2netp"])
+
+
+@router.get(
+    "/v1/models", tags=["models"], summary="List the models that workers serve now",
+    response_description="The models.",
+    responses=RESPONSES,
+)  # fmt: skip
+def read_models(context: RequestContext, _: Reader) -> Models:
+    """Only these models can be expected to process an image soon.
+
+    Naming any other known model is not an error: the image waits until a worker for that model
+    is started. Requires a key with the scope `read`.
+    """
+    default = context.settings.model
+    return Models(models=sorted(context.models_served()) or [default], default=default)
+
+
+@router.get("/healthz", include_in_schema=False)
+def health(context: RequestContext) -> Response:
+    """Answer 200 if Redis answers, else 503."""
+    context.ledger.ping()
+    return Response("ok\n", media_type="text/plain")
