@@ -1,9 +1,9 @@
-"""The one way to a URL that a stranger gave us: fetches files, posts callbacks.
+"""Requests to URLs that clients supply: fetches photographs, posts callbacks.
 
-`policy.py` says where it may lead. Here we connect to exactly the address that was checked, so DNS
-has no second say, and check the certificate for the name. No proxy, no cookie and no decoding: what
-is received is what was sent. The time limit holds for all of it together, from DNS to the last
-byte, however slowly that drips.
+`policy.py` decides which URLs and addresses are allowed. This module connects to exactly the
+address that was checked, never resolving the name again, and verifies the certificate for the
+name. No proxies, cookies or content decoding. One deadline covers the whole exchange, from DNS to
+the last byte, however slowly the bytes arrive.
 """
 
 import http.client
@@ -21,27 +21,31 @@ from urllib.parse import urljoin
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.safe_http.policy import Target, resolve_target
 
-MOST_REDIRECTS = 3
+MAX_REDIRECTS = 3
 CONNECT_SECONDS = 5
-"""For each address of a host: one that swallows packets leaves time for the next."""
+"""Seconds to connect to one address of a host, so an address that drops packets leaves time for
+the next."""
 CHUNK_BYTES = 64 * 1024
+"""Bytes read from a response at a time."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-PASSING = frozenset(
+RETRYABLE = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
-"""Refusals that time mends, as does any status from 500 on."""
+"""Statuses below 500 that may pass; every status from 500 may."""
 HEADERS = {"User-Agent": "cutout", "Accept-Encoding": "identity", "Connection": "close"}
-LABEL_LENGTH = 200
-"""Longer ETags and content types are nobody's; they would end up in reports."""
+MAX_HEADER_CHARACTERS = 200
+"""Longer ETags and content types are ignored, as they would appear in reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
+    """A response's body and two of its headers. The headers are unverified claims."""
+
     data: bytes
     etag: str
-    """without its quotes; empty where there is none"""
+    """without quotes; empty if the response has none"""
     content_type: str
-    """lower case, without parameters; what the server says, not what the bytes are"""
+    """lower case, without parameters; empty if the response has none"""
 
 
 def fetch(
@@ -52,32 +56,33 @@ def fetch(
     seconds: float = 30,
     context: ssl.SSLContext | None = None,
 ) -> FetchResult:
-    """GET a file, over at most three redirects, each checked like the first.
+    """GET a file, following up to MAX_REDIRECTS redirects, each checked like the first URL.
 
-    Raises PermanentError: `url_refused`, `url_failed`, `too_many_bytes`; RetryableError:
-    `url_unavailable` (DNS, timeouts, broken connections, 408, 425, 429, 5xx).
+    `allow`: see `resolve_target`. `seconds`: for the whole exchange. Raises PermanentError:
+    `url_refused`, `url_failed`, `too_many_bytes`; RetryableError: `url_unavailable` (DNS, timeouts,
+    broken connections, 408, 425, 429, 5xx).
     """
-    ends = time.monotonic() + seconds
-    for _ in range(MOST_REDIRECTS + 1):
-        target = resolve_target(url, allow, seconds=ends - time.monotonic())
-        with _asked(target, "GET", None, {}, ends, context) as answer:
-            if answer.status not in REDIRECTS:
-                _check(target, answer.status)
-                data = _read(target, answer, max_bytes)
-                # a connection that the time limit ended looks like the end of the body
-                _left(target, ends)
-                etag = _label(answer, "ETag").removeprefix("W/").strip('"')
-                kind = _label(answer, "Content-Type").partition(";")[0].strip().lower()
-                return FetchResult(data, etag, kind)
-            place = answer.getheader("Location", "")
+    deadline = time.monotonic() + seconds
+    for _ in range(MAX_REDIRECTS + 1):
+        target = resolve_target(url, allow, seconds=deadline - time.monotonic())
+        with _request(target, "GET", None, {}, deadline, context) as response:
+            if response.status not in REDIRECTS:
+                _check_status(target, response.status)
+                data = _read(target, response, max_bytes)
+                # a connection closed at the deadline looks like the end of the body
+                _remaining_seconds(target, deadline)
+                etag = _header(response, "ETag").removeprefix("W/").strip('"')
+                content_type = _header(response, "Content-Type").partition(";")[0].strip().lower()
+                return FetchResult(data, etag, content_type)
+            location = response.getheader("Location", "")
         try:
-            url = urljoin(url, place)
+            url = urljoin(url, location)
         except ValueError:
             raise PermanentError(
-                ErrorCode.URL_REFUSED, f"{target.host} redirects to what is no URL."
+                ErrorCode.URL_REFUSED, f"{target.host} redirects to a malformed URL."
             ) from None
     raise PermanentError(
-        ErrorCode.URL_FAILED, f"{target.host} redirects more than {MOST_REDIRECTS} times."
+        ErrorCode.URL_FAILED, f"{target.host} redirects more than {MAX_REDIRECTS} times."
     )
 
 
@@ -90,133 +95,137 @@ def post(
     seconds: float = 15,
     context: ssl.SSLContext | None = None,
 ) -> int:
-    """POST once and return the status, whatever it is; 3xx is not followed, no body is read.
+    """POST once and return the status, whatever it is. Redirects are not followed.
 
-    Raises PermanentError: `url_refused`, `url_failed` (its certificate); RetryableError:
-    `url_unavailable` (DNS, timeouts, broken connections).
+    Arguments as of `fetch`; the response's body is not read. Raises PermanentError: `url_refused`,
+    `url_failed` (its certificate); RetryableError: `url_unavailable` (DNS, timeouts, broken
+    connections).
     """
-    ends = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     target = resolve_target(url, allow, seconds)
-    with _asked(target, "POST", body, headers, ends, context) as answer:
-        return answer.status
+    with _request(target, "POST", body, headers, deadline, context) as response:
+        return response.status
 
 
 @contextmanager
-def _asked(
+def _request(
     target: Target,
     method: str,
     body: bytes | None,
     headers: Mapping[str, str],
-    ends: float,
+    deadline: float,
     context: ssl.SSLContext | None,
 ) -> Iterator[http.client.HTTPResponse]:
-    """Send a request; yield the response up to its headers. Errors of the network become ours."""
+    """Send a request and yield the response, its body unread. Translates network errors to ours."""
     try:
-        with _connected(target, ends) as plain, _cut_off(plain, _left(target, ends)):
+        with _connect(target, deadline) as plain, _close_at_deadline(target, plain, deadline):
             link = plain
             if target.secure:
-                link = (context or _trust()).wrap_socket(plain, server_hostname=target.host)
+                link = (context or _ssl_context()).wrap_socket(plain, server_hostname=target.host)
             with link:
-                exchange = http.client.HTTPConnection(target.host, target.port)
-                exchange.sock = link
-                rows = {"Host": target.authority, **HEADERS, **headers}
-                exchange.request(method, target.path, body, rows)
-                with exchange.getresponse() as answer:
-                    yield answer
+                connection = http.client.HTTPConnection(target.host, target.port)
+                connection.sock = link
+                all_headers = {"Host": target.authority, **HEADERS, **headers}
+                connection.request(method, target.path, body, all_headers)
+                with connection.getresponse() as response:
+                    yield response
     except ssl.SSLCertVerificationError:
         raise PermanentError(
-            ErrorCode.URL_FAILED, f"{target.host} shows no certificate that we trust for its name."
+            ErrorCode.URL_FAILED, f"{target.host} has no trusted certificate for its name."
         ) from None
     except (http.client.HTTPException, OSError) as error:
-        _left(target, ends)
+        _remaining_seconds(target, deadline)
         raise RetryableError(
             ErrorCode.URL_UNAVAILABLE,
-            f"{target.host} broke the exchange off ({type(error).__name__}).",
+            f"The connection to {target.host} broke ({type(error).__name__}).",
         ) from None
 
 
-def _connected(target: Target, ends: float) -> socket:
-    """Connect to one of the checked addresses; no name is looked up again."""
-    for family, place in target.sockets:
-        left = _left(target, ends)
+def _connect(target: Target, deadline: float) -> socket:
+    """Connect to the first reachable one of the checked addresses."""
+    for family, address in target.sockets:
+        remaining = _remaining_seconds(target, deadline)
         with suppress(OSError), ExitStack() as undo:
             link = undo.enter_context(socket(family))
-            link.settimeout(min(left, CONNECT_SECONDS))
-            link.connect(place)
-            link.settimeout(left)
+            link.settimeout(min(remaining, CONNECT_SECONDS))
+            link.connect(address)
+            link.settimeout(remaining)
             undo.pop_all()
             return link
-    _left(target, ends)
-    raise RetryableError(ErrorCode.URL_UNAVAILABLE, f"{target.host} takes no connection.")
+    _remaining_seconds(target, deadline)
+    raise RetryableError(ErrorCode.URL_UNAVAILABLE, f"{target.host} accepts no connection.")
 
 
 @contextmanager
-def _cut_off(link: socket, seconds: float) -> Iterator[None]:
-    """End a connection after `seconds`, whatever is being read or written.
+def _close_at_deadline(target: Target, link: socket, deadline: float) -> Iterator[None]:
+    """Shut a connection down at the deadline, whatever is being read or written.
 
-    A socket's own timeout starts anew with each byte. The twin stays ours where TLS takes the
-    socket over.
+    A socket's own timeout restarts with each byte. The duplicate stays valid if TLS takes over the
+    socket.
     """
-    twin = link.dup()
+    seconds = _remaining_seconds(target, deadline)
+    duplicate = link.dup()
 
-    def end() -> None:
-        with suppress(OSError):  # closed by the other side already
-            twin.shutdown(SHUT_RDWR)
+    def shut_down() -> None:
+        with suppress(OSError):  # already closed by the other side
+            duplicate.shutdown(SHUT_RDWR)
 
-    watch = threading.Timer(seconds, end)
-    watch.daemon = True
-    watch.start()
+    timer = threading.Timer(seconds, shut_down)
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        watch.cancel()
-        watch.join()
-        twin.close()
+        timer.cancel()
+        timer.join()
+        duplicate.close()
 
 
-def _left(target: Target, ends: float) -> float:
-    """Return the seconds that are left. Raises RetryableError (`url_unavailable`) where none is."""
-    left = ends - time.monotonic()
-    if left <= 0:
+def _remaining_seconds(target: Target, deadline: float) -> float:
+    """Return the seconds until the deadline. Raises RetryableError (`url_unavailable`) after it."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
         raise RetryableError(ErrorCode.URL_UNAVAILABLE, f"{target.host} took too long to answer.")
-    return left
+    return remaining
 
 
-def _check(target: Target, status: int) -> None:
-    why = f"{target.host} answered {status}."
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
-        raise RetryableError(ErrorCode.URL_UNAVAILABLE, why)
+def _check_status(target: Target, status: int) -> None:
+    message = f"{target.host} answered {status}."
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in RETRYABLE:
+        raise RetryableError(ErrorCode.URL_UNAVAILABLE, message)
     if status != HTTPStatus.OK:
-        raise PermanentError(ErrorCode.URL_FAILED, why)
+        raise PermanentError(ErrorCode.URL_FAILED, message)
 
 
-def _read(target: Target, answer: http.client.HTTPResponse, max_bytes: int) -> bytes:
-    """Return the body, at most `max_bytes` of it whatever its headers say."""
+def _read(target: Target, response: http.client.HTTPResponse, max_bytes: int) -> bytes:
+    """Return the body. Raises PermanentError (`too_many_bytes`), whatever its headers say."""
     too_many = PermanentError(
-        ErrorCode.TOO_MANY_BYTES, f"{target.host} sends more than {max_bytes:,} bytes."
+        ErrorCode.TOO_MANY_BYTES, f"{target.host} sent more than {max_bytes:,} bytes."
     )
-    if answer.length is not None and answer.length > max_bytes:
+    if response.length is not None and response.length > max_bytes:
         raise too_many
-    open_end = answer.length is None and not answer.chunked
+    until_close = response.length is None and not response.chunked
     data = bytearray()
-    # `read1`, as `read` believes a chunk that says it is -1 long, and takes all there is
-    while chunk := answer.read1(min(CHUNK_BYTES, max_bytes + 1 - len(data))):
+    # `read1`, as `read` trusts a chunk length of -1 and then reads without limit
+    while chunk := response.read1(min(CHUNK_BYTES, max_bytes + 1 - len(data))):
         data += chunk
         if len(data) > max_bytes:
             raise too_many
-    # what was promised and did not come; headers that broke off promise nothing
-    if answer.length or (open_end and not data):
+    # bytes are missing; or the headers broke off, so the response declares no length
+    if response.length or (until_close and not data):
         raise http.client.IncompleteRead(b"")
     return bytes(data)
 
 
-def _label(answer: http.client.HTTPResponse, name: str) -> str:
-    value = answer.getheader(name, "")
-    return value if len(value) <= LABEL_LENGTH and value.isascii() and value.isprintable() else ""
+def _header(response: http.client.HTTPResponse, name: str) -> str:
+    """Return a header, or an empty string if it is missing, too long, or not printable ASCII."""
+    value = response.getheader(name, "")
+    valid = len(value) <= MAX_HEADER_CHARACTERS and value.isascii() and value.isprintable()
+    return value if valid else ""
 
 
 @cache
-def _trust() -> ssl.SSLContext:
+def _ssl_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    context.hostname_checks_common_name = False  # browsers stopped long ago; RFC 9525
+    context.hostname_checks_common_name = False  # only subject alternative names count: RFC 9525
     return context

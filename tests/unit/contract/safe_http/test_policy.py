@@ -9,18 +9,21 @@ from hypothesis import strategies as some
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.safe_http.policy import allowed_entry, host_of, is_public, resolve_target
 
-HIDDEN = "sesame"
+SECRET = "sesame"
 
 
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch):
-    """A resolver that answers from a table, and real spellings of addresses by the system's."""
+    """A resolver with a table of hosts; addresses in any spelling go to the real one.
+
+    Yields the table and the list of hosts that were looked up.
+    """
     table: dict[str, list[str]] = {}
-    asked: list[str] = []
+    looked_up: list[str] = []
     real = socket.getaddrinfo
 
     def getaddrinfo(host, port, *args, **options):
-        asked.append(host)
+        looked_up.append(host)
         if host not in table:
             options["flags"] = socket.AI_NUMERICHOST
             return real(host, port, *args, **options)
@@ -31,14 +34,14 @@ def dns(monkeypatch: pytest.MonkeyPatch):
         return rows
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return table, asked
+    return table, looked_up
 
 
 def refused(url: str, allow=()) -> PermanentError:
     with pytest.raises(PermanentError) as caught:
         resolve_target(url, allow, 5)
     assert caught.value.code is ErrorCode.URL_REFUSED
-    assert HIDDEN not in str(caught.value)
+    assert SECRET not in str(caught.value)
     return caught.value
 
 
@@ -71,7 +74,7 @@ def test_an_address_that_is_not_globally_routable_is_not_public(address: str):
         "64:ff9b::8.8.8.8",
     ],
 )  # fmt: skip
-def test_a_public_address_is(address: str):
+def test_a_globally_routable_address_is_public(address: str):
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -113,32 +116,32 @@ def test_a_private_address_is_refused_in_any_spelling(dns, url: str):
         "https://\ud800.com/", "https://example.com/\ud800", "https://a\u2100b.com/",
     ],
 )  # fmt: skip
-def test_what_is_no_plain_https_url_is_refused_before_dns_is_asked(dns, url: str):
-    table, asked = dns
+def test_a_url_that_is_not_plain_https_is_refused_before_a_lookup(dns, url: str):
+    table, looked_up = dns
     table["example.com"] = ["93.184.216.34"]
     refused(url)
-    assert asked == []
+    assert looked_up == []
 
 
-def test_a_public_host_is_aimed_at_once_at_the_addresses_that_were_checked(dns):
-    table, asked = dns
+def test_a_public_host_is_resolved_once_to_the_checked_addresses(dns):
+    table, looked_up = dns
     table["example.com"] = ["93.184.216.34", "2606:4700::1111"]
     target = resolve_target("https://EXAMPLE.com./a%20b?Signature=x#part", (), 5)
     assert (target.secure, target.host, target.port) == (True, "example.com", 443)
     assert target.path == "/a%20b?Signature=x"
-    assert [place[:2] for _, place in target.sockets] == [
+    assert [address[:2] for _, address in target.sockets] == [
         ("93.184.216.34", 443), ("2606:4700::1111", 443)
     ]  # fmt: skip
-    assert asked == ["example.com"]
+    assert looked_up == ["example.com"]
 
 
-def test_one_private_address_among_public_ones_refuses_the_host(dns):
+def test_a_host_with_one_private_address_is_refused(dns):
     table, _ = dns
     table["example.com"] = ["93.184.216.34", "10.0.0.1"]
     assert "example.com" in str(refused("https://example.com/sesame?sesame"))
 
 
-def test_any_port_may_be_named_and_is_named_in_the_host_header(dns):
+def test_any_port_is_allowed_and_appears_in_the_host_header(dns):
     table, _ = dns
     table["example.com"] = ["93.184.216.34"]
     assert resolve_target("https://example.com:8443/", (), 5).authority == "example.com:8443"
@@ -153,15 +156,15 @@ def test_any_port_may_be_named_and_is_named_in_the_host_header(dns):
     )
 
 
-def test_names_beyond_ascii_go_through_idna_and_paths_are_percent_encoded(dns):
-    table, asked = dns
+def test_unicode_names_become_idna_and_paths_are_percent_encoded(dns):
+    table, looked_up = dns
     table["xn--bcher-kva.example"] = ["93.184.216.34"]
     target = resolve_target("https://B\xfccher.example/sch\xf6n?q=%C3%B6", (), 5)
     assert (target.host, target.path) == ("xn--bcher-kva.example", "/sch%C3%B6n?q=%C3%B6")
-    assert asked == ["xn--bcher-kva.example"]
+    assert looked_up == ["xn--bcher-kva.example"]
 
 
-def test_a_host_that_is_named_may_be_private_and_plain(dns):
+def test_an_allowed_host_may_be_private_and_http(dns):
     table, _ = dns
     for label in ("", "other.", "x."):
         table[f"{label}receiver.internal"] = ["10.0.0.1"]
@@ -174,7 +177,7 @@ def test_a_host_that_is_named_may_be_private_and_plain(dns):
     refused("https://receiver.internal/", ["10.1.0.0/16"])
 
 
-def test_http_is_for_named_networks_alone_whatever_else_is_named(dns):
+def test_http_is_allowed_only_if_every_address_is_in_an_allowed_network(dns):
     table, _ = dns
     table["example.com"] = ["93.184.216.34"]
     table["both.internal"] = ["93.184.216.34", "10.0.0.1"]
@@ -183,28 +186,28 @@ def test_http_is_for_named_networks_alone_whatever_else_is_named(dns):
     assert "http" in str(refused("http://example.com/", ["10.0.0.0/8", "other.example"]))
 
 
-def test_a_named_network_holds_for_addresses_in_disguise(dns):
+def test_an_allowed_network_applies_to_addresses_in_any_spelling(dns):
     assert resolve_target("https://[::ffff:10.0.0.1]/", ["10.0.0.0/8"], 5)
     assert resolve_target("https://0xa.1/", ["10.0.0.0/8"], 5)
     refused("https://[::ffff:127.0.0.1]/", ["10.0.0.0/8"])
 
 
-def test_a_name_without_an_address_may_have_one_later(dns):
+def test_a_name_without_an_address_is_retryable(dns):
     for host in ("nowhere.example", "1.2.3.4.5"):
         with pytest.raises(RetryableError, match=host) as caught:
             resolve_target(f"https://{host}/sesame?sesame", (), 5)
         assert caught.value.code is ErrorCode.URL_UNAVAILABLE
-        assert HIDDEN not in str(caught.value)
+        assert SECRET not in str(caught.value)
 
 
-def test_an_empty_answer_is_none(dns):
+def test_an_empty_lookup_is_retryable(dns):
     table, _ = dns
     table["example.com"] = []
     with pytest.raises(RetryableError):
         resolve_target("https://example.com/", (), 5)
 
 
-def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+def test_a_resolver_that_hangs_is_abandoned_after_the_timeout(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3) or [])
     began = time.monotonic()
     with pytest.raises(RetryableError):
@@ -213,12 +216,12 @@ def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("entry", ["", "10.0.0.0/33", "a/b", "https://x", "user@x", "x y", "*.x"])
-def test_an_entry_that_could_never_match_is_none(entry: str):
+def test_an_entry_that_is_neither_host_nor_network_is_invalid(entry: str):
     with pytest.raises(ValueError, match=r"."):
         allowed_entry(entry)
 
 
-def test_what_may_be_shown_of_a_url_is_its_host():
+def test_the_host_is_the_part_of_a_url_that_may_be_logged():
     assert host_of("https://example.com:8443/sesame?sesame") == "example.com"
     assert host_of("https://user:sesame@example.com/") == "?"
     assert host_of("sesame") == "?"
@@ -226,7 +229,7 @@ def test_what_may_be_shown_of_a_url_is_its_host():
 
 @settings(max_examples=500, deadline=None)
 @given(some.text(max_size=40), some.sampled_from(["", "https://", "http://", "https://[", "//"]))
-def test_no_text_at_all_raises_anything_else(text: str, prefix: str):
+def test_no_text_raises_any_other_error(text: str, prefix: str):
     def none(*_, **__):
         raise socket.gaierror
 
