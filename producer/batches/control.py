@@ -1,4 +1,4 @@
-"""What a person does to a batch on its way: pause, resume, cancel, retry, rebuild."""
+"""What an operator does to a batch: pause, resume, cancel, retry, rebuild."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -10,72 +10,76 @@ from contract.outcome import Status
 from contract.storage import batch_files, canonical_location, open_store
 from producer.batches import reports
 
-REOPENED_AT_ONCE = 1000
+REOPEN_CHUNK = 1000
+"""Lines reopened in one call of the ledger."""
 NEVER_RETRIED = frozenset({ErrorCode.UNSAFE_KEY, ErrorCode.DUPLICATE_DESTINATION})
-"""Settled when the batch was listed: no second try of the same listing can end otherwise."""
-ONLY_WHEN_NAMED = frozenset({ErrorCode.POISONED})
+"""Codes of images that failed when the source was listed: a retry would fail the same way."""
+RETRIED_BY_CODE_ONLY = frozenset({ErrorCode.POISONED})
+"""Codes that a retry must name: these images may crash their process again."""
 
 
 def pause(ledger: Ledger, batch: str) -> None:
-    """Stop handing out a batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
-    _refuse_unless(
-        ledger.batches.pause(batch, "Paused by hand; `cutout resume` carries on."), ledger, batch
-    )
+    """Pause an open batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
+    paused = ledger.batches.pause(batch, "Paused by an operator; `cutout resume` continues it.")
+    _require(paused, ledger, batch)
 
 
 def resume(ledger: Ledger, batch: str) -> None:
-    """Carry on with a paused batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
-    _refuse_unless(ledger.batches.progress(batch).state == "paused", ledger, batch)
+    """Continue a paused batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
+    _require(ledger.batches.progress(batch).state == "paused", ledger, batch)
     ledger.batches.resume(batch)
 
 
 def cancel(ledger: Ledger, batch: str) -> None:
-    """End a batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
-    _refuse_unless(ledger.batches.cancel(batch), ledger, batch)
+    """End a batch early. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
+    _require(ledger.batches.cancel(batch), ledger, batch)
 
 
-def _refuse_unless(able: bool, ledger: Ledger, batch: str) -> None:
+def _require(accepted: bool, ledger: Ledger, batch: str) -> None:
+    """Raise PermanentError: `batch_unknown`, or `batch_conflict` unless `accepted`."""
     state = ledger.batches.progress(batch).state
-    if not able:
+    if not accepted:
         raise PermanentError(ErrorCode.BATCH_CONFLICT, f"The batch {batch} is {state}.")
 
 
 def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
-    """Open failed images again, all or those of one code; return how many.
+    """Reopen failed images, all or those of one code; return how many.
 
-    Poisoned ones only where that code is named: they go straight to quarantine. Raises
-    PermanentError (`batch_unknown`, `batch_conflict` where no second try can help).
+    Without a code, poisoned images stay as they are; with it, they go to the quarantine worker.
+    Raises PermanentError: `batch_unknown`, or `batch_conflict` for a code of NEVER_RETRIED.
     """
     if code in NEVER_RETRIED:
         raise PermanentError(
-            ErrorCode.BATCH_CONFLICT, f"{code} cannot end otherwise: submit a new batch instead."
+            ErrorCode.BATCH_CONFLICT,
+            f"A retry of {code} would fail the same way: submit a new batch instead.",
         )
     spec = ledger.batches.progress(batch).spec
     lines = _failed_lines(ledger, spec, code)
-    opened = 0
-    while chunk := list(islice(lines, REOPENED_AT_ONCE)):
-        opened += ledger.batches.reopen(batch, chunk)
-    return opened
+    reopened = 0
+    while chunk := list(islice(lines, REOPEN_CHUNK)):
+        reopened += ledger.batches.reopen(batch, chunk)
+    return reopened
 
 
 def _failed_lines(ledger: Ledger, spec: BatchSpec, code: ErrorCode | None) -> Iterator[str]:
-    left_out = NEVER_RETRIED | ONLY_WHEN_NAMED
-    # whole, before any is opened: what is settled anew meanwhile is not to be opened again
+    """Yield failed lines as `Batches.reopen` takes them."""
+    skipped = NEVER_RETRIED | RETRIED_BY_CODE_ONLY
+    # a complete list before any line is reopened: one that fails again meanwhile must stay failed
     for outcome in list(reports.failures(ledger, spec)):
-        if outcome.code == code or (code is None and outcome.code not in left_out):
+        if outcome.code == code or (code is None and outcome.code not in skipped):
             poisoned = outcome.code is ErrorCode.POISONED
             yield f"{outcome.line}:poisoned before" if poisoned else str(outcome.line)
 
 
 def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, int]:
-    """Make a batch that Redis has lost known again, from what lies below its destination.
+    """Restore a batch that Redis has lost, from the files below its destination, and open it.
 
-    Returns its spec and how many lines have an outcome. The rest is handed out again: a worker
-    that finds a line's output there settles it without running it. Raises PermanentError
+    Returns its spec and the number of lines with an outcome. The other lines are published again;
+    a worker that finds the output of one settles it without processing it. Raises PermanentError
     (`batch_unknown`, `batch_exists`).
     """
     if batch in ledger.batches.ids():
-        raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis knows the batch {batch}.")
+        raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis still knows the batch {batch}.")
     spec = batch_files.read_spec(batch, canonical_location(destination))
     settled, failed = bytearray(spec.total // 8 + 1), bytearray(spec.total // 8 + 1)
     counts = dict.fromkeys(Status, 0)

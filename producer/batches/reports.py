@@ -1,4 +1,8 @@
-"""The report: one row an image, streamed, however often a row was written on the way."""
+"""The report of a batch: one row per image, even if an image's outcome was recorded repeatedly.
+
+Outcome rows go from Redis to segments in object storage (`drain`); the report is written from these
+segments once all images are settled. Everything is streamed, so a batch may have any size.
+"""
 
 import csv
 import io
@@ -20,16 +24,17 @@ COLUMNS = (
     *(f"{stage}_ms" for stage in STAGES),
     "width", "height", "foreground", "outputs",
 )  # fmt: skip
-DRAIN_MOST = 10_000
+MAX_DRAINED_ROWS = 10_000
+"""Outcome rows in one segment."""
 
 
 def drain(ledger: Ledger, spec: BatchSpec) -> bool:
-    """Move the oldest outcome rows from Redis into a segment; return whether there were any.
+    """Move the oldest outcome rows from Redis into a segment; return True if there were any.
 
-    Written before the rows are dropped: repeating it after a crash repeats rows, which the
-    report counts once.
+    The segment is written before the rows are deleted. A crash in between repeats rows; the report
+    counts them once.
     """
-    rows = ledger.lines.outcomes(spec.id, DRAIN_MOST)
+    rows = ledger.lines.outcomes(spec.id, MAX_DRAINED_ROWS)
     if not rows:
         return False
     body = "".join(f"{row}\n" for _, row in rows).encode()
@@ -40,50 +45,52 @@ def drain(ledger: Ledger, spec: BatchSpec) -> bool:
 
 
 def current(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
-    """Yield the outcomes known at this moment, of an open or a closed batch.
+    """Yield the present outcomes of an open or closed batch, one per settled line.
 
-    A line that a retry has opened again has none until it is settled anew.
+    A line that a retry reopened has none until it is settled again.
     """
     settled = ledger.batches.settled_bits(spec.id)
-    # read before the segments: a row that is drained meanwhile is then seen twice, not never
-    undrained = [row for _, row in ledger.lines.outcomes(spec.id, 10 * DRAIN_MOST)]
+    # before the segments: a row that is drained meanwhile is then read twice instead of never
+    undrained = [row for _, row in ledger.lines.outcomes(spec.id, 10 * MAX_DRAINED_ROWS)]
     for outcome in outcomes(open_store(spec.destination), spec, undrained):
         if has_bit(settled, outcome.line):
             yield outcome
 
 
 def failures(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
-    return (o for o in current(ledger, spec) if o.status is Status.FAILED)
+    """Yield the present outcomes of failed lines."""
+    return (row for row in current(ledger, spec) if row.status is Status.FAILED)
 
 
 def _cell(text: str) -> str:
-    """Return text that neither a terminal nor a spreadsheet takes for a command."""
+    """Return text that neither a terminal nor a spreadsheet executes."""
     plain = names.printable(text)
     return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
 
 
 def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
-    """Write a header and a row an image; return how many images."""
+    """Write a header and one row per image as CSV; return the number of images."""
     table = csv.writer(out, lineterminator="\n")
     table.writerow(COLUMNS)
     count = 0
-    for o in rows:
+    for outcome in rows:
         count += 1
-        stages = [o.milliseconds.get(stage, "") for stage in STAGES]
-        key, message, outputs = map(_cell, (o.key, o.message, ";".join(o.outputs)))
+        stages = [outcome.milliseconds.get(stage, "") for stage in STAGES]
+        texts = (outcome.key, outcome.message, ";".join(outcome.outputs))
+        key, message, outputs = map(_cell, texts)
         table.writerow(
-            [o.line, key, o.status, o.code or "", message, o.attempts, *stages,
-             o.width, o.height, o.foreground, outputs]
+            [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
+             *stages, outcome.width, outcome.height, outcome.foreground, outputs]
         )  # fmt: skip
     return count
 
 
 def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> int:
-    """Write an object a line; return how many."""
+    """Write one JSON object per line and image; return the number of images."""
     count = 0
-    for o in rows:
+    for outcome in rows:
         count += 1
-        out.write(o.model_dump_json() + "\n")
+        out.write(outcome.model_dump_json() + "\n")
     return count
 
 
@@ -143,7 +150,7 @@ def write(progress: Progress, store: Store) -> Tally:
 
 
 def as_json(progress: Progress) -> dict[str, object]:
-    """Return a batch's state for machines."""
+    """Return a batch's state as the JSON object of `cutout status --json` and summary.json."""
     spec = progress.spec
     return {
         "batch": spec.id,

@@ -1,4 +1,4 @@
-"""Iterates what a batch is to work on."""
+"""Lists the objects that a batch processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from contract.storage import ObjectInfo, open_store
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A location, and the part of it that is our own destination and so is no source."""
+    """The objects below a source, without those of a destination inside it."""
 
     source: str
     excluded: str | None
+    """key prefix of the destination; None if it is not below the source"""
 
     def __iter__(self) -> Iterator[ObjectInfo]:
-        """Yield every object below the source, ours excepted."""
+        """Yield every object below the source, except outputs, reports and manifests."""
         for item in open_store(self.source).list():
             if self.excluded and item.key.startswith(self.excluded):
                 continue
@@ -29,20 +30,20 @@ class Listing:
 def listing(source: str, destination: str) -> Listing:
     """Return the listing of a pair of canonical locations.
 
-    Raises PermanentError: `overlapping_locations` where outputs could overwrite sources,
-    `invalid_location` where the source is no folder. A destination below the source is fine: it
-    is left out of the listing.
+    A destination below the source is excluded from it. Raises PermanentError:
+    `overlapping_locations` if outputs could overwrite sources, `invalid_location` if the source is
+    not a folder.
     """
     inside = f"{source}/"
     if source == destination or inside.startswith(f"{destination}/"):
         raise PermanentError(
             ErrorCode.OVERLAPPING_LOCATIONS,
-            "The destination holds the source, so cut-outs could overwrite photographs.",
+            "The source is inside the destination, so cut-outs could overwrite photographs.",
         )
     folder = Path(unquote(source.removeprefix("file://")))
     if source.startswith("file://") and not folder.is_dir():
-        raise PermanentError(ErrorCode.INVALID_LOCATION, f"There is no folder {str(folder)!r}.")
+        raise PermanentError(ErrorCode.INVALID_LOCATION, f"{str(folder)!r} is not a folder.")
     if not destination.startswith(inside):
         return Listing(source, None)
-    below = destination.removeprefix(inside)
-    return Listing(source, f"{unquote(below) if source.startswith('file://') else below}/")
+    prefix = destination.removeprefix(inside)
+    return Listing(source, f"{unquote(prefix) if source.startswith('file://') else prefix}/")

@@ -1,4 +1,4 @@
-"""The verbs that look at batches and steer them. Every function here parses, calls and prints."""
+"""The verbs of batches: submit one, watch it, steer it, print its report."""
 
 import json
 import sys
@@ -9,81 +9,129 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
+from contract.recipe import recipe_for
 from contract.settings import settings
-from producer.batches import control
+from producer.batches import control, reports
+from producer.cli.options import (
+    AsJson,
+    BatchId,
+    Destination,
+    Force,
+    ModelName,
+    Source,
+    enable_ctrl_c,
+    open_ledger,
+)
 
 app = typer.Typer()
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Destination = Annotated[str, typer.Argument(metavar="DST", help="Folder or s3://bucket/prefix.")]
-BatchId = Annotated[str, typer.Argument(metavar="ID", help="A batch, as `submit` printed it.")]
 
-
-def open_ledger() -> RedisLedger:
-    """Connect to CUTOUT_REDIS_URL, and try little: a person waits."""
-    config = settings()
-    return RedisLedger(config.require_redis_url(), retries=2)
-
-
-def _ledger_of(batch: str) -> RedisLedger:
-    """Connect, for a batch. Raises PermanentError (`batch_conflict`) for a single image."""
+def _open_ledger_of(batch: str) -> RedisLedger:
+    """Return the ledger. Raises PermanentError (`batch_unknown`, `batch_conflict`: a cutout)."""
     ledger = open_ledger()
     if ledger.batches.progress(batch).spec.cutout:
         raise PermanentError(
             ErrorCode.BATCH_CONFLICT,
-            f"{batch} is a single image: GET /v1/cutouts/{batch} tells of it.",
+            f"{batch} is a cutout, not a batch: use GET /v1/cutouts/{batch} of the API.",
         )
     return ledger
 
 
 @app.command()
-def status(
-    batch: Annotated[str | None, typer.Argument(metavar="[ID]")] = None, as_json: AsJson = False
+def submit(
+    source: Source,
+    destination: Destination,
+    model: ModelName = None,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show one batch, or all that Redis still knows, newest first."""
-    from producer.batches.reports import as_json as row  # noqa: PLC0415
+    """Register every photograph below SRC as a batch of the cluster, and print the batch's ID."""
+    from producer.batches.register import register  # noqa: PLC0415 - the other verbs start faster
 
+    recipe = recipe_for(model or settings().model)
     ledger = open_ledger()
-    rows = [ledger.batches.progress(i) for i in ([batch] if batch else ledger.batches.ids())]
+    ledger.ping()
+    spec = register(ledger, source, destination, recipe, force=force)
     if as_json:
-        found = [row(p) for p in rows]
-        typer.echo(json.dumps(found[0] if batch else found, indent=2))
+        typer.echo(json.dumps({"batch": spec.id, "total": spec.total, "ignored": spec.ignored}))
+    else:
+        typer.echo(spec.id)
+
+
+@app.command()
+def status(
+    batch: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A batch ID (default: all batches).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the progress of one batch, or of all batches that Redis knows, newest first."""
+    ledger = open_ledger()
+    ids = [batch] if batch else ledger.batches.ids()
+    rows = [ledger.batches.progress(one) for one in ids]
+    if as_json:
+        objects = [reports.as_json(progress) for progress in rows]
+        typer.echo(json.dumps(objects[0] if batch else objects, indent=2))
         return
+    Console().print(_table(rows))
+    for progress in rows:
+        if progress.stalled_reason:
+            typer.echo(f"{progress.spec.id}: {progress.stalled_reason}")
+
+
+def _table(rows: list[Progress]) -> Table:
     table = Table(box=SIMPLE)
     for column in ("batch", "state", "model"):
         table.add_column(column, no_wrap=True, min_width=5 if column != "batch" else 24)
     for column in ("total", "done", "skipped", "failed"):
         table.add_column(column, no_wrap=True, justify="right", min_width=len(column))
-    for p in rows:
-        counts = (p.spec.total, p.done, p.skipped, p.failed)
-        table.add_row(p.spec.id, p.state, p.spec.recipe.model, *(f"{n:,}" for n in counts))
-    Console().print(table)
-    for p in rows:
-        if p.stalled_reason:
-            typer.echo(f"{p.spec.id}: {p.stalled_reason}")
+    for progress in rows:
+        spec = progress.spec
+        counts = (spec.total, progress.done, progress.skipped, progress.failed)
+        table.add_row(
+            spec.id, progress.state, spec.recipe.model, *(f"{count:,}" for count in counts)
+        )
+    return table
+
+
+@app.command()
+def watch(batch: BatchId, as_json: AsJson = False) -> None:
+    """Show a batch's progress until it is closed, then its result. Ctrl-C only stops watching.
+
+    Exit status: 0 all images done or skipped; 3 some images failed (each is named); 1 error;
+    130 interrupted.
+    """
+    from producer.local.following import follow  # noqa: PLC0415
+    from producer.local.summary import print_summary  # noqa: PLC0415
+
+    enable_ctrl_c()
+    ledger = _open_ledger_of(batch)
+    progress = follow(ledger, batch, as_json=as_json)
+    raise typer.Exit(print_summary(ledger, progress, as_json=as_json))
 
 
 @app.command()
 def pause(batch: BatchId) -> None:
-    """Stop handing out a batch. Images in hand are finished."""
-    control.pause(_ledger_of(batch), batch)
-    typer.echo(f"{batch} is paused. `cutout resume {batch}` carries on.")
+    """Stop starting images of a batch. Images being processed are finished."""
+    control.pause(_open_ledger_of(batch), batch)
+    typer.echo(f"{batch} is paused. `cutout resume {batch}` continues it.")
 
 
 @app.command()
 def resume(batch: BatchId) -> None:
-    """Carry on with a batch that was paused, or that paused itself."""
-    control.resume(_ledger_of(batch), batch)
-    typer.echo(f"{batch} goes on.")
+    """Continue a paused batch, whether you paused it or it paused itself."""
+    control.resume(_open_ledger_of(batch), batch)
+    typer.echo(f"{batch} continues.")
 
 
 @app.command()
 def cancel(batch: BatchId) -> None:
-    """End a batch: what has not been cut out yet fails by the code `cancelled`."""
-    control.cancel(_ledger_of(batch), batch)
-    typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows its end.")
+    """End a batch early: images not yet processed fail with the code `cancelled`."""
+    control.cancel(_open_ledger_of(batch), batch)
+    typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows when it is closed.")
 
 
 @app.command()
@@ -91,66 +139,57 @@ def retry(
     batch: BatchId,
     code: Annotated[
         ErrorCode | None,
-        typer.Option("--code", metavar="CODE", help="Only failures of this code."),
+        typer.Option("--code", metavar="CODE", help="Retry only images that failed with CODE."),
     ] = None,
 ) -> None:
-    """Open failed images of a batch again, finished or not, and print how many.
+    """Retry the failed images of a batch, open or closed, and print how many.
 
-    Poisoned images only with [bold]--code poisoned[/bold].
+    Poisoned images (they crashed their worker process three times) are retried only with
+    `--code poisoned`.
     """
-    opened = control.retry(_ledger_of(batch), batch, code)
-    typer.echo(f"{opened:,} images are tried again.")
-    if not opened and code is None:
+    reopened = control.retry(_open_ledger_of(batch), batch, code)
+    typer.echo(f"{reopened:,} images will be retried.")
+    if not reopened and code is None:
         typer.echo(
-            "What failed by unsafe_key or duplicate_destination cannot end otherwise; poisoned"
-            " images are tried again by --code poisoned."
+            "Images that failed with unsafe_key or duplicate_destination would fail again. Poisoned"
+            " images are retried with --code poisoned."
         )
 
 
 @app.command()
 def rebuild(batch: BatchId, destination: Destination) -> None:
-    """Make a batch known again that Redis has lost, from what lies in its destination.
+    """Restore a batch that Redis has lost, from the files below its destination.
 
-    Finished images are not run again.
+    Finished images are not processed again.
     """
     ledger = open_ledger()
     ledger.ping()
     spec, settled = control.rebuild(ledger, batch, destination)
     typer.echo(
-        f"{batch} goes on: {settled:,} of {spec.total:,} images are known to be settled. Others"
-        " whose cut-out is there already are recognised on the way, and not run again."
+        f"{batch} continues: {settled:,} of {spec.total:,} images have an outcome. Others whose"
+        " cut-out exists are recognised, and not processed again."
     )
-
-
-@app.command()
-def watch(batch: BatchId, as_json: AsJson = False) -> None:
-    """Follow a batch until it is closed. Exit status as of `run`; Ctrl-C only stops watching."""
-    from producer.local.run import finish, follow  # noqa: PLC0415
-
-    ledger = _ledger_of(batch)
-    progress = follow(ledger, batch, as_json=as_json)
-    raise typer.Exit(finish(ledger, progress, as_json=as_json))
 
 
 @app.command()
 def report(
     batch: BatchId,
-    form: Annotated[
-        Literal["csv", "jsonl"], typer.Option("--format", "-f", help="csv or jsonl.")
+    report_format: Annotated[
+        Literal["csv", "jsonl"],
+        typer.Option("--format", "-f", help="csv: a table; jsonl: one JSON object per line."),
     ] = "csv",
 ) -> None:
-    """Print how each image of a batch ended, so far or finally, while Redis knows it.
+    """Print the outcome of each image of a batch that Redis knows, open or closed.
 
-    That of a finished `run` lies in its destination: [bold]_cutout/ID/report.csv[/bold].
+    Closed batches also have their report in the destination: `_cutout/ID/report.csv`.
     """
-    from producer.batches import reports  # noqa: PLC0415
-
     if settings().redis_url is None:
         raise PermanentError(
             ErrorCode.INVALID_SETTING,
-            "CUTOUT_REDIS_URL is not set. The report of a finished `run` lies in its destination:"
-            f" _cutout/{batch}/report.csv.",
+            "CUTOUT_REDIS_URL is not set. The report of a finished `cutout run` is in its"
+            f" destination: _cutout/{batch}/report.csv.",
         )
-    ledger = _ledger_of(batch)
+    ledger = _open_ledger_of(batch)
     rows = reports.current(ledger, ledger.batches.progress(batch).spec)
-    {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[form](rows, sys.stdout)
+    write = {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[report_format]
+    write(rows, sys.stdout)

@@ -1,4 +1,4 @@
-"""What a person sees while a batch runs: a live bar on a terminal, else a line now and then."""
+"""The progress of a batch: a live bar on a terminal, else a line of text every few seconds."""
 
 import time
 from collections import deque
@@ -8,12 +8,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from contract.batch import Progress as BatchProgress
 
-PLAIN_SECONDS = 10
+TEXT_SECONDS = 10
+"""Seconds between two lines of text, if the output is not a terminal."""
 RATE_SECONDS = 60
+"""The rate shown is the average over this many seconds."""
 
 
-class Screen:
-    """Shows itself from the start, until closed."""
+class ProgressDisplay:
+    """On screen from its creation until `close`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -26,45 +28,48 @@ class Screen:
         self._task = self._live.add_task("", total=None)
         self._rate = _Rate()
         self._printed = float("-inf")
-        self._trouble = ""
+        self._stalled_reason = ""
         self._live.start()
 
     def close(self) -> None:
         self._live.stop()
 
-    def show(self, now: BatchProgress) -> None:
-        failed = f"[red]failed {now.failed:,}[/]" if now.failed else "failed 0"
-        counts = f"done {now.done:,}  skipped {now.skipped:,}  {failed}"
-        text = f"{now.settled:,}/{now.spec.total:,}  {counts}  {self._rate.text(now)}"
-        self._live.update(self._task, total=now.spec.total, completed=now.settled, description=text)
-        if now.stalled_reason != self._trouble:
-            self._trouble = now.stalled_reason
-            if now.stalled_reason:
-                self._console.print(f"Waiting: {now.stalled_reason}", markup=False, soft_wrap=True)
-        due = time.monotonic() - self._printed >= PLAIN_SECONDS or now.state == "closed"
+    def show(self, progress: BatchProgress) -> None:
+        """Show a batch's counters, and why it makes no progress once that changes."""
+        settled, total = progress.settled, progress.spec.total
+        failed = f"[red]failed {progress.failed:,}[/]" if progress.failed else "failed 0"
+        counts = f"done {progress.done:,}  skipped {progress.skipped:,}  {failed}"
+        text = f"{settled:,}/{total:,}  {counts}  {self._rate.text(progress)}"
+        self._live.update(self._task, total=total, completed=settled, description=text)
+        reason = progress.stalled_reason
+        if reason and reason != self._stalled_reason:
+            self._console.print(f"Waiting: {reason}", markup=False, soft_wrap=True)
+        self._stalled_reason = reason
+        due = time.monotonic() - self._printed >= TEXT_SECONDS or progress.state == "closed"
         if due and not self._console.is_terminal:
             self._printed = time.monotonic()
             self._console.print(text, soft_wrap=True)
 
 
 class _Rate:
-    """Images a second over the last minute, and what that makes of the rest."""
+    """Images per second over the last RATE_SECONDS, and the remaining time at that rate."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
+        """moments (by `time.monotonic`) and the settled images then"""
 
-    def text(self, now: BatchProgress) -> str:
-        clock = time.monotonic()
-        self._points.append((clock, now.settled))
-        while clock - self._points[0][0] > RATE_SECONDS:
+    def text(self, progress: BatchProgress) -> str:
+        moment = time.monotonic()
+        self._points.append((moment, progress.settled))
+        while moment - self._points[0][0] > RATE_SECONDS:
             self._points.popleft()
-        start, before = self._points[0]
-        settled = now.settled - before
+        start, settled_before = self._points[0]
+        settled = progress.settled - settled_before
         if not settled:
             return "-.- images/s"
-        rate = settled / (clock - start)
-        if now.settled == now.spec.total:
+        rate = settled / (moment - start)
+        if progress.settled == progress.spec.total:
             return f"{rate:.1f} images/s"
-        minutes, seconds = divmod(round((now.spec.total - now.settled) / rate), 60)
+        minutes, seconds = divmod(round((progress.spec.total - progress.settled) / rate), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{rate:.1f} images/s  ETA {hours}:{minutes:02d}:{seconds:02d}"

@@ -26,15 +26,20 @@ from contract.settings import Settings
 from producer.local import redis_server
 
 STOP_SECONDS = 30
+"""Seconds after SIGTERM until a process that is still running is killed. Workers have longer: the
+time limit of an image."""
 FLOWER_SECONDS = 20
+"""Seconds to wait until Flower receives the workers' events; then the stack starts without."""
 WORKERS = ("worker", "quarantine")
+STOP_ORDER = ("dispatcher", *WORKERS, "flower", "redis")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Stack:
-    """Starts the processes in order and stops them in the opposite one, whatever happens.
+    """A context manager: starts the processes, and stops them in STOP_ORDER, whatever happens.
 
-    Each process leads a session of its own, so that Ctrl-C reaches us alone and the stop is ours.
+    Each process has a session of its own, so Ctrl-C reaches this process only, which then stops the
+    others in order.
     """
 
     def __init__(self, config: Settings, model: str, workers: int | None, folder: Path) -> None:
@@ -67,16 +72,17 @@ class Stack:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.stop()
 
     def check(self) -> None:
-        """Raise PermanentError (`stack_failed`) where a process of ours has ended.
+        """Raise PermanentError (`stack_failed`) if a process has ended.
 
-        A worker that found itself deaf or stuck is started again.
+        Not for Flower, which the images do not need, and not for a worker that stopped because it
+        was deaf or stuck: that one is started again.
         """
         for name, process in list(self._running.items()):
             if name != "flower" and (status := process.poll()) is not None:
@@ -85,15 +91,14 @@ class Stack:
                     continue
                 raise PermanentError(
                     ErrorCode.STACK_FAILED,
-                    f"The {name} ended with status {status}; its log is {self._log(name)}.",
+                    f"The {name} process ended with status {status}. Its log: {self._log(name)}.",
                 )
 
     def stop(self) -> None:
-        """Stop what was started: workers finish the images in hand, Redis goes last."""
+        """Stop what is running: workers finish the images being processed, Redis stops last."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not cut the stop short
-        order = ("dispatcher", "worker", "quarantine", "flower", "redis")
-        for name in filter(self._running.__contains__, order):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
+        for name in filter(self._running.__contains__, STOP_ORDER):
             process = self._running.pop(name)
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -105,8 +110,8 @@ class Stack:
                 process.wait()
         self._cleanup.close()
 
-    def forget(self) -> None:
-        """Delete the Redis data of a finished job; its report is with the cut-outs."""
+    def delete_redis_data(self) -> None:
+        """Delete the Redis data of a finished job. Its report is beside the cut-outs."""
         shutil.rmtree(self.folder / "redis", ignore_errors=True)
 
     def _start_worker(self, name: str) -> None:
@@ -122,7 +127,7 @@ class Stack:
         self.redis_url = f"unix://{path}"
         process = self._spawn("redis", redis_server.command(data, path))
         redis_server.wait_until_ready(process, self.redis_url)
-        # whatever an interrupted run left in the broker, the ledger knows better
+        # messages of an interrupted run are outdated: the ledger knows what is unsettled
         queues = names.bulk_queue(self._model), names.quarantine_queue(self._model)
         RedisLedger(self.redis_url).batches.reset_messages(*queues)
 
@@ -132,7 +137,7 @@ class Stack:
         self._start("flower", "producer", "flower", env={"CUTOUT_FLOWER_PORT": str(port)})
 
     def _await_flower(self) -> None:
-        """Wait until Flower hears the worker: events from before that are lost to its counts."""
+        """Wait until Flower receives a worker's events: it never counts those sent before."""
         deadline = time.monotonic() + FLOWER_SECONDS
         while time.monotonic() < deadline and self._running["flower"].poll() is None:
             self.check()
@@ -142,7 +147,7 @@ class Stack:
                     return
             time.sleep(0.2)
         if self._running["flower"].poll() is not None:
-            self.flower_url = f"not running; its log is {self._log('flower')}"
+            self.flower_url = f"not running (see {self._log('flower')})"
 
     def _start(
         self, name: str, module: str, *arguments: str, env: dict[str, str] | None = None
@@ -172,18 +177,19 @@ class Stack:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
+    """Lock a job's folder. Raises PermanentError (`already_running`) if it is locked."""
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PermanentError(
-                ErrorCode.ALREADY_RUNNING, "The same job is running in another process."
+                ErrorCode.ALREADY_RUNNING, "The same command is running in another process."
             ) from None
         yield
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """On Linux, have the kernel stop a child in order should we be killed."""
+    """Return a child's start hook: on Linux, the kernel sends it SIGTERM if this process dies."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -191,37 +197,18 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 
 def _free_port(address: str, wanted: int) -> int:
-    """Return the wanted port if it is free, another one if not."""
+    """Return the wanted port if it is free, else any free port."""
     for port in (wanted, 0):
         with suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
             return int(probe.getsockname()[1])
-    raise PermanentError(ErrorCode.INVALID_SETTING, f"CUTOUT_FLOWER_ADDRESS: no port at {address}.")
+    raise PermanentError(
+        ErrorCode.INVALID_SETTING, f"CUTOUT_FLOWER_ADDRESS: no port is free at {address}."
+    )
 
 
 def job_folder(config: Settings, *identity: object) -> Path:
-    """Return where the embedded stack of one job keeps its Redis and logs, the same every time."""
+    """Return the folder for the Redis data and logs of one job: equal for an equal `identity`."""
     digest = hashlib.sha256("\0".join(map(str, identity)).encode()).hexdigest()[:16]
     return config.state_dir.expanduser() / digest
-
-
-def ensure_weights(model: str) -> None:
-    """Fetch and verify the weights before anything starts. Raises PermanentError."""
-    command = python_command("worker", "models", "pull", model)
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
-    if answer.returncode != 0:
-        lines = answer.stderr.strip().splitlines() or ["no message"]
-        raise WeightsError(lines[-1].removeprefix("cutout: "))
-
-
-class WeightsError(PermanentError):
-    """What `cutout models pull` said, in its own words and with its own code."""
-
-    def __init__(self, sentence: str) -> None:
-        known = {code.value: code for code in ErrorCode}
-        code = known.get(sentence.partition(":")[0], ErrorCode.MODEL_MISSING)
-        super().__init__(code, sentence)
-
-    def __str__(self) -> str:
-        return self.message

@@ -66,7 +66,7 @@ def test_pause_and_resume_under_load(drill: Drill) -> None:
     until(lambda: not in_hand(drill, spec), pause=0.02)
     pausing = time.monotonic() - began
     assert stands_still(drill, spec, 2)
-    assert drill.progress(spec).stalled_reason.startswith("Paused by hand")
+    assert drill.progress(spec).stalled_reason.startswith("Paused by an operator")
     before = drill.progress(spec).settled
     began = time.monotonic()
     told(drill, "resume", spec.id)
@@ -91,7 +91,7 @@ def test_a_pause_outlives_dispatcher_and_redis(drill: Drill) -> None:
     drill.cluster.redis.stop(signal.SIGKILL)
     drill.cluster.redis.start()
     assert stands_still(drill, spec, 3)
-    assert drill.progress(spec).stalled_reason.startswith("Paused by hand")
+    assert drill.progress(spec).stalled_reason.startswith("Paused by an operator")
     before = drill.progress(spec).settled
     began = time.monotonic()
     told(drill, "resume", spec.id)
@@ -122,7 +122,7 @@ def test_cancel_under_load(drill: Drill) -> None:
 
     cancelled = ends["cancelled"]
     assert told(drill, "retry", spec.id, "--code", "cancelled") == (
-        f"{cancelled:,} images are tried again.\n"
+        f"{cancelled:,} images will be retried.\n"
     )
     drill.closed(spec, 300)
     assert drill.audit(spec)["done"] == count
@@ -180,11 +180,11 @@ def test_retry_opens_exactly_what_it_is_told_to(drill: Drill) -> None:
     began = time.monotonic()
     said, changed = retried(drill, spec, "--code", "object_missing")
     took = time.monotonic() - began
-    assert (said, changed) == ("3 images are tried again.\n", dict.fromkeys(missing, ""))
+    assert (said, changed) == ("3 images will be retried.\n", dict.fromkeys(missing, ""))
     said, changed = retried(drill, spec)
-    assert (said, changed) == ("1 images are tried again.\n", {"short.jpg": ""})
+    assert (said, changed) == ("1 images will be retried.\n", {"short.jpg": ""})
     said, changed = retried(drill, spec)
-    assert said.startswith("0 images are tried again.\nWhat failed by unsafe_key")
+    assert said.startswith("0 images will be retried.\nImages that failed with unsafe_key")
     assert changed == {}
     for code in ("duplicate_destination", "unsafe_key"):
         answer = drill.cutout("retry", spec.id, "--code", code)
@@ -207,13 +207,13 @@ def test_a_poisoned_image_is_tried_again_where_it_is_named(drill: Drill) -> None
     drill.closed(spec)
     assert codes(drill.outcomes(spec)) == {"done": 19, "poisoned": 1}
     said, changed = retried(drill, spec)
-    assert said.startswith("0 images are tried again.\nWhat failed by unsafe_key")
+    assert said.startswith("0 images will be retried.\nImages that failed with unsafe_key")
     assert changed == {}
 
     began = time.monotonic()
     said, _ = retried(drill, spec, "--code", "poisoned")  # it is no better
     took = time.monotonic() - began
-    assert said == "1 images are tried again.\n"
+    assert said == "1 images will be retried.\n"
     assert report(drill, spec)[key][:2] == ("failed", "poisoned")
     deadly.write_bytes(whole)
     assert retried(drill, spec, "--code", "poisoned")[1] == {key: ""}

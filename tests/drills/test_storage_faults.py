@@ -190,7 +190,7 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
     drill.closed(spec, 300)
     assert drill.progress(spec).done == count - failed
     answer = drill.cutout("retry", spec.id, "--code", "access_denied")
-    assert answer.stdout == f"{failed} images are tried again.\n"
+    assert answer.stdout == f"{failed} images will be retried.\n"
     drill.closed(spec)
 
     rows = report(drill, spec)

@@ -21,6 +21,8 @@ from support.paths import SAMPLES
 from support.services import until
 
 CUTOUT = Path(sys.executable).parent / "cutout"
+IGNORING_SIGINT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+"""Starts a command with SIGINT ignored, as a script does its background jobs."""
 
 
 def cutout(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
@@ -163,20 +165,23 @@ def test_hostile_input_fails_by_name_and_harms_nothing_else(folder: Path, tmp_pa
     assert "Traceback" not in answer.stdout
 
 
-def test_ctrl_c_stops_in_order_and_the_same_command_goes_on(catalogue, weights, tmp_path) -> None:
+@pytest.mark.parametrize("starter", [[], IGNORING_SIGINT], ids=["", "SIGINT ignored"])
+def test_ctrl_c_stops_in_order_and_the_same_command_goes_on(
+    catalogue, weights, tmp_path, starter
+) -> None:
     count = 10
     for number in range(count):
         photograph(catalogue / f"{number}.jpg", number)
     out = tmp_path / "out"
     state = os.environ["CUTOUT_STATE_DIR"]
     first = subprocess.Popen(
-        [str(CUTOUT), "run", str(catalogue), str(out)], stderr=subprocess.PIPE, text=True
+        [*starter, str(CUTOUT), "run", str(catalogue), str(out)], stderr=subprocess.PIPE, text=True
     )
     until(lambda: len(list(out.glob("*.png"))) >= 3)
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=60)
     assert first.returncode == 130
-    assert "The same command again goes on from here" in said
+    assert "The same command continues from here" in said
     assert stack_processes(state) == []
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
     assert 3 <= len(before) < count
@@ -184,7 +189,7 @@ def test_ctrl_c_stops_in_order_and_the_same_command_goes_on(catalogue, weights, 
     second = cutout("run", catalogue, out)
 
     assert second.returncode == 0, second.stderr
-    assert "Going on with batch" in second.stderr
+    assert "Continuing batch" in second.stderr
     assert f"{count} done, 0 skipped, 0 failed" in second.stderr  # one batch, one report
     assert sorted(int(row["line"]) for row in report(out)) == list(range(count))
     assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing twice
@@ -211,7 +216,7 @@ def test_a_run_that_was_killed_leaves_no_process_and_goes_on(catalogue, weights,
     ("arguments", "status", "says"),
     [
         (("run",), 2, "Missing argument"),
-        (("run", "{tmp}/nowhere", "{tmp}/out"), 1, "There is no folder"),
+        (("run", "{tmp}/nowhere", "{tmp}/out"), 1, "is not a folder"),
         (("run", "{tmp}/none", "{tmp}/out"), 1, "nothing_to_do"),
         (("run", "{tmp}/none", "{tmp}/none"), 1, "overlapping_locations"),
         (("run", "{tmp}/none", "{tmp}"), 1, "overlapping_locations"),
@@ -317,8 +322,9 @@ def test_flower_counts_what_the_report_counts_and_lets_nobody_touch(
     (folder / "page.jpg").write_bytes(b"<!doctype html>")
     out = tmp_path / "out"
     stack = subprocess.Popen(
-        [str(CUTOUT), "up"], stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
-    )
+        [*IGNORING_SIGINT, str(CUTOUT), "up"], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
     try:
         said = ""
         while "Ctrl-C" not in said:

@@ -448,7 +448,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
 
     browser.button("Pause").click()
     browser.one('.batch:first-child[data-state="paused"]')
-    assert browser.one(".stalled-reason").text == "Paused by hand; Resume carries on."
+    assert browser.one(".stalled-reason").text == "Paused by an operator; Resume continues it."
     browser.button("Resume").click()
     browser.one('.batch:first-child[data-state="open"]')
     browser.one(".curve")

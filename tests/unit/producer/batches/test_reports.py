@@ -30,7 +30,7 @@ def test_a_hostile_key_is_one_harmless_row_of_the_csv_and_exact_in_the_jsonl() -
     assert json.loads(lines.getvalue())["key"] == HOSTILE
 
 
-def test_without_redis_a_person_is_told_where_the_report_of_a_finished_run_lies(monkeypatch):
+def test_without_redis_the_error_says_where_the_report_of_a_finished_run_is(monkeypatch):
     monkeypatch.setenv("CUTOUT_REDIS_URL", "")
     with pytest.raises(PermanentError, match=r"_cutout/b-1/report\.csv") as caught:
         report("b-1")

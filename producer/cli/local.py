@@ -1,0 +1,53 @@
+"""`cutout run` and `cutout up`: everything on one machine."""
+
+import typer
+
+from producer.cli.options import (
+    AsJson,
+    Destination,
+    Force,
+    ModelName,
+    Source,
+    Workers,
+    enable_ctrl_c,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    source: Source,
+    destination: Destination,
+    model: ModelName = None,
+    workers: Workers = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cut out every photograph below SRC, on this machine, and write the results to DST.
+
+    Starts Redis (unless CUTOUT_REDIS_URL is set), a dispatcher, workers and Flower, shows the
+    progress, and stops them all at the end. Ctrl-C stops in order: images being processed are
+    finished. The same command continues an interrupted run.
+
+    Reads JPEG, PNG, WebP, TIFF, BMP, GIF and MPO. The photograph a/b.jpg becomes a/b.png.
+
+    Exit status: 0 all images done or skipped; 3 some images failed (each is named); 1 the run
+    could not be carried out; 2 wrong usage; 130 interrupted.
+    """
+    from producer.local.run import run_job  # noqa: PLC0415 - the other verbs start faster without
+
+    enable_ctrl_c()
+    raise typer.Exit(run_job(source, destination, model, workers, force=force, as_json=as_json))
+
+
+@app.command()
+def up(model: ModelName = None, workers: Workers = None) -> None:
+    """Keep Redis, a dispatcher, workers and Flower running on this machine until Ctrl-C.
+
+    Prints the CUTOUT_REDIS_URL to use for `cutout submit` in another terminal.
+    """
+    from producer.local.run import stay_up  # noqa: PLC0415
+
+    enable_ctrl_c()
+    stay_up(model, workers)

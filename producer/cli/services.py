@@ -1,0 +1,55 @@
+"""The long-running processes of a cluster, beside the workers."""
+
+import signal
+import sys
+
+import typer
+
+from contract import log
+from contract.ledger.workers import check_clock
+from contract.settings import settings
+from producer.cli.options import open_ledger
+
+app = typer.Typer()
+
+
+@app.command()
+def dispatch() -> None:
+    """Publish the images of open batches to the workers, and write the reports.
+
+    Runs until SIGTERM or Ctrl-C. Several may run: one works, the others take over if it dies.
+    """
+    from producer.callbacks.schedule import CallbackSchedule  # noqa: PLC0415
+    from producer.dispatch.dispatcher import Dispatcher  # noqa: PLC0415
+
+    log.configure(settings())
+    stop = False
+
+    def on_signal(*_: object) -> None:
+        nonlocal stop
+        stop = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    ledger = open_ledger()
+    check_clock(ledger.workers)
+    Dispatcher(ledger, CallbackSchedule(ledger.connection), settings()).run(lambda: stop)
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP API and the web page at CUTOUT_WEB_ADDRESS and CUTOUT_WEB_PORT."""
+    from producer.web.app import serve as run_server  # noqa: PLC0415 - FastAPI is slow to import
+
+    run_server(settings())
+
+
+@app.command()
+def flower() -> None:
+    """Serve Flower, read-only, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT.
+
+    Its /metrics also holds the lengths of queues, the progress of batches and the workers' clocks.
+    """
+    from producer.monitoring.flower import serve_flower  # noqa: PLC0415
+
+    sys.exit(serve_flower(settings()))

@@ -1,0 +1,38 @@
+"""Shows a batch's progress until the batch is closed."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+
+from rich.console import Console
+
+from contract.batch import Progress
+from contract.errors import RetryableError
+from contract.ledger.redis_ledger import RedisLedger
+from producer.local.progress_bar import ProgressDisplay
+
+POLL_SECONDS = 0.25
+
+
+def follow(
+    ledger: RedisLedger,
+    batch: str,
+    *,
+    as_json: bool,
+    check: Callable[[Progress], None] = lambda _: None,
+) -> Progress:
+    """Show a batch's progress until it is closed, and return its last state.
+
+    `check` is called with each state, and may raise to stop following. While Redis is unavailable,
+    the last known state stays on display.
+    """
+    with closing(ProgressDisplay(Console(stderr=True, quiet=as_json))) as display:
+        progress = ledger.batches.progress(batch)
+        while True:
+            with suppress(RetryableError):
+                progress = ledger.batches.progress(batch)
+            display.show(progress)
+            if progress.state == "closed":
+                return progress
+            check(progress)
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,63 @@
+"""Prints how a closed batch ended."""
+
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from urllib.parse import unquote
+
+from rich.console import Console
+from rich.markup import escape
+
+from contract import names
+from contract.batch import Progress
+from contract.errors import NEXT_STEP
+from contract.ledger.redis_ledger import RedisLedger
+from contract.outcome import Outcome
+from producer.batches import reports
+
+EXIT_FAILED_IMAGES = 3
+MAX_NAMED_FAILURES = 50
+"""Failed images printed by name; the report holds all of them."""
+
+
+def print_summary(ledger: RedisLedger, progress: Progress, *, as_json: bool) -> int:
+    """Print the counts and the first failed images of a closed batch; return the exit status."""
+    failures: list[Outcome] = []
+    if progress.failed:
+        failures = list(islice(reports.failures(ledger, progress.spec), MAX_NAMED_FAILURES))
+    if as_json:
+        rows = [{"key": o.key, "code": o.code, "message": o.message} for o in failures]
+        sys.stdout.write(json.dumps({**reports.as_json(progress), "failures": rows}) + "\n")
+    else:
+        _print_text(progress, failures)
+    return EXIT_FAILED_IMAGES if progress.failed else 0
+
+
+def _print_text(progress: Progress, failures: list[Outcome]) -> None:
+    spec, console = progress.spec, Console(stderr=True)
+    for outcome in failures:
+        key, message = (escape(names.printable(text)) for text in (outcome.key, outcome.message))
+        next_step = NEXT_STEP[outcome.code] if outcome.code else ""
+        console.print(
+            f"[red]failed[/] {key}: {outcome.code}: {message} {next_step}",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+    if progress.failed > len(failures):
+        console.print(f"... and {progress.failed - len(failures):,} more, listed in the report.")
+    console.print(
+        f"{progress.done:,} done, {progress.skipped:,} skipped, {progress.failed:,} failed, "
+        f"{spec.ignored:,} other files ignored."
+    )
+    destination = _as_typed(spec.destination)
+    report = f"{destination}/{names.report_key(spec.id, 'csv')}"
+    console.print(f"Cut-outs: {destination}", soft_wrap=True, markup=False)
+    console.print(f"Report:   {report}", soft_wrap=True, markup=False)
+
+
+def _as_typed(location: str) -> str:
+    """Return a location as a user would type it: a folder as a path, relative if possible."""
+    if not location.startswith("file://"):
+        return location
+    path = Path(unquote(location.removeprefix("file://")))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
