@@ -1,4 +1,4 @@
-"""Structured logs: events with fields, written for people or as JSON, by one setting."""
+"""Structured logs: events with fields, in a form for humans or as JSON."""
 
 import logging
 import sys
@@ -9,23 +9,24 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from contract.settings import Settings
 
-QUIET = {
-    # our own line says the same with the photograph's name in it
+LIBRARY_LEVELS = {
+    # we log the same events with the photograph's key
     "celery.app.trace": logging.ERROR,
-    # a process that ended: our own line says what ended it, without a traceback
+    # a child that died: we log the cause, without a traceback
     "celery.worker.request": logging.CRITICAL,
     "celery.worker.strategy": logging.WARNING,
     "botocore": logging.WARNING,
     "boto3": logging.WARNING,
-    "urllib3": logging.ERROR,  # its retry warnings print URLs, which may be signed
+    "urllib3": logging.ERROR,  # its retry warnings contain URLs, which may be signed
     "s3transfer": logging.WARNING,
     "PIL": logging.WARNING,
     "amqp": logging.WARNING,
 }
+"""logger -> the least severe level that is logged."""
 
 
 def configure(config: Settings) -> None:
-    """Send every log line, ours and the libraries', to standard error in one form."""
+    """Send every log line, ours and those of libraries, to standard error in one form."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -33,7 +34,7 @@ def configure(config: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.PositionalArgumentsFormatter(),
     ]
-    # tracebacks without local variables: those may hold a password
+    # tracebacks without local variables, which may contain passwords
     renderers: list[Any] = (
         [
             structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
@@ -53,11 +54,11 @@ def configure(config: Settings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
-    handler.addFilter(_in_a_sentence)
+    handler.addFilter(_shorten_redis_error)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.log_level.upper())
-    for name, level in QUIET.items():
+    for name, level in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -67,10 +68,11 @@ def configure(config: Settings) -> None:
     )
 
 
-def _in_a_sentence(record: logging.LogRecord) -> bool:
-    """Drop a library's traceback of a Redis error: it tells of no fault but that Redis is away.
+def _shorten_redis_error(record: logging.LogRecord) -> bool:
+    """Replace a library's traceback of a Redis error by the error's name.
 
-    The error's own text may hold the URL.
+    The traceback says no more than that Redis is unavailable, and the error's text may contain the
+    URL.
     """
     error = record.exc_info[0] if record.exc_info else None
     if error and error.__module__.startswith("redis."):

@@ -1,4 +1,4 @@
-"""Names both sides must spell alike: tasks, queues, Redis keys, object keys. Pure strings."""
+"""Names that producer and worker share: tasks, queues, Redis keys, object keys. Pure strings."""
 
 import re
 from collections.abc import Iterable
@@ -7,11 +7,13 @@ from pathlib import PurePosixPath
 from contract.errors import ErrorCode, PermanentError
 
 CUT_TASK = "cutout.cut"
+"""The Celery task that processes one image."""
 
 BATCH_ID = re.compile(r"[bc]-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}")
+"""IDs of batches (`b-`) and of cutouts (`c-`): date, time and random digits."""
 
 RESERVED = "_cutout"
-"""The one folder of ours below a destination: manifests, reports, metadata of a FileStore."""
+"""Folder in a destination for manifests, reports and a FileStore's metadata. No outputs."""
 
 IMAGE_EXTENSIONS = frozenset(
     {
@@ -19,43 +21,45 @@ IMAGE_EXTENSIONS = frozenset(
         ".mpo", ".heic", ".heif", ".avif",
     }
 )  # fmt: skip
-"""What a listing takes for a photograph; the content decides afterwards. HEIC and AVIF are in it
-so that they fail by name (`unsupported_format`) instead of being passed over in silence."""
+"""Extensions of objects that a batch includes; the content decides whether each is an image. HEIC
+and AVIF are included so that they fail with `unsupported_format` instead of being ignored."""
 
 
 def bulk_queue(model: str) -> str:
-    """Return the queue of batches for one model: a worker holds one model, so it serves one."""
+    """Return the queue of batches for one model. A worker holds one model and serves one queue."""
     return f"bulk.{model}"
 
 
 def interactive_queue(model: str) -> str:
-    """Return the queue of single images, which somebody waits for."""
+    """Return the queue of cutouts: images that a client waits for."""
     return f"interactive.{model}"
 
 
 def quarantine_queue(model: str) -> str:
-    """Return the queue of images whose process vanished at an earlier attempt."""
+    """Return the queue of images that crashed their worker process at an earlier attempt."""
     return f"quarantine.{model}"
 
 
 def is_image(key: str) -> bool:
+    """Return whether a key has an extension of IMAGE_EXTENSIONS, in upper or lower case."""
     return PurePosixPath(key).suffix.lower() in IMAGE_EXTENSIONS
 
 
 def is_reserved(key: str) -> bool:
+    """Return whether a key lies in the folder RESERVED."""
     return key.partition("/")[0] == RESERVED
 
 
 def output_key(key: str, suffix: str = ".png") -> str:
-    """Return the destination's key: folders kept, extension replaced by `suffix`."""
+    """Return the output key of a photograph: same folders, extension replaced by `suffix`."""
     return key[: len(key) - len(PurePosixPath(key).suffix)] + suffix
 
 
 def check_key(key: str) -> str:
-    """Return the key, or raise PermanentError (`unsafe_key`) where no store should hold it.
+    """Return the key. Raises PermanentError (`unsafe_key`) if it is not a plain relative path.
 
-    `.` and `..` are resolved by file systems, by proxies and by some S3 clients, so a key that
-    holds them names different objects to different readers.
+    `.` and `..` are resolved by file systems, proxies and some S3 clients, so a key with them names
+    different objects to different readers.
     """
     parts = key.split("/")
     if not key or "\0" in key or any(part in {"", ".", ".."} for part in parts):
@@ -64,7 +68,7 @@ def check_key(key: str) -> str:
 
 
 def printable(key: str) -> str:
-    """Return a key as it may be shown: a hostile one could carry a terminal's control codes."""
+    """Return a key with control characters escaped, safe to print to a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
 
 
@@ -79,37 +83,43 @@ def cutout_result_key(cutout_id: str, suffix: str) -> str:
 
 
 def spec_key(batch: str) -> str:
+    """Return the key of a batch's BatchSpec in its destination."""
     return f"{RESERVED}/{batch}/batch.json"
 
 
 def manifest_key(batch: str, segment: int) -> str:
+    """Return the key of a segment of the manifest: JSON lines of ManifestLine."""
     return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl"
 
 
 def outcomes_prefix(batch: str) -> str:
+    """Return the prefix of all segments of outcome rows."""
     return f"{RESERVED}/{batch}/outcomes/"
 
 
 def outcomes_key(batch: str, first_id: str, last_id: str) -> str:
-    """Name a report segment after its first and last stream entries.
+    """Return the key of a segment of outcome rows, named after its first and last row ID.
 
-    Writing it twice is harmless, and two dispatchers that drain at once never overwrite each
-    other's rows.
+    The same rows always get the same key, so writing them twice is harmless, and two dispatchers
+    that drain at once never overwrite each other's rows. Keys sort by time.
     """
-    ends = (entry.partition("-") for entry in (first_id, last_id))
-    name = "_".join(f"{int(millis):015d}-{int(number):06d}" for millis, _, number in ends)
+    parts = (entry.partition("-") for entry in (first_id, last_id))
+    name = "_".join(f"{int(millis):015d}-{int(number):06d}" for millis, _, number in parts)
     return f"{outcomes_prefix(batch)}{name}.jsonl"
 
 
 def report_key(batch: str, suffix: str) -> str:
+    """Return the key of the report; `suffix` is `csv` or `jsonl`."""
     return f"{RESERVED}/{batch}/report.{suffix}"
 
 
 def summary_key(batch: str) -> str:
+    """Return the key of the summary: counters and durations as JSON."""
     return f"{RESERVED}/{batch}/summary.json"
 
 
 def redis_key(batch: str, part: str = "") -> str:
+    """Return the Redis key of a part of a batch, or without `part` of the batch's hash."""
     return f"cutout:batch:{batch}:{part}" if part else f"cutout:batch:{batch}"
 
 
@@ -119,6 +129,7 @@ def redis_keys(batch: str, parts: Iterable[str]) -> list[str]:
 
 
 def worker_key(name: str) -> str:
+    """Return the Redis key of a worker's registration."""
     return f"cutout:worker:{name}"
 
 

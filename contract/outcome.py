@@ -1,4 +1,4 @@
-"""How an image ended: a row of the report."""
+"""The outcome of an image: a row of the report."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from contract.errors import ErrorCode
 
 
 class Status(StrEnum):
-    """The terminal states. A line of a manifest reaches exactly one."""
+    """The terminal states. Every image reaches exactly one."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -16,23 +16,26 @@ class Status(StrEnum):
 
 
 class Outcome(BaseModel):
+    """How an image ended, and its output."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    line: int
-    key: str
+    line: int = Field(description="the image's line number in the manifest, from 0")
+    key: str = Field(description="the photograph's key in the source")
     status: Status
-    code: ErrorCode | None = None
-    message: str = ""
-    attempts: int = 1
-    milliseconds: dict[str, int] = Field(default_factory=dict, description="by stage")
-    width: int | None = None
-    height: int | None = None
+    code: ErrorCode | None = Field(None, description="why it failed; None unless it failed")
+    message: str = Field("", description="the failure as a sentence")
+    attempts: int = Field(1, description="attempts that ran, crashed ones included")
+    milliseconds: dict[str, int] = Field(default_factory=dict, description="duration of each stage")
+    width: int | None = Field(None, description="of the output, in pixels")
+    height: int | None = Field(None, description="of the output, in pixels")
     foreground: float | None = Field(None, description="mean alpha, 0..1, to about 0.001")
-    # of single images alone: rows of batches are what they were, so that releases may be mixed
+    # only of cutouts, and left out if None, so that older releases can read rows of batches
     subject: tuple[int, int, int, int] | None = Field(
         None,
-        description="left, top, right, bottom in the photograph as displayed",
+        description="the subject's box: left, top, right, bottom in pixels of the photograph as"
+        " displayed",
         exclude_if=lambda box: box is None,
     )
-    source_etag: str = Field("", description="of the bytes that the output was made of")
-    outputs: list[str] = Field(default_factory=list)
+    source_etag: str = Field("", description="ETag of the photograph that was processed")
+    outputs: list[str] = Field(default_factory=list, description="keys in the destination")

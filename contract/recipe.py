@@ -1,4 +1,4 @@
-"""What is done to an image. The digest of a recipe tells whether an existing output is current."""
+"""What is done to an image: model, pipeline version and rendition."""
 
 import hashlib
 
@@ -8,7 +8,8 @@ from contract.errors import ErrorCode, PermanentError
 from contract.rendition import PLAIN, Rendition
 
 PIPELINE = 3
-"""Raised whenever the same model and options would give other pixels: outputs are then redone."""
+"""Version of the image code. Increase it when the same model and options give other pixels, so that
+existing outputs are replaced."""
 
 
 MODEL_NAMES = frozenset(
@@ -17,28 +18,32 @@ MODEL_NAMES = frozenset(
         "isnet-general-use",
     }
 )  # fmt: skip
-"""What a batch may ask for. The worker's registry holds a row for each; a test compares them."""
+"""Models that a batch can use. A test compares them with the worker's registry."""
 
 
 def recipe_for(model: str, rendition: Rendition = PLAIN) -> "Recipe":
     """Return the recipe of a model, or raise PermanentError (`model_unknown`)."""
     if model not in MODEL_NAMES:
-        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"There is no model {model!r}.")
+        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"The model {model!r} does not exist.")
     return Recipe(model=model, rendition=rendition)
 
 
 class Recipe(BaseModel):
+    """Everything that determines the output of a photograph."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     pipeline: int = PIPELINE
-    # a plain message is what it was before there were renditions, so that releases may be mixed
+    # left out if plain, so that older releases can read such messages
     rendition: Rendition = Field(PLAIN, exclude_if=lambda rendition: rendition == PLAIN)
 
     @property
     def digest(self) -> str:
-        """A stable name for the recipe: 16 hex digits over its canonical JSON."""
+        """A stable hash of 16 hexadecimal digits. An output with another digest is not current."""
         canonical = self.model_dump_json(exclude={"rendition"})
-        if self.rendition != PLAIN:  # without defaults: further fields leave old digests alone
+        if (
+            self.rendition != PLAIN
+        ):  # without defaults, so that new fields do not change old digests
             canonical += self.rendition.model_dump_json(exclude_defaults=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

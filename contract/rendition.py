@@ -1,4 +1,4 @@
-"""The form an output takes: format, background, crop, size."""
+"""The rendition of an output: format, background, crop, size."""
 
 import re
 from decimal import Decimal
@@ -8,21 +8,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 MAX_MARGIN = {"px": 500, "%": 50}
+"""unit -> largest crop margin"""
 LENGTH = re.compile(r"(\d{1,9}(?:\.\d{1,4})?)(px|%)", re.ASCII)
 COLOUR = re.compile(r"[0-9a-f]{3,4}|(?:[0-9a-f]{2}){3,4}", re.ASCII)
 WHOLE = ("0px", "0px", "100%", "100%")
+"""The region (left, top, right, bottom) of a whole photograph."""
 
 
 def _length(text: str) -> str:
+    """Return a length in canonical form, such as `30px` or `12.5%`. Raises ValueError."""
     match = LENGTH.fullmatch("0px" if text == "0" else text)
     if not match:
-        raise ValueError("a length is written as 30px or 10%")
+        raise ValueError("a length must be written as 30px or 10%")
     amount = Decimal(match[1])
     return f"{amount.normalize():f}{match[2]}" if amount else "0px"
 
 
 def pixels(length: str, whole: int) -> float:
-    """Return a length of a rendition in pixels; percentages are of `whole`, in pixels."""
+    """Return a length in pixels. Percentages are of `whole`, in pixels."""
     amount, unit = _parts(length)
     return amount if unit == "px" else amount * whole / 100
 
@@ -37,65 +40,76 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Rendition(BaseModel):
-    """What becomes of a cut-out. By default the PNG of the photograph's size, straight alpha.
+    """The form of the output. By default a PNG of the photograph's size with straight alpha.
 
-    In this order: what lies outside `roi` is background; the canvas is cropped to the subject; the
-    subject is scaled and moved on the canvas; the canvas shrinks to `size`.
+    Applied in this order: everything outside `roi` becomes background; the canvas is cropped to the
+    subject; the subject is scaled and moved on the canvas; the canvas is shrunk to `size`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal["png", "jpg"] = Field("png", description="jpg lies on white by default")
-    channels: Literal["rgba", "alpha"] = Field("rgba", description="alpha: the matte, in grey")
-    background: str | None = Field(None, description="#rrggbb, or #rrggbbaa where translucent")
-    crop: bool = Field(False, description="to the box of the subject")
+    format: Literal["png", "jpg"] = Field(
+        "png", description="a jpg has a white background unless `background` is set"
+    )
+    channels: Literal["rgba", "alpha"] = Field(
+        "rgba", description="`alpha`: only the matte, as a greyscale PNG"
+    )
+    background: str | None = Field(None, description="#rrggbb, or #rrggbbaa if translucent")
+    crop: bool = Field(False, description="crop to the bounding box of the subject")
     crop_margin: tuple[Length, Length, Length, Length] = Field(
         ("0px", "0px", "0px", "0px"),
-        description="top, right, bottom, left: px of the photograph, or % of the subject's size",
+        description="top, right, bottom, left: in px of the photograph (at most 500px), or in % of"
+        " the subject's size (at most 50%)",
     )
     scale: float | None = Field(
-        None, ge=10, le=100, description="% of the largest size at which the subject fits"
+        None,
+        ge=10,
+        le=100,
+        description="size of the subject in % of the largest that fits the canvas",
     )
     position: tuple[Percent, Percent] | None = Field(
         None,
-        description="% across and down: 0 is left or top, 50 the centre (as with `scale` alone)",
+        description="position of the subject in %, across and down: 0 is left or top, 50 the centre"
+        " (the default if `scale` is set)",
     )
-    size: float | None = Field(None, ge=0.001, description="megapixels of the output at most")
+    size: float | None = Field(None, ge=0.001, description="largest output, in megapixels")
     roi: tuple[Length, Length, Length, Length] | None = Field(
-        None, description="left, top, right, bottom, in the photograph as displayed"
+        None,
+        description="region with the subject: left, top, right, bottom, in px or % of the"
+        " photograph as displayed",
     )
 
     @field_validator("channels")
     @classmethod
-    def _a_matte_is_lossless(cls, channels: str, info: ValidationInfo) -> str:
+    def _matte_is_png(cls, channels: str, info: ValidationInfo) -> str:
         if channels == "alpha" and info.data.get("format") == "jpg":
-            raise ValueError("the matte is a PNG, never a jpg")
+            raise ValueError("the matte can only be a png")
         return channels
 
     @field_validator("background")
     @classmethod
-    def _one_spelling(cls, colour: str | None, info: ValidationInfo) -> str | None:
+    def _canonical_colour(cls, colour: str | None, info: ValidationInfo) -> str | None:
         if colour is None:
             return None
         digits = colour.lower().removeprefix("#")
         if not COLOUR.fullmatch(digits):
-            raise ValueError("a colour has 3, 4, 6 or 8 hexadecimal digits")
+            raise ValueError("a colour must have 3, 4, 6 or 8 hexadecimal digits")
         if len(digits) < len("rrggbb"):
             digits = "".join(digit * 2 for digit in digits)
         digits = digits[:6] + digits[6:].replace("ff", "")
         if len(digits) > len("rrggbb") and info.data.get("format") == "jpg":
-            raise ValueError("a jpg has no translucent background")
+            raise ValueError("a jpg cannot have a translucent background")
         if info.data.get("channels") == "alpha":
-            raise ValueError("the matte has no background")
+            raise ValueError("the matte cannot have a background")
         return f"#{digits}"
 
     @field_validator("crop_margin")
     @classmethod
     def _margins(cls, margins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if any(amount > MAX_MARGIN[unit] for amount, unit in map(_parts, margins)):
-            raise ValueError("a margin is 500px or 50% at most")
+            raise ValueError("a margin must be at most 500px or 50%")
         if info.data.get("crop") is False and any(margin != "0px" for margin in margins):
-            raise ValueError("a margin needs crop")
+            raise ValueError("a margin requires crop")
         return margins
 
     @field_validator("roi")
@@ -103,17 +117,17 @@ class Rendition(BaseModel):
     def _region(cls, roi: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if roi is None or roi == WHOLE:
             return None
-        ends = [_parts(length) for length in roi]
-        if any(unit == "%" and amount > 100 for amount, unit in ends):  # noqa: PLR2004 - percent
+        sides = [_parts(length) for length in roi]
+        if any(unit == "%" and amount > 100 for amount, unit in sides):  # noqa: PLR2004 - percent
             raise PydanticCustomError("roi_exceeds_bounds", "the region exceeds the photograph")
-        for (low, unit), (high, other) in zip(ends[:2], ends[2:], strict=True):
+        for (low, unit), (high, other) in zip(sides[:2], sides[2:], strict=True):
             if high == 0 or ((unit == other or low == 0) and low >= high):
                 raise PydanticCustomError("roi_region_empty", "the region is empty")
         return roi
 
     @property
     def places_subject(self) -> bool:
-        """Whether it cannot be made without a subject."""
+        """True if the rendition needs a subject: it crops to, scales or moves it."""
         return self.crop or self.scale is not None or self.position is not None
 
     @property
@@ -126,3 +140,4 @@ class Rendition(BaseModel):
 
 
 PLAIN = Rendition()
+"""The default rendition."""

@@ -22,7 +22,7 @@ from contract.errors import ErrorCode, PermanentError
         ("a\n.jpg", "a\n.png"),
     ],
 )
-def test_the_output_keeps_the_folders_and_takes_png_for_its_extension(key: str, output: str):
+def test_the_output_keeps_the_folders_and_has_the_extension_png(key: str, output: str):
     assert names.output_key(key) == output
 
 
@@ -45,7 +45,7 @@ def test_a_plain_path_is_a_safe_key(key: str):
 @pytest.mark.parametrize(
     "key", ["", "/", "/a", "a/", "a//b", ".", "..", "./a", "../a", "a/.", "a/..", "a/../b", "a\0b"]
 )
-def test_what_readers_could_take_for_another_object_is_unsafe(key: str):
+def test_a_key_that_is_not_a_plain_path_is_unsafe(key: str):
     with pytest.raises(PermanentError) as caught:
         names.check_key(key)
     assert caught.value.code is ErrorCode.UNSAFE_KEY
@@ -70,7 +70,7 @@ def test_what_readers_could_take_for_another_object_is_unsafe(key: str):
         ("Thumbs.db", False),
     ],
 )
-def test_a_photograph_is_told_by_its_extension(key: str, answer: bool):
+def test_a_photograph_is_recognised_by_its_extension(key: str, answer: bool):
     assert names.is_image(key) is answer
 
 
@@ -83,7 +83,7 @@ def test_a_photograph_is_told_by_its_extension(key: str, answer: bool):
         ("a/_cutout/b", False),
     ],
 )
-def test_our_own_folder_is_told_from_others(key: str, answer: bool):
+def test_the_reserved_folder_is_recognised(key: str, answer: bool):
     assert names.is_reserved(key) is answer
 
 
@@ -91,7 +91,7 @@ IDS = st.tuples(st.integers(0, 10**15 - 1), st.integers(0, 10**6 - 1))
 
 
 @given(IDS, IDS)
-def test_outcome_segments_sort_as_their_stream_ids_do(one: tuple[int, int], other: tuple[int, int]):
+def test_outcome_segments_sort_like_their_row_ids(one: tuple[int, int], other: tuple[int, int]):
     first, second = (names.outcomes_key("b", f"{ms}-{n}", f"{ms}-{n}") for ms, n in (one, other))
     assert (first < second, first == second) == (one < other, one == other)
     assert first.startswith(names.outcomes_prefix("b"))
@@ -102,7 +102,7 @@ def test_manifest_segments_sort_by_number(one: int, other: int):
     assert (names.manifest_key("b", one) < names.manifest_key("b", other)) == (one < other)
 
 
-def test_everything_of_ours_lies_in_our_own_folder_and_is_no_photograph():
+def test_every_batch_file_is_in_the_reserved_folder_and_is_not_an_image():
     for key in [
         names.manifest_key("b", 1), names.outcomes_key("b", "1-0", "2-0"),
         names.report_key("b", "csv"),

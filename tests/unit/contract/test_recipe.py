@@ -9,13 +9,13 @@ from contract.recipe import Recipe, recipe_for
 from contract.rendition import PLAIN, Rendition, pixels
 
 
-def test_the_plain_recipe_has_the_digest_it_always_had():
+def test_the_digest_of_the_plain_recipe_never_changes():
     """Another digest would redo every output there is."""
     assert Recipe(model="u2netp").digest == "3dd825d9b261496c"
     assert Recipe(model="u2netp", rendition=Rendition(format="png")).digest == "3dd825d9b261496c"
 
 
-def test_a_plain_message_is_what_it_was_before_there_were_renditions():
+def test_the_plain_rendition_is_left_out_of_messages():
     recipe = Recipe(model="u2netp")
     assert recipe.model_dump_json() == '{"model":"u2netp","pipeline":3}'
     assert Recipe.model_validate_json('{"model":"u2netp","pipeline":3}') == recipe
@@ -31,7 +31,7 @@ RENDITIONS = [
 
 
 @pytest.mark.parametrize("fields", RENDITIONS, ids=str)
-def test_a_rendition_survives_the_message_and_has_a_digest_of_its_own(fields: dict):
+def test_a_rendition_is_sent_in_messages_and_changes_the_digest(fields: dict):
     recipe = recipe_for("u2netp", Rendition(**fields))
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
     others = [recipe_for("u2netp", Rendition(**other)).digest for other in RENDITIONS]
@@ -40,12 +40,12 @@ def test_a_rendition_survives_the_message_and_has_a_digest_of_its_own(fields: di
     assert recipe.digest != recipe_for("u2net", recipe.rendition).digest
 
 
-def test_the_digest_of_a_rendition_holds_no_defaults():
+def test_defaults_do_not_count_in_the_digest_of_a_rendition():
     """So that a further field with a default changes none of them."""
     assert recipe_for("u2netp", Rendition(format="jpg")).digest == "39aa86d27c1e61bb"
 
 
-def test_there_is_no_recipe_of_an_unknown_model():
+def test_an_unknown_model_is_refused():
     with pytest.raises(PermanentError) as caught:
         recipe_for("u3net")
     assert caught.value.code is ErrorCode.MODEL_UNKNOWN
@@ -59,7 +59,7 @@ def test_there_is_no_recipe_of_an_unknown_model():
         ("ffff", "#ffffff"), ("81d4faff", "#81d4fa"), ("fff0", "#ffffff00"),
     ],
 )  # fmt: skip
-def test_a_colour_has_one_spelling(text: str, colour: str):
+def test_a_colour_is_stored_in_one_form(text: str, colour: str):
     assert Rendition(background=text).background == colour
 
 
@@ -71,12 +71,12 @@ def test_a_colour_has_one_spelling(text: str, colour: str):
         ("100px", "100px"),
     ],
 )  # fmt: skip
-def test_a_length_has_one_spelling(text: str, length: str):
+def test_a_length_is_stored_in_one_form(text: str, length: str):
     assert Rendition(crop=True, crop_margin=(text, "0", "0", "0")).crop_margin[0] == length
 
 
 @given(st.decimals(0, 500, places=3), st.sampled_from(["px", "%"]), st.integers(1, 10**6))
-def test_a_length_is_so_many_pixels(amount, unit: str, whole: int):
+def test_a_length_is_converted_to_pixels(amount, unit: str, whole: int):
     wanted = float(amount) * (whole / 100 if unit == "%" else 1)
     assert pixels(f"{amount}{unit}", whole) == pytest.approx(wanted)
 
@@ -125,14 +125,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("field", "fields"), REFUSED, ids=str)
-def test_what_makes_no_sense_is_refused_by_its_field(field: str, fields: dict):
+def test_an_invalid_field_is_named(field: str, fields: dict):
     with pytest.raises(ValidationError) as caught:
         Rendition(**fields)
     assert {error["loc"][0] for error in caught.value.errors()} == {field}
 
 
 @pytest.mark.parametrize("roi", [("0", "0", "100%", "100%"), ("0%", "0px", "100.0%", "100%")])
-def test_the_whole_photograph_is_no_region(roi: tuple):
+def test_a_region_of_the_whole_photograph_is_none(roi: tuple):
     assert Rendition(roi=roi) == PLAIN
 
 

@@ -9,7 +9,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.settings import Settings, settings, transport_options
 
 
-def refusal() -> PermanentError:
+def settings_error() -> PermanentError:
     with pytest.raises(PermanentError) as caught:
         settings()
     assert caught.value.code is ErrorCode.INVALID_SETTING
@@ -24,12 +24,12 @@ def refusal() -> PermanentError:
         "WEBHOOK_SECRET",
     ],
 )  # fmt: skip
-def test_an_invalid_value_is_refused_by_the_variables_name_and_never_shown(
+def test_an_invalid_value_is_refused_with_the_variables_name_and_never_shown(
     monkeypatch: pytest.MonkeyPatch, name: str
 ):
     monkeypatch.setenv("CUTOUT_REDIS_URL", "redis://:hunter2@redis/0")
     monkeypatch.setenv(f"CUTOUT_{name}", "hunter3")
-    error = refusal()
+    error = settings_error()
     assert f"CUTOUT_{name}" in str(error)
     assert "hunter" not in "".join(traceback.format_exception(error))
     with pytest.raises(ValueError, match="1 validation error") as raw:
@@ -51,28 +51,30 @@ def test_an_invalid_value_is_refused_by_the_variables_name_and_never_shown(
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
     monkeypatch.setenv(f"CUTOUT_{name}", value)
-    assert f"CUTOUT_{name}" in str(refusal())
+    assert f"CUTOUT_{name}" in str(settings_error())
 
 
 @pytest.mark.parametrize(("limit", "visibility"), [("300", "300"), ("301", "300"), ("120", "60")])
-def test_a_time_limit_that_outlasts_the_visibility_timeout_is_refused(
+def test_a_time_limit_above_the_visibility_timeout_is_refused(
     monkeypatch: pytest.MonkeyPatch, limit: str, visibility: str
 ):
-    # or a job still running would be handed out again
+    # or an image still being processed would be delivered again
     monkeypatch.setenv("CUTOUT_TIME_LIMIT", limit)
     monkeypatch.setenv("CUTOUT_VISIBILITY_TIMEOUT", visibility)
-    error = refusal()
+    error = settings_error()
     assert "CUTOUT_TIME_LIMIT" in str(error)
     assert "CUTOUT_VISIBILITY_TIMEOUT" in str(error)
 
 
-def test_a_retry_delay_beyond_the_visibility_timeout_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_a_retry_delay_above_half_the_visibility_timeout_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setenv("CUTOUT_RETRY_DELAY", "151")
-    error = refusal()
+    error = settings_error()
     assert "CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT" in str(error)
 
 
-def test_the_environment_is_read_and_the_defaults_agree(monkeypatch: pytest.MonkeyPatch):
+def test_defaults_and_values_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CUTOUT_MODEL_DIR", raising=False)
     config = settings()
     assert (config.max_pixels, config.max_bytes) == (100_000_000, 256 * 1024**2)
@@ -102,7 +104,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch):
         ("unix:///tmp/cutout/redis.sock", "redis+socket:///tmp/cutout/redis.sock"),
     ],
 )
-def test_the_broker_is_the_same_redis_in_celerys_spelling(url: str, broker: str):
+def test_the_broker_url_is_the_redis_url_as_celery_spells_it(url: str, broker: str):
     config = Settings(redis_url=url)
     assert config.broker_url == broker
     options = transport_options(config)
@@ -110,7 +112,7 @@ def test_the_broker_is_the_same_redis_in_celerys_spelling(url: str, broker: str)
     assert options["socket_keepalive"] is not url.startswith("unix")
 
 
-def test_celery_reaches_the_redis_that_a_unix_url_names(redis_server: RedisServer):
+def test_celery_connects_to_a_unix_socket(redis_server: RedisServer):
     with Connection(Settings(redis_url=redis_server.url).broker_url) as connection:
         connection.ensure_connection(max_retries=1, timeout=5)
         connection.SimpleQueue("q").put("hello")
@@ -118,7 +120,7 @@ def test_celery_reaches_the_redis_that_a_unix_url_names(redis_server: RedisServe
         assert connection.SimpleQueue("q").get(timeout=5).payload == "hello"
 
 
-def test_a_broker_without_redis_is_refused():
+def test_a_broker_url_requires_a_redis_url():
     with pytest.raises(PermanentError, match="CUTOUT_REDIS_URL"):
         _ = Settings().broker_url
 
@@ -132,3 +134,8 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
     assert settings().url_allowlist == ("receiver.internal", "10.0.0.0/8", "::1")
     assert settings().webhook_secret == (first, second)
     assert "whsec" not in repr(settings())
+
+
+def test_every_setting_has_a_description_for_the_reference():
+    for name, field in Settings.model_fields.items():
+        assert (field.description or "").endswith("."), name
