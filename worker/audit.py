@@ -22,7 +22,8 @@ from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.rendition import PLAIN, Rendition
 from contract.storage import Blob, batch_files, open_store
-from worker.imaging.decode import DECODERS_RAISE, displayed_size
+from worker.imaging.decode import displayed_size
+from worker.imaging.formats import DECODER_ERRORS
 
 CHECKED_AT_ONCE = 1000
 ENDS = {Status.DONE: 1, Status.SKIPPED: 2, Status.FAILED: 3}
@@ -189,7 +190,7 @@ def _output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
             found.append(Finding(fault, sentence, outcome.line))
     try:
         size = _decoded_size(store.get(key), rendition)
-    except DECODERS_RAISE as error:
+    except DECODER_ERRORS as error:
         why = f"{key!r} cannot be decoded ({type(error).__name__}: {error})."
         return [*found, Finding(Fault.OUTPUT_BROKEN, why, outcome.line)]
     expected_size = _expected_size(spec, outcome)

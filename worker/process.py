@@ -19,7 +19,8 @@ from worker.fetch import fetch
 from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
 from worker.imaging.encode import encode
-from worker.imaging.render import render, subject_box, within
+from worker.imaging.render import render
+from worker.imaging.subject import clear_outside, subject_box
 from worker.retry import deadline_in, retry_delay, retry_until
 from worker.runtime import Runtime
 
@@ -131,7 +132,7 @@ def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
             matte = runtime.session.matte(photograph.rgb)
         # pixels are pulled strip by strip by the encoder, so this stage includes composing
         with attempt.stage("encode"):
-            cutout = within(compose(photograph, matte), rendition.roi)
+            cutout = clear_outside(compose(photograph, matte), rendition.roi)
             picture = render(cutout, rendition)
             data = encode(picture, rendition)
     finally:

@@ -1,100 +1,110 @@
-"""The U²-Net recipe: what goes into the network, and what its first output means."""
+"""Pre- and postprocessing of U²-Net: a photograph to the network's input, its output to a matte.
+
+Both follow the reference code of U²-Net (Qin et al., 2020): `ToTensorLab` in data_loader.py and
+`normPRED` in u2net_test.py.
+"""
 
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from worker.imaging.lanczos import Floats, Tile, resize, rounded, tiles, weighted
-
-Bytes = NDArray[np.uint8]
+from worker.imaging.arrays import Float32Array, Uint8Array
+from worker.imaging.lanczos import Tile, resize, round_and_clip, tiles, weighted_tiles
 
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """(pixel / the image's own maximum - mean) / std, by channel."""
+    """Per channel: (pixel / the image's own maximum - mean) / std."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
-# Both as in the reference preprocessing of U²-Net (Qin et al. 2020, data_loader.py) and DIS.
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of ImageNet's photographs, as the U²-Net models were trained with."""
 CENTRED = Normalisation((0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
-FLAT = 1e-6
-"""A smaller range is a constant output; also the least maximum divided by, as in the reference."""
+"""As the IS-Net models (DIS, Qin et al., 2022) were trained with."""
+MIN_RANGE = 1e-6
+"""An output with a smaller range is constant. Also the smallest maximum an input is divided by."""
 
 REDUCING_GAP = 2.0
-"""Large photographs are first averaged down by a whole factor to at least this many times the
-network's side, then LANCZOS: five times as fast at 10 MP. The masks agree with those of LANCZOS
-alone at IoU 0.99."""
+"""Large photographs are first averaged by a whole factor, down to at least this many times the
+network's side, then resized by LANCZOS: five times as fast at 10 MP. The masks agree with those of
+LANCZOS alone at IoU 0.99."""
 
-MIXED = -1
-"""In the place of a tile's single value."""
+NOT_CONSTANT = -1
+"""Stands for the value of a tile whose samples differ."""
 
 
-def network_input(rgb: Image.Image, side: int, normalisation: Normalisation) -> Floats:
-    """Return float32 [1, 3, side, side]: LANCZOS to a square without padding, normalised."""
+def network_input(rgb: Image.Image, side: int, normalisation: Normalisation) -> Float32Array:
+    """Return a mode RGB image as float32 [1, 3, side, side], normalised: about -2.2..2.7.
+
+    The image is resized to a square by LANCZOS, without padding.
+    """
     resized = rgb.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
     small = np.asarray(resized)
-    # by a table: a value of 8 bits becomes the same number wherever it stands
-    scaled = np.arange(256, dtype=np.float32) / max(float(small.max()), FLAT)
+    # 8-bit values have only 256 results, so they are looked up
+    scaled = np.arange(256, dtype=np.float32) / max(float(small.max()), MIN_RANGE)
     mean, std = np.array(normalisation.mean, np.float32), np.array(normalisation.std, np.float32)
     tables = ((scaled[:, np.newaxis] - mean) / std).T
     return np.stack([np.take(table, small[..., c]) for c, table in enumerate(tables)])[np.newaxis]
 
 
-def matte(output: Floats, size: tuple[int, int]) -> Image.Image:
-    """Return the matte as mode L of `size` (width, height).
+def matte(output: Float32Array, size: tuple[int, int]) -> Image.Image:
+    """Return the matte as mode L, 0..255, of `size` (width, height).
 
     `output` is the network's first output, float32 [1, 1, side, side] of any range; it is
     stretched to 0..255. A constant output has no subject: the matte is empty.
     """
     prediction = output[0, 0]
     low, high = float(prediction.min()), float(prediction.max())
-    if not FLAT < high - low < float("inf"):  # written so that NaN counts as constant
+    if not MIN_RANGE < high - low < float("inf"):  # written so that NaN counts as constant
         return Image.new("L", size, 0)
     stretched = np.rint((prediction - low) * (255.0 / (high - low))).astype(np.uint8)
-    (lines, samples), (width, height) = stretched.shape, size
-    # where it grows one way only, Pillow goes the other way first too: little lies between the two
-    if height < lines and samples <= width:
+    (rows, columns), (width, height) = stretched.shape, size
+    # columns first if only the height shrinks: Pillow does rows first, but the intermediate image
+    # is smaller this way and the values are nearly the same
+    if height < rows and columns <= width:
         resized = np.ascontiguousarray(_resized(stretched.T, height, width).T)
     else:
         resized = _resized(stretched, width, height)
     return Image.frombuffer("L", size, resized, "raw", "L", 0, 1)
 
 
-def _resized(small: Bytes, width: int, height: int) -> Bytes:
-    """Return `small` as uint8 [height, width], by LANCZOS, across first.
+def _resized(small: Uint8Array, width: int, height: int) -> Uint8Array:
+    """Resize uint8 [rows, columns] to uint8 [height, width] by LANCZOS, horizontally first.
 
-    Where that sees one value only, it is filled in: background, and the inside of the subject. On a
-    photograph of a product that is most of it.
+    All values are 0..255. Tiles whose samples are all equal are filled instead of computed:
+    background and the inside of the subject, most of a product photograph.
     """
-    lines, samples = small.shape
-    rows, columns = tiles(height, lines), tiles(width, samples)
-    low = _by_tile(np.minimum, _by_tile(np.minimum, small, rows).T, columns).T
-    high = _by_tile(np.maximum, _by_tile(np.maximum, small, rows).T, columns).T
-    values = np.where(low == high, low.astype(np.int16), MIXED).tolist()
+    rows, columns = small.shape
+    row_tiles, column_tiles = tiles(height, rows), tiles(width, columns)
+    low = _by_tile(np.minimum, _by_tile(np.minimum, small, row_tiles).T, column_tiles).T
+    high = _by_tile(np.maximum, _by_tile(np.maximum, small, row_tiles).T, column_tiles).T
+    values = np.where(low == high, low.astype(np.int16), NOT_CONSTANT).tolist()
     widened = resize(small.T.astype(np.float32), width).T
     resized = np.zeros((height, width), np.uint8)
-    for (tile, weights), row in zip(weighted(height, lines), values, strict=True):
-        for value, run in groupby(zip(columns, row, strict=True), key=itemgetter(1)):
-            alike = [column for column, _ in run]
-            left, right = alike[0].start, alike[-1].stop
-            if value == MIXED:
-                seen = widened[tile.first : tile.behind, left:right]
-                resized[tile.start : tile.stop, left:right] = rounded(weights @ seen)
+    for (tile, weights), tile_values in zip(weighted_tiles(height, rows), values, strict=True):
+        for value, run in groupby(zip(column_tiles, tile_values, strict=True), key=itemgetter(1)):
+            equal = [column_tile for column_tile, _ in run]
+            left, right = equal[0].start, equal[-1].stop
+            if value == NOT_CONSTANT:
+                samples = widened[tile.first_sample : tile.end_sample, left:right]
+                resized[tile.start : tile.stop, left:right] = round_and_clip(weights @ samples)
             elif value:
                 resized[tile.start : tile.stop, left:right] = value
     return resized
 
 
-def _by_tile(extreme: np.ufunc, values: Bytes, tiles: list[Tile]) -> Bytes:
-    """Return the least or largest of what each tile sees, down each column."""
-    ends = [edge for tile in tiles for edge in (tile.first, tile.behind)]
-    behind_the_last = np.concatenate([values, values[-1:]])  # `reduceat` wants a line there
-    found: Bytes = extreme.reduceat(behind_the_last, ends, axis=0)[::2]
-    return found
+def _by_tile(extreme: np.ufunc, values: Uint8Array, tiles: list[Tile]) -> Uint8Array:
+    """Return the minimum or maximum of each tile's samples, down each column.
+
+    From uint8 [samples, columns] to uint8 [tiles, columns], 0..255.
+    """
+    edges = [edge for tile in tiles for edge in (tile.first_sample, tile.end_sample)]
+    with_sentinel = np.concatenate([values, values[-1:]])  # `reduceat` needs a row at the end
+    extremes: Uint8Array = extreme.reduceat(with_sentinel, edges, axis=0)[::2]
+    return extremes

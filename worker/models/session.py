@@ -9,7 +9,7 @@ import onnxruntime as ort
 from PIL import Image
 
 from worker.cpu.features import int8_dot_product
-from worker.imaging.lanczos import Floats
+from worker.imaging.arrays import Float32Array
 from worker.imaging.u2net import matte, network_input
 from worker.models.registry import Model
 
@@ -44,7 +44,7 @@ class Session:
         """Return the matte of a mode RGB image, as mode L of the same size."""
         tensor = network_input(rgb, self.model.side, self.model.normalisation)
         with memory_errors():
-            output: Floats = self._session.run([self._output], {self._input: tensor})[0]
+            output: Float32Array = self._session.run([self._output], {self._input: tensor})[0]
         return matte(output, rgb.size)
 
 

@@ -1,4 +1,4 @@
-"""The filters of PNG (https://www.w3.org/TR/png-3/, section 9), a strip of lines at a time."""
+"""PNG filtering (https://www.w3.org/TR/png-3/, section 9), a strip of lines at a time."""
 
 from collections.abc import Iterable
 from enum import IntEnum
@@ -6,19 +6,20 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+from worker.imaging.arrays import Uint8Array
 
-STRIP = 1 << 19
-"""Bytes of pixels filtered at a time: they and what is computed of them stay in a core's cache."""
-GROUP = 1 << 15
-"""Bytes of the lines that all filters are tried on at a time."""
-LEAST_LINES = 8
+STRIP_BYTES = 1 << 19
+"""RGBA pixels filtered at a time: with the intermediate results, they fit a core's cache."""
+GROUP_BYTES = 1 << 15
+"""RGBA pixels on which all filters are tried at a time, for the same reason."""
+MIN_GROUP_LINES = 8
+"""Fewer lines at a time would spend the time on NumPy's calls instead of on pixels."""
 
 
 class Filter(IntEnum):
-    """All but AVERAGE, which hardly ever wins on photographs; Pillow leaves it out too.
+    """The filter types (section 9.2) but Average, which hardly ever wins on photographs.
 
-    The first of equals is taken, as in Pillow.
+    Pillow omits it too. In a tie the first wins, as in Pillow.
     """
 
     NONE = 0
@@ -28,25 +29,27 @@ class Filter(IntEnum):
 
 
 class Strip:
-    """What filtering a few lines needs; allocated once for all strips.
+    """Filters a few lines at a time, in buffers allocated once for all strips.
 
-    Its filters take lines, and the line above each, both uint8 [count, width, 4]. They return uint8
-    [count, 1 + 4 * width]: each line's filter and residuals, which hold until the next call.
+    Its filters take lines and the line above each, both uint8 [count, width, 4], 0..255. They
+    return uint8 [count, 1 + 4 * width], 0..255: each line's filter type and its residuals, modulo
+    256. The result is valid until the next call.
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self.length = length = 4 * width
-        group = max(LEAST_LINES, GROUP // length)
-        self.most = min(height, max(group, STRIP // length))
-        self._group = min(group, self.most)
-        self._filtered = np.empty((self.most, 1 + length), np.uint8)
-        self._tried = np.empty((len(Filter), self._group, length), np.uint8)
-        self._scratch = np.empty((5, self._group, length), np.uint8)
+        self.line_bytes = line_bytes = 4 * width
+        group = max(MIN_GROUP_LINES, GROUP_BYTES // line_bytes)
+        self.max_lines = min(height, max(group, STRIP_BYTES // line_bytes))
+        self._group = min(group, self.max_lines)
+        self._filtered = np.empty((self.max_lines, 1 + line_bytes), np.uint8)
+        self._candidates = np.empty((len(Filter), self._group, line_bytes), np.uint8)
+        self._scratch = np.empty((5, self._group, line_bytes), np.uint8)
 
-    def filter_up(self, lines: Bytes, above: Bytes) -> Bytes:
-        """Filter by UP, or where there is nothing by NONE, that the zeros go on from line to line.
+    def filter_up(self, lines: Uint8Array, above: Uint8Array) -> Uint8Array:
+        """Filter all lines by Up; an empty strip by None, so that its zeros are one long run.
 
-        Best where things repeat, as in enlarged photographs: a change of filter hides that.
+        One filter for all keeps repetitions between lines, as in enlarged photographs, visible to
+        the compressor. See the class for shapes and ranges.
         """
         filtered = self._filtered[: len(lines)]
         if lines.any():
@@ -56,52 +59,67 @@ class Strip:
             filtered[:] = Filter.NONE
         return filtered
 
-    def filter_by_line(self, lines: Bytes, above: Bytes) -> Bytes:
-        """Filter each line by the least sum of residuals, as the specification advises (12.7)."""
+    def filter_by_line(self, lines: Uint8Array, above: Uint8Array) -> Uint8Array:
+        """Filter each line by the smallest sum of absolute residuals, as section 12.7 advises.
+
+        See the class for shapes and ranges.
+        """
         filtered = self._filtered[: len(lines)]
         filtered[:] = Filter.NONE
         lines, above = _flat(lines), _flat(above)
         used = np.bitwise_or.reduce(lines, axis=0) | np.bitwise_or.reduce(above, axis=0)
-        if len(places := np.flatnonzero(used)):
-            # from whole pixel to whole pixel, and the one behind, as it is predicted from the last
-            columns = slice(places[0] // 4 * 4, places[-1] // 4 * 4 + 8)
+        if len(used_columns := np.flatnonzero(used)):
+            # whole pixels, and one more on the right, which is predicted from the last used one
+            columns = slice(used_columns[0] // 4 * 4, used_columns[-1] // 4 * 4 + 8)
             lines, above = lines[:, columns], above[:, columns]
             residuals = filtered[:, 1:][:, columns]
             for top in range(0, len(lines), self._group):
                 part = slice(top, top + self._group)
-                filtered[part, 0] = self._filter(lines[part], above[part], residuals[part])
+                filtered[part, 0] = self._best_filters(lines[part], above[part], residuals[part])
         return filtered
 
-    def _filter(self, lines: Bytes, above: Bytes, residuals: Bytes) -> Bytes:
-        """Write the least residuals of each line, and return its filter."""
+    def _best_filters(
+        self, lines: Uint8Array, above: Uint8Array, residuals: Uint8Array
+    ) -> Uint8Array:
+        """Write each line's smallest residuals to `residuals`; return the filter types.
+
+        The arguments are uint8 [count, bytes], 0..255; the result is uint8 [count], of `Filter`.
+        """
         count, length = lines.shape
-        tried = self._tried[:, :count, :length]
-        for name, out in zip(Filter, tried, strict=True):
-            _predict(name, lines, above, out, self._scratch)
-        best = np.argmin([self._sizes(residual) for residual in tried], axis=0)
-        for number, residual in enumerate(tried):
-            np.copyto(residuals, residual, where=(best == number)[:, np.newaxis])
-        names: Bytes = np.array(Filter, np.uint8)[best]
-        return names
+        candidates = self._candidates[:, :count, :length]
+        for filter_type, out in zip(Filter, candidates, strict=True):
+            _write_residuals(filter_type, lines, above, out, self._scratch)
+        best = np.argmin([self._absolute_sums(candidate) for candidate in candidates], axis=0)
+        for number, candidate in enumerate(candidates):
+            np.copyto(residuals, candidate, where=(best == number)[:, np.newaxis])
+        filter_types: Uint8Array = np.array(Filter, np.uint8)[best]
+        return filter_types
 
-    def _sizes(self, residual: Bytes) -> NDArray[np.uint32]:
-        """Return the sum of absolute residuals of each line."""
-        absolute = self._scratch[0, : len(residual), : residual.shape[1]]
-        np.abs(residual.view(np.int8), out=absolute.view(np.int8))
-        sizes: NDArray[np.uint32] = absolute.sum(axis=1, dtype=np.uint32)
-        return sizes
+    def _absolute_sums(self, residuals: Uint8Array) -> NDArray[np.uint32]:
+        """Return uint32 [count]: the sum of absolute residuals of each line.
+
+        `residuals` is uint8 [count, bytes], read as signed: -128..127.
+        """
+        absolute = self._scratch[0, : len(residuals), : residuals.shape[1]]
+        np.abs(residuals.view(np.int8), out=absolute.view(np.int8))
+        sums: NDArray[np.uint32] = absolute.sum(axis=1, dtype=np.uint32)
+        return sums
 
 
-def _flat(lines: Bytes) -> Bytes:
+def _flat(lines: Uint8Array) -> Uint8Array:
+    """Return uint8 [count, width, 4] as uint8 [count, 4 * width], 0..255."""
     return lines.reshape(len(lines), -1)
 
 
-def _predict(name: Filter, lines: Bytes, above: Bytes, out: Bytes, scratch: Bytes) -> None:
-    """Write to `out` the residuals of lines, uint8 [count, 4 * width], by one filter.
+def _write_residuals(
+    filter_type: Filter, lines: Uint8Array, above: Uint8Array, out: Uint8Array, scratch: Uint8Array
+) -> None:
+    """Write the residuals of `lines` by one filter, modulo 256, to `out`.
 
-    Before the first pixel of a line, and of the one above, there is a transparent one.
+    All are uint8 [count, bytes], 0..255, `scratch` uint8 [5, at least count, at least bytes].
+    Pixels left of the first are transparent black (section 9.2).
     """
-    match name:
+    match filter_type:
         case Filter.NONE:
             out[:] = lines
         case Filter.SUB:
@@ -116,12 +134,16 @@ def _predict(name: Filter, lines: Bytes, above: Bytes, out: Bytes, scratch: Byte
             np.subtract(lines[:, 4:], predicted, out=out[:, 4:])
 
 
-def _paeth(left: Bytes, above: Bytes, corner: Bytes, scratch: Iterable[Bytes]) -> Bytes:
-    """Predict by the Paeth filter (9.4), in 8 bits, so in the widest registers.
+def _paeth(
+    left: Uint8Array, above: Uint8Array, corner: Uint8Array, scratch: Iterable[Uint8Array]
+) -> Uint8Array:
+    """Return the Paeth predictor (section 9.4), computed in 8 bits for the widest SIMD registers.
 
-    What is nearest to left + above - corner is, of the lower and the higher of left and above,
-    the one the corner is further from; but the corner itself if it lies between them, at more
-    than a third of the way from both.
+    All are uint8 [count, bytes], 0..255; `scratch` is five of them, and the result one of these.
+
+    The predictor is whichever of left, above and corner is nearest to left + above - corner. Of
+    left and above, that is the one the corner is further from. It is the corner itself if that lies
+    between the two and its distance to the nearer one is more than a third of their difference.
     """
     lower, higher, to_higher, to_lower, mask = scratch
     np.minimum(left, above, out=lower)
@@ -142,9 +164,12 @@ def _paeth(left: Bytes, above: Bytes, corner: Bytes, scratch: Iterable[Bytes]) -
     return higher
 
 
-def _select(mask: Bytes, chosen: Bytes, out: Bytes) -> None:
-    """Replace `out` by `chosen` where `mask` is 1, not 0; spoils `chosen` and `mask`."""
-    np.negative(mask, out=mask)  # 1 becomes 255: all bits
+def _select(mask: Uint8Array, chosen: Uint8Array, out: Uint8Array) -> None:
+    """Replace `out` by `chosen` where `mask` is 1. Overwrites `mask` and `chosen`.
+
+    All are uint8 of the same shape: `mask` 0 or 1, the others 0..255.
+    """
+    np.negative(mask, out=mask)  # 1 becomes 255: all bits set
     np.bitwise_xor(chosen, out, out=chosen)
     np.bitwise_and(chosen, mask, out=chosen)
     np.bitwise_xor(out, chosen, out=out)

@@ -12,9 +12,9 @@ import onnxruntime as ort
 from onnx import helper
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
+from worker.imaging.arrays import Float32Array
 from worker.imaging.decode import Limits, decode
-from worker.imaging.lanczos import Floats
-from worker.imaging.u2net import FLAT, network_input
+from worker.imaging.u2net import MIN_RANGE, network_input
 from worker.models.int8.float_graph import FloatGraph
 from worker.models.int8.quantize import WEIGHT_LEVELS, Ranges, build
 from worker.models.registry import Loss, Model
@@ -28,7 +28,7 @@ MARGIN = 1.02
 DIGITS = 4
 HALF = 0.5
 
-Seen = tuple[Floats, Floats]
+Seen = tuple[Float32Array, Float32Array]
 """The least and the greatest values of an activation, float32 [channels] each."""
 
 
@@ -55,7 +55,7 @@ def calibrate(model: Model, base: Path, images: Path, folder: Path, limits: Limi
     return found
 
 
-def photographs(folder: Path, model: Model, limits: Limits) -> list[Floats]:
+def photographs(folder: Path, model: Model, limits: Limits) -> list[Float32Array]:
     """Return the network's input for every photograph in `folder` and below, by name.
 
     What is no photograph is passed over. Raises PermanentError (`nothing_to_do`) where fewer
@@ -76,7 +76,7 @@ def photographs(folder: Path, model: Model, limits: Limits) -> list[Floats]:
     return inputs
 
 
-def measure(base: Path, inputs: list[Floats]) -> Ranges:
+def measure(base: Path, inputs: list[Float32Array]) -> Ranges:
     """Return the table for the float model at `base` from what `inputs` make of it."""
     graph = FloatGraph.read(base)
     seen = _observe(base, graph, inputs)
@@ -95,7 +95,7 @@ def measure(base: Path, inputs: list[Floats]) -> Ranges:
     return ranges
 
 
-def loss(expected: Path, found: Path, inputs: list[Floats]) -> Loss:
+def loss(expected: Path, found: Path, inputs: list[Float32Array]) -> Loss:
     """Return how far the mattes of the model `found` are from those of `expected`."""
     first, second = _session(str(expected)), _session(str(found))
     ious, maes = [], []
@@ -107,7 +107,7 @@ def loss(expected: Path, found: Path, inputs: list[Floats]) -> Loss:
     return Loss(round(float(np.mean(ious)), DIGITS), round(float(np.mean(maes)), DIGITS))
 
 
-def _observe(base: Path, graph: FloatGraph, inputs: list[Floats]) -> dict[str, Seen]:
+def _observe(base: Path, graph: FloatGraph, inputs: list[Float32Array]) -> dict[str, Seen]:
     """Return what each activation that becomes bytes went down and up to, by channel."""
     *sides, _fused = (
         node.output[0] for node in graph.nodes
@@ -158,12 +158,12 @@ def _session(model: str | bytes) -> Any:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _stretched(session: Any, tensor: Floats) -> Floats:
+def _stretched(session: Any, tensor: Float32Array) -> Float32Array:
     """Return the fused map, float32 [1, 1, side, side], stretched to 0..1 as the matte is."""
     output, source = session.get_outputs()[0].name, session.get_inputs()[0].name
     fused = session.run([output], {source: tensor})[0]
     low, high = fused.min(), fused.max()
-    stretched: Floats = (fused - low) / max(high - low, FLAT)
+    stretched: Float32Array = (fused - low) / max(high - low, MIN_RANGE)
     return stretched
 
 

@@ -4,11 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.imaging.cutout import Bytes, Cutout, compose
+from worker.imaging.arrays import Uint8Array
+from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Photograph
 
 
-def pixels(cutout: Cutout) -> Bytes:
+def pixels(cutout: Cutout) -> Uint8Array:
     return cutout.rows(0, cutout.size[1])
 
 
@@ -33,27 +34,27 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
 
 @settings(max_examples=150, deadline=None)
 @given(cases())
-def test_alpha_is_straight_and_nothing_hidden_is_published(case):
+def test_alpha_is_straight_and_hidden_colours_are_cleared(case):
     rgb, matte, own = case
     before = rgb.copy()
     photograph = Photograph(image(rgb), None if own is None else image(own))
     cutout = compose(photograph, image(matte))
-    found = pixels(cutout)
-    assert (found.shape, found.dtype) == ((*matte.shape, 4), np.uint8)
+    result = pixels(cutout)
+    assert (result.shape, result.dtype) == ((*matte.shape, 4), np.uint8)
     product = matte / 255 * (1 if own is None else own / 255) * 255
-    assert np.abs(found[..., 3] - product).max() < 1
-    hidden = found[..., 3] == 0
-    assert (found[hidden] == 0).all()
-    assert (found[~hidden, :3] == rgb[~hidden]).all()
+    assert np.abs(result[..., 3] - product).max() < 1
+    hidden = result[..., 3] == 0
+    assert (result[hidden] == 0).all()
+    assert (result[~hidden, :3] == rgb[~hidden]).all()
     assert (np.asarray(photograph.rgb) == before).all()
-    assert cutout.foreground == pytest.approx(found[..., 3].mean() / 255)
+    assert cutout.foreground == pytest.approx(result[..., 3].mean() / 255)
     middle = matte.shape[0] // 2
     strips = [cutout.rows(0, middle), cutout.rows(middle, matte.shape[0])]
-    assert (np.concatenate(strips) == found).all()
+    assert (np.concatenate(strips) == result).all()
 
 
 @pytest.mark.parametrize("size", [(4000, 2501), (2501, 4000), (20_001, 100), (1999, 1601)])
-def test_the_foreground_of_a_large_photograph_is_told_by_a_sample(size: tuple[int, int]):
+def test_the_foreground_of_a_large_photograph_is_estimated_from_a_sample(size: tuple[int, int]):
     matte = Image.radial_gradient("L").resize(size).point(lambda alpha: 255 * (alpha < 100))
     cutout = compose(Photograph(Image.new("RGB", size), None), matte)
     assert cutout.foreground == pytest.approx(np.asarray(matte).mean() / 255, abs=0.001)
@@ -62,8 +63,8 @@ def test_the_foreground_of_a_large_photograph_is_told_by_a_sample(size: tuple[in
 @pytest.mark.parametrize("alpha", [1, 128, 254, 255])
 def test_colour_under_partial_alpha_is_the_photographs_own(alpha: int):
     photograph = Photograph(Image.new("RGB", (5, 1), (200, 100, 7)), None)
-    found = pixels(compose(photograph, Image.new("L", (5, 1), alpha)))
-    assert found.tolist() == [[[200, 100, 7, alpha]] * 5]
+    result = pixels(compose(photograph, Image.new("L", (5, 1), alpha)))
+    assert result.tolist() == [[[200, 100, 7, alpha]] * 5]
 
 
 @pytest.mark.parametrize(
@@ -72,5 +73,5 @@ def test_colour_under_partial_alpha_is_the_photographs_own(alpha: int):
 )
 def test_the_sources_own_alpha_is_multiplied(matte: int, own: int, alpha: int):
     photograph = Photograph(Image.new("RGB", (1, 1), "white"), Image.new("L", (1, 1), own))
-    found = pixels(compose(photograph, Image.new("L", (1, 1), matte)))
-    assert found.tolist() == [[[255, 255, 255, alpha] if alpha else [0, 0, 0, 0]]]
+    result = pixels(compose(photograph, Image.new("L", (1, 1), matte)))
+    assert result.tolist() == [[[255, 255, 255, alpha] if alpha else [0, 0, 0, 0]]]

@@ -2,20 +2,17 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image
+from support.images import SRGB
 
 from contract.errors import ErrorCode, PermanentError
 from contract.rendition import PLAIN, Rendition
-from worker.imaging.background import colour_of, on_background
+from worker.imaging.background import over_background
 from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Photograph
-from worker.imaging.encode import MOST_JPEG, encode
+from worker.imaging.encode import MAX_JPEG_SIDE, encode
 from worker.imaging.png import encoder
 from worker.imaging.render import render
-
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def cutout(size: tuple[int, int] = (50, 40), profile: bytes | None = None) -> Cutout:
@@ -37,75 +34,7 @@ def written(of: Cutout, **fields) -> Image.Image:
     return image
 
 
-def exact(pixels: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
-    """Porter and Duff's `over`, in floats: straight alpha, 0..255."""
-    above = pixels[..., 3:] / 255
-    below = colour[3] / 255 * (1 - above)
-    both = above + below
-    with np.errstate(invalid="ignore"):
-        blend = (pixels[..., :3] * above + np.array(colour[:3]) * below) / both
-    return np.where(both * 255 < 0.5, 0, np.dstack([blend, both * 255]))
-
-
-# backgrounds
-
-
-COLOURS = st.tuples(*[st.integers(0, 255)] * 4)
-
-
-@settings(max_examples=200, deadline=None)
-@given(COLOURS, st.integers(0, 2**32), st.sampled_from([None, 0, 255]))
-def test_a_background_is_the_exact_one_rounded(colour: tuple, seed: int, alpha: int | None):
-    pixels = np.random.default_rng(seed).integers(0, 256, (7, 11, 4), np.uint8)
-    if alpha is not None:
-        pixels[..., 3] = alpha
-    before = pixels.copy()
-    for over in (colour, (*colour[:3], 255)):
-        found = on_background(pixels, over)
-        assert (found.shape, found.dtype) == (pixels.shape, np.uint8)
-        assert np.abs(found - exact(pixels, over)).max() <= 0.5 + 1e-9
-    assert (pixels == before).all()
-
-
-def test_every_alpha_over_every_value_is_the_nearest():
-    values, alphas = np.mgrid[0:256, 0:256].astype(np.uint8)
-    pixels = np.dstack([values, values, values, alphas])
-    for behind in (0, 1, 127, 254, 255):
-        found = on_background(pixels, (behind, behind, behind, 255))[..., 0]
-        wanted = values / 255 * alphas + behind * (1 - alphas / 255)
-        assert np.abs(found - wanted).max() <= 0.5 + 1e-9
-
-
-@pytest.mark.parametrize(
-    ("text", "colour"),
-    [
-        ("#ffffff", (255, 255, 255, 255)), ("#81d4fa", (129, 212, 250, 255)),
-        ("#81d4fa77", (129, 212, 250, 119)), ("#00000000", (0, 0, 0, 0)),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("profile", [None, SRGB, b"broken"], ids=["none", "sRGB", "broken"])
-def test_a_colour_is_srgb(text: str, colour: tuple, profile: bytes | None):
-    assert np.abs(np.subtract(colour_of(text, profile), colour)).max() <= 1
-
-
-def swapped() -> bytes:
-    """Return a profile in which red stands where sRGB has green."""
-    directory, rest = SRGB[:132], SRGB[132:]
-    rest = rest.replace(b"rXYZ", b"----").replace(b"gXYZ", b"rXYZ").replace(b"----", b"gXYZ")
-    return directory + rest
-
-
-def test_a_colour_is_brought_into_the_photographs_profile():
-    assert colour_of("#ff0000aa", swapped()) == (
-        pytest.approx(0, abs=2), pytest.approx(255, abs=2), pytest.approx(0, abs=2), 170,
-    )  # fmt: skip
-    assert colour_of("#ffffff", swapped()) == (255, 255, 255, 255)
-
-
-# formats
-
-
-def test_the_plain_file_is_the_one_it_always_was():
+def test_the_plain_rendition_is_the_encoders_png():
     of = cutout(profile=SRGB)
     data = encode(render(of, PLAIN), PLAIN)
     assert data == encoder.encode(of.rows, of.size, SRGB, (11_811, 2_835))
@@ -115,10 +44,10 @@ def test_a_png_on_a_colour_is_opaque_and_on_a_translucent_one_is_not():
     of = cutout()
     rows = of.rows(0, 40)
     opaque = np.asarray(written(of, background="81d4fa"))
-    assert (opaque == on_background(rows, (129, 212, 250, 255))).all()
+    assert (opaque == over_background(rows, (129, 212, 250, 255))).all()
     assert (opaque[..., 3] == 255).all()
     translucent = np.asarray(written(of, background="81d4fa77"))
-    assert (translucent == on_background(rows, (129, 212, 250, 119))).all()
+    assert (translucent == over_background(rows, (129, 212, 250, 119))).all()
     assert translucent[..., 3].min() == 119
 
 
@@ -139,30 +68,30 @@ def test_a_jpg_lies_on_its_background_white_by_default(background: str | None, c
     assert image.info["icc_profile"] == SRGB
     assert image.info["dpi"] == (300, 72)
     assert {layer[1:3] for layer in image.layer} == {(1, 1)}  # 4:4:4
-    wanted = on_background(of.rows(0, 40), (*bytes.fromhex(colour), 255))[..., :3]
-    assert np.abs(np.asarray(image, int) - wanted).mean() < 2
+    expected = over_background(of.rows(0, 40), (*bytes.fromhex(colour), 255))[..., :3]
+    assert np.abs(np.asarray(image, int) - expected).mean() < 2
 
 
 def test_a_jpg_of_many_strips_is_one_picture():
     image = written(cutout((1000, 900)), format="jpg")
-    wanted = on_background(cutout((1000, 900)).rows(0, 900), (255, 255, 255, 255))[..., :3]
-    assert np.abs(np.asarray(image, int) - wanted).max() < 12
+    expected = over_background(cutout((1000, 900)).rows(0, 900), (255, 255, 255, 255))[..., :3]
+    assert np.abs(np.asarray(image, int) - expected).max() < 12
 
 
-def test_a_jpg_too_long_for_its_format_fails_by_name():
-    size = (MOST_JPEG + 1, 1)
+def test_a_jpg_too_long_for_its_format_fails_with_a_code():
+    size = (MAX_JPEG_SIDE + 1, 1)
     of = Cutout(Photograph(Image.new("RGB", size), None), Image.new("L", size, 255))
     rendition = Rendition(format="jpg")
     with pytest.raises(PermanentError) as caught:
         encode(render(of, rendition), rendition)
     assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
     assert written(of).size == size
-    size = (MOST_JPEG, 1)
+    size = (MAX_JPEG_SIDE, 1)
     of = Cutout(Photograph(Image.new("RGB", size), None), Image.new("L", size, 255))
     assert written(of, format="jpg").size == size
 
 
-def test_a_resolution_that_jpeg_cannot_tell_is_left_out():
+def test_a_resolution_too_high_for_jpeg_is_omitted():
     of = cutout()
     source = Photograph(of.photograph.rgb, None, None, (2**31 - 1, 2**31 - 1))
     assert written(Cutout(source, of.alpha), format="jpg").info.get("dpi", (1, 1)) == (1, 1)

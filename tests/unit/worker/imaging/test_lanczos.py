@@ -8,7 +8,7 @@ from PIL import Image
 from support.forked import fork
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from worker.imaging.lanczos import resize, weighted
+from worker.imaging.lanczos import resize, weighted_tiles
 from worker.runtime import keep_to_one_cpu
 
 sides = st.integers(1, 1500)
@@ -17,12 +17,12 @@ samples = st.integers(1, 400)
 
 @settings(max_examples=200, deadline=None)
 @given(sides, samples)
-def test_tiles_cover_a_side_and_see_whatever_their_pixels_take(length: int, count: int):
+def test_tiles_cover_a_side_and_have_weights_for_all_their_samples(length: int, count: int):
     pixels = []
-    for tile, weights in weighted(length, count):
+    for tile, weights in weighted_tiles(length, count):
         pixels += range(tile.start, tile.stop)
-        assert 0 <= tile.first < tile.behind <= count
-        assert weights.shape == (tile.stop - tile.start, tile.behind - tile.first)
+        assert 0 <= tile.first_sample < tile.end_sample <= count
+        assert weights.shape == (tile.stop - tile.start, tile.end_sample - tile.first_sample)
         assert weights.dtype == np.float32
         np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
     assert pixels == list(range(length))
@@ -32,12 +32,12 @@ def test_tiles_cover_a_side_and_see_whatever_their_pixels_take(length: int, coun
 @given(sides, samples, st.integers(0, 2**32 - 1))
 def test_lines_are_resized_as_by_pillow(length: int, count: int, seed: int):
     lines = np.random.default_rng(seed).choice(np.uint8([0, 1, 90, 254, 255]), (count, 40))
-    wanted = Image.fromarray(lines).resize((40, length), Image.Resampling.LANCZOS)
-    difference = resize(lines.astype(np.float32), length) - np.asarray(wanted, int)
+    expected = Image.fromarray(lines).resize((40, length), Image.Resampling.LANCZOS)
+    difference = resize(lines.astype(np.float32), length) - np.asarray(expected, int)
     assert np.abs(difference).max() <= 1
 
 
-def test_a_side_without_end_takes_little_memory():
+def test_a_very_long_side_takes_little_memory():
     lines = np.full((320, 1), 7, np.float32)
     tracemalloc.start()
     try:
@@ -49,11 +49,11 @@ def test_a_side_without_end_takes_little_memory():
 
 
 @pytest.mark.parametrize("value", [0, 1, 254, 255])
-def test_what_is_constant_stays_so(value: int):
+def test_constant_values_stay_constant(value: int):
     assert (resize(np.full((320, 7), value, np.float32), 3000) == value).all()
 
 
-def test_products_of_matrices_keep_to_the_childs_own_cpu():
+def test_products_of_matrices_use_one_thread_per_child():
     answer = fork.SimpleQueue()
 
     def threads() -> None:

@@ -11,14 +11,15 @@ from contract.rendition import PLAIN, Rendition
 from worker.imaging import render as rendering
 from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Limits, Photograph, decode
-from worker.imaging.render import FAINT, Picture, subject_box, within
+from worker.imaging.render import Picture
+from worker.imaging.subject import NOISE_ALPHA, clear_outside
 
 RED, BLUE = (200, 30, 40), (0, 0, 255)
 
 
 def render(cutout: Cutout, rendition: Rendition) -> Picture:
-    """As a worker does."""
-    return rendering.render(within(cutout, rendition.roi), rendition)
+    """Render as worker/process.py does."""
+    return rendering.render(clear_outside(cutout, rendition.roi), rendition)
 
 
 def photograph(size: tuple[int, int], box: tuple[int, int, int, int], alpha: int = 255) -> Cutout:
@@ -38,9 +39,9 @@ def box_of(picture: Picture) -> tuple[int, int, int, int] | None:
 
 
 @st.composite
-def cutouts(draw: st.DrawFn, most: int = 50) -> Cutout:
+def cutouts(draw: st.DrawFn, max_side: int = 50) -> Cutout:
     """Noise with a subject somewhere, perhaps with a source's own alpha, perhaps of one pixel."""
-    width, height = draw(st.integers(1, most)), draw(st.integers(1, most))
+    width, height = draw(st.integers(1, max_side)), draw(st.integers(1, max_side))
     left, top = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
     right, bottom = draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -71,7 +72,7 @@ CROPS = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(cutouts(), FIELDS, CROPS)
-def test_whatever_is_asked_for(cutout: Cutout, fields: dict, crop: dict):
+def test_any_rendition_keeps_the_invariants(cutout: Cutout, fields: dict, crop: dict):
     """Sizes agree, strips are those of the whole, nothing hidden is published."""
     rendition = Rendition(**fields, **crop)
     before = pixels(cutout).copy()
@@ -81,13 +82,13 @@ def test_whatever_is_asked_for(cutout: Cutout, fields: dict, crop: dict):
         assert rendition.roi
         return
     width, height = picture.size
-    found = pixels(picture)
-    assert (found.shape, found.dtype) == ((height, width, 4), np.uint8)
-    assert (found[found[..., 3] == 0] == 0).all()
-    assert (np.asarray(picture.matte()) == found[..., 3]).all()
+    result = pixels(picture)
+    assert (result.shape, result.dtype) == ((height, width, 4), np.uint8)
+    assert (result[result[..., 3] == 0] == 0).all()
+    assert (np.asarray(picture.matte()) == result[..., 3]).all()
     middle = height // 2
     strips = [picture.rows(0, middle), picture.rows(middle, height)]
-    assert (np.concatenate(strips) == found).all()
+    assert (np.concatenate(strips) == result).all()
     if rendition.size:
         assert width * height <= rendition.size * 1e6
     assert (pixels(cutout) == before).all()
@@ -97,7 +98,7 @@ def test_whatever_is_asked_for(cutout: Cutout, fields: dict, crop: dict):
 @given(cutouts())
 def test_the_plain_rendition_is_the_cut_out_itself(cutout: Cutout):
     picture = render(cutout, PLAIN)
-    assert picture.whole
+    assert picture.is_plain
     assert picture.cutout is cutout
     assert (pixels(picture) == pixels(cutout)).all()
     assert picture.matte() is cutout.alpha
@@ -111,39 +112,6 @@ def test_a_photograph_without_subject_stays_plain_but_cannot_be_cropped():
         with pytest.raises(PermanentError) as caught:
             render(cutout, Rendition(**fields))
         assert caught.value.code is ErrorCode.NO_SUBJECT
-
-
-# the subject
-
-
-def test_the_subjects_box_is_exact():
-    assert subject_box(photograph((50, 40), (7, 9, 30, 31)).alpha) == (7, 9, 30, 31)
-    assert subject_box(photograph((50, 40), (0, 0, 50, 40)).alpha) == (0, 0, 50, 40)
-    assert subject_box(photograph((1, 1), (0, 0, 1, 1)).alpha) == (0, 0, 1, 1)
-    assert subject_box(photograph((50, 40), (49, 39, 50, 40)).alpha) == (49, 39, 50, 40)
-    assert subject_box(photograph((50, 40), (7, 9, 30, 31), FAINT).alpha) is None
-    assert subject_box(photograph((50, 40), (7, 9, 30, 31), FAINT + 1).alpha) == (7, 9, 30, 31)
-
-
-def test_haze_elsewhere_does_not_widen_the_subject_and_its_own_soft_edge_does():
-    alpha = photograph((100, 100), (40, 40, 60, 60)).alpha
-    draw = ImageDraw.Draw(alpha)
-    draw.rectangle((0, 0, 9, 9), fill=12)  # a corner
-    draw.rectangle((90, 95, 99, 99), fill=FAINT)
-    draw.rectangle((35, 45, 39, 55), fill=3)  # the subject's soft edge
-    draw.rectangle((0, 45, 20, 55), fill=25)  # beside it, and apart
-    draw.rectangle((45, 0, 55, 20), fill=25)
-    assert subject_box(alpha) == (35, 40, 60, 60)
-
-
-def test_what_is_solid_is_of_the_subject_wherever_it_lies():
-    alpha = photograph((100, 100), (40, 40, 60, 60)).alpha
-    ImageDraw.Draw(alpha).point((98, 2), fill=60)
-    assert subject_box(alpha) == (40, 2, 99, 60)
-
-
-def test_a_translucent_subject_has_a_box_too():
-    assert subject_box(photograph((50, 40), (7, 9, 30, 31), alpha=9).alpha) == (7, 9, 30, 31)
 
 
 # crop
@@ -198,10 +166,10 @@ def test_outside_the_region_everything_is_background(roi: tuple, box: tuple | No
         assert box_of(render(cutout, Rendition(roi=roi))) == box
         width, height = box[2] - box[0], box[3] - box[1]
         assert render(cutout, Rendition(roi=roi, crop=True)).size == (width, height)
-        assert within(cutout, roi).foreground == pytest.approx(width * height / (50 * 40))
+        assert clear_outside(cutout, roi).foreground == pytest.approx(width * height / (50 * 40))
     else:
         with pytest.raises(PermanentError) as caught:
-            within(cutout, roi)
+            clear_outside(cutout, roi)
         assert caught.value.code is ErrorCode.NO_SUBJECT
 
 
@@ -230,7 +198,7 @@ def test_the_sources_own_alpha_bounds_the_subject():
 
 
 @pytest.mark.parametrize("scale", [10, 50, 100])
-def test_a_scaled_subject_fills_so_much_of_the_canvas_and_is_centred(scale: int):
+def test_a_scaled_subject_fills_its_share_of_the_canvas_and_is_centred(scale: int):
     cutout = photograph((200, 100), (150, 60, 190, 80))  # 40 x 20: fits at 5 times its size
     picture = render(cutout, Rendition(scale=scale))
     assert picture.size == (200, 100)
@@ -275,7 +243,7 @@ def test_a_crop_is_the_canvas_that_the_subject_is_scaled_on():
         ((1, 1), 0.001, (1, 1)), ((1, 4800), 0.001, (1, 1000)), ((4800, 1), 0.001, (1000, 1)),
     ],
 )  # fmt: skip
-def test_the_output_is_no_larger_than_asked_for(size: tuple, megapixels: float, limited: tuple):
+def test_the_output_is_within_the_size_limit(size: tuple, megapixels: float, limited: tuple):
     picture = render(photograph(size, (0, 0, *size)), Rendition(size=megapixels))
     assert picture.size == limited
     assert box_of(picture) == (0, 0, *limited)
@@ -295,9 +263,9 @@ def test_edges_keep_the_colour_of_the_subject_when_resized(fields: dict):
     """Unweighted resampling would mix the blue of the background, or black, into them."""
     cutout = photograph((301, 299), (50, 50, 251, 249))
     cutout.alpha.paste(100, (50, 50, 100, 249))  # partly translucent
-    found = pixels(render(cutout, Rendition(**fields)))
-    assert len(np.unique(found[..., 3])) >= 3
-    off = np.abs(found[..., :3].astype(int) - RED) * (found[..., 3:] / 255)
+    result = pixels(render(cutout, Rendition(**fields)))
+    assert len(np.unique(result[..., 3])) >= 3
+    off = np.abs(result[..., :3].astype(int) - RED) * (result[..., 3:] / 255)
     assert off.max() <= 2  # as much as it weighs; 8 bits of a premultiplied colour leave no less
 
 
@@ -306,7 +274,7 @@ def test_resizing_leaves_no_ring_around_the_subject():
     alpha = pixels(render(cutout, Rendition(size=0.012)))[..., 3].astype(int)
     box = Image.fromarray((alpha > 127).astype(np.uint8)).getbbox()
     alpha[box[1] - 1 : box[3] + 1, box[0] - 1 : box[2] + 1] = 0
-    assert alpha.max() <= FAINT
+    assert alpha.max() <= NOISE_ALPHA
 
 
 @pytest.mark.parametrize("size", [0.9, 0.2, 0.02])
@@ -323,27 +291,27 @@ def test_resizing_strip_by_strip_is_resizing(size: float):
         np.asarray(Image.fromarray(plane).resize(picture.size, Image.Resampling.HAMMING))
         for plane in np.moveaxis(exact, 2, 0)
     ]
-    found = pixels(picture).astype(np.float32) / 255
-    found[..., :3] *= found[..., 3:]
-    difference = np.abs(found - np.dstack(planes)) * 255
+    result = pixels(picture).astype(np.float32) / 255
+    result[..., :3] *= result[..., 3:]
+    difference = np.abs(result - np.dstack(planes)) * 255
     assert difference.mean() < 1.5
     assert np.percentile(difference, 99) < 6
 
 
-def test_what_is_not_resized_is_not_held_twice(monkeypatch):
-    """No strip larger than asked for is ever joined."""
-    asked = []
+def test_pixels_that_are_not_resized_are_not_copied(monkeypatch):
+    """Only the rows that are requested are joined."""
+    requests = []
     part = Cutout.part
 
-    def noted(self, box):
-        asked.append(box)
+    def recording_part(self, box):
+        requests.append(box)
         return part(self, box)
 
-    monkeypatch.setattr(Cutout, "part", noted)
+    monkeypatch.setattr(Cutout, "part", recording_part)
     picture = render(photograph((500, 400), (100, 100, 300, 300)), Rendition(crop=True))
-    assert not asked
+    assert not requests
     picture.rows(10, 20)
-    assert asked == [(100, 110, 300, 120)]
+    assert requests == [(100, 110, 300, 120)]
 
 
 def test_profile_and_resolution_stay():

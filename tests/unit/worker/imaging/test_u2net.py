@@ -40,35 +40,37 @@ def output(values: np.ndarray | list) -> np.ndarray:
 @pytest.mark.parametrize("top", [256, 40], ids=["bright", "dark"])
 def test_the_input_is_what_the_recipe_says(size: tuple[int, int], top: int):
     image = noise(size, top)
-    found = network_input(image, 320, IMAGENET)
-    assert (found.shape, found.dtype) == ((1, 3, 320, 320), np.float32)
-    assert found.flags.c_contiguous
+    result = network_input(image, 320, IMAGENET)
+    assert (result.shape, result.dtype) == ((1, 3, 320, 320), np.float32)
+    assert result.flags.c_contiguous
     small = np.array(lanczos(averaged(image, 320), 320)).astype(np.float64)
     for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
-        wanted = (small[:, :, channel] / small.max() - mean) / std
-        np.testing.assert_allclose(found[0, channel], wanted, atol=2e-6)
+        expected = (small[:, :, channel] / small.max() - mean) / std
+        np.testing.assert_allclose(result[0, channel], expected, atol=2e-6)
 
 
 def test_a_large_photographs_input_is_close_to_lanczos_alone():
     image = Image.open(SAMPLE).convert("RGB").resize((4000, 2500), Image.Resampling.BICUBIC)
     alone = np.asarray(lanczos(image, 320), np.float64) / 255
-    found = network_input(image, 320, Normalisation((0, 0, 0), (1, 1, 1)))[0].transpose(1, 2, 0)
-    assert np.abs(found * (alone.max()) - alone).mean() < 0.002
+    result = network_input(image, 320, Normalisation((0, 0, 0), (1, 1, 1)))[0].transpose(1, 2, 0)
+    assert np.abs(result * (alone.max()) - alone).mean() < 0.002
 
 
 def test_the_input_of_isnet_is_centred_and_not_divided():
     image = noise((200, 100))
     small = np.array(image.resize((1024, 1024), Image.Resampling.LANCZOS)).astype(np.float64)
-    wanted = (small / small.max() - 0.5).transpose(2, 0, 1)
-    np.testing.assert_allclose(network_input(image, 1024, CENTRED)[0], wanted, atol=2e-6)
+    expected = (small / small.max() - 0.5).transpose(2, 0, 1)
+    np.testing.assert_allclose(network_input(image, 1024, CENTRED)[0], expected, atol=2e-6)
 
 
 def test_a_black_photograph_does_not_divide_by_zero():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = network_input(Image.new("RGB", (40, 30)), 320, IMAGENET)
-    wanted = -np.array(IMAGENET.mean) / np.array(IMAGENET.std)
-    np.testing.assert_allclose(found[0].reshape(3, -1), wanted[:, None].repeat(320 * 320, 1), 1e-6)
+        result = network_input(Image.new("RGB", (40, 30)), 320, IMAGENET)
+    expected = -np.array(IMAGENET.mean) / np.array(IMAGENET.std)
+    np.testing.assert_allclose(
+        result[0].reshape(3, -1), expected[:, None].repeat(320 * 320, 1), 1e-6
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -77,21 +79,21 @@ def test_the_matte_is_the_output_stretched_and_resized(
     size: tuple[int, int], low: float, high: float
 ):
     values = np.random.default_rng(2).uniform(low, high, (320, 320)).astype(np.float32)
-    found = matte(output(values), size)
-    assert (found.mode, found.size) == ("L", size)
+    result = matte(output(values), size)
+    assert (result.mode, result.size) == ("L", size)
     exact = values.astype(np.float64)
     stretched = (exact - exact.min()) / (exact.max() - exact.min()) * 255
-    wanted = Image.fromarray(stretched.round().astype(np.uint8)).resize(
+    expected = Image.fromarray(stretched.round().astype(np.uint8)).resize(
         size, Image.Resampling.LANCZOS
     )
-    difference = np.asarray(found, int) - np.asarray(wanted, int)
+    difference = np.asarray(result, int) - np.asarray(expected, int)
     assert np.abs(difference).max() <= 1  # a sample halfway between two values may round either way
 
 
 def test_the_matte_spans_all_values_at_the_networks_own_size():
-    found = matte(output(np.linspace(3, 4, 320 * 320).reshape(320, 320)), (320, 320))
-    assert found.getextrema() == (0, 255)
-    assert (np.diff(np.asarray(found, int).ravel()) >= 0).all()
+    result = matte(output(np.linspace(3, 4, 320 * 320).reshape(320, 320)), (320, 320))
+    assert result.getextrema() == (0, 255)
+    assert (np.diff(np.asarray(result, int).ravel()) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -105,8 +107,8 @@ def test_the_matte_spans_all_values_at_the_networks_own_size():
 )  # fmt: skip
 @pytest.mark.parametrize("size", [(1, 1), (30, 20)])
 def test_an_output_without_a_subject_gives_an_empty_matte(values, size: tuple[int, int]):
-    found = matte(output(values), size)
-    assert (found.mode, found.size, found.getextrema()) == ("L", size, (0, 0))
+    result = matte(output(values), size)
+    assert (result.mode, result.size, result.getextrema()) == ("L", size, (0, 0))
 
 
 @settings(max_examples=60, deadline=None)
@@ -129,12 +131,12 @@ def disc(sharpness: float) -> np.ndarray:
 @pytest.mark.parametrize("sharpness", [0.02, 1], ids=["soft", "sharp"])
 def test_where_the_matte_is_constant_it_is_what_lanczos_makes_of_the_whole(size, sharpness: float):
     values = disc(sharpness)
-    found = np.asarray(matte(output(values), size), int)
+    result = np.asarray(matte(output(values), size), int)
     whole = Image.fromarray(np.rint(values * 255).astype(np.uint8))
-    wanted = np.asarray(whole.resize(size, Image.Resampling.LANCZOS), int)
+    expected = np.asarray(whole.resize(size, Image.Resampling.LANCZOS), int)
     # between the two ways both round
-    assert np.abs(found - wanted).max() <= 2
-    assert (found == wanted).mean() > 0.99
+    assert np.abs(result - expected).max() <= 2
+    assert (result == expected).mean() > 0.99
 
 
 @pytest.mark.parametrize("size", [(3_000_000, 1), (1, 3_000_000)])

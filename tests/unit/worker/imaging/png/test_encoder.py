@@ -9,7 +9,7 @@ from PIL import Image, ImageCms, ImageFilter
 from support.paths import SAMPLES
 
 from worker.imaging.decode import Limits, decode
-from worker.imaging.png import encoder, filters
+from worker.imaging.png import encoder, filters, strategy
 
 
 def cutout(height: int, width: int, seed: int = 1) -> np.ndarray:
@@ -19,10 +19,10 @@ def cutout(height: int, width: int, seed: int = 1) -> np.ndarray:
     return pixels
 
 
-def encode(pixels: np.ndarray, *of_the_photograph) -> bytes:
+def encode(pixels: np.ndarray, *profile_and_resolution) -> bytes:
     height, width, _ = pixels.shape
     return encoder.encode(
-        lambda top, bottom: pixels[top:bottom], (width, height), *of_the_photograph
+        lambda top, bottom: pixels[top:bottom], (width, height), *profile_and_resolution
     )
 
 
@@ -37,14 +37,14 @@ CUTOUTS = {
     "tall": cutout(60_000, 2),
     "transparent": np.zeros((40, 30, 4), np.uint8),
     "opaque": np.full((40, 30, 4), 255, np.uint8),
-    # colour under zero alpha is the composer's business; the encoder keeps what it is given
+    # `Cutout` clears colour under zero alpha; the encoder keeps the pixels it gets
     "hidden colour": np.dstack([cutout(20, 20)[..., :3], np.zeros((20, 20), np.uint8)]),
     "a view": cutout(40, 60)[::-2, 5:50:3],
 }
 
 
 @pytest.mark.parametrize("pixels", CUTOUTS.values(), ids=list(CUTOUTS))
-def test_what_is_encoded_is_decoded_to_the_same_pixels(pixels: np.ndarray):
+def test_a_png_decodes_to_the_same_pixels(pixels: np.ndarray):
     data = encode(pixels)
     with Image.open(io.BytesIO(data)) as image:
         assert (image.format, image.mode, image.info.get("icc_profile")) == ("PNG", "RGBA", None)
@@ -77,7 +77,7 @@ def island(height: int, width: int) -> np.ndarray:
     return pixels
 
 
-KINDS = {
+TEXTURES = {
     "noise": cutout,
     "gradient": gradient,
     "island": island,
@@ -87,29 +87,32 @@ KINDS = {
 
 @settings(max_examples=150, deadline=None)
 @given(
-    kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=4),
+    textures=st.lists(st.sampled_from(sorted(TEXTURES)), min_size=1, max_size=4),
     width=st.one_of(st.integers(1, 20), st.integers(1000, 5000)),
     height=st.integers(1, 70),
 )
-def test_whatever_follows_whatever(kinds: list[str], width: int, height: int):
+def test_textures_may_follow_each_other_in_any_order(textures: list[str], width: int, height: int):
     """Changes of content switch filter and compressor between strips and within them."""
-    pixels = np.concatenate([KINDS[kind](height, width) for kind in kinds])
+    pixels = np.concatenate([TEXTURES[texture](height, width) for texture in textures])
     data = encode(pixels)
     with Image.open(io.BytesIO(data)) as image:
         assert (np.asarray(image) == pixels).all()
     assert encode(pixels) == data
 
 
-def test_never_are_all_lines_asked_for_at_a_time():
-    asked = []
+def test_lines_are_requested_a_strip_at_a_time():
+    requests = []
 
     def rows(top: int, bottom: int) -> np.ndarray:
-        asked.append((top, bottom))
+        requests.append((top, bottom))
         return gradient(1000, 1000)[top:bottom]
 
     encoder.encode(rows, (1000, 1000))
-    assert max(bottom - top for top, bottom in asked) < 200
-    samples, strips = asked[: encoder.SAMPLE // 4000], asked[encoder.SAMPLE // 4000 :]
+    assert max(bottom - top for top, bottom in requests) < 200
+    samples, strips = (
+        requests[: strategy.SAMPLE_BYTES // 4000],
+        requests[strategy.SAMPLE_BYTES // 4000 :],
+    )
     assert {bottom - top for top, bottom in samples} == {2}
     # each strip with the line above it
     assert [top for top, _ in strips] == [0, *(bottom - 1 for _, bottom in strips[:-1])]
@@ -125,7 +128,7 @@ def test_each_filter_predicts_as_the_specification_says(name: filters.Filter):
     lines = pixels.reshape(80, 240)
     above = np.concatenate([np.zeros_like(lines[:1]), lines[:-1]])
     out, scratch = np.empty_like(lines), np.empty((5, *lines.shape), np.uint8)
-    filters._predict(name, lines, above, out, scratch)
+    filters._write_residuals(name, lines, above, out, scratch)
     stream = zlib.compress(np.hstack([np.full((80, 1), name, np.uint8), out]).tobytes())
     with Image.open(io.BytesIO(_with_stream(encode(pixels), stream))) as image:
         assert (np.asarray(image) == pixels).all()
@@ -134,33 +137,33 @@ def test_each_filter_predicts_as_the_specification_says(name: filters.Filter):
 def _with_stream(data: bytes, stream: bytes) -> bytes:
     file = io.BytesIO()
     file.write(data[:33])  # signature and IHDR
-    encoder._write(file, b"IDAT", stream)
-    encoder._write(file, b"IEND", b"")
+    encoder._write_chunk(file, b"IDAT", stream)
+    encoder._write_chunk(file, b"IEND", b"")
     return file.getvalue()
 
 
 def photographs() -> dict[str, np.ndarray]:
-    made = {}
+    pictures = {}
     for name in ("cat", "coffee", "rocket"):
         with Image.open(SAMPLES / f"{name}.jpg") as image:
             colours = image.convert("RGB")
         grey = colours.convert("L").filter(ImageFilter.GaussianBlur(20))
         soft = grey.point(lambda value: min(255, max(0, (value - 60) * 4)))
-        for kind, alpha in (("opaque", Image.new("L", colours.size, 255)), ("cut out", soft)):
+        for style, alpha in (("opaque", Image.new("L", colours.size, 255)), ("cut out", soft)):
             pixels = np.dstack([np.asarray(colours), np.asarray(alpha)])
             pixels[pixels[..., 3] == 0] = 0
-            made[f"{name} {kind}"] = pixels
-    noise = np.random.default_rng(4).normal(0, 6, made["cat opaque"].shape)
-    noisy = (made["cat opaque"] + noise).clip(0, 255).astype(np.uint8)
-    made["noisy"] = noisy
-    return made
+            pictures[f"{name} {style}"] = pixels
+    noise = np.random.default_rng(4).normal(0, 6, pictures["cat opaque"].shape)
+    noisy = (pictures["cat opaque"] + noise).clip(0, 255).astype(np.uint8)
+    pictures["noisy"] = noisy
+    return pictures
 
 
 PHOTOGRAPHS = photographs()
 
 
 @pytest.mark.parametrize("pixels", PHOTOGRAPHS.values(), ids=list(PHOTOGRAPHS))
-def test_files_are_as_small_as_those_pillow_makes(pixels: np.ndarray):
+def test_files_are_at_most_two_percent_larger_than_pillows(pixels: np.ndarray):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     assert len(encode(pixels)) <= 1.02 * buffer.tell()
