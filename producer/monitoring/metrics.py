@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from contract import metrics
 from contract.errors import CutoutError
 from contract.ledger.redis_ledger import RedisLedger
 
@@ -24,23 +25,15 @@ class ClusterMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            metrics = [*self._workers(), *self._batches()]
+            families = [*self._workers(), *self._batches()]
         except CutoutError:
             return
-        yield from metrics
+        yield from families
 
     def _workers(self) -> Iterator[Metric]:
-        skew = GaugeMetricFamily(
-            "cutout_worker_clock_skew_seconds",
-            "Seconds the worker's clock is ahead of Redis's clock",
-            labels=["worker"],
-        )
-        children = GaugeMetricFamily(
-            "cutout_worker_children", "Child processes of a worker", labels=["worker", "queue"]
-        )
-        length = GaugeMetricFamily(
-            "cutout_queue_length", "Messages waiting in a queue", labels=["queue"]
-        )
+        skew = _family(metrics.WORKER_CLOCK_SKEW)
+        children = _family(metrics.WORKER_CHILDREN)
+        length = _family(metrics.QUEUE_LENGTH)
         workers = self._ledger.workers.list()
         for worker in workers:
             skew.add_metric([worker.name], worker.clock_skew)
@@ -50,15 +43,16 @@ class ClusterMetrics(Collector):
         yield from (skew, children, length)
 
     def _batches(self) -> Iterator[Metric]:
-        images = GaugeMetricFamily(
-            "cutout_batch_images", "Images of an open batch by status", labels=["batch", "status"]
-        )
-        total = GaugeMetricFamily(
-            "cutout_batch_total", "All images of an open batch", labels=["batch"]
-        )
+        images = _family(metrics.BATCH_IMAGES)
+        total = _family(metrics.BATCH_TOTAL)
         for batch in self._ledger.batches.open_ids():
             progress = self._ledger.batches.progress(batch)
             for status in ("done", "skipped", "failed", "issued"):
                 images.add_metric([batch, status], getattr(progress, status))
             total.add_metric([batch], progress.spec.total)
         yield from (images, total)
+
+
+def _family(spec: metrics.MetricSpec) -> GaugeMetricFamily:
+    """Return an empty family of a metric, to be filled with samples."""
+    return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)

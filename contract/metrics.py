@@ -1,0 +1,37 @@
+"""Every Prometheus metric of ours, declared once. The reference of metrics is generated from here.
+
+Flower exports its own metrics beside these.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """A metric as it is exported at Flower's /metrics."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+    """with the unit, unless the name ends with it"""
+    type: Literal["gauge"] = "gauge"
+
+
+WORKER_CLOCK_SKEW = MetricSpec(
+    "cutout_worker_clock_skew_seconds",
+    ("worker",),
+    "Seconds the worker's clock is ahead of Redis's clock",
+)
+WORKER_CHILDREN = MetricSpec(
+    "cutout_worker_children", ("worker", "queue"), "Child processes of a worker"
+)
+QUEUE_LENGTH = MetricSpec("cutout_queue_length", ("queue",), "Messages waiting in a queue")
+BATCH_IMAGES = MetricSpec(
+    "cutout_batch_images",
+    ("batch", "status"),
+    "Images of an open batch by status: done, skipped, failed, or issued (not settled)",
+)
+BATCH_TOTAL = MetricSpec("cutout_batch_total", ("batch",), "All images of an open batch")
+
+METRICS = (WORKER_CLOCK_SKEW, WORKER_CHILDREN, QUEUE_LENGTH, BATCH_IMAGES, BATCH_TOTAL)
