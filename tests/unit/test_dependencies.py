@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 
 import pytest
@@ -32,11 +33,19 @@ def declared() -> set[str]:
     return set(map(distribution, project["dependencies"]))
 
 
+def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a syntax tree's nodes without the blocks that only a type checker reads."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from run_time_nodes(child)
+
+
 def imported(package: str) -> set[str]:
     """Return the third-party modules that a package's source imports."""
     modules: set[str] = set()
     for path in (ROOT / package).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in run_time_nodes(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
