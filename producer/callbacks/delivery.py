@@ -1,15 +1,19 @@
-"""Delivers callbacks: signed, at least once, or given up after eleven attempts in a day.
+"""Delivers callbacks, by the policy below.
 
-An attempt is one POST of at most 15 s, never redirected, signed by `signatures.py`. Its id
-stays the same at every attempt: a receiver knows a repeated one by it.
+Request    one POST of JSON, at most 15 s, redirects not followed, to https and public addresses
+           only (CUTOUT_URL_ALLOWLIST adds others), signed if CUTOUT_WEBHOOK_SECRET is set
+Guarantee  at least once; the header `webhook-id` is the same in every attempt, so that a receiver
+           can ignore repetitions
+2xx        delivered
+410        given up at once: the receiver wants no more attempts
+the rest   a failed attempt, and so are timeouts, refused addresses and untrusted certificates
+Attempts   11 within about a day, then given up: at once, then 5 s, 30 s, 2 min, 10 min, 30 min,
+           1 h, 2 h, 4 h, 8 h and 8 h after the previous one; each delay is up to 10 % longer, so
+           that callbacks that failed together are not repeated together
+Crashes    a process that dies during an attempt has used it up; the next one starts when the
+           lease of the first ends
 
-    2xx      delivered
-    410      given up at once: the receiver wants no more of it
-    others   a failure, 3xx too: tried again, as are timeouts, refused addresses and certificates
-
-Attempts: at once, then 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h, 4 h and 8 h after the one
-before, up to a tenth more so that what failed together does not return together. A process that
-vanishes in an attempt has used it up; the next comes when its lease ends.
+`schedule.py` stores what is due when, `signatures.py` signs.
 """
 
 import random
@@ -32,72 +36,80 @@ from producer.callbacks.signatures import sign
 
 log = structlog.get_logger(__name__)
 
-WAITS = (0, 5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
-"""Seconds before each attempt."""
+DELAYS_SECONDS = (0, 5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
+"""Delay before each attempt."""
 JITTER = 0.1
+"""Largest random extension of a delay, as a share of it."""
 LEASE_SECONDS = 60
-"""An attempt ends within 15 s; the rest is for loading what it says."""
-THREADS = 8
-"""Attempts at a time: one receiver that lets each run into its limit does not stop the others."""
-IDLE_SECONDS = 0.5
-REST_SECONDS = 5
-"""How long Redis is left alone where it does not answer."""
+"""How long an attempt may take, loading the body included, until another process repeats it."""
+MAX_CONCURRENT = 8
+"""Attempts at a time: receivers that run into the timeout do not delay all others."""
+POLL_SECONDS = 0.5
+"""Pause before asking again, if no callback is due."""
+REDIS_BACKOFF_SECONDS = 5
+"""Pause after Redis did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
+    """What to send, and where to. Kept out of Redis and of logs."""
+
     url: str = field(repr=False)
     body: bytes = field(repr=False)
     """JSON"""
     created: float
-    """unix seconds: when there was something to say"""
+    """Unix seconds at which the cutout was created"""
 
 
-class Ending(StrEnum):
+class Result(StrEnum):
+    """The result of one attempt."""
+
     DELIVERED = "delivered"
     POSTPONED = "postponed"
     GIVEN_UP = "given up"
 
 
 class Post(Protocol):
+    """Sends a POST and returns the status; see `contract.safe_http.client.post`."""
+
     def __call__(
         self, url: str, body: bytes, headers: dict[str, str], *, allow: tuple[str, ...]
     ) -> int: ...
 
 
 Load = Callable[[str], Delivery | None]
+"""Returns what to send for a callback ID, or None if its cutout was deleted."""
 
 
 def deliver(
     callbacks: CallbackSchedule, callback: str, load: Load, post: Post = client.post
-) -> Ending:
-    """Make one attempt at a callback that was taken.
+) -> Result:
+    """Make one attempt at a callback that `CallbackSchedule.take` returned.
 
-    `load` returns what it says, or None where there is nothing to say any more. Raises
-    RetryableError (`redis_unavailable`): the lease ends then, and another attempt comes.
+    Raises RetryableError (`redis_unavailable`): another attempt starts when the lease ends.
     """
     attempt = max(callbacks.attempts(callback), 1)
-    said = log.bind(callback=callback, attempt=attempt)
+    attempt_log = log.bind(callback=callback, attempt=attempt)
     try:
         delivery = load(callback)
         if delivery is None:
             callbacks.drop(callback)
-            said.info("callback has nothing to say")
-            return Ending.GIVEN_UP
-        said = said.bind(host=host_of(delivery.url), age=round(time.time() - delivery.created))
+            attempt_log.info("callback dropped", reason="its cutout was deleted")
+            return Result.GIVEN_UP
+        age = round(time.time() - delivery.created)
+        attempt_log = attempt_log.bind(host=host_of(delivery.url), age=age)
         status = _post(callback, delivery, post)
     except CutoutError as error:
-        return _failed(callbacks, callback, attempt, said.bind(code=error.code.value))
+        return _failed(callbacks, callback, attempt, attempt_log.bind(code=error.code.value))
     except Exception as error:
         # no traceback: its lines may show the URL
-        return _failed(callbacks, callback, attempt, said.bind(fault=type(error).__name__))
+        return _failed(callbacks, callback, attempt, attempt_log.bind(error=type(error).__name__))
+    attempt_log = attempt_log.bind(status=status)
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         callbacks.drop(callback)
-        said.info("callback delivered", status=status)
-        return Ending.DELIVERED
-    return _failed(
-        callbacks, callback, attempt, said.bind(status=status), gone=status == HTTPStatus.GONE
-    )
+        attempt_log.info("callback delivered")
+        return Result.DELIVERED
+    return _failed(callbacks, callback, attempt, attempt_log, gone=status == HTTPStatus.GONE)
 
 
 def _post(callback: str, delivery: Delivery, post: Post) -> int:
@@ -111,48 +123,52 @@ def _failed(
     callbacks: CallbackSchedule,
     callback: str,
     attempt: int,
-    said: structlog.stdlib.BoundLogger,
+    attempt_log: structlog.stdlib.BoundLogger,
     *,
     gone: bool = False,
-) -> Ending:
-    if gone or attempt >= len(WAITS):
+) -> Result:
+    """Postpone a callback, or drop it after the last attempt or if its receiver is gone."""
+    if gone or attempt >= len(DELAYS_SECONDS):
         callbacks.drop(callback)
-        said.error("callback given up")
-        return Ending.GIVEN_UP
-    delay = WAITS[attempt] * random.uniform(1, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
+        attempt_log.error("callback given up")
+        return Result.GIVEN_UP
+    delay = DELAYS_SECONDS[attempt] * random.uniform(1, 1 + JITTER)  # noqa: S311 - spreads load, not security
     callbacks.postpone(callback, delay)
-    said.warning("callback failed", again_in=round(delay))
-    return Ending.POSTPONED
+    attempt_log.warning("callback failed", retry_in=round(delay))
+    return Result.POSTPONED
 
 
 def run(
     callbacks: CallbackSchedule, load: Load, stopping: Callable[[], bool], post: Post = client.post
 ) -> None:
-    """Deliver until told to stop; returns when the attempts in hand are over. Several may run."""
-    in_hand: set[Future[None]] = set()
-    with ThreadPoolExecutor(THREADS, "callbacks") as pool:
+    """Deliver until `stopping` returns True, then finish the running attempts.
+
+    Several processes may run this.
+    """
+    running: set[Future[None]] = set()
+    with ThreadPoolExecutor(MAX_CONCURRENT, "callbacks") as pool:
         while not stopping():
-            in_hand = {attempt for attempt in in_hand if not attempt.done()}
+            running = {attempt for attempt in running if not attempt.done()}
             try:
-                # no more than can be begun at once: the lease runs from here on
-                taken = callbacks.take(THREADS - len(in_hand), LEASE_SECONDS)
+                # no more than start at once, as their leases begin now
+                due = callbacks.take(MAX_CONCURRENT - len(running), LEASE_SECONDS)
             except CutoutError as error:
-                log.warning("callbacks wait", why=str(error))
-                _rest(REST_SECONDS, stopping)
+                log.warning("callbacks wait for Redis", reason=str(error))
+                _sleep(REDIS_BACKOFF_SECONDS, stopping)
                 continue
-            in_hand |= {pool.submit(_attempt, callbacks, one, load, post) for one in taken}
-            if not taken:
-                _rest(IDLE_SECONDS, stopping)
+            running |= {pool.submit(_attempt, callbacks, one, load, post) for one in due}
+            if not due:
+                _sleep(POLL_SECONDS, stopping)
 
 
 def _attempt(callbacks: CallbackSchedule, callback: str, load: Load, post: Post) -> None:
     try:
         deliver(callbacks, callback, load, post)
     except CutoutError as error:
-        log.warning("callback left to its lease", callback=callback, code=error.code.value)
+        log.warning("callback not recorded", callback=callback, code=error.code.value)
 
 
-def _rest(seconds: float, stopping: Callable[[], bool]) -> None:
-    ends = time.monotonic() + seconds
-    while not stopping() and time.monotonic() < ends:
+def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not stopping() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -8,7 +8,7 @@ In one tick each batch publishes one chunk at most, so neither a batch of ten mi
 workers faster than the dispatcher hold up the others. Reports are written beside the loop: see
 `closing.py`.
 
-An idle tick costs one round trip for each open batch, and three in all.
+An idle tick costs one Redis round trip per open batch, and three for all of them together.
 """
 
 import secrets

@@ -104,7 +104,7 @@ def test_a_full_stop_in_an_id_cannot_move_what_is_signed():
     moved = {**headers, "webhook-id": f"a.{MOMENT}", "webhook-timestamp": str(later)}
     refused(moved, b"rest", now=later)
     for message_id in ("a.b", "", "a b", "a\r\nx: y", "\u00e9"):
-        with pytest.raises(ValueError, match="id"):
+        with pytest.raises(ValueError, match="message ID"):
             sign(message_id, MOMENT, b"", [SECRET])
 
 
