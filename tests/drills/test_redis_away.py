@@ -12,16 +12,8 @@ from support.faults import TcpProxy
 from support.services import until
 from support.stand_in import mark
 
-from contract import names
 from contract.batch import BatchSpec
-from contract.errors import CutoutError, ErrorCode
-from contract.job import ImageJob, ManifestLine
-from contract.ledger.redis_ledger import RedisLedger
-from contract.recipe import recipe_for
 from contract.storage import batch_files, open_store
-from producer.batches import control
-from producer.batches.register import register
-from producer.dispatch.publisher import publish
 
 WORKERS = "left", "right"
 CHILDREN = 2
@@ -225,46 +217,3 @@ def test_redis_forgets_everything(drill: Drill) -> None:
     ]
     counts = drill.passed(spec, "FLUSHALL, then `cutout rebuild`", 0, len(again), "run again")
     assert counts["done"] == count
-
-
-def test_only_a_batch_that_is_lost_is_rebuilt(ledger: RedisLedger, catalogue, tmp_path) -> None:
-    (catalogue / "a.jpg").write_bytes(b"a")
-    out = str(tmp_path / "out")
-    spec = register(ledger, str(catalogue), out, recipe_for("u2netp"))
-
-    with pytest.raises(CutoutError) as known:
-        control.rebuild(ledger, spec.id, out)
-    assert known.value.code is ErrorCode.BATCH_EXISTS
-    with pytest.raises(CutoutError) as unknown:
-        control.rebuild(ledger, "20200101-000000-aaaa", out)
-    assert unknown.value.code is ErrorCode.BATCH_UNKNOWN
-
-    ledger.connection.client.flushall()
-    ledger.batches.set_stalled_reason(spec.id, "of a batch that is gone")
-    assert not ledger.connection.client.keys()
-    assert control.rebuild(ledger, spec.id, out) == (spec, 0)
-    assert ledger.batches.progress(spec.id).state == "open"
-
-
-@pytest.mark.parametrize("harm", ["full", "read-only", "empty"])
-def test_publishing_says_that_redis_is_at_fault(
-    ledger: RedisLedger, redis_server, monkeypatch, harm: str
-) -> None:
-    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
-    job = ImageJob(
-        batch="b-20200101-000000-aaaaaa", line=0, source="file:///in", destination="file:///out",
-        photograph=ManifestLine(key="a.jpg", size=1, etag="1"), recipe=recipe_for("u2netp"),
-    )  # fmt: skip
-    queue, redis = names.bulk_queue("u2netp"), ledger.connection.client
-    assert publish(queue, [job], 1.0) == 1
-    if harm == "empty":
-        redis.flushall()
-        assert publish(queue, [job], 1.0) == redis.llen(queue) == 1
-        return
-    if harm == "full":
-        redis.config_set("maxmemory", 1)
-    else:
-        redis.replicaof("127.0.0.1", 1)
-    with pytest.raises(CutoutError) as raised:
-        publish(queue, [job], 1.0)
-    assert raised.value.code is ErrorCode.REDIS_UNAVAILABLE

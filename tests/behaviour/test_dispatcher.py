@@ -1,0 +1,150 @@
+"""Feeding, draining, rebuilding and publishing, against a real Redis and without workers."""
+
+import secrets
+from types import SimpleNamespace
+
+import pytest
+from support.catalogue import photograph
+
+from contract import names
+from contract.errors import CutoutError, ErrorCode
+from contract.job import ImageJob, ManifestLine
+from contract.ledger.protocol import Worker
+from contract.ledger.redis_ledger import RedisLedger
+from contract.outcome import Outcome, Status
+from contract.recipe import recipe_for
+from contract.settings import Settings
+from producer.batches import control, reports
+from producer.batches.register import register
+from producer.callbacks.schedule import CallbackSchedule
+from producer.dispatch import dispatcher
+from producer.dispatch.publisher import publish
+
+
+def dispatcher_of(ledger: RedisLedger) -> dispatcher.Dispatcher:
+    return dispatcher.Dispatcher(ledger, CallbackSchedule(ledger.connection), Settings())
+
+
+def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "DRAIN_ROWS", 1)
+    monkeypatch.setattr(dispatcher, "BACKOFF_SECONDS", 0)
+    photograph(catalogue / "a.jpg")
+    photograph(catalogue / "b.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    ledger.lines.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
+    obstacle = tmp_path / "out" / names.outcomes_prefix(spec.id)
+    obstacle.write_text("no folder")
+    ledger.batches.pause(spec.id, "the reason")
+    dispatching = dispatcher_of(ledger)
+
+    dispatching.tick()
+    assert ledger.lines.waiting_outcomes(spec.id)
+    assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
+    obstacle.unlink()
+    dispatching.tick()
+    assert not ledger.lines.waiting_outcomes(spec.id)
+    assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
+
+
+def test_a_batch_without_workers_says_which_one_it_needs(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "WORKER_START_SECONDS", 0)
+    monkeypatch.setattr(dispatcher, "publish_issued", lambda *_: 0)
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    dispatching = dispatcher_of(ledger)
+    dispatching.tick()
+    assert "`CUTOUT_MODEL=u2netp cutout worker`" in ledger.batches.progress(spec.id).stalled_reason
+
+    ledger.workers.register(Worker(name="w", queue="bulk.u2netp", children=1, clock_skew=0))
+    dispatching.tick()
+    assert ledger.batches.progress(spec.id).stalled_reason == ""
+
+
+def test_two_dispatchers_that_drain_at_once_lose_no_row(
+    ledger: RedisLedger, catalogue, tmp_path
+) -> None:
+    for number in range(5):
+        photograph(catalogue / f"{number}.jpg", number)
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+
+    def settle(line: int) -> None:
+        outcome = Outcome(line=line, key=f"{line}.jpg", status=Status.DONE)
+        assert ledger.lines.finish(spec.id, outcome)
+        assert not ledger.lines.finish(spec.id, outcome)
+
+    class EarlierLines:
+        """What a dispatcher read that was then held up before it wrote."""
+
+        def outcomes(self, *_: object) -> list[tuple[str, str]]:
+            return seen
+
+        def drop_outcomes(self, batch: str, last: str) -> None:
+            ledger.lines.drop_outcomes(batch, last)
+
+    for line in range(2):
+        settle(line)
+    seen = ledger.lines.outcomes(spec.id, 10)
+    for line in range(2, 5):
+        settle(line)
+    assert reports.drain(ledger, spec)
+    assert reports.drain(SimpleNamespace(lines=EarlierLines()), spec)
+
+    assert sorted(o.line for o in reports.current(ledger, spec)) == [0, 1, 2, 3, 4]
+    assert ledger.batches.progress(spec.id).done == 5
+
+
+def test_only_a_batch_that_is_lost_is_rebuilt(ledger: RedisLedger, catalogue, tmp_path) -> None:
+    (catalogue / "a.jpg").write_bytes(b"a")
+    out = str(tmp_path / "out")
+    spec = register(ledger, str(catalogue), out, recipe_for("u2netp"))
+
+    with pytest.raises(CutoutError) as known:
+        control.rebuild(ledger, spec.id, out)
+    assert known.value.code is ErrorCode.BATCH_EXISTS
+    with pytest.raises(CutoutError) as unknown:
+        control.rebuild(ledger, "20200101-000000-aaaa", out)
+    assert unknown.value.code is ErrorCode.BATCH_UNKNOWN
+
+    ledger.connection.client.flushall()
+    ledger.batches.set_stalled_reason(spec.id, "of a batch that is gone")
+    assert not ledger.connection.client.keys()
+    assert control.rebuild(ledger, spec.id, out) == (spec, 0)
+    assert ledger.batches.progress(spec.id).state == "open"
+
+
+@pytest.mark.parametrize("harm", ["full", "read-only", "empty"])
+def test_publishing_says_that_redis_is_at_fault(
+    ledger: RedisLedger, redis_server, monkeypatch, harm: str
+) -> None:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    job = ImageJob(
+        batch="b-20200101-000000-aaaaaa", line=0, source="file:///in", destination="file:///out",
+        photograph=ManifestLine(key="a.jpg", size=1, etag="1"), recipe=recipe_for("u2netp"),
+    )  # fmt: skip
+    queue, redis = names.bulk_queue("u2netp"), ledger.connection.client
+    assert publish(queue, [job], 1.0) == 1
+    if harm == "empty":
+        redis.flushall()
+        assert publish(queue, [job], 1.0) == redis.llen(queue) == 1
+        return
+    if harm == "full":
+        redis.config_set("maxmemory", 1)
+    else:
+        redis.replicaof("127.0.0.1", 1)
+    with pytest.raises(CutoutError) as raised:
+        publish(queue, [job], 1.0)
+    assert raised.value.code is ErrorCode.REDIS_UNAVAILABLE
+
+
+def test_a_lease_is_not_given_to_a_stranger(ledger: RedisLedger) -> None:
+    first, second = secrets.token_hex(4), secrets.token_hex(4)
+    assert ledger.acquire_lease(first, 30)
+    assert not ledger.acquire_lease(second, 30)
+    ledger.release_lease(second)
+    assert ledger.acquire_lease(first, 30)
+    ledger.release_lease(first)
+    assert ledger.acquire_lease(second, 30)
