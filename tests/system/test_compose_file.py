@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -38,6 +39,11 @@ OURS = ["weights", *WORKERS, "dispatcher", "web", "flower"]
 STARTING = ["dispatcher", "worker", *WORKERS, "web", "flower"]
 STOPPING = [*reversed(STARTING), "redis"]
 """As compose does it: what depends on a service stops before it."""
+PING = (
+    "import os, redis, sys; password = os.environ['REDISCLI_AUTH'];"
+    " print('PONG' if redis.Redis(port=int(sys.argv[1]), password=password).ping() else '')"
+)
+"""Instead of redis-cli, which the tests' server comes without."""
 
 
 def example() -> dict[str, str]:
@@ -279,10 +285,9 @@ def stand_in(folder: Path, port: int) -> AbstractContextManager[S3Server]:
 
 @pytest.fixture
 def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
-    redis_cli = Path(redis_binary()).with_name("redis-cli")
     redis, store, flower, web = (free_port() for _ in range(4))
     places = {
-        "redis-cli": f"{shlex.quote(str(redis_cli))} -p {redis}",
+        "redis-cli": shlex.join([sys.executable, "-c", PING, str(redis)]),
         "redis:6379": f"127.0.0.1:{redis}",
         "store:8333": f"127.0.0.1:{store}",
         "5555": str(flower),
