@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu import exceptions
 
 from contract import names
 from contract.batch import BatchSpec
@@ -16,6 +16,13 @@ from contract.settings import settings, transport_options
 CLAIM_GRACE_SECONDS = 2
 """Time between a worker's receiving a message and its claim of the line. Meanwhile the line is
 neither queued nor claimed, and must not count as lost."""
+
+PUBLISH_ERRORS: tuple[type[Exception], ...] = (
+    exceptions.OperationalError,
+    exceptions.BatchPublishError,  # type: ignore[attr-defined]  # newer than the stubs
+    OSError,
+)
+"""Redis is unreachable, or refused a chunk: it is full, or a read-only replica."""
 
 
 @cache
@@ -92,7 +99,7 @@ def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> int:
                     headers={"issued": issued_at},
                 )
                 count += 1
-    except (OperationalError, OSError) as error:
+    except PUBLISH_ERRORS as error:
         raise RetryableError(
             ErrorCode.REDIS_UNAVAILABLE, f"Publishing failed ({type(error).__name__})."
         ) from None
