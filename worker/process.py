@@ -12,7 +12,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.job import ImageJob
 from contract.ledger import Claim, ClaimRefused
-from contract.ledger.protocol import RESULT_OK
+from contract.ledger.records import RESULT_OK
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from worker.fetch import fetch

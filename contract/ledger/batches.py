@@ -9,7 +9,7 @@ from contract.batch import BatchSpec, Progress, Snapshot
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.connection import Connection, translated
 from contract.ledger.lines import LINE_KEYS, OUTSTANDING_KEYS, issued_at
-from contract.ledger.protocol import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
+from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
 from contract.outcome import Outcome, Status
 
 BATCH_KEYS = ("", "settled", "failed")

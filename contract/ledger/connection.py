@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from contract import names
@@ -58,18 +59,20 @@ class Connection:
             ) from None
 
     @cached_property
-    def scripts(self) -> dict[str, Any]:
+    def scripts(self) -> dict[str, Script]:
         """The Lua scripts by name; call one with `keys` and `args`."""
         return {
             path.stem: self.client.register_script(path.read_text())
             for path in SCRIPTS.glob("*.lua")
         }
 
-    def run(self, script: str, keys: Sequence[str], *arguments: object) -> Any:
+    def run(self, script: str, keys: Sequence[str], *arguments: str | float) -> Any:
         """Run a script. Raises RetryableError or PermanentError (`redis_unavailable`)."""
         with translated():
             return self.scripts[script](keys=list(keys), args=list(arguments))
 
-    def run_for(self, script: str, batch: str, parts: Sequence[str], *arguments: object) -> Any:
+    def run_for(
+        self, script: str, batch: str, parts: Sequence[str], *arguments: str | float
+    ) -> Any:
         """Run a script whose keys are parts of a batch; see `names.redis_keys`."""
         return self.run(script, names.redis_keys(batch, parts), *arguments)

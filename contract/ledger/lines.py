@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from contract import names
 from contract.ledger.connection import Connection, translated
-from contract.ledger.protocol import RECENT_RESULTS, RESULT_OK, Claim, ClaimRefused, Issued
+from contract.ledger.records import RECENT_RESULTS, RESULT_OK, Claim, ClaimRefused, Issued
 from contract.outcome import Outcome
 
 OUTSTANDING_KEYS = ("issued", "quarantined", "claimed", "deferred")
@@ -92,7 +92,13 @@ class RedisLines:
         with translated(), self._redis.pipeline(transaction=False) as pipe:
             for outcome in outcomes:
                 row = outcome.model_dump_json(exclude_defaults=True)
-                arguments = [outcome.line, outcome.status, row, result, RECENT_RESULTS]
+                arguments: list[str | int] = [
+                    outcome.line,
+                    outcome.status,
+                    row,
+                    result,
+                    RECENT_RESULTS,
+                ]
                 self._connection.scripts["finish"](keys=keys, args=arguments, client=pipe)
             return sum(int(settled) for settled in pipe.execute())
 

@@ -1,4 +1,4 @@
-"""What a ledger does. `redis_ledger.py` is the real one, `memory.py` the fake for tests.
+"""What a ledger does. `redis_ledger.py` is the real one, `memory/` the fake for tests.
 
 A line that is not settled is in at most one of four sets: issued (its message is in the broker),
 quarantined (the same, in the quarantine queue), claimed (a worker is processing it under a lease)
@@ -11,63 +11,18 @@ seconds by the ledger's own clock.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from contract.batch import BatchSpec, Progress, Snapshot
+from contract.ledger.records import (
+    CLOSED_KEPT_SECONDS,
+    RESULT_OK,
+    Claim,
+    ClaimRefused,
+    Issued,
+    Worker,
+)
 from contract.outcome import Outcome, Status
-
-RECENT_RESULTS = 25
-"""Number of attempt results kept per batch for the circuit breaker."""
-RESULT_OK = "ok"
-CLOSED_KEPT_SECONDS = 30 * 24 * 3600
-"""How long the counters of a closed batch can be read. The report is kept forever."""
-REGISTERING_KEPT_SECONDS = 24 * 3600
-"""After this, a batch whose `submit` was killed before it opened the batch is forgotten."""
-WORKER_SILENT_SECONDS = 30
-"""A worker that has not registered again for this long is considered gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to process a line until its lease ends."""
-
-    crash_count: int
-    """earlier attempts whose process died"""
-    attempt: int
-    """number of this attempt, from 1"""
-    crash_causes: str
-    """what ended those processes, comma-separated, if a worker saw it; else empty"""
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimRefused:
-    """Why a delivered line must not be processed now."""
-
-    reason: Literal["settled", "held", "stopped", "quarantined"]
-    """`settled` already; `held`: being processed elsewhere; `stopped`: the batch is not open;
-    `quarantined`: moved to the quarantine queue, because earlier attempts crashed"""
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """Lines to publish."""
-
-    issued_at: float
-    """must be sent in the messages' headers: see `Lines.oldest_queued`"""
-    bulk: list[int]
-    quarantine: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """What a worker reports about itself every few seconds."""
-
-    name: str
-    queue: str
-    children: int
-    clock_skew: float
-    """seconds this machine's clock is ahead of Redis's"""
 
 
 class Batches(Protocol):

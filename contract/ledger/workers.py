@@ -10,7 +10,8 @@ import structlog
 from contract import names
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.connection import Connection, translated
-from contract.ledger.protocol import WORKER_SILENT_SECONDS, Worker, Workers
+from contract.ledger.protocol import Workers
+from contract.ledger.records import WORKER_SILENT_SECONDS, Worker
 
 log = structlog.get_logger(__name__)
 

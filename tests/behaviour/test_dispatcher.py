@@ -9,7 +9,7 @@ from support.catalogue import photograph
 from contract import names
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ImageJob, ManifestLine
-from contract.ledger.protocol import Worker
+from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import recipe_for

@@ -7,7 +7,7 @@ from redis.connection import AbstractConnection
 
 from contract import names
 from contract.ledger import Ledger
-from contract.ledger.protocol import Worker
+from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import Recipe
 from contract.settings import settings

@@ -14,7 +14,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.ledger import Claim, ClaimRefused, Issued, Ledger
 from contract.ledger.memory import MemoryLedger
-from contract.ledger.protocol import RECENT_RESULTS, Worker
+from contract.ledger.records import RECENT_RESULTS, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe

@@ -8,7 +8,7 @@ from support.catalogue import photograph
 from support.cluster import Cluster
 from support.services import free_port, until
 
-from contract.ledger.protocol import Worker
+from contract.ledger.records import Worker
 from contract.ledger.workers import WorkerRegistry
 
 Values = dict[tuple[str, ...], float]

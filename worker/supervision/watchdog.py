@@ -22,7 +22,7 @@ from celery.worker import state
 
 from contract.errors import CutoutError
 from contract.ledger.connection import Connection
-from contract.ledger.protocol import Worker
+from contract.ledger.records import Worker
 from contract.ledger.workers import WorkerRegistry
 from contract.settings import Settings
 from worker.supervision import heartbeat, policy

@@ -21,9 +21,9 @@ if redis.call('HGET', KEYS[1], 'state') ~= 'open' then return answer end
 local due = now + ARGV[2]
 local taken = 0
 local function take(from, before)
-  local found = redis.call(
+  local lines = redis.call(
     'ZRANGEBYSCORE', KEYS[from], '-inf', '(' .. before, 'LIMIT', 0, ARGV[1] - taken)
-  for _, line in ipairs(found) do
+  for _, line in ipairs(lines) do
     local crashed = redis.call('HEXISTS', KEYS[8], line) == 1
       or tonumber(redis.call('HGET', KEYS[7], line) or 0) > 1
     redis.call('ZREM', KEYS[from], line)
@@ -32,7 +32,7 @@ local function take(from, before)
     answer[#answer + 1] = line
     answer[#answer + 1] = crashed and 1 or 0
   end
-  taken = taken + #found
+  taken = taken + #lines
 end
 -- Queues are first in, first out: a message is lost if its line is overdue and it was issued before
 -- the oldest one in the queue.

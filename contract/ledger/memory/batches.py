@@ -1,48 +1,11 @@
-"""The ledger in memory: the same behaviour as the one in Redis, for tests. One process, one thread.
+"""Batches as a whole, in memory."""
 
-It never raises `redis_unavailable`. Nothing publishes messages here: a test sets `queues`.
-"""
-
-import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from contract.batch import BatchSpec, Progress, Snapshot
-from contract.ledger.memory_lines import MemoryBatch, MemoryLine, MemoryLines, MemoryState
-from contract.ledger.protocol import (
-    CLOSED_KEPT_SECONDS,
-    REGISTERING_KEPT_SECONDS,
-    WORKER_SILENT_SECONDS,
-    Ledger,
-    Worker,
-)
+from contract.ledger.memory.state import MemoryBatch, MemoryLine, MemoryState
+from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
 from contract.outcome import Outcome, Status
-
-
-class MemoryLedger:
-    """See `contract.ledger.protocol.Ledger`."""
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """`clock`: returns Unix seconds; a test may pass its own to let time pass."""
-        self.state = MemoryState(clock)
-        self.batches = MemoryBatches(self.state)
-        self.lines = MemoryLines(self.state)
-        self.workers = MemoryWorkers(self.state)
-
-    def ping(self) -> None:
-        pass
-
-    def acquire_lease(self, token: str, seconds: float) -> bool:
-        holder, deadline = self.state.lease
-        now = self.state.clock()
-        if holder not in {"", token} and deadline > now:
-            return False
-        self.state.lease = (token, now + seconds)
-        return True
-
-    def release_lease(self, token: str) -> None:
-        if self.state.holds_lease(token):
-            self.state.lease = ("", 0)
 
 
 class MemoryBatches:
@@ -236,35 +199,6 @@ class MemoryBatches:
         self._state.require(batch).cutout_outcome = outcome
 
 
-class MemoryWorkers:
-    """See `contract.ledger.protocol.Workers`."""
-
-    def __init__(self, state: MemoryState) -> None:
-        self._state = state
-        self._workers: dict[str, tuple[Worker, float]] = {}
-
-    def register(self, worker: Worker) -> None:
-        self._workers[worker.name] = (worker, self._state.clock() + WORKER_SILENT_SECONDS)
-
-    def unregister(self, name: str) -> None:
-        self._workers.pop(name, None)
-
-    def list(self) -> list[Worker]:
-        now = self._state.clock()
-        rows = [worker for worker, expires in self._workers.values() if expires > now]
-        return sorted(rows, key=lambda worker: worker.name)
-
-    def clock_skew(self) -> float:
-        return time.time() - self._state.clock()
-
-    def queue_length(self, queue: str) -> int:
-        return len(self._state.queues.get(queue, []))
-
-
 def _line_set(bits: bytes) -> set[int]:
     """Return the numbers of the bits that are set, most significant bit first."""
     return {line for line in range(8 * len(bits)) if bits[line // 8] & 0x80 >> line % 8}
-
-
-if TYPE_CHECKING:
-    _: Ledger = MemoryLedger()

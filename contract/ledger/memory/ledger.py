@@ -1,0 +1,69 @@
+"""The ledger in memory. One process, one thread.
+
+It never raises `redis_unavailable`. Nothing publishes messages here: a test sets `queues`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from contract.ledger.memory.batches import MemoryBatches
+from contract.ledger.memory.lines import MemoryLines
+from contract.ledger.memory.state import MemoryState
+from contract.ledger.protocol import Ledger
+from contract.ledger.records import WORKER_SILENT_SECONDS, Worker
+
+
+class MemoryLedger:
+    """See `contract.ledger.protocol.Ledger`."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: returns Unix seconds; a test may pass its own to let time pass."""
+        self.state = MemoryState(clock)
+        self.batches = MemoryBatches(self.state)
+        self.lines = MemoryLines(self.state)
+        self.workers = MemoryWorkers(self.state)
+
+    def ping(self) -> None:
+        pass
+
+    def acquire_lease(self, token: str, seconds: float) -> bool:
+        holder, deadline = self.state.lease
+        now = self.state.clock()
+        if holder not in {"", token} and deadline > now:
+            return False
+        self.state.lease = (token, now + seconds)
+        return True
+
+    def release_lease(self, token: str) -> None:
+        if self.state.holds_lease(token):
+            self.state.lease = ("", 0)
+
+
+class MemoryWorkers:
+    """See `contract.ledger.protocol.Workers`."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+        self._workers: dict[str, tuple[Worker, float]] = {}
+
+    def register(self, worker: Worker) -> None:
+        self._workers[worker.name] = (worker, self._state.clock() + WORKER_SILENT_SECONDS)
+
+    def unregister(self, name: str) -> None:
+        self._workers.pop(name, None)
+
+    def list(self) -> list[Worker]:
+        now = self._state.clock()
+        rows = [worker for worker, expires in self._workers.values() if expires > now]
+        return sorted(rows, key=lambda worker: worker.name)
+
+    def clock_skew(self) -> float:
+        return time.time() - self._state.clock()
+
+    def queue_length(self, queue: str) -> int:
+        return len(self._state.queues.get(queue, []))
+
+
+if TYPE_CHECKING:
+    _: Ledger = MemoryLedger()

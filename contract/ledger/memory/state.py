@@ -1,0 +1,115 @@
+"""What the in-memory ledger stores: lines, batches and queued messages."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contract.batch import BatchSpec, State
+from contract.errors import ErrorCode, PermanentError
+from contract.ledger.records import RECENT_RESULTS
+from contract.outcome import Outcome, Status
+
+MAX_UNSEEN_CRASHES = 1
+"""Crashes whose cause no worker saw before a line goes to quarantine: the first is more likely a
+machine that was taken away than the image's fault."""
+
+
+@dataclass
+class MemoryLine:
+    """An unsettled line, and the one set that it is in."""
+
+    where: Literal["", "issued", "quarantined", "claimed", "deferred"] = ""
+    """empty if the line is not outstanding"""
+    due: float = 0
+    """when it becomes overdue, its lease ends, or its retry is due; Unix seconds"""
+    token: str = ""
+    crash_count: int = 0
+    crash_causes: str = ""
+    retries: int = 0
+
+    @property
+    def crashed(self) -> bool:
+        """True if the line belongs in quarantine."""
+        return bool(self.crash_causes) or self.crash_count > MAX_UNSEEN_CRASHES
+
+    def move(self, where: Literal["issued", "quarantined", "deferred"], due: float) -> None:
+        """Put the line into a set in which no worker holds it."""
+        self.where, self.due, self.token = where, due, ""
+
+
+@dataclass
+class MemoryBatch:
+    """A batch, its unsettled lines and its outcome rows."""
+
+    spec: BatchSpec
+    counts: dict[Status, int]
+    settled: set[int]
+    failed: set[int]
+    expires: float | None
+    """Unix seconds; None: never"""
+    state: State = "registering"
+    cursor: int = 0
+    epoch: int = 0
+    duplicates: int = 0
+    closed: float | None = None
+    stalled_reason: str = ""
+    retry_at: float | None = None
+    cutout_outcome: Outcome | None = None
+    lines: dict[int, MemoryLine] = field(default_factory=dict)
+    outcomes: list[tuple[int, str]] = field(default_factory=list)
+    """(row number, outcome as JSON), oldest first"""
+    recent_results: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_RESULTS))
+
+    def outstanding(self, where: str = "") -> list[tuple[int, MemoryLine]]:
+        """Return the lines of one set, or of all four, in the order in which they are due."""
+        rows = [(n, x) for n, x in self.lines.items() if x.where and where in {"", x.where}]
+        # at the same moment, by their digits, as a Redis sorted set does
+        return sorted(rows, key=lambda row: (row[1].due, str(row[0])))
+
+
+class MemoryState:
+    """Everything that the parts of a MemoryLedger share."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.queues: dict[str, list[str]] = {}
+        """queue -> when each of its messages was issued, oldest first"""
+        self.unacknowledged: list[str] = []
+        """task IDs"""
+        self.lease = ("", 0.0)
+        """the dispatcher's token, and until when it holds; Unix seconds"""
+        self._batches: dict[str, MemoryBatch] = {}
+        self._rows = 0
+
+    def holds_lease(self, token: str) -> bool:
+        return self.lease[0] == token and self.lease[1] > self.clock()
+
+    def add(self, batch: MemoryBatch) -> None:
+        self._batches[batch.spec.id] = batch
+
+    def remove(self, batch: str) -> None:
+        self._batches.pop(batch, None)
+
+    def find(self, batch: str) -> MemoryBatch | None:
+        """Return a batch, or None if it is unknown or has expired."""
+        row = self._batches.get(batch)
+        if row and row.expires is not None and row.expires <= self.clock():
+            self.remove(batch)
+            return None
+        return row
+
+    def require(self, batch: str) -> MemoryBatch:
+        """Return a batch. Raises PermanentError (`batch_unknown`)."""
+        if row := self.find(batch):
+            return row
+        raise PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
+
+    def all(self) -> Iterator[MemoryBatch]:
+        """Yield the batches that have not expired."""
+        return filter(None, map(self.find, list(self._batches)))
+
+    def next_row(self) -> int:
+        self._rows += 1
+        return self._rows

@@ -1,0 +1,57 @@
+"""What the ledger hands out, and the limits that both implementations keep."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+RECENT_RESULTS = 25
+"""Number of attempt results kept per batch for the circuit breaker."""
+RESULT_OK = "ok"
+"""The result of an attempt that no error ended. All other results are error codes."""
+CLOSED_KEPT_SECONDS = 30 * 24 * 3600
+"""Seconds for which the counters of a closed batch can be read. The report is kept forever."""
+REGISTERING_KEPT_SECONDS = 24 * 3600
+"""Seconds until a batch is forgotten whose `submit` was killed before it opened the batch."""
+WORKER_SILENT_SECONDS = 30
+"""Seconds without a new registration after which a worker counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to process a line until its lease ends."""
+
+    crash_count: int
+    """earlier attempts whose process died"""
+    attempt: int
+    """number of this attempt, from 1"""
+    crash_causes: str
+    """what ended those processes, comma-separated, if a worker saw it; else empty"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRefused:
+    """Why a delivered line must not be processed now."""
+
+    reason: Literal["settled", "held", "stopped", "quarantined"]
+    """`settled` already; `held`: being processed elsewhere; `stopped`: the batch is not open;
+    `quarantined`: moved to the quarantine queue, because earlier attempts crashed"""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Lines to publish."""
+
+    issued_at: float
+    """must be sent in the messages' headers: see `Lines.oldest_queued`"""
+    bulk: list[int]
+    quarantine: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker reports about itself every few seconds."""
+
+    name: str
+    queue: str
+    children: int
+    clock_skew: float
+    """seconds this machine's clock is ahead of Redis's"""
