@@ -26,7 +26,7 @@ class Models(BaseModel):
     response_description="The models.",
     responses=RESPONSES,
 )  # fmt: skip
-def read_models(context: RequestContext, _: Reader) -> Models:
+def list_models(context: RequestContext, _: Reader) -> Models:
     """Only these models can be expected to process an image soon.
 
     Naming any other known model is not an error: the image waits until a worker for that model

@@ -78,13 +78,16 @@ def create_api(**options: Any) -> FastAPI:
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # names in generated clients
         **options,
     )
     for router in ROUTERS:
         app.include_router(router)
 
     @app.webhooks.post(
-        "cutout-ended", summary="Sent to `callback_url` once a cutout is done or failed"
+        "cutout-ended",
+        operation_id="cutout_ended",
+        summary="Sent to `callback_url` once a cutout is done or failed",
     )
     def cutout_ended(cutout: Cutout) -> None:
         """Receive a cutout that has ended, as `GET /v1/cutouts/{cutout_id}` returns it.

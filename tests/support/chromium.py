@@ -96,7 +96,7 @@ class Browser:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 address = urlsplit(message["params"]["request"]["url"])
-                if address.scheme not in {"blob", "data", "chrome"}:  # its own first tab
+                if address.scheme not in {"blob", "data", "chrome", "chrome-untrusted"}:  # new tab
                     hosts.add(address.netloc)
         return hosts
 

@@ -123,7 +123,7 @@ def shoot_batches(browser: Browser, cluster: PageCluster, docs: Path) -> None:
         if season == "spring":
             browser.button("Pause", ".batch").click()
     browser.run("document.querySelector('.batch:first-child .failures').open = true")
-    until(lambda: browser.all(".thumb.looked img"))
+    until(lambda: browser.all(".thumb.loaded img"))
     browser.run("document.activeElement.blur(); scrollTo(0, 0)")
     shoot(browser, docs / "page-batches.png")
 

@@ -93,7 +93,7 @@ def test_pause_resume_cancel(shared: Server, locations) -> None:
     problem(shared.client.post(f"{url}/resume"), 409, "batch_conflict")
     problem(shared.client.get(f"{url}/report"), 409, "not_ready")
     assert shared.client.post(f"{url}/pause").json()["state"] == "paused"
-    assert "by hand" in shared.client.get(url).json()["stalled_reason"]
+    assert "Paused by" in shared.client.get(url).json()["stalled_reason"]
     assert shared.client.post(f"{url}/resume").json()["state"] == "open"
     assert shared.client.post(f"{url}/cancel").json()["state"] in {"cancelling", "closed"}
     closed = in_state(shared, batch, "closed")

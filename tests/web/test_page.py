@@ -386,7 +386,7 @@ def test_a_busy_server_is_waited_for(proxy: HttpProxy, browser: Browser, site: S
     proxy.add(away, methods={"GET"}, path="/v1/cutouts/", most=2)
     browser.open(site.url)
     browser.choose(CAT, COFFEE, ROCKET)
-    browser.says("#notices", "1,000 images wait already. Sending goes on by itself.")
+    browser.says("#notices", "1,000 images wait already. Uploads will continue automatically.")
     browser.count('.card[data-status="done"]', 3)
     until(lambda: browser.text("#notices") == "")
 
@@ -465,7 +465,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     assert "not_an_image" in browser.text(".groups")
     assert "Replace the file" in browser.text(".groups")
     assert "too_many_pixels" in browser.text(".groups")
-    browser.one(".thumb.looked img")  # the browser shows what the worker refused
+    browser.one(".thumb.loaded img")  # the browser shows what the worker refused
     assert browser.run("return document.querySelector('.thumb img').naturalWidth") > 0
 
     browser.button("Report, CSV").click()
@@ -473,7 +473,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.button("Report, JSONL").click()
     assert browser.downloaded("*.jsonl").read_text().startswith("{")
     browser.button("Retry failures").click()
-    browser.says("#announcer", "tried again")
+    browser.says("#announcer", "Retrying")
     browser.one('.batch:first-child[data-state="closed"]', 60)
 
 

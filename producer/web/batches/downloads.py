@@ -38,7 +38,7 @@ REPORT_RESPONSE: dict[int | str, dict[str, Any]] = {
     "/{batch_id}/photographs/{line}", summary="Download a photograph",
     responses=PHOTOGRAPH_RESPONSE, response_class=Response,
 )  # fmt: skip
-def photograph(
+def read_photograph(
     batch_id: BatchId,
     line: Annotated[int, Path(description="The image's number in the batch, from 0.")],
     context: RequestContext,
@@ -63,7 +63,7 @@ def photograph(
     "/{batch_id}/report", summary="Download the report",
     responses=REPORT_RESPONSE, response_class=Response,
 )  # fmt: skip
-def report(
+def read_report(
     batch_id: BatchId,
     context: RequestContext,
     _: Reader,

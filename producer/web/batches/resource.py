@@ -21,8 +21,9 @@ class NewBatch(BaseModel):
     )  # fmt: skip
     destination: str = Field(
         min_length=6, max_length=4096, pattern="^s3://", examples=["s3://photographs/out"],
-        description="Where the cut-outs go: `s3://bucket` or `s3://bucket/prefix`. Folders are"
-        " kept; file extensions are replaced by `.png`. It must not contain the source.",
+        description="Where the cut-outs go: `s3://bucket` or `s3://bucket/prefix`."
+        " Folders are kept; file extensions are replaced by `.png`. It must neither be the source"
+        " nor contain it.",
     )  # fmt: skip
     model: str | None = Field(
         None, max_length=100, examples=["u2net-int8"],

@@ -35,7 +35,7 @@ BatchId = Annotated[str, Path(description="The batch's ID, as returned by `POST 
 @router.post(
     "", status_code=201, summary="Create a batch", response_description="The batch was created."
 )
-def create(new: NewBatch, context: RequestContext, _: Admin, response: Response) -> Batch:
+def create_batch(new: NewBatch, context: RequestContext, _: Admin, response: Response) -> Batch:
     """List the photographs below `source` and start processing them.
 
     The response is sent once the list is complete and stored, which takes a while for a large
@@ -52,7 +52,7 @@ def create(new: NewBatch, context: RequestContext, _: Admin, response: Response)
 
 
 @router.get("", summary="List all batches", response_description="The batches.")
-def read_all(context: RequestContext, _: Reader) -> BatchList:
+def list_batches(context: RequestContext, _: Reader) -> BatchList:
     """List the batches, newest first.
 
     A batch is listed until 30 days after it was closed. Requires a key with the scope `read`.
@@ -64,13 +64,13 @@ def read_all(context: RequestContext, _: Reader) -> BatchList:
 
 
 @router.get("/{batch_id}", summary="Read a batch", response_description="The batch.")
-def read_one(batch_id: BatchId, context: RequestContext, _: Reader) -> Batch:
+def read_batch(batch_id: BatchId, context: RequestContext, _: Reader) -> Batch:
     """Read a batch's state and progress. Requires a key with the scope `read`."""
     return batch_resource(find(context, batch_id))
 
 
 @router.post("/{batch_id}/pause", summary="Pause a batch", response_description="The batch.")
-def pause(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
+def pause_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     """Start no further images. Images that are being processed are finished.
 
     Answers 409 unless the batch is open. Requires a key with the scope `admin`.
@@ -80,7 +80,7 @@ def pause(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
 
 
 @router.post("/{batch_id}/resume", summary="Resume a batch", response_description="The batch.")
-def resume(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
+def resume_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     """Continue a paused batch.
 
     Answers 409 unless the batch is paused. Requires a key with the scope `admin`.
@@ -90,7 +90,7 @@ def resume(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", response_description="The batch.")
-def cancel(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
+def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     """Stop the batch for good: images without an outcome fail with the code `cancelled`.
 
     Cut-outs that were written stay. Answers 409 unless the batch is open or paused. Requires a key
@@ -104,7 +104,7 @@ def cancel(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     "/{batch_id}/retry", summary="Retry failed images",
     response_description="How many images will be processed again.",
 )  # fmt: skip
-def retry(
+def retry_batch(
     batch_id: BatchId, context: RequestContext, _: Admin, selection: Retry | None = None
 ) -> Retried:
     """Process failed images again: all of them, or those that failed with one code.
@@ -120,7 +120,7 @@ def retry(
 @router.get(
     "/{batch_id}/failures", summary="List failed images", response_description="The failed images."
 )
-def failures(
+def list_failures(
     batch_id: BatchId,
     context: RequestContext,
     _: Reader,

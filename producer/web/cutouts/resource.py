@@ -28,8 +28,8 @@ class Cutout(BaseModel):
     )
     message: str = Field(
         "",
-        description="If failed, what went wrong, in one sentence. If queued for more than 5 s,"
-        " that no worker for the model is running, if so. Else empty.",
+        description="What went wrong, in one sentence, if the cutout failed, or if it is queued for"
+        " more than 5 s because no worker for its model is running. Else empty.",
     )
     next_step: str = Field("", description="What to do about `message`; else empty.")
     attempts: int = Field(

@@ -104,7 +104,7 @@ async def read_cutout(
     },
     response_class=Response,
 )  # fmt: skip
-def read_image(
+def read_cutout_image(
     cutout_id: CutoutId,
     context: RequestContext,
     _: Reader,

@@ -56,7 +56,7 @@ BODY = {
     "/s3", summary="Announce new objects", response_description="The notification was processed.",
     responses=RESPONSES, openapi_extra={"requestBody": BODY},
 )  # fmt: skip
-async def announce(
+async def announce_objects(
     request: Request,
     context: RequestContext,
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,

@@ -1,43 +1,43 @@
-// The API under /v1, the key it may ask for, and its errors.
+// Calls the API under /v1, asks for an API key if it is needed, and turns errors into Problems.
 
-import { asked, byId, notice, spoken } from "./dom.js";
+import { byId, notice, openDialog, withButtons } from "./dom.js";
 
-const KEPT = "cutout.key";
-let key = kept();
-let asking = null;
-let declined = false;
+const STORAGE_KEY = "cutout.key";
+let key = storedKey();
+let keyDialog = null; // the promise of the open dialog
+let declined = false; // the user closed the dialog without a key
 const listeners = new Set();
 
-function kept() {
+function storedKey() {
   try {
-    return sessionStorage.getItem(KEPT) ?? "";
+    return sessionStorage.getItem(STORAGE_KEY) ?? "";
   } catch {
     return "";
   }
 }
 
-function keep(value) {
+function storeKey(value) {
   key = value;
   try {
-    if (value) sessionStorage.setItem(KEPT, value);
-    else sessionStorage.removeItem(KEPT);
+    if (value) sessionStorage.setItem(STORAGE_KEY, value);
+    else sessionStorage.removeItem(STORAGE_KEY);
   } catch {
-    // a browser that stores nothing asks again after a reload
+    // without storage, the page asks for the key again after a reload
   }
   byId("key-button").hidden = !value;
 }
 
-// Is told whenever a person has given a key.
+// Registers a function to call each time the user enters a key.
 export const onKey = (listener) => listeners.add(listener);
 
-// What the server said went wrong (problem+json), or that it said nothing.
+// An error of the API (application/problem+json), or a missing answer (status 0).
 export class Problem extends Error {
-  constructor(status, said = {}, retryAfter = null) {
-    const text = (value) => (typeof value === "string" ? spoken(value) : "");
-    super(text(said.detail) || text(said.title) || `The server answered ${status}.`);
+  constructor(status, body = {}, retryAfter = null) {
+    const text = (value) => (typeof value === "string" ? withButtons(value) : "");
+    super(text(body.detail) || text(body.title) || `The server answered ${status}.`);
     this.status = status;
-    this.code = text(said.code) || `http_${status}`;
-    this.nextStep = status === 401 ? "Enter a key of this server." : text(said.next_step);
+    this.code = text(body.code) || `http_${status}`;
+    this.nextStep = status === 401 ? "Enter an API key of this server." : text(body.next_step);
     this.retryAfter = retryAfter;
   }
 
@@ -45,8 +45,8 @@ export class Problem extends Error {
     return [this.message, this.nextStep].filter(Boolean).join(" ");
   }
 
-  // The request was fine and may be sent again.
-  get passing() {
+  // The request was valid: the same request may succeed later.
+  get temporary() {
     return [0, 429, 502, 503, 504].includes(this.status);
   }
 }
@@ -55,82 +55,82 @@ export const noAnswer = () =>
   new Problem(0, {
     code: "no_answer",
     detail: "The server did not answer.",
-    next_step: "Check that it runs and that you are connected, then retry.",
+    next_step: "Check that it is running and that you are connected, then retry.",
   });
 
 function problem(status, header, text) {
-  let said = {};
+  let body = {};
   try {
-    said = JSON.parse(text) ?? {};
+    body = JSON.parse(text) ?? {};
   } catch {
-    // a proxy's page, say: the status has to do
+    // not JSON, such as a proxy's error page: only the status is known
   }
-  const after = header("Retry-After");
-  const seconds = Number(after) || (Date.parse(after) - Date.now()) / 1000;
-  return new Problem(status, said, seconds > 0 ? Math.min(seconds, 300) : null);
+  const retryAfter = header("Retry-After"); // seconds, or a date
+  const seconds = Number(retryAfter) || (Date.parse(retryAfter) - Date.now()) / 1000;
+  return new Problem(status, body, seconds > 0 ? Math.min(seconds, 300) : null);
 }
 
-// Sends with the key, and once more after each key that a person enters on a 401.
+// Sends a request with the key. On a 401 asks for a key and sends the request again.
 async function withKey(send) {
   for (;;) {
-    const used = key;
-    const answer = await send(used ? { Authorization: `Bearer ${used}` } : {});
+    const sentKey = key;
+    const answer = await send(sentKey ? { Authorization: `Bearer ${sentKey}` } : {});
     if (answer.status !== 401) return answer;
-    if (used !== key) continue;
-    if (declined || !(await askForKey(Boolean(used)))) return answer;
+    if (sentKey !== key) continue;
+    if (declined || !(await askForKey(Boolean(sentKey)))) return answer;
   }
 }
 
 export function askForKey(refused = false) {
-  asking ??= dialog(refused).finally(() => {
-    asking = null;
+  keyDialog ??= openKeyDialog(refused).finally(() => {
+    keyDialog = null;
   });
-  return asking;
+  return keyDialog;
 }
 
-async function dialog(refused) {
+async function openKeyDialog(refused) {
   const input = byId("key");
   const error = byId("key-error");
   input.value = "";
   error.textContent = refused ? "The server did not accept that key." : "";
   byId("key-forget").hidden = !key;
-  const given = await asked(byId("key-dialog"), byId("key-cancel"), () => {
+  const entered = await openDialog(byId("key-dialog"), byId("key-cancel"), () => {
     const value = input.value.trim();
     if (/^[\x21-\x7e]+$/.test(value)) return value;
-    error.textContent = "A key has no spaces and only plain letters, digits and signs.";
+    error.textContent = "A key consists of ASCII letters, digits and signs, without spaces.";
     return undefined;
   }, "");
   input.value = "";
-  if (given) keep(given);
-  declined = !given && (refused || !key);
-  locked(declined);
-  if (given) listeners.forEach((listener) => listener());
-  return Boolean(given);
+  if (entered) storeKey(entered);
+  declined = !entered && (refused || !key);
+  showLocked(declined);
+  if (entered) listeners.forEach((listener) => listener());
+  return Boolean(entered);
 }
 
-function locked(yes) {
-  notice("key", yes ? "This server asks for an API key." : "", ["Enter the key", () => askForKey()]);
+function showLocked(locked) {
+  notice("key", locked ? "This server requires an API key." : "", ["Enter the key", () => askForKey()]);
 }
 
 export function start() {
-  keep(key);
+  storeKey(key);
   byId("key-button").addEventListener("click", () => askForKey());
   byId("key-forget").addEventListener("click", () => {
-    keep("");
+    storeKey("");
     byId("key-dialog").close();
   });
 }
 
-const within = (path) => new URL(`v1/${path}`, document.baseURI);
+const apiUrl = (path) => new URL(`v1/${path}`, document.baseURI);
 
-// Returns the answer's JSON, or its Blob with `as: "blob"`; raises Problem.
-export async function call(path, { method = "GET", json, as = "json", seconds = 60, most } = {}) {
+// Returns the answer's JSON, or its Blob with `as: "blob"`. Throws Problem. `seconds`: the time limit.
+export async function call(path, { method = "GET", json, as = "json", seconds = 60, maxBytes } = {}) {
   const answer = await withKey(async (headers) => {
     const body = json === undefined ? undefined : JSON.stringify(json);
     if (body) headers["Content-Type"] = "application/json";
     try {
       const signal = AbortSignal.timeout(seconds * 1000);
-      return await fetch(within(path), { method, headers, body, signal, cache: "no-store" });
+      return await fetch(apiUrl(path), { method, headers, body, signal, cache: "no-store" });
     } catch {
       throw noAnswer();
     }
@@ -139,9 +139,9 @@ export async function call(path, { method = "GET", json, as = "json", seconds = 
     if (!answer.ok) {
       throw problem(answer.status, (name) => answer.headers.get(name), await answer.text());
     }
-    if (most && Number(answer.headers.get("Content-Length")) > most) {
+    if (maxBytes && Number(answer.headers.get("Content-Length")) > maxBytes) {
       await answer.body.cancel();
-      throw new Problem(413, { code: "too_large", title: "It is too large to be shown." });
+      throw new Problem(413, { code: "too_large", title: "The file is too large to show." });
     }
     if (answer.status === 204) return null;
     return await (as === "blob" ? answer.blob() : answer.json());
@@ -150,16 +150,16 @@ export async function call(path, { method = "GET", json, as = "json", seconds = 
   }
 }
 
-// Sends a photograph, with the form's other fields (XMLHttpRequest: fetch does not tell how far an
-// upload is).
-export async function upload(file, name, fields, identity, { progress, signal }) {
+// Uploads a photograph with the form's other fields; returns the cutout. `progress` is called with the
+// share that was sent, 0 to 1. Uses XMLHttpRequest, because fetch reports no upload progress.
+export async function upload(file, name, fields, idempotencyKey, { progress, signal }) {
   const answer = await withKey((headers) => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
     form.append("image", file, name);
     for (const [field, text] of Object.entries(fields)) if (text) form.append(field, text);
-    request.open("POST", within("cutouts"));
-    request.setRequestHeader("Idempotency-Key", identity);
+    request.open("POST", apiUrl("cutouts"));
+    request.setRequestHeader("Idempotency-Key", idempotencyKey);
     for (const [header, value] of Object.entries(headers)) request.setRequestHeader(header, value);
     request.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) progress(event.loaded / event.total);

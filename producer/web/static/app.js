@@ -1,4 +1,4 @@
-// The page: which view is open, and which models there are.
+// Starts the page: opens a view, fills the model lists.
 
 import * as api from "./api.js";
 import * as batches from "./batches.js";
@@ -13,33 +13,33 @@ const MODELS = {
   "u2netp-int8": "The smallest and quickest",
 };
 
-function route() {
+function openView() {
   const view = location.hash === "#batches" ? "batches" : "cutouts";
   for (const name of ["cutouts", "batches"]) {
     byId(name).hidden = name !== view;
     if (name === view) byId(`to-${name}`).setAttribute("aria-current", "page");
     else byId(`to-${name}`).removeAttribute("aria-current");
   }
-  batches.visible(view === "batches");
+  batches.setVisible(view === "batches");
 }
 
-function describe() {
+function showModelHint() {
   byId("model-hint").textContent = MODELS[byId("model").value] ?? "";
 }
 
-async function models() {
+async function loadModels() {
   for (;;) {
     try {
-      const { models: names, default: preset } = await api.call("models");
+      const { models: names, default: defaultModel } = await api.call("models");
       for (const id of ["model", "batch-model"]) {
-        const chosen = byId(id).value || preset;
+        const chosen = byId(id).value || defaultModel;
         byId(id).replaceChildren(...names.map((name) => h("option", { value: name, selected: name === chosen }, name)));
       }
-      describe();
+      showModelHint();
       notice("models", "");
       return;
     } catch (error) {
-      if (error.status === 401) return; // asked again once there is a key
+      if (error.status === 401) return; // loaded again once a key is entered
       notice("models", error.sentence ?? String(error));
       await pause(3000);
     }
@@ -49,12 +49,12 @@ async function models() {
 api.start();
 cutouts.start();
 batches.start();
-byId("model").addEventListener("change", describe);
-api.onKey(models);
+byId("model").addEventListener("change", showModelHint);
+api.onKey(loadModels);
 document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address says which view is open
+  event.preventDefault(); // the URL fragment selects the view
   byId("main").focus();
 });
-addEventListener("hashchange", route);
-route();
-models();
+addEventListener("hashchange", openView);
+openView();
+loadModels();

@@ -1,55 +1,58 @@
-// Whole catalogues: how far they are, what failed, and what a person may do about it.
+// The view of batches: their progress, their failures and their buttons.
 
 import { call, onKey } from "./api.js";
 import {
-  announce, asked, byId, confirmed, count, duration, h, named, notice, prose, save, setText, spoken, svg,
+  announce, byId, confirmed, count, duration, h, isolated, notice, openDialog, prose, save, setText, svg,
+  withButtons,
 } from "./dom.js";
-import { forget, preview } from "./preview.js";
+import { preview, release } from "./preview.js";
 import { limiter, Poller } from "./queue.js";
 
-const MOVING = new Set(["registering", "open", "cancelling"]);
+const ACTIVE_STATES = new Set(["registering", "open", "cancelling"]);
 const LABELS = {
   registering: "Listing", open: "Running", paused: "Paused", cancelling: "Cancelling", closed: "Closed",
 };
 const NEVER_RETRIED = new Set(["unsafe_key", "duplicate_destination"]);
-const KEPT_SECONDS = 300;
-const NOW_SECONDS = 10;
-const POINTS = 60;
-const SHOWN_AT_FIRST = 30;
-const FAILURES = 50;
-const QUIET = 5000;
-const LARGEST_THUMBNAIL = 32 * 2 ** 20;
+const CURVE_SECONDS = 300; // span of the throughput curve
+const CURRENT_SECONDS = 10; // span over which the current throughput is averaged
+const CURVE_POINTS = 60;
+const SHOWN_AT_FIRST = 30; // batches
+const SHOWN_MORE = 100;
+const FAILURES = 50; // listed per batch
+const IDLE_DELAY = 5000; // milliseconds between polls while no batch is active
+const RETRY_DELAY = 3000; // milliseconds until the next poll after an error
+const MAX_THUMBNAIL_BYTES = 32 * 2 ** 20;
 
 const rows = new Map();
 const fetching = limiter(4);
 const poller = new Poller(round);
-let most = SHOWN_AT_FIRST;
-let open = false;
-let seen = "";
+let limit = SHOWN_AT_FIRST;
+let visible = false;
+let lastAnswer = "";
 
 const path = (id, rest = "") => `batches/${encodeURIComponent(id)}${rest}`;
 const settled = (batch) => batch.done + batch.skipped + batch.failed;
 
 // ---------------------------------------------------------------- throughput
 
-// How many a second, sampled while the page is open.
+// Images per second, sampled while the page is open.
 class Throughput {
   samples = [];
 
   add(total, now = performance.now() / 1000) {
     const last = this.samples.at(-1);
-    if (last && total < last.total) this.samples = []; // a retry opened some again
+    if (last && total < last.total) this.samples = []; // a retry reopened images
     if (last && now - last.at < 0.4) return;
     this.samples.push({ at: now, total });
-    while (this.samples[0].at < now - KEPT_SECONDS) this.samples.shift();
+    while (this.samples[0].at < now - CURVE_SECONDS) this.samples.shift();
   }
 
   get span() {
     return this.samples.length ? this.samples.at(-1).at - this.samples[0].at : 0;
   }
 
-  get now() {
-    return this.span ? this.#rate(this.samples.at(-1).at, NOW_SECONDS) : 0;
+  get current() {
+    return this.span ? this.#rate(this.samples.at(-1).at, CURRENT_SECONDS) : 0;
   }
 
   #total(at) {
@@ -68,14 +71,14 @@ class Throughput {
     const first = this.samples[0].at;
     const smooth = Math.max(3, this.span / 20);
     const start = Math.min(1.5, this.span / 4);
-    return Array.from({ length: POINTS }, (_, at) =>
-      this.#rate(first + start + ((this.span - start) * at) / (POINTS - 1), smooth));
+    return Array.from({ length: CURVE_POINTS }, (_, index) =>
+      this.#rate(first + start + ((this.span - start) * index) / (CURVE_POINTS - 1), smooth));
   }
 }
 
 const rounded = (rate) => (rate >= 100 ? count(Math.round(rate)) : rate.toFixed(rate >= 10 ? 0 : 1));
 
-function drawing() {
+function throughputCurve() {
   const area = svg("path", { class: "area" });
   const line = svg("path", { class: "line" });
   const title = svg("title", {});
@@ -87,12 +90,12 @@ function drawing() {
     draw(throughput) {
       const rates = throughput.curve();
       const top = Math.max(...rates, 0.1) * 1.08;
-      const points = rates.map((rate, at) =>
-        `${((240 * at) / (POINTS - 1)).toFixed(1)},${(47 - (46 * rate) / top).toFixed(1)}`);
+      const points = rates.map((rate, index) =>
+        `${((240 * index) / (CURVE_POINTS - 1)).toFixed(1)},${(47 - (46 * rate) / top).toFixed(1)}`);
       line.setAttribute("d", `M${points.join("L")}`);
       area.setAttribute("d", `M0,48L${points.join("L")}L240,48Z`);
       setText(title, `Throughput of the last ${duration(throughput.span)}: `
-        + `now ${rounded(throughput.now)} images a second, at most ${rounded(Math.max(...rates))}`);
+        + `now ${rounded(throughput.current)} images/s, highest ${rounded(Math.max(...rates))} images/s`);
     },
   };
 }
@@ -101,7 +104,7 @@ function drawing() {
 
 class Row {
   throughput = new Throughput();
-  curve = drawing();
+  curve = throughputCurve();
   busy = false;
   listed = null;
 
@@ -109,12 +112,12 @@ class Row {
     this.id = batch.id;
     this.state = h("span", { class: "state" });
     this.percent = h("span", { class: "percent" });
-    this.parts = Object.fromEntries(["done", "skipped", "failed"].map((kind) => [kind, h("span", { class: kind })]));
+    this.parts = Object.fromEntries(["done", "skipped", "failed"].map((result) => [result, h("span", { class: result })]));
     this.bar = h("div", {
       class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-label": `Progress of batch ${this.id}`,
     }, ...Object.values(this.parts));
     this.legend = h("p", { class: "legend" });
-    this.trouble = h("p", { class: "trouble", hidden: true });
+    this.stalledReason = h("p", { class: "stalled-reason", hidden: true });
     this.pace = h("p", { class: "pace" });
     this.flow = h("div", { class: "flow", hidden: true }, this.curve.element, this.pace);
     this.facts = h("p", { class: "facts" });
@@ -124,86 +127,87 @@ class Row {
     this.summary = h("summary", {});
     this.failures = h("details", { class: "failures", hidden: true, toggle: () => this.list() }, this.summary, this.groups);
     this.element = h("article", { class: "batch", "aria-label": `Batch ${this.id}` },
-      h("header", {}, h("h2", {}, named(this.id)), this.state, this.percent),
-      h("dl", { class: "places" },
-        h("dt", {}, "From"), h("dd", {}, named(batch.source)),
-        h("dt", {}, "To"), h("dd", {}, named(batch.destination))),
-      this.bar, this.legend, this.trouble, this.flow, this.facts, this.buttons, this.error, this.failures);
+      h("header", {}, h("h2", {}, isolated(this.id)), this.state, this.percent),
+      h("dl", { class: "locations" },
+        h("dt", {}, "From"), h("dd", {}, isolated(batch.source)),
+        h("dt", {}, "To"), h("dd", {}, isolated(batch.destination))),
+      this.bar, this.legend, this.stalledReason, this.flow, this.facts, this.buttons, this.error, this.failures);
   }
 
   update(batch) {
     const before = this.batch;
     this.batch = batch;
     this.element.dataset.state = batch.state;
-    const ended = settled(batch);
-    const total = Math.max(batch.total, ended);
+    const done = settled(batch);
+    const total = Math.max(batch.total, done);
     setText(this.state, LABELS[batch.state] ?? batch.state);
-    setText(this.percent, total ? `${Math.floor((100 * ended) / total)} %` : "");
+    setText(this.percent, total ? `${Math.floor((100 * done) / total)} %` : "");
     this.bar.setAttribute("aria-valuemax", Math.max(1, total));
-    this.bar.setAttribute("aria-valuenow", ended);
-    this.bar.setAttribute("aria-valuetext", `${count(ended)} of ${count(total)} images`);
-    for (const [kind, part] of Object.entries(this.parts)) {
-      part.style.setProperty("--share", total ? batch[kind] / total : 0);
+    this.bar.setAttribute("aria-valuenow", done);
+    this.bar.setAttribute("aria-valuetext", `${count(done)} of ${count(total)} images`);
+    for (const [result, part] of Object.entries(this.parts)) {
+      part.style.setProperty("--share", total ? batch[result] / total : 0);
     }
-    this.legend.replaceChildren(...["done", "skipped", "failed"].flatMap((kind) =>
-      batch[kind] || kind === "done" ? [h("span", { class: `key ${kind}` }, `${count(batch[kind])} ${kind}`), " "] : []),
+    this.legend.replaceChildren(...["done", "skipped", "failed"].flatMap((result) =>
+      batch[result] || result === "done" ? [h("span", { class: `key ${result}` }, `${count(batch[result])} ${result}`), " "] : []),
     h("span", { class: "key" }, `of ${count(batch.total)}`));
-    if (batch.stalled_reason !== before?.stalled_reason) this.trouble.replaceChildren(...prose(batch.stalled_reason ?? ""));
-    this.trouble.hidden = !batch.stalled_reason;
-    this.paced(batch, total - ended);
+    if (batch.stalled_reason !== before?.stalled_reason) this.stalledReason.replaceChildren(...prose(batch.stalled_reason ?? ""));
+    this.stalledReason.hidden = !batch.stalled_reason;
+    this.showPace(batch, total - done);
     const facts = [
       batch.model, `started ${when(batch.created)}`, batch.closed ? `closed ${when(batch.closed)}` : "",
       batch.ignored ? `${count(batch.ignored)} ${batch.ignored === 1 ? "file" : "files"} ignored` : "",
-      batch.issued && batch.state !== "closed" ? `${count(batch.issued)} handed out` : "",
+      batch.issued && batch.state !== "closed" ? `${count(batch.issued)} in the queue` : "",
     ];
     setText(this.facts, facts.filter(Boolean).join(" · "));
-    this.act(before);
+    this.showButtons(before);
     this.failures.hidden = !batch.failed;
     setText(this.summary, batch.failed === 1 ? "1 failure" : `${count(batch.failed)} failures`);
     if (before && before.state !== batch.state) {
-      announce(`Batch ${this.id} is ${(LABELS[batch.state] ?? batch.state).toLowerCase()}. ${spoken(batch.stalled_reason ?? "")}`);
+      announce(`Batch ${this.id} is ${(LABELS[batch.state] ?? batch.state).toLowerCase()}. ${withButtons(batch.stalled_reason ?? "")}`);
     }
     if (before && before.failed !== batch.failed) this.list();
   }
 
-  paced(batch, left) {
+  showPace(batch, remaining) {
     if (batch.state === "open") this.throughput.add(settled(batch));
-    const { now, span } = this.throughput;
+    const { current, span } = this.throughput;
     this.flow.hidden = span < 2 || batch.state === "closed";
     if (this.flow.hidden) return;
     this.curve.draw(this.throughput);
     const running = batch.state === "open";
-    setText(this.pace, !running ? "Standing still"
-      : `${rounded(now)} images/s now${now > 0 && left > 0 ? `, about ${duration(left / now)} left` : ""}`);
+    setText(this.pace, !running ? "Not running"
+      : `${rounded(current)} images/s now${current > 0 && remaining > 0 ? `, about ${duration(remaining / current)} left` : ""}`);
   }
 
-  // Only what its state allows is offered.
-  act(before) {
+  // Shows the buttons that the batch's state permits.
+  showButtons(before) {
     const { state, failed } = this.batch;
     if (before && before.state === state && Boolean(before.failed) === Boolean(failed)) return;
-    const button = (text, what, kind = "") =>
-      h("button", { type: "button", class: kind, "aria-label": `${text}: batch ${this.id}`, click: what }, text);
-    const made = [];
-    if (state === "open") made.push(button("Pause", () => this.post("pause", "paused")));
-    if (state === "paused") made.push(button("Resume", () => this.post("resume", "resumed"), "strong"));
-    if (state === "open" || state === "paused") made.push(button("Cancel", () => this.cancel()));
-    if (failed && state !== "cancelling") made.push(button("Retry failures", () => this.retry()));
+    const button = (text, handler, style = "") =>
+      h("button", { type: "button", class: style, "aria-label": `${text}: batch ${this.id}`, click: handler }, text);
+    const buttons = [];
+    if (state === "open") buttons.push(button("Pause", () => this.post("pause")));
+    if (state === "paused") buttons.push(button("Resume", () => this.post("resume"), "strong"));
+    if (state === "open" || state === "paused") buttons.push(button("Cancel", () => this.cancel()));
+    if (failed && state !== "cancelling") buttons.push(button("Retry failures", () => this.retry()));
     if (state === "closed") {
-      made.push(button("Report, CSV", () => this.report("csv"), "quiet"));
-      made.push(button("Report, JSONL", () => this.report("jsonl"), "quiet"));
+      buttons.push(button("Report, CSV", () => this.report("csv"), "quiet"));
+      buttons.push(button("Report, JSONL", () => this.report("jsonl"), "quiet"));
     }
     const focused = this.buttons.contains(document.activeElement);
-    this.buttons.replaceChildren(...made);
+    this.buttons.replaceChildren(...buttons);
     if (focused) this.buttons.querySelector("button")?.focus();
   }
 
-  async doing(work) {
+  // Runs one action at a time; shows its error, if any.
+  async act(action) {
     if (this.busy) return;
     this.busy = true;
     this.element.setAttribute("aria-busy", "true");
     this.error.textContent = "";
     try {
-      await work();
+      await action();
     } catch (error) {
       this.error.textContent = error.sentence ?? String(error);
     } finally {
@@ -214,29 +218,28 @@ class Row {
   }
 
   post(verb) {
-    return this.doing(async () => this.update(await call(path(this.id, `/${verb}`), { method: "POST" })));
+    return this.act(async () => this.update(await call(path(this.id, `/${verb}`), { method: "POST" })));
   }
 
   async cancel() {
-    const left = this.batch.total - settled(this.batch);
-    const text = `${count(left)} images that are not cut out yet are given up. Cut-outs that are there stay.`;
-    if (await confirmed(`Cancel batch ${this.id}?`, text, "Cancel the batch", "Go on with it")) {
+    const remaining = count(this.batch.total - settled(this.batch));
+    const text = `${remaining} images will not be processed. Cut-outs that are finished are kept.`;
+    if (await confirmed(`Cancel batch ${this.id}?`, text, "Cancel the batch", "Keep it running")) {
       await this.post("cancel");
     }
   }
 
   retry(code) {
-    return this.doing(async () => {
+    return this.act(async () => {
       const json = code ? { code } : {};
-      const { opened } = await call(path(this.id, "/retry"), { method: "POST", json, seconds: 300 });
-      const what = opened === 1 ? "1 image is" : `${count(opened)} images are`;
-      announce(`${what} tried again.`);
-      this.error.textContent = opened ? "" : "None of them can be tried again.";
+      const { reopened } = await call(path(this.id, "/retry"), { method: "POST", json, seconds: 300 });
+      announce(reopened === 1 ? "Retrying 1 image." : `Retrying ${count(reopened)} images.`);
+      this.error.textContent = reopened ? "" : "None of these images can be retried.";
     });
   }
 
   report(format) {
-    return this.doing(async () => {
+    return this.act(async () => {
       const blob = await call(path(this.id, `/report?format=${format}`), { as: "blob", seconds: 600 });
       save(blob, `${this.id}.${format}`);
     });
@@ -244,7 +247,7 @@ class Row {
 
   async list() {
     if (!this.failures.open || this.listing) return;
-    if (this.listed === this.batch.failed) return;
+    if (this.listed === this.batch.failed) return; // nothing failed since
     this.listing = true;
     try {
       this.listed = this.batch.failed;
@@ -260,49 +263,49 @@ class Row {
 
   show(failures) {
     const byCode = Map.groupBy
-      ? Map.groupBy(failures, (one) => one.code ?? "")
-      : failures.reduce((map, one) => map.set(one.code ?? "", [...(map.get(one.code ?? "") ?? []), one]), new Map());
-    const groups = [...byCode].map(([code, some]) =>
+      ? Map.groupBy(failures, (failure) => failure.code ?? "")
+      : failures.reduce((map, one) => map.set(one.code ?? "", [...(map.get(one.code ?? "") ?? []), one]), new Map()); // browsers of before 2024
+    const groups = [...byCode].map(([code, group]) =>
       h("section", { class: "group" },
         h("div", { class: "group-head" },
           h("h3", {}, h("code", {}, code || "unknown")),
-          h("p", { class: "next" }, ...prose(some[0].next_step ?? "")),
+          h("p", { class: "next" }, ...prose(group[0].next_step ?? "")),
           code && !NEVER_RETRIED.has(code) ? h("button", {
             type: "button", class: "quiet", "aria-label": `Retry these: ${code}, batch ${this.id}`,
             click: () => this.retry(code),
           }, "Retry these") : null),
-        h("ul", {}, ...some.map((one) => this.failure(one)))));
+        h("ul", {}, ...group.map((failure) => this.failureItem(failure)))));
     const rest = this.batch.failed - failures.length;
-    if (rest > 0) groups.push(h("p", { class: "hint" }, `${count(rest)} more are in the report.`));
-    this.forget();
+    if (rest > 0) groups.push(h("p", { class: "hint" }, `${count(rest)} more in the report.`));
+    this.releaseImages();
     this.groups.replaceChildren(...groups);
   }
 
-  failure({ line, key, message }) {
-    const place = h("span", { class: "thumb", data: { line } });
-    thumbnails.observe(place);
-    place.fetch = async () => {
+  failureItem({ line, key, message }) {
+    const thumbnail = h("span", { class: "thumb", data: { line } });
+    thumbnails.observe(thumbnail);
+    thumbnail.load = async () => {
       const address = path(this.id, `/photographs/${encodeURIComponent(line)}`);
-      const blob = await call(address, { as: "blob", most: LARGEST_THUMBNAIL });
-      const picture = await preview(blob);
-      if (!picture || !place.isConnected) {
-        forget(picture);
+      const blob = await call(address, { as: "blob", maxBytes: MAX_THUMBNAIL_BYTES });
+      const image = await preview(blob);
+      if (!image || !thumbnail.isConnected) {
+        release(image);
         return;
       }
-      this.pictures = [...(this.pictures ?? []), picture];
-      place.append(h("img", { src: picture.url, alt: "", loading: "lazy" }));
+      this.images = [...(this.images ?? []), image];
+      thumbnail.append(h("img", { src: image.url, alt: "", loading: "lazy" }));
     };
-    return h("li", { class: "failure" }, place,
-      h("div", {}, h("p", { class: "name" }, named(key)), h("p", { class: "message" }, named(message))));
+    return h("li", { class: "failure" }, thumbnail,
+      h("div", {}, h("p", { class: "name" }, isolated(key)), h("p", { class: "message" }, isolated(message))));
   }
 
-  forget() {
-    this.pictures?.forEach(forget);
-    this.pictures = [];
+  releaseImages() {
+    this.images?.forEach(release);
+    this.images = [];
   }
 
   remove() {
-    this.forget();
+    this.releaseImages();
     this.element.remove();
     rows.delete(this.id);
   }
@@ -312,7 +315,7 @@ const thumbnails = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     thumbnails.unobserve(target);
-    fetching(() => target.fetch()).catch(() => {}).finally(() => target.classList.add("looked"));
+    fetching(() => target.load()).catch(() => {}).finally(() => target.classList.add("loaded"));
   }
 }, { rootMargin: "200px" });
 
@@ -327,51 +330,51 @@ function when(seconds) {
 // ---------------------------------------------------------------- all of them
 
 async function round() {
-  if (!open) return "idle";
+  if (!visible) return "idle";
   let batches;
   try {
     ({ batches } = await call("batches", { seconds: 30 }));
   } catch (error) {
     if (error.status === 401) return "idle";
     notice("batches", error.sentence ?? String(error));
-    return 3000;
+    return RETRY_DELAY;
   }
   notice("batches", "");
   show(batches);
-  const now = JSON.stringify(batches);
-  const changed = now !== seen;
-  seen = now;
-  if (!batches.some((batch) => MOVING.has(batch.state))) return QUIET;
+  const answer = JSON.stringify(batches);
+  const changed = answer !== lastAnswer;
+  lastAnswer = answer;
+  if (!batches.some((batch) => ACTIVE_STATES.has(batch.state))) return IDLE_DELAY;
   return changed ? "changed" : "same";
 }
 
 function show(batches) {
   const newest = [...batches].sort((a, b) => b.created - a.created);
-  const shown = newest.slice(0, most);
-  const known = new Set(shown.map((batch) => batch.id));
-  for (const row of [...rows.values()]) if (!known.has(row.id)) row.remove();
-  let place = byId("batch-list").firstElementChild;
+  const shown = newest.slice(0, limit);
+  const shownIds = new Set(shown.map((batch) => batch.id));
+  for (const row of [...rows.values()]) if (!shownIds.has(row.id)) row.remove();
+  let next = byId("batch-list").firstElementChild;
   for (const batch of shown) {
     let row = rows.get(batch.id);
     if (!row) {
       row = new Row(batch);
       rows.set(batch.id, row);
-      byId("batch-list").insertBefore(row.element, place);
-    } else if (row.element === place) {
-      place = place.nextElementSibling;
+      byId("batch-list").insertBefore(row.element, next);
+    } else if (row.element === next) {
+      next = next.nextElementSibling;
     }
     row.update(batch);
   }
   byId("no-batches").hidden = batches.length > 0;
-  byId("older").hidden = newest.length <= most;
+  byId("older").hidden = newest.length <= limit;
 }
 
 async function submit() {
   const button = byId("batch-submit");
   const error = byId("batch-error");
   error.textContent = "";
-  if (![byId("source"), byId("destination")].every((place) => /^s3:\/\/[^/]/.test(place.value.trim()))) {
-    error.textContent = "A place is s3://bucket, or a folder in it: s3://bucket/folder.";
+  if (![byId("source"), byId("destination")].every((input) => /^s3:\/\/[^/]/.test(input.value.trim()))) {
+    error.textContent = "Write locations as s3://bucket or s3://bucket/folder.";
     return undefined;
   }
   button.disabled = true;
@@ -391,27 +394,27 @@ async function submit() {
   }
 }
 
-async function fresh() {
+async function createBatch() {
   byId("batch-error").textContent = "";
-  const made = await asked(byId("batch-dialog"), byId("batch-cancel"), submit, null);
-  if (!made) return;
+  const batch = await openDialog(byId("batch-dialog"), byId("batch-cancel"), submit, null);
+  if (!batch) return;
   byId("force").checked = false;
-  announce(`Batch ${made.id} of ${count(made.total)} images has started.`);
+  announce(`Batch ${batch.id} with ${count(batch.total)} images has started.`);
   poller.wake();
 }
 
-// The view is open: only then is anything asked.
-export function visible(yes) {
-  open = yes;
-  if (yes) poller.wake();
+// Shows or hides the view. The server is polled only while it is visible.
+export function setVisible(shown) {
+  visible = shown;
+  if (shown) poller.wake();
   else poller.stop();
 }
 
 export function start() {
-  byId("new-batch").addEventListener("click", fresh);
+  byId("new-batch").addEventListener("click", createBatch);
   byId("older").addEventListener("click", () => {
-    most += 100;
+    limit += SHOWN_MORE;
     poller.wake();
   });
-  onKey(() => open && poller.wake());
+  onKey(() => visible && poller.wake());
 }

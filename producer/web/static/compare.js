@@ -1,10 +1,11 @@
-// Before and after, one above the other; a range input is the handle, for pointer and keyboard.
+// Photograph and cut-out on top of each other, with a slider that reveals one or the other. The
+// slider is a range input, so it works with pointer and keyboard.
 
 import { h } from "./dom.js";
 
 export function comparison(name, lazy = true) {
-  const picture = (kind) => h("img", {
-    class: kind, alt: "", decoding: "async", loading: lazy ? "lazy" : "eager", draggable: "false",
+  const picture = (side) => h("img", {
+    class: side, alt: "", decoding: "async", loading: lazy ? "lazy" : "eager", draggable: "false",
     hidden: true,
   });
   const [after, before] = [picture("after"), picture("before")];
@@ -22,7 +23,7 @@ export function comparison(name, lazy = true) {
     range.setAttribute("aria-valuetext", `${range.value} % original`);
   }
 
-  function put(image, url) {
+  function setImage(image, url) {
     image.hidden = !url;
     if (url) image.src = url;
     else image.removeAttribute("src");
@@ -35,8 +36,8 @@ export function comparison(name, lazy = true) {
       show();
     },
     fill({ beforeUrl, afterUrl, width, height }) {
-      put(before, beforeUrl);
-      put(after, afterUrl);
+      setImage(before, beforeUrl);
+      setImage(after, afterUrl);
       after.alt = afterUrl ? `Cut-out of ${name}` : "";
       before.alt = beforeUrl && !afterUrl ? name : "";
       const both = Boolean(beforeUrl && afterUrl);

@@ -1,4 +1,4 @@
-// Elements made without a parser: whatever comes from outside can only ever become text.
+// Builds elements without an HTML parser, so that untrusted text can only ever become text.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -25,29 +25,31 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// A name that somebody else chose: its writing direction stays its own.
-export const named = (text) => h("bdi", {}, text);
+// An untrusted name, isolated so that its writing direction does not affect the text around it.
+export const isolated = (text) => h("bdi", {}, text);
 
-// What the server calls by a command, by the button that does it here.
-const HERE = { resume: "Resume", retry: "Retry", status: "this page" };
-export const spoken = (text) => text.replace(/`cutout (resume|retry|status)`/g, (_, verb) => HERE[verb]);
+// The button of this page that does the same as a command that the server's sentences name.
+const BUTTON_OF_COMMAND = { resume: "Resume", retry: "Retry", status: "this page" };
+export const withButtons = (text) =>
+  text.replace(/`cutout (resume|retry|status)`/g, (_, verb) => BUTTON_OF_COMMAND[verb]);
 
-// Sentences of the server, with what stands between backticks as code.
+// Returns the nodes of a sentence of the server. Text between backticks becomes code.
 export const prose = (text) =>
-  spoken(text).split(/`([^`]+)`/).map((part, at) => (at % 2 ? h("code", {}, part) : part)).filter(Boolean);
+  withButtons(text).split(/`([^`]+)`/).map((part, index) => (index % 2 ? h("code", {}, part) : part)).filter(Boolean);
 
 const pending = new Map();
 let timer = 0;
 
-// Tells screen readers, politely: many photographs that end at once make one sentence.
+// Announces a sentence to screen readers. The same sentence about several photographs within 700 ms
+// is announced once, with their number.
 export function announce(sentence, subject = "") {
   const same = pending.get(sentence) ?? [];
   pending.set(sentence, [...same, subject]);
   timer ||= setTimeout(() => {
     timer = 0;
-    const lines = [...pending].map(([what, subjects]) => {
-      if (!subjects[0]) return what;
-      return subjects.length > 1 ? `${subjects.length} photographs: ${what}` : `${subjects[0]}: ${what}`;
+    const lines = [...pending].map(([text, subjects]) => {
+      if (!subjects[0]) return text;
+      return subjects.length > 1 ? `${subjects.length} photographs: ${text}` : `${subjects[0]}: ${text}`;
     });
     pending.clear();
     byId("announcer").textContent = lines.join(" ");
@@ -56,11 +58,11 @@ export function announce(sentence, subject = "") {
 
 const notices = new Map();
 
-// A line above everything, until `notice(name, "")`; `action` is [label, what it does].
+// Shows a line at the top of the page until `notice(name, "")`. `action`: a button, as [label, handler].
 export function notice(name, text, action) {
-  const known = notices.get(name);
-  if (known && (!text || known.text !== text)) {
-    known.element.remove();
+  const shown = notices.get(name);
+  if (shown && (!text || shown.text !== text)) {
+    shown.element.remove();
     notices.delete(name);
   }
   if (!text || notices.has(name)) return;
@@ -70,38 +72,38 @@ export function notice(name, text, action) {
   byId("notices").append(element);
 }
 
-// Resolves to whether the person agreed.
+// Asks a question with two buttons; resolves to true if the user chooses `yes`.
 export function confirmed(title, text, yes, no) {
   const dialog = byId("confirm-dialog");
   byId("confirm-title").textContent = title;
   byId("confirm-text").textContent = text;
   byId("confirm-yes").textContent = yes;
   byId("confirm-no").textContent = no;
-  return asked(dialog, byId("confirm-no"), () => true, false);
+  return openDialog(dialog, byId("confirm-no"), () => true, false);
 }
 
-// Opens a dialog with a form; resolves to what `answer` returns on submit, or to `otherwise`.
-// Where `answer` returns undefined the dialog stays.
-export function asked(dialog, close, answer, otherwise) {
+// Opens a dialog with a form. Resolves to the result of `answer`, which is called on submit, or to
+// `otherwise` if the dialog is closed. If `answer` returns undefined, the dialog stays open.
+export function openDialog(dialog, closeButton, answer, otherwise) {
   return new Promise((resolve) => {
     let result = otherwise;
     const form = dialog.querySelector("form");
     const submitted = async (event) => {
       event.preventDefault();
-      const given = await answer();
-      if (given === undefined || !dialog.open) return;
-      result = given;
+      const value = await answer();
+      if (value === undefined || !dialog.open) return;
+      result = value;
       dialog.close();
     };
     const leave = () => dialog.close();
     const closed = () => {
       form.removeEventListener("submit", submitted);
-      close.removeEventListener("click", leave);
+      closeButton.removeEventListener("click", leave);
       dialog.removeEventListener("close", closed);
       resolve(result);
     };
     form.addEventListener("submit", submitted);
-    close.addEventListener("click", leave);
+    closeButton.addEventListener("click", leave);
     dialog.addEventListener("close", closed);
     dialog.showModal();
   });
@@ -116,8 +118,8 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-const whole = new Intl.NumberFormat("en");
-export const count = (number) => whole.format(number);
+const integers = new Intl.NumberFormat("en");
+export const count = (number) => integers.format(number);
 
 export function duration(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;

@@ -1,36 +1,36 @@
-// Photographs that are dropped, pasted or picked, as {file, name}.
+// Returns the photographs that were picked, dropped or pasted, as {file, name}.
 
 const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|gif|mpo|avif|heic)$/i;
 
-const plain = (file) => ({ file, name: file.name || "photograph" });
+const withName = (file) => ({ file, name: file.name || "photograph" });
 
-export const picked = (list) => [...list].map(plain);
+export const picked = (list) => [...list].map(withName);
 
-// Folders are walked through; of them, only what looks like a photograph is taken.
+// Folders are searched; from them, only files with the extension of an image are returned.
 export async function dropped(transfer) {
-  // both have to be asked for before the first `await`: afterwards the transfer is empty
+  // read both before the first `await`: the transfer is empty afterwards
   const items = [...transfer.items]
     .filter((item) => item.kind === "file")
     .map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
-  const found = [];
+  const files = [];
   for (const { entry, file } of items) {
-    if (entry?.isDirectory) found.push(...(await walked(entry)));
-    else if (file) found.push(plain(file));
+    if (entry?.isDirectory) files.push(...(await filesIn(entry)));
+    else if (file) files.push(withName(file));
   }
-  return found;
+  return files;
 }
 
-async function walked(folder) {
+async function filesIn(folder) {
   const reader = folder.createReader();
-  const found = [];
+  const files = [];
   for (;;) {
     const entries = await new Promise((resolve) => reader.readEntries(resolve, () => resolve([])));
-    if (!entries.length) return found;
+    if (!entries.length) return files;
     for (const entry of entries) {
-      if (entry.isDirectory) found.push(...(await walked(entry)));
+      if (entry.isDirectory) files.push(...(await filesIn(entry)));
       else if (PICTURE.test(entry.name) && !entry.name.startsWith(".")) {
         const file = await new Promise((resolve) => entry.file(resolve, () => resolve(null)));
-        if (file) found.push({ file, name: entry.fullPath.replace(/^\//, "") });
+        if (file) files.push({ file, name: entry.fullPath.replace(/^\//, "") });
       }
     }
   }
@@ -40,8 +40,8 @@ let pastes = 0;
 
 export function pasted(clipboard) {
   return [...clipboard.files].map((file) => {
-    if (file.name && file.name !== "image.png") return plain(file);
-    pastes += 1; // browsers call every picture from the clipboard image.png
+    if (file.name && file.name !== "image.png") return withName(file);
+    pastes += 1; // browsers name every image from the clipboard image.png
     return { file, name: `pasted-${pastes}.png` };
   });
 }

@@ -1,14 +1,14 @@
-// Small pictures for the cards, so that hundreds of large photographs fit into memory.
+// Reduces images for the cards, so that hundreds of large photographs fit into memory.
 
 import { limiter } from "./queue.js";
 
-const SIDE = 900;
-const SMALL_ENOUGH = 300_000;
-const soon = limiter(2);
+const MAX_SIDE = 900; // pixels
+const MAX_UNREDUCED_BYTES = 300_000;
+const decoding = limiter(2);
 
-// Returns {url, width, height} of a picture in a Blob, or null where this browser cannot read it.
+// Returns {url, width, height} for the image in a Blob, or null if this browser cannot decode it.
 export function preview(blob) {
-  return soon(async () => {
+  return decoding(async () => {
     const url = URL.createObjectURL(blob);
     const image = new Image();
     image.src = url;
@@ -19,12 +19,12 @@ export function preview(blob) {
       return null;
     }
     const [width, height] = [image.naturalWidth, image.naturalHeight];
-    const scale = SIDE / Math.max(width, height);
+    const scale = MAX_SIDE / Math.max(width, height);
     if (!width || !height) {
       URL.revokeObjectURL(url);
       return null;
     }
-    if (scale >= 1 && blob.size <= SMALL_ENOUGH) return { url, width, height };
+    if (scale >= 1 && blob.size <= MAX_UNREDUCED_BYTES) return { url, width, height };
     const canvas = document.createElement("canvas");
     canvas.width = Math.max(1, Math.round(width * Math.min(1, scale)));
     canvas.height = Math.max(1, Math.round(height * Math.min(1, scale)));
@@ -36,6 +36,6 @@ export function preview(blob) {
   });
 }
 
-export function forget(picture) {
-  if (picture) URL.revokeObjectURL(picture.url);
+export function release(image) {
+  if (image) URL.revokeObjectURL(image.url);
 }

@@ -1,9 +1,9 @@
-// What bounds the page: how much is in flight, and how often it asks.
+// Limits how much the page does at a time and how often it asks the server.
 
-// Returns a function that runs what it is given, at most `most` at a time, in order.
-export function limiter(most) {
+// Returns a function that runs the functions it is given in order, at most `limit` at a time.
+export function limiter(limit) {
   const waiting = [];
-  let free = most;
+  let free = limit;
   const next = () => {
     while (free > 0 && waiting.length) {
       free -= 1;
@@ -24,14 +24,15 @@ export function limiter(most) {
   };
 }
 
-const FASTEST = 500;
-const SLOWEST = 2000;
+const MIN_DELAY = 500; // milliseconds
+const MAX_DELAY = 2000;
 
-// Runs `round` again and again while the tab is visible. What it returns says when the next is
-// due: "changed" soon, "same" ever later, a number after so many ms, "idle" not before `wake`.
+// Runs `round` repeatedly while the tab is visible. Its result decides when it runs next: "changed":
+// after MIN_DELAY; "same": after a delay that grows to MAX_DELAY; a number: after so many
+// milliseconds; "idle": at the next `wake`.
 export class Poller {
   #round;
-  #delay = FASTEST;
+  #delay = MIN_DELAY;
   #timer = 0;
   #running = false;
   #again = false;
@@ -47,7 +48,7 @@ export class Poller {
 
   wake() {
     this.#stopped = false;
-    this.#delay = FASTEST;
+    this.#delay = MIN_DELAY;
     if (this.#running) {
       this.#again = true;
       return;
@@ -78,9 +79,9 @@ export class Poller {
     if (this.#again) answer = "changed";
     if (answer === "idle") this.#stopped = true;
     if (this.#stopped || document.hidden) return;
-    if (answer === "changed") this.#delay = FASTEST;
+    if (answer === "changed") this.#delay = MIN_DELAY;
     const wait = typeof answer === "number" ? answer : this.#delay;
-    if (answer === "same") this.#delay = Math.min(SLOWEST, this.#delay * 1.3);
+    if (answer === "same") this.#delay = Math.min(MAX_DELAY, this.#delay * 1.3);
     this.#timer = setTimeout(() => this.#run(), wait);
   }
 }

@@ -1,7 +1,8 @@
-// A writer of ZIP archives that only stores: PNGs and JPEGs are compressed already.
+// Writes ZIP archives without compression: PNGs and JPEGs are compressed already.
 
-const MOST_BYTES = 2 ** 31; // well below where ZIP64 begins
-const MOST_FILES = 10_000;
+// Limits of one archive, below those at which ZIP64 is needed.
+const MAX_BYTES = 2 ** 31;
+const MAX_FILES = 10_000;
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
@@ -22,7 +23,7 @@ async function crc32(blob) {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-// Little-endian fields: [value, bytes] each.
+// Returns little-endian fields, each given as [value, size in bytes].
 function fields(...pairs) {
   const bytes = new DataView(new ArrayBuffer(pairs.reduce((sum, [, size]) => sum + size, 0)));
   let at = 0;
@@ -40,7 +41,8 @@ function dosTime(date) {
   return [[time, 2], [day, 2]];
 }
 
-// Entries are {name, blob}; names have to differ (see `distinct`). `progress` is told each file.
+// Returns an archive of entries {name, blob}, whose names must differ (see `distinct`). `progress` is
+// called after each file.
 export async function zip(entries, progress = () => {}) {
   const parts = [];
   const directory = [];
@@ -50,12 +52,12 @@ export async function zip(entries, progress = () => {}) {
   for (const { name, blob } of entries) {
     const bytes = new TextEncoder().encode(name);
     const common = [
-      [20, 2], [0x0800, 2], [0, 2], ...when, // version, names are UTF-8, stored
+      [20, 2], [0x0800, 2], [0, 2], ...when, // version 2.0, UTF-8 names, not compressed
       [await crc32(blob), 4], [blob.size, 4], [blob.size, 4], [bytes.length, 2], [0, 2],
     ];
     const header = fields([0x04034b50, 4], ...common);
     const entry = fields(
-      [0x02014b50, 4], [0x0314, 2], ...common, // made on Unix
+      [0x02014b50, 4], [0x0314, 2], ...common, // created on Unix
       [0, 2], [0, 2], [0, 2], [(0o100644 << 16) >>> 0, 4], [offset, 4],
     );
     parts.push(header, bytes, blob);
@@ -71,13 +73,13 @@ export async function zip(entries, progress = () => {}) {
   return new Blob([...parts, ...directory, end], { type: "application/zip" });
 }
 
-// Splits entries into archives that every program can open.
+// Splits entries into lists that fit into one archive each.
 export function archives(entries) {
   const all = [[]];
   let size = 0;
   for (const entry of entries) {
     const last = all.at(-1);
-    if (last.length && (size + entry.blob.size > MOST_BYTES || last.length === MOST_FILES)) {
+    if (last.length && (size + entry.blob.size > MAX_BYTES || last.length === MAX_FILES)) {
       all.push([entry]);
       size = entry.blob.size;
     } else {
@@ -89,22 +91,22 @@ export function archives(entries) {
 }
 
 const EXTENSION = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|gif|mpo|avif|heic)$/i;
-// control characters, what turns the direction of writing, and what Windows forbids
-const UNWELCOME = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069<>:"|?*]/g;
+// control characters, bidirectional marks, and what Windows forbids
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069<>:"|?*]/g;
 const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
 
-// The name of a photograph's cut-out: a relative path that is safe on every system.
-export function cutName(name, { type }) {
+// Returns the file name of a photograph's cut-out: a relative path that is safe on every system.
+export function cutoutName(name, { type }) {
   const parts = name
     .split(/[/\\]/)
-    .map((part) => part.replace(UNWELCOME, "_").replace(/^ +|[. ]+$/g, ""))
+    .map((part) => part.replace(FORBIDDEN, "_").replace(/^ +|[. ]+$/g, ""))
     .filter(Boolean)
     .map((part) => (RESERVED.test(part) ? `_${part}` : part));
   const path = parts.join("/").replace(EXTENSION, "").slice(-200);
   return `${path.replace(/^\/+/, "") || "cutout"}.${type === "image/jpeg" ? "jpg" : "png"}`;
 }
 
-// Renames what is there twice: a.png, a (2).png; also where only the case differs.
+// Makes names unique by a number, ignoring case: a.png, a (2).png.
 export function distinct(names) {
   const taken = new Set();
   return names.map((name) => {

@@ -39,6 +39,12 @@ def test_every_operation_of_the_api_says_which_scope_it_needs(document: dict):
             assert "scope" in operation["description"], name
 
 
+def test_operation_ids_are_plain_and_unique(document: dict):
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+    assert all(name.isidentifier() and "v1" not in name for name in ids)
+
+
 def test_every_parameter_has_a_description(document: dict):
     for name, operation in operations(document):
         for parameter in operation.get("parameters", []):
