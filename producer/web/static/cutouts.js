@@ -183,7 +183,7 @@ class Card {
     startUploads();
   }
 
-  // Deletes the cutout on the server. If that fails, the server deletes it after some days.
+  // Deletes the cutout on the server. If that fails, the server forgets it after 7 days.
   discard() {
     this.abort.abort();
     const { id } = this;
