@@ -26,7 +26,7 @@ from worker.imaging.png.encoder import encode
 from worker.imaging.u2net import network_input
 from worker.models import registry, weights
 from worker.models.session import Session
-from worker.runtime import keep_memory, keep_to_one_cpu
+from worker.runtime import keep_freed_memory, use_one_blas_thread
 
 WARM_UP = 2
 
@@ -142,8 +142,8 @@ def _child(
     answers: Any,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to answer
-    keep_memory()  # both as children do
-    keep_to_one_cpu()
+    keep_freed_memory()  # both as children do
+    use_one_blas_thread()
     works = [task(photographs, model) for task in tasks]
     count = len(photographs)
     first = number * count // working.value

@@ -1,7 +1,8 @@
-"""Checks the promise of a batch, image by image, from what lies in Redis and in object storage.
+"""Checks a finished batch image by image, from what Redis and object storage hold.
 
-Every manifest line has exactly one terminal state, the counters say the same as the bits and the
-report, and the output of every line that claims one is there, whole, and made of the right bytes.
+Every manifest line must have exactly one terminal state; the counters must agree with the settled
+bits, the outcomes and the report; and the output of every line that is done or skipped must exist,
+be complete, and be made from the right photograph by the right recipe.
 """
 
 import io
@@ -25,8 +26,10 @@ from contract.storage import Blob, batch_files, open_store
 from worker.imaging.decode import displayed_size
 from worker.imaging.formats import DECODER_ERRORS
 
-CHECKED_AT_ONCE = 1000
-ENDS = {Status.DONE: 1, Status.SKIPPED: 2, Status.FAILED: 3}
+OUTPUTS_PER_CHUNK = 1000
+"""Outcomes collected before their outputs are checked in parallel."""
+STATUS_BYTES = {Status.DONE: 1, Status.SKIPPED: 2, Status.FAILED: 3}
+"""How a status is noted in `statuses`: one byte per line, 0 if it has no outcome."""
 
 
 class Fault(StrEnum):
@@ -53,170 +56,185 @@ class Finding:
     fault: Fault
     message: str
     line: int | None = None
+    """number of the manifest line, if the finding is about one"""
 
     def __str__(self) -> str:
-        where = "" if self.line is None else f" line {self.line}:"
-        return f"{self.fault}:{where} {self.message}"
+        line = "" if self.line is None else f" line {self.line}:"
+        return f"{self.fault}:{line} {self.message}"
 
 
 def audit(ledger: Ledger, batch: str) -> Iterator[Finding]:
-    """Yield what is wrong with a batch. Raises PermanentError (`batch_unknown`).
+    """Yield everything that is wrong with a batch. Raises PermanentError (`batch_unknown`).
 
-    Reads every output, and every photograph for its size: allow it the time of that. In memory it
-    holds the report, some 300 bytes an image.
+    Reads every output, and the header of every photograph. Needs about 300 bytes of memory per
+    image, for the report.
     """
-    now = ledger.batches.progress(batch)
-    bits = ledger.batches.settled_bits(batch)
-    undrained = [row for _, row in ledger.lines.outcomes(batch, now.spec.total + 1)]
-    ends = bytearray(now.spec.total)
-    if broken := _manifest(now.spec):
-        yield broken  # and no line can be told from another
+    progress = ledger.batches.progress(batch)
+    spec, bits = progress.spec, ledger.batches.settled_bits(batch)
+    undrained = [row for _, row in ledger.lines.outcomes(batch, spec.total + 1)]
+    statuses = bytearray(spec.total)
+    if broken := _check_manifest(spec):
+        yield broken  # without the manifest, nothing else can be checked
         return
-    yield from _outcomes(now.spec, undrained, ends)
-    yield from _counts(now, bits, ends)
-    yield from _lines(now, bits, ends)
-    if now.state == "closed":
-        yield from _report(now.spec, ends)
+    yield from _check_outcomes(spec, undrained, statuses)
+    yield from _check_counters(progress, bits, statuses)
+    yield from _check_lines(progress, bits, statuses)
+    if progress.state == "closed":
+        yield from _check_report(spec, statuses)
     for task in ledger.lines.unacknowledged():
         if task.startswith(f"{batch}."):
-            yield Finding(Fault.UNACKNOWLEDGED, f"A worker holds the message {task}.")
+            message = f"A worker received the message {task} and has not acknowledged it."
+            yield Finding(Fault.UNACKNOWLEDGED, message)
 
 
-def _manifest(spec: BatchSpec) -> Finding | None:
+def _check_manifest(spec: BatchSpec) -> Finding | None:
     try:
         lines = sum(len(batch_files.manifest_lines(spec, n)) for n in range(spec.segments))
     except (CutoutError, ValueError) as error:
-        return Finding(Fault.MANIFEST_DIFFERS, f"A segment cannot be read ({error}).")
+        message = f"A segment of the manifest cannot be read ({error})."
+        return Finding(Fault.MANIFEST_DIFFERS, message)
     if lines != spec.total:
-        return Finding(Fault.MANIFEST_DIFFERS, f"It has {lines:,} lines, not {spec.total:,}.")
+        message = f"The manifest has {lines:,} lines instead of {spec.total:,}."
+        return Finding(Fault.MANIFEST_DIFFERS, message)
     return None
 
 
-def _outcomes(spec: BatchSpec, undrained: list[str], ends: bytearray) -> Iterator[Finding]:
-    """Check every line's last outcome, and note in `ends` which status that is."""
+def _check_outcomes(
+    spec: BatchSpec, undrained: list[str], statuses: bytearray
+) -> Iterator[Finding]:
+    """Check each line's last outcome and its output; note its status in `statuses`."""
     segment = lru_cache(maxsize=16)(batch_files.manifest_lines)
-    claims, unlisted = [], 0
+    with_output, unlisted = [], 0
     for outcome in batch_files.rows(open_store(spec.destination), spec.id, undrained):
         number, offset = divmod(outcome.line, spec.segment_lines)
         if outcome.line >= spec.total:
             unlisted += 1
-        elif not ends[outcome.line]:  # the latest comes first; the others are history
-            ends[outcome.line] = ENDS[outcome.status]
+        elif not statuses[outcome.line]:  # newest first; older ones were superseded by a retry
+            statuses[outcome.line] = STATUS_BYTES[outcome.status]
             key = segment(spec, number)[offset].key
             if outcome.key != key:
-                why = f"{key!r} is reported as {outcome.key!r}."
-                yield Finding(Fault.WRONG_KEY, why, outcome.line)
+                message = f"The outcome of {key!r} names {outcome.key!r}."
+                yield Finding(Fault.WRONG_KEY, message, outcome.line)
             if outcome.status is not Status.FAILED:
-                claims.append(outcome)
-            if len(claims) == CHECKED_AT_ONCE:
-                yield from _outputs(spec, claims)
-                claims.clear()
-    yield from _outputs(spec, claims)
+                with_output.append(outcome)
+            if len(with_output) == OUTPUTS_PER_CHUNK:
+                yield from _check_outputs(spec, with_output)
+                with_output.clear()
+    yield from _check_outputs(spec, with_output)
     if unlisted:
-        yield Finding(Fault.UNLISTED_OUTCOME, f"{unlisted} outcomes are of no line there is.")
+        message = f"{unlisted:,} outcomes have line numbers beyond the manifest."
+        yield Finding(Fault.UNLISTED_OUTCOME, message)
 
 
-def _counts(now: Progress, bits: bytes, ends: bytearray) -> Iterator[Finding]:
+def _check_counters(progress: Progress, bits: bytes, statuses: bytearray) -> Iterator[Finding]:
     for status, count in (
-        (Status.DONE, now.done), (Status.SKIPPED, now.skipped), (Status.FAILED, now.failed),
-    ):  # fmt: skip
-        if (rows := ends.count(ENDS[status])) != count:
-            yield Finding(
-                Fault.COUNTERS_DIFFER, f"{count:,} lines count as {status}, {rows:,} ended so."
-            )
+        (Status.DONE, progress.done),
+        (Status.SKIPPED, progress.skipped),
+        (Status.FAILED, progress.failed),
+    ):
+        outcomes = statuses.count(STATUS_BYTES[status])
+        if outcomes != count:
+            message = f"{count:,} lines are counted as {status}, but {outcomes:,} have ended so."
+            yield Finding(Fault.COUNTERS_DIFFER, message)
     ones = sum(byte.bit_count() for byte in bits)
-    if ones != now.settled:
-        yield Finding(
-            Fault.BITS_DIFFER, f"{ones:,} bits are set and {now.settled:,} lines are counted."
+    if ones != progress.settled:
+        message = f"{ones:,} lines are marked as settled, but {progress.settled:,} are counted."
+        yield Finding(Fault.BITS_DIFFER, message)
+    if progress.settled != progress.spec.total or progress.state != "closed":
+        message = (
+            f"{progress.settled:,} of {progress.spec.total:,} lines are settled;"
+            f" the batch is {progress.state}."
         )
-    if now.settled != now.spec.total or now.state != "closed":
-        yield Finding(
-            Fault.NOT_SETTLED,
-            f"{now.settled:,} of {now.spec.total:,} lines are settled; the batch is {now.state}.",
-        )
+        yield Finding(Fault.NOT_SETTLED, message)
 
 
-def _lines(now: Progress, bits: bytes, ends: bytearray) -> Iterator[Finding]:
-    for line, end in enumerate(ends):
+def _check_lines(progress: Progress, bits: bytes, statuses: bytearray) -> Iterator[Finding]:
+    for line, status in enumerate(statuses):
         bit = batch_files.has_bit(bits, line)
-        if bit and not end:
-            yield Finding(Fault.NO_OUTCOME, "It is settled and nothing says how.", line)
-        if not bit and now.state == "closed":
-            yield Finding(Fault.NOT_SETTLED, "It has no terminal state.", line)
+        if bit and not status:
+            yield Finding(Fault.NO_OUTCOME, "The line is settled but has no outcome.", line)
+        if not bit and progress.state == "closed":
+            message = "The batch is closed, but the line is not settled."
+            yield Finding(Fault.NOT_SETTLED, message, line)
 
 
-def _report(spec: BatchSpec, ends: bytearray) -> Iterator[Finding]:
+def _check_report(spec: BatchSpec, statuses: bytearray) -> Iterator[Finding]:
     reported, rows = bytearray(spec.total), 0
     try:
         body = open_store(spec.destination).get(names.report_key(spec.id, "jsonl")).data
         for row in io.BytesIO(body):
             outcome = Outcome.model_validate_json(row)
-            reported[outcome.line] = ENDS[outcome.status]
+            reported[outcome.line] = STATUS_BYTES[outcome.status]
             rows += 1
     except (CutoutError, ValueError, IndexError) as error:
-        yield Finding(Fault.REPORT_DIFFERS, f"It cannot be read ({error}).")
+        yield Finding(Fault.REPORT_DIFFERS, f"The report cannot be read ({error}).")
         return
-    if reported != ends or rows != spec.total:
-        wrong = sum(a != b for a, b in zip(reported, ends, strict=True))
+    if reported != statuses or rows != spec.total:
+        wrong = sum(a != b for a, b in zip(reported, statuses, strict=True))
         yield Finding(
             Fault.REPORT_DIFFERS,
-            f"It has {rows:,} rows for {spec.total:,} lines; {wrong:,} tell another end.",
+            f"The report has {rows:,} rows for {spec.total:,} lines; {wrong:,} lines have another"
+            " status in it.",
         )
 
 
-def _outputs(spec: BatchSpec, outcomes: list[Outcome]) -> Iterator[Finding]:
-    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:  # most of it is waiting
-        for findings in pool.map(lambda outcome: _output(spec, outcome), outcomes):
+def _check_outputs(spec: BatchSpec, outcomes: list[Outcome]) -> Iterator[Finding]:
+    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:  # they mostly wait for storage
+        for findings in pool.map(lambda outcome: _check_output(spec, outcome), outcomes):
             yield from findings
 
 
-def _output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
-    """Check that an output is there, whole, of its mode and size, made as it should."""
+def _check_output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
     rendition = spec.recipe.rendition
     key = names.output_key(outcome.key, rendition.suffix)
     store = open_store(spec.destination)
     head = store.head(key)
     if head is None:
-        return [Finding(Fault.OUTPUT_MISSING, f"There is no {key!r}.", outcome.line)]
-    found = []
-    for fault, mark, expected in (
+        message = f"The output {key!r} does not exist."
+        return [Finding(Fault.OUTPUT_MISSING, message, outcome.line)]
+    findings = []
+    for fault, name, expected in (
         (Fault.OUTPUT_SOURCE, "source-etag", outcome.source_etag),
         (Fault.OUTPUT_RECIPE, "recipe", spec.recipe.digest),
     ):
-        marked = head.metadata.get(mark)
-        if marked != expected:
-            by = head.metadata.get("batch", "another program")
-            sentence = f"{key!r} has the {mark} {marked}, not {expected}; it was written by {by}."
-            found.append(Finding(fault, sentence, outcome.line))
+        actual = head.metadata.get(name)
+        if actual != expected:
+            writer = head.metadata.get("batch", "another program")
+            message = f"{key!r} has the {name} {actual}, not {expected}; {writer} wrote it."
+            findings.append(Finding(fault, message, outcome.line))
     try:
         size = _decoded_size(store.get(key), rendition)
     except DECODER_ERRORS as error:
-        why = f"{key!r} cannot be decoded ({type(error).__name__}: {error})."
-        return [*found, Finding(Fault.OUTPUT_BROKEN, why, outcome.line)]
+        message = f"{key!r} cannot be decoded ({type(error).__name__}: {error})."
+        return [*findings, Finding(Fault.OUTPUT_BROKEN, message, outcome.line)]
     expected_size = _expected_size(spec, outcome)
     if expected_size and size != expected_size:
-        why = f"{key!r} has the size {size}, not {expected_size}."
-        found.append(Finding(Fault.OUTPUT_SIZE, why, outcome.line))
-    return found
+        message = "{!r} has {}x{} pixels, not {}x{}.".format(key, *size, *expected_size)
+        findings.append(Finding(Fault.OUTPUT_SIZE, message, outcome.line))
+    return findings
 
 
 def _decoded_size(blob: Blob, rendition: Rendition) -> tuple[int, int]:
-    """Return (width, height) of a file whose every pixel was decoded. Raises what Pillow raises."""
+    """Return (width, height) of an output after decoding all its pixels.
+
+    Raises ValueError if it has another mode than the rendition, or what Pillow raises.
+    """
     formats = ["JPEG" if rendition.format == "jpg" else "PNG"]
     mode = {"jpg": "RGB", "png": "L" if rendition.channels == "alpha" else "RGBA"}[rendition.format]
     with Image.open(io.BytesIO(blob.data), formats=formats) as image:
-        image.verify()  # every checksum, to the last chunk: `load` stops where the pixels do
+        image.verify()  # all checksums of a PNG; `load` stops after the last pixel
     with Image.open(io.BytesIO(blob.data), formats=formats) as image:
         image.load()
         if image.mode != mode:
-            raise ValueError(f"its mode is {image.mode}")
+            raise ValueError(f"its mode is {image.mode}, not {mode}")
         return image.size
 
 
 def _expected_size(spec: BatchSpec, outcome: Outcome) -> tuple[int, int] | None:
-    """Return the photograph's size, or what was reported of it where that is not to be had.
+    """Return the (width, height) that an output must have, or None if that is not known.
 
-    A rendition has a size of its own, which is reported.
+    A plain output has the size of its photograph. If the photograph is gone or changed, and for
+    other renditions, this is the size in the outcome.
     """
     if spec.recipe.rendition == PLAIN:
         with suppress(CutoutError):

@@ -1,4 +1,4 @@
-"""Where a photograph comes from: object storage, or a URL that a record in it names."""
+"""Reads a photograph from object storage, or from the URL that a cutout's source object names."""
 
 import hashlib
 
@@ -10,11 +10,14 @@ from contract.storage import Blob, open_store
 
 
 def fetch(job: ImageJob, config: Settings) -> Blob:
-    """Return a photograph's bytes. Raises what the store or the guard raises."""
+    """Return a photograph's bytes and ETag, at most `config.max_bytes`.
+
+    Raises RetryableError or PermanentError (`object_missing`, `url_refused`, ...).
+    """
     blob = open_store(job.source).get(job.photograph.key, config.max_bytes)
     if not job.source_is_url:
         return blob
     url = PrivateFields.model_validate_json(blob.data).url or ""
-    found = client.fetch(url, config.max_bytes, allow=config.url_allowlist)
-    # its own ETag says nothing to anybody else: many servers have none
-    return Blob(found.data, hashlib.sha256(found.data).hexdigest())
+    result = client.fetch(url, config.max_bytes, allow=config.url_allowlist)
+    # the digest, because many web servers send no ETag
+    return Blob(result.data, hashlib.sha256(result.data).hexdigest())

@@ -1,4 +1,4 @@
-"""The composition root of a child: everything it keeps, built once, after the fork."""
+"""What a child keeps for its lifetime, built once, after the fork: ledger, model, limits."""
 
 import ctypes
 import os
@@ -19,33 +19,39 @@ from worker.imaging.decode import Limits
 from worker.models import registry, weights
 from worker.models.session import Session
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""Names of glibc's options, from malloc.h."""
-KEPT = 128 * 1024**2
-LARGEST_KEPT = 32 * 1024**2
-"""Bytes of one allocation; glibc takes no more. Pillow's blocks are half of it at most."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Numbers of two options of glibc's `mallopt`, from malloc.h."""
+TRIM_BYTES = 128 * 1024**2
+"""The allocator keeps up to this much freed memory at the top of the heap for later allocations."""
+MMAP_BYTES = 32 * 1024**2
+"""Smaller allocations come from the heap and can be kept. Larger ones are mapped one by one and
+returned when freed. glibc's maximum; Pillow allocates at most half of it at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the parent settled before it forked; children inherit it and load without hashing."""
+    """What the main process prepares before it forks, for children to inherit."""
 
     weights: Path
     sha256: str
+    """of the weights: verified once, so that children need not read them twice"""
     threads: int
+    """ONNX Runtime threads of each child"""
     cpu_slots: CpuSlots
     quarantine: bool
     interactive: bool
     worker: str
-    """a name for this worker that no other has"""
+    """random name of this worker"""
 
     def token_prefix(self, pid: int) -> str:
-        """Return how the tokens of a child begin, so that the parent can tell whose a line was."""
+        """Return the prefix of all claim tokens of a child (see `Lines.record_crash`)."""
         return f"{self.worker}-{pid}:"
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
+    """What `process` needs besides the job."""
+
     config: Settings
     ledger: Ledger
     session: Session
@@ -61,7 +67,10 @@ _plans: dict[str, Plan] = {}
 def prepare(
     config: Settings, children: int, *, quarantine: bool, interactive: bool = False
 ) -> None:
-    """Check the weights in the parent. Raises PermanentError (`model_missing`, `..._mismatch`)."""
+    """Verify the weights and store the plan, in the main process before it forks.
+
+    Raises PermanentError (`model_missing`, `model_mismatch`).
+    """
     model = registry.find(config.model)
     path = config.model_dir.expanduser() / model.file
     _plans[config.model] = Plan(
@@ -72,40 +81,42 @@ def prepare(
 
 
 def plan() -> Plan:
+    """Return the plan that `prepare` stored."""
     return _plans[settings().model]
 
 
-def keep_memory() -> None:
-    """Have this process keep the memory of an image for the next one, up to 128 MB.
+def keep_freed_memory() -> None:
+    """Reuse the memory of one image for the next one, instead of returning it to the kernel.
 
-    glibc returns it to the kernel each time, which then has to clear it: a twentieth of the time
-    of 10 megapixels. Does nothing with another C library.
+    By default glibc returns it, and the kernel clears it before handing it out again, which takes
+    5 % of the time of a 10 megapixel image. Does nothing with another C library.
     """
-    with suppress(AttributeError):
+    with suppress(AttributeError):  # no mallopt
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(TRIM_THRESHOLD, KEPT)
-        mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
+        mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
 
 
-def keep_to_one_cpu() -> None:
-    """Have NumPy's products of matrices taken by the calling thread: each CPU has a child."""
+def use_one_blas_thread() -> None:
+    """Compute NumPy's matrix products in the calling thread: every other CPU has its own child."""
     threadpool_limits(1, user_api="blas")
 
 
 @cache
 def runtime() -> Runtime:
-    """Return the child's singleton."""
-    keep_memory()
-    keep_to_one_cpu()
-    config = settings()
-    made = plan()
+    """Return the child's runtime; the first call loads the model."""
+    keep_freed_memory()
+    use_one_blas_thread()
+    config, prepared = settings(), plan()
     return Runtime(
         config=config,
-        # one more try for a connection gone stale: process.py waits longer, and knows how long
+        # one retry, for a stale connection; process.py repeats calls for as long as it may wait
         ledger=RedisLedger(config.require_redis_url(), retries=1),
-        session=Session(registry.find(config.model), made.weights, made.sha256, made.threads),
+        session=Session(
+            registry.find(config.model), prepared.weights, prepared.sha256, prepared.threads
+        ),
         limits=Limits(pixels=config.max_pixels),
-        cpu_slots=made.cpu_slots,
-        quarantine=made.quarantine,
-        token_prefix=made.token_prefix(os.getpid()),
+        cpu_slots=prepared.cpu_slots,
+        quarantine=prepared.quarantine,
+        token_prefix=prepared.token_prefix(os.getpid()),
     )

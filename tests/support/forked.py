@@ -1,4 +1,4 @@
-"""Processes that share a worker's slots, forked as Celery's pool forks its children."""
+"""Processes that share a worker's CPU slots, forked as Celery's pool forks its children."""
 
 import multiprocessing
 import time
@@ -9,11 +9,13 @@ from typing import Any
 from worker.cpu.slots import CpuSlots
 
 LONG = 60
+"""Seconds that no test waits for."""
 fork = multiprocessing.get_context("fork")
 
 
 @contextmanager
 def started(*tasks: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Run each task in a process of its own; kill what still runs at the end."""
     processes = [fork.Process(target=task) for task in tasks]
     for process in processes:
         process.start()
@@ -25,24 +27,24 @@ def started(*tasks: Callable[[], Any]) -> Iterator[list[Any]]:
             process.join()
 
 
-def taken(slots: CpuSlots, patience: float = 0) -> bool:
-    """Have another process ask for a turn, and return whether it came."""
+def can_acquire(slots: CpuSlots, timeout: float = 0) -> bool:
+    """Return whether another process gets a slot within `timeout` seconds. It exits afterwards."""
     answer = fork.SimpleQueue()
-    with started(lambda: answer.put(slots.acquire(patience))) as (process,):
+    with started(lambda: answer.put(slots.acquire(timeout))) as (process,):
         process.join()
     return bool(answer.get())
 
 
 @contextmanager
 def held(slots: CpuSlots) -> Iterator[Any]:
-    """Have another process take a turn and keep it."""
-    mine = fork.Event()
+    """Hold a slot in another process, which is yielded."""
+    acquired = fork.Event()
 
-    def keep() -> None:
+    def hold() -> None:
         if slots.acquire(LONG):
-            mine.set()
+            acquired.set()
             time.sleep(LONG)
 
-    with started(keep) as (holder,):
-        assert mine.wait(LONG)
+    with started(hold) as (holder,):
+        assert acquired.wait(LONG)
         yield holder

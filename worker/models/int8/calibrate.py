@@ -1,4 +1,4 @@
-"""Ranges of a model's activations from photographs, and what INT8 then loses on others."""
+"""Calibrates an INT8 model on photographs, and measures its loss on others."""
 
 import hashlib
 import json
@@ -20,46 +20,47 @@ from worker.models.int8.quantize import WEIGHT_LEVELS, Ranges, build
 from worker.models.registry import Loss, Model
 from worker.models.weights import locked
 
-FEWEST = 4
-HELD_BACK = 4
-"""Every so-many-th photograph is not calibrated with but judged on."""
+MIN_PHOTOGRAPHS = 4
+HOLD_OUT_EVERY = 4
+"""Every fourth photograph is held out of the calibration to measure the loss on."""
 MARGIN = 1.02
-"""Photographs to come may go a little further than those seen."""
+"""Ranges are widened by this factor, as other photographs may exceed them a little."""
 DIGITS = 4
-HALF = 0.5
+"""Significant digits of a range; decimals of a loss."""
+MASK_THRESHOLD = 0.5
 
-Seen = tuple[Float32Array, Float32Array]
-"""The least and the greatest values of an activation, float32 [channels] each."""
+Bounds = tuple[Float32Array, Float32Array]
+"""The least and the greatest value of an activation, float32 [channels] each."""
 
 
 def calibrate(model: Model, base: Path, images: Path, folder: Path, limits: Limits) -> Loss:
-    """Make the INT8 `model` of the float file at `base` from the photographs below `images`.
+    """Build the INT8 `model` from the float model at `base` and the photographs below `images`.
 
-    Writes the file and its table (`store.own_table`) to `folder`; returns the loss on the
-    photographs held back. Raises PermanentError (`nothing_to_do`) where there are too few.
+    Writes the model and its calibration (`weights.own_calibration`) to `folder`; returns the loss
+    on the held-out photographs. Raises PermanentError (`nothing_to_do`) if there are too few.
     """
     inputs = photographs(images, model, limits)
-    shown = [x for i, x in enumerate(inputs, 1) if i % HELD_BACK]
-    ranges = measure(base, shown)
+    used = [tensor for number, tensor in enumerate(inputs, 1) if number % HOLD_OUT_EVERY]
+    ranges = measure_ranges(base, used)
     path, partial = folder / model.file, folder / f".{model.file}.new"
     content = build(base, ranges, model.normalisation)
     partial.write_bytes(content)
-    found = loss(base, partial, inputs[HELD_BACK - 1 :: HELD_BACK])
-    table = {
+    loss = measure_loss(base, partial, inputs[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY])
+    calibration = {
         "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
-        "photographs": len(shown), "loss": asdict(found), "ranges": ranges,
+        "photographs": len(used), "loss": asdict(loss), "ranges": ranges,
     }  # fmt: skip
     with locked(path):
-        path.with_suffix(".json").write_text(json.dumps(table, indent=1))
+        path.with_suffix(".json").write_text(json.dumps(calibration, indent=1))
         partial.replace(path)
-    return found
+    return loss
 
 
 def photographs(folder: Path, model: Model, limits: Limits) -> list[Float32Array]:
-    """Return the network's input for every photograph in `folder` and below, by name.
+    """Return the network input, float32 [1, 3, side, side], of each photograph below `folder`.
 
-    What is no photograph is passed over. Raises PermanentError (`nothing_to_do`) where fewer
-    than four are left.
+    In the order of their paths. Files that cannot be decoded are skipped. Raises PermanentError
+    (`nothing_to_do`) if there are fewer than four photographs.
     """
     inputs = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -68,47 +69,55 @@ def photographs(folder: Path, model: Model, limits: Limits) -> list[Float32Array
         except CutoutError:
             continue
         inputs.append(network_input(photograph.rgb, model.side, model.normalisation))
-    if len(inputs) < FEWEST:
+    if len(inputs) < MIN_PHOTOGRAPHS:
         raise PermanentError(
             ErrorCode.NOTHING_TO_DO,
-            f"{folder} holds {len(inputs)} photographs; {FEWEST} are the least, 50 are good.",
+            f"{folder} has {len(inputs)} photographs; at least {MIN_PHOTOGRAPHS} are needed,"
+            " better 50 or more.",
         )
     return inputs
 
 
-def measure(base: Path, inputs: list[Float32Array]) -> Ranges:
-    """Return the table for the float model at `base` from what `inputs` make of it."""
+def measure_ranges(base: Path, inputs: list[Float32Array]) -> Ranges:
+    """Return the value ranges of the activations of the float model at `base`.
+
+    `inputs`: network inputs, float32 [1, 3, side, side].
+    """
     graph = FloatGraph.read(base)
-    seen = _observe(base, graph, inputs)
-    constants = _with_constants(graph, seen)
+    bounds = _observe(base, graph, inputs)
+    with_constant_channel = _with_constant_channel(graph, bounds)
     for node in graph.nodes:
-        if node.op_type == "Add":  # the file has both sides count in the steps of the sum
+        if node.op_type == "Add":  # both operands get the range of the sum
             for name in node.input:
-                del seen[name]
+                del bounds[name]
     ranges: Ranges = {}
-    for name, (low, high) in seen.items():
-        if name in constants:
+    for name, (low, high) in bounds.items():
+        if name in with_constant_channel:
             lows = np.where(low > high / 2, low / MARGIN, 0)
-            ranges[name] = [_pair(*pair) for pair in zip(lows, high * MARGIN, strict=True)]
+            ranges[name] = [_rounded(*pair) for pair in zip(lows, high * MARGIN, strict=True)]
         else:
-            ranges[name] = [_pair(min(0, low.min()) * MARGIN, high.max() * MARGIN)]
+            ranges[name] = [_rounded(min(0, low.min()) * MARGIN, high.max() * MARGIN)]
     return ranges
 
 
-def loss(expected: Path, found: Path, inputs: list[Float32Array]) -> Loss:
-    """Return how far the mattes of the model `found` are from those of `expected`."""
-    first, second = _session(str(expected)), _session(str(found))
+def measure_loss(base: Path, int8: Path, inputs: list[Float32Array]) -> Loss:
+    """Return the loss of the INT8 model at `int8` against the float model at `base`.
+
+    `inputs`: network inputs, float32 [1, 3, side, side].
+    """
+    base_session, int8_session = _session(str(base)), _session(str(int8))
     ious, maes = [], []
     for tensor in inputs:
-        a, b = _stretched(first, tensor), _stretched(second, tensor)
-        union = float(((a > HALF) | (b > HALF)).sum())
-        ious.append(float(((a > HALF) & (b > HALF)).sum()) / union if union else 1.0)
+        a, b = _matte(base_session, tensor), _matte(int8_session, tensor)
+        mask_a, mask_b = a > MASK_THRESHOLD, b > MASK_THRESHOLD
+        union = float((mask_a | mask_b).sum())
+        ious.append(float((mask_a & mask_b).sum()) / union if union else 1.0)
         maes.append(float(np.abs(a - b).mean()))
     return Loss(round(float(np.mean(ious)), DIGITS), round(float(np.mean(maes)), DIGITS))
 
 
-def _observe(base: Path, graph: FloatGraph, inputs: list[Float32Array]) -> dict[str, Seen]:
-    """Return what each activation that becomes bytes went down and up to, by channel."""
+def _observe(base: Path, graph: FloatGraph, inputs: list[Float32Array]) -> dict[str, Bounds]:
+    """Return the bounds, over all inputs, of each activation that is stored as bytes."""
     *sides, _fused = (
         node.output[0] for node in graph.nodes
         if node.op_type == "Conv" and node.output[0] not in graph.relus
@@ -118,24 +127,24 @@ def _observe(base: Path, graph: FloatGraph, inputs: list[Float32Array]) -> dict[
     del model.graph.output[:]
     model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     session = _session(model.SerializeToString())
-    seen: dict[str, Seen] = {}
+    bounds: dict[str, Bounds] = {}
     for tensor in inputs:
         for name, value in zip(names, session.run(names, {graph.input: tensor}), strict=True):
             low, high = value.min((0, 2, 3)), value.max((0, 2, 3))
-            before_low, before_high = seen.get(name, (low, high))
-            seen[name] = np.minimum(before_low, low), np.maximum(before_high, high)
-    return seen
+            earlier_low, earlier_high = bounds.get(name, (low, high))
+            bounds[name] = np.minimum(earlier_low, low), np.maximum(earlier_high, high)
+    return bounds
 
 
-def _with_constants(graph: FloatGraph, seen: dict[str, Seen]) -> set[str]:
-    """Return the activations with a channel that hardly varies and drowns its neighbours.
+def _with_constant_channel(graph: FloatGraph, bounds: dict[str, Bounds]) -> set[str]:
+    """Return the activations with a nearly constant channel that needs a range of its own.
 
-    U²-Nets know the border of the picture by such a channel: inside, it cancels with a bias as
-    large; at the border it meets the zeros of the padding. The weights that read it are so large
-    that those of all other channels would round to zero beside them.
+    U²-Nets detect the border of the picture by such a channel: inside, it cancels with an equally
+    large bias; at the border it meets the zeros of the padding. The weights that read it are so
+    large that, in one scale with them, those of all other channels would be rounded to zero.
     """
-    found: set[str] = set()
-    known = {name: (low, high, [name] * len(low)) for name, (low, high) in seen.items()}
+    names_found: set[str] = set()
+    known = {name: (low, high, [name] * len(low)) for name, (low, high) in bounds.items()}
     for node in graph.nodes:
         sources = [known[name] for name in graph.inputs(node) if name in known]
         if not sources:
@@ -146,10 +155,10 @@ def _with_constants(graph: FloatGraph, seen: dict[str, Seen]) -> set[str]:
             known[node.output[0]] = low, high, names
         elif node.op_type == "Conv" and node.output[0] in graph.relus:
             weight = np.abs(graph.weights[node.input[1]]).max((0, 2, 3))
-            share = np.where(low > high / 2, weight * low, 0)
-            if share.max() > WEIGHT_LEVELS * np.median(weight * high):
-                found.add(names[int(share.argmax())])
-    return found
+            constant = np.where(low > high / 2, weight * low, 0)
+            if constant.max() > WEIGHT_LEVELS * np.median(weight * high):
+                names_found.add(names[int(constant.argmax())])
+    return names_found
 
 
 def _session(model: str | bytes) -> Any:
@@ -158,14 +167,14 @@ def _session(model: str | bytes) -> Any:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _stretched(session: Any, tensor: Float32Array) -> Float32Array:
-    """Return the fused map, float32 [1, 1, side, side], stretched to 0..1 as the matte is."""
+def _matte(session: Any, tensor: Float32Array) -> Float32Array:
+    """Return the fused map stretched to the full range 0..1: float32 [1, 1, side, side]."""
     output, source = session.get_outputs()[0].name, session.get_inputs()[0].name
     fused = session.run([output], {source: tensor})[0]
     low, high = fused.min(), fused.max()
-    stretched: Float32Array = (fused - low) / max(high - low, MIN_RANGE)
-    return stretched
+    matte: Float32Array = (fused - low) / max(high - low, MIN_RANGE)
+    return matte
 
 
-def _pair(low: float, high: float) -> list[float]:
+def _rounded(low: float, high: float) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in (low, high)]

@@ -1,4 +1,4 @@
-"""The official float file as a list of the few operators that matter, its shape sums worked out."""
+"""The official float model as a list of its few operators, with all tensor sizes resolved."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,28 +17,32 @@ OPERATORS = frozenset({"Conv", "Relu", "MaxPool", "Resize", "Concat", "Add", "Si
 @dataclass(frozen=True, slots=True)
 class FloatGraph:
     input: str
+    """name of the input tensor"""
     output: str
-    """the fused map; what only the other outputs need is left out"""
+    """name of the fused map; nodes that only the other outputs need are left out"""
     side: int
+    """the input has side x side pixels"""
     nodes: list[NodeProto]
-    """in the file's order, which is one of execution"""
+    """in an order in which they can be executed"""
     weights: dict[str, NDArray[np.float32]]
+    """weights and biases by name"""
     factors: dict[str, int]
-    """how many times as large a Resize makes its input, by the output's name"""
+    """the scale factor of each Resize, by the name of its output"""
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a U²-Net as PyTorch exported it.
+        """Read a U²-Net that PyTorch exported.
 
-        Raises PermanentError (`model_mismatch`) for a graph of other operators.
+        Raises PermanentError (`model_mismatch`) if the graph has other operators.
         """
         graph = onnx.load(str(path)).graph
-        makers = {output: node for node in graph.node for output in node.output}
+        producers = {output: node for node in graph.node for output in node.output}
         nodes = _needed(graph)
-        strangers = {node.op_type for node in nodes} - OPERATORS
-        if strangers:
+        unknown = {node.op_type for node in nodes} - OPERATORS
+        if unknown:
             raise PermanentError(
-                ErrorCode.MODEL_MISMATCH, f"{path.name} holds {', '.join(sorted(strangers))}."
+                ErrorCode.MODEL_MISMATCH,
+                f"{path.name} is not a U²-Net: it has the operators {', '.join(sorted(unknown))}.",
             )
         side = graph.input[0].type.tensor_type.shape.dim[2].dim_value
         sides, factors = {graph.input[0].name: side}, {}
@@ -48,7 +52,7 @@ class FloatGraph:
             if node.op_type == "MaxPool":
                 after = -(-before // 2)
             elif node.op_type == "Resize":
-                after = sides[_sized_like(node.input[3], makers)]
+                after = sides[_size_source(node.input[3], producers)]
                 factors[node.output[0]] = after // before
             sides[node.output[0]] = after
         return cls(
@@ -58,35 +62,38 @@ class FloatGraph:
 
     @property
     def relus(self) -> dict[str, str]:
-        """The outputs of ReLUs by their inputs."""
+        """The output of each ReLU, by the name of its input."""
         return {node.input[0]: node.output[0] for node in self.nodes if node.op_type == "Relu"}
 
     def inputs(self, node: NodeProto) -> list[str]:
-        """Return the tensors a node computes with, without weights and sizes."""
+        """Return the names of a node's input tensors, without weights and sizes."""
         return list(node.input if node.op_type in {"Concat", "Add"} else node.input[:1])
 
 
 def options(node: NodeProto) -> dict[str, Any]:
-    """Return a node's attributes as operator set 17 has them."""
+    """Return a node's attributes for operator set 17."""
     if node.op_type == "Resize":
         return {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 def _needed(graph: onnx.GraphProto) -> list[NodeProto]:
-    """Return the nodes the first output needs, without the arithmetic on shapes."""
-    wanted, nodes = {graph.output[0].name}, []
+    """Return the nodes that the first output depends on, without those that compute shapes."""
+    needed, nodes = {graph.output[0].name}, []
     for node in reversed(graph.node):
-        if node.output[0] in wanted:
+        if node.output[0] in needed:
             nodes.append(node)
-            wanted.update(node.input[:1] if node.op_type == "Resize" else node.input)
+            needed.update(node.input[:1] if node.op_type == "Resize" else node.input)
     return nodes[::-1]
 
 
-def _sized_like(sizes: str, makers: dict[str, NodeProto]) -> str:
-    """Return the tensor whose width a Resize takes on: the last one its sizes are made from."""
-    node = makers[sizes]
+def _size_source(sizes: str, producers: dict[str, NodeProto]) -> str:
+    """Return the name of the tensor to whose width a Resize scales its input.
+
+    `sizes` is the Resize's fourth input, computed from that tensor's shape.
+    """
+    node = producers[sizes]
     if node.op_type == "Shape":
         return str(node.input[0])
-    # Gather's second input is an index; a Concat's last part is the width
-    return _sized_like(node.input[0 if node.op_type == "Gather" else -1], makers)
+    # the second input of a Gather is an index; the last input of a Concat is the width
+    return _size_source(node.input[0 if node.op_type == "Gather" else -1], producers)

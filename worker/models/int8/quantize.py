@@ -1,9 +1,12 @@
-"""Static INT8: the official float graph and a table of ranges in, the same bytes out every time.
+"""Builds a static INT8 model from a float model and the value range of each activation.
 
-An activation is an unsigned byte q that stands for q * step + low. All activations of the file
-share one scale: the steps are folded into the weights that write and read them, so that pooling,
-upsampling and concatenation move bytes and nothing is requantised on the way. A ReLU is the
-byte's own lower end. Only `onnx` and `numpy` touch the bytes: a new runtime changes no digest.
+An activation value v is stored as an unsigned byte q with v = q * step + low. All activations of
+the file share one scale, 1: the steps are folded into the weights before and after, so that
+pooling, upsampling and concatenation only move bytes and nothing is requantized between
+convolutions. A ReLU needs no operator, because bytes end at 0.
+
+The same input gives the same bytes on every machine: only `onnx` and `numpy` write the file, so a
+new ONNX Runtime does not change its digest.
 """
 
 from dataclasses import dataclass, field
@@ -20,58 +23,65 @@ from worker.models.int8.float_graph import FloatGraph, options
 
 Doubles = NDArray[np.float64]
 Ranges = dict[str, list[list[float]]]
-"""[low, high] of an activation by its name in the official file, or such a pair a channel."""
+"""Value ranges: by an activation's name in the float model, one [low, high] pair, or one pair per
+channel."""
 
-OPSET, IR_VERSION = 17, 8  # the IR version of operator set 17
+OPSET, IR_VERSION = 17, 8  # this IR version belongs to operator set 17
 LEVELS = 255
-WEIGHT_LEVELS = 127  # symmetric: -128 is not used
-BIAS_LEVELS = 2**30  # half of what the accumulator counts to: the products need the rest
-OUTPUTS = 16  # of a side convolution, of which one is of use
+"""Greatest value of an activation byte."""
+WEIGHT_LEVELS = 127
+"""Greatest absolute value of an INT8 weight: symmetric, so -128 is not used."""
+BIAS_LEVELS = 2**30
+"""Greatest absolute value of an INT32 bias: half of the accumulator; the products need the rest."""
+KERNEL_OUTPUTS = 16
+"""Output channels of a convolution must be a multiple of this for ONNX Runtime's fast kernels."""
 IMAGE = "image"
+"""Name of the input tensor."""
 STEPS = "steps"
+"""Name of the scale that all activations share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """What a tensor of bytes stands for: (byte - zero point) * scale * step + low."""
+    """How to read a tensor of bytes: value = (byte - zero point) * scale * step + low."""
 
     step: Doubles
     """float64 [channels]"""
     low: Doubles
-    """float64 [channels]; other than zero only where a float convolution reads it"""
+    """float64 [channels]; not zero only if a float convolution reads the tensor"""
     scale: str = STEPS
-    """the name of the scale; `.zero` added, the name of the zero point"""
+    """name of the scale; with `.zero` appended, name of the zero point"""
 
 
 def build(base: Path, ranges: Ranges, normalisation: Normalisation) -> bytes:
-    """Return the INT8 file of the float model at `base`.
+    """Return the INT8 ONNX file for the float model at `base`.
 
-    It takes float32 [1, 3, side, side] and gives the fused map alone, float32 [1, 1, side, side].
-    Raises PermanentError (`model_mismatch`) for a graph that is not a U²-Net.
+    Its input is float32 [1, 3, side, side], normalised; its only output is the fused map, float32
+    [1, 1, side, side], 0..1. Raises PermanentError (`model_mismatch`) if `base` is not a U²-Net.
     """
-    model = _Writer(FloatGraph.read(base), dict(ranges)).write(normalisation)
+    model = _GraphWriter(FloatGraph.read(base), dict(ranges)).write(normalisation)
     return bytes(model.SerializeToString(deterministic=True))
 
 
 @dataclass
-class _Writer:
+class _GraphWriter:
     graph: FloatGraph
     ranges: Ranges
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
     activations: dict[str, Activation] = field(default_factory=dict)
-    """the tensors that are bytes; the others are float"""
+    """the tensors that are stored as bytes; all others are float"""
 
     def write(self, normalisation: Normalisation) -> onnx.ModelProto:
         for node in self.graph.nodes:
-            if node.op_type == "Add":  # both sides and their sum count in the same steps
+            if node.op_type == "Add":  # both operands have the range, and so the step, of the sum
                 self.ranges |= dict.fromkeys(node.input, self.ranges[node.output[0]])
-        self._constants({STEPS: np.float32(1), f"{STEPS}.zero": np.uint8(0)})
+        self._add_constants({STEPS: np.float32(1), f"{STEPS}.zero": np.uint8(0)})
         mean, std = np.array(normalisation.mean), np.array(normalisation.std)
         low, high = float((-mean / std).min()), float(((1 - mean) / std).max())
-        self._close_with_scale(IMAGE, self.graph.input, low, high)
+        self._quantize_with_own_scale(IMAGE, self.graph.input, low, high)
         for node in self.graph.nodes:
-            self._node(node)
+            self._write_node(node)
         side = self.graph.side
         graph = helper.make_graph(
             self.nodes, "int8",
@@ -84,19 +94,19 @@ class _Writer:
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[opset])
 
-    def _node(self, node: NodeProto) -> None:
+    def _write_node(self, node: NodeProto) -> None:
         first, output = self.activations.get(node.input[0]), node.output[0]
         if first is None:
-            if node.op_type != "Relu":  # a ReLU was written with its convolution
-                self._emit(node, output)
+            if node.op_type != "Relu":  # a ReLU is written with its convolution
+                self._copy_node(node, output)
         elif node.op_type == "Conv":
             self._convolution(node, first)
         else:
-            self._emit(node, f"{output}.float")
-            self._close(f"{output}.float", output, self._joined(node, first))
+            self._copy_node(node, f"{output}.float")
+            self._quantize(f"{output}.float", output, self._result_of(node, first))
 
-    def _joined(self, node: NodeProto, first: Activation) -> Activation:
-        """Return what pooling, upsampling, a sum or a concatenation gives: the steps stay."""
+    def _result_of(self, node: NodeProto, first: Activation) -> Activation:
+        """Return the output of pooling, upsampling, a sum or a concatenation: steps are kept."""
         if node.op_type != "Concat":
             return Activation(first.step, first.low)
         parts = [self.activations[name] for name in node.input]
@@ -106,34 +116,38 @@ class _Writer:
         )
 
     def _convolution(self, node: NodeProto, source: Activation) -> None:
-        """Write a convolution; one without a ReLU is a side output, which goes on in float."""
+        """Write a convolution. One without a ReLU is a side output, which continues in float."""
         relu, result = self.graph.relus.get(node.output[0]), f"{node.name}.float"
         weight = self.graph.weights[node.input[1]].astype(np.float64)
-        target = self._ranged(relu, len(weight)) if relu else Activation(np.ones(1), np.zeros(1))
+        target = (
+            self._activation(relu, len(weight)) if relu else Activation(np.ones(1), np.zeros(1))
+        )
         weight = weight * source.step[:, None, None] / target.step[:, None, None, None]
         bias = (self.graph.weights[node.input[2]].astype(np.float64) - target.low) / target.step
         if not relu:
-            weight, bias = _padded(weight), _padded(bias)
+            weight, bias = _pad_outputs(weight), _pad_outputs(bias)
         if source.low.any():
-            self._in_float(node, source, weight, bias)
+            self._write_float_convolution(node, source, weight, bias)
             result = self._channels_last(result, target)
         else:
-            self._in_int8(node, source, weight, bias)
+            self._write_int8_convolution(node, source, weight, bias)
         if relu:
-            self._close(result, relu, target)
+            self._quantize(result, relu, target)
         else:
             low, high = self.ranges[node.output[0]][0]
-            self._close_with_scale(result, f"{node.output[0]}.padded", low, high)
+            self._quantize_with_own_scale(result, f"{node.output[0]}.padded", low, high)
             self._first_channel(f"{node.output[0]}.padded", node.output[0])
 
-    def _in_int8(self, node: NodeProto, source: Activation, weight: Doubles, bias: Doubles) -> None:
+    def _write_int8_convolution(
+        self, node: NodeProto, source: Activation, weight: Doubles, bias: Doubles
+    ) -> None:
         name, input_scale = node.name, self.constants[source.scale].astype(np.float64)
         scale = np.maximum(
             np.abs(weight).max((1, 2, 3)) / WEIGHT_LEVELS, np.abs(bias) / BIAS_LEVELS / input_scale
         ).clip(np.finfo(np.float32).tiny).astype(np.float32)  # fmt: skip
         bias_scale = (scale * self.constants[source.scale]).astype(np.float32)
         levels = np.rint(weight / scale.astype(np.float64)[:, None, None, None])
-        self._constants({
+        self._add_constants({
             f"{name}.weight": levels.clip(-WEIGHT_LEVELS, WEIGHT_LEVELS).astype(np.int8),
             f"{name}.weight.scale": scale,
             f"{name}.weight.zero": np.zeros(len(scale), np.int8),
@@ -143,95 +157,100 @@ class _Writer:
         })  # fmt: skip
         for part in ("weight", "bias"):
             inputs = [f"{name}.{part}", f"{name}.{part}.scale", f"{name}.{part}.zero"]
-            self._make("DequantizeLinear", inputs, f"{name}.{part}.float", axis=0)
+            self._add_node("DequantizeLinear", inputs, f"{name}.{part}.float", axis=0)
         inputs = [node.input[0], f"{name}.weight.float", f"{name}.bias.float"]
-        self._make("Conv", inputs, f"{name}.float", **options(node))
+        self._add_node("Conv", inputs, f"{name}.float", **options(node))
 
-    def _in_float(
+    def _write_float_convolution(
         self, node: NodeProto, source: Activation, weight: Doubles, bias: Doubles
     ) -> None:
-        """Add the lows before the convolution pads with zeros: a zero is zero, not a low."""
+        """Write a convolution of an activation with `low`, which is added before the padding.
+
+        The padding must be the value 0, not the byte 0, which stands for `low`.
+        """
         name = node.name
-        self._constants({
+        self._add_constants({
             f"{name}.low": (source.low / source.step)[None, :, None, None].astype(np.float32),
             f"{name}.weight": weight.astype(np.float32),
             f"{name}.bias": bias.astype(np.float32),
         })  # fmt: skip
         first = self._channels_last(node.input[0], source)
-        self._make("Add", [first, f"{name}.low"], f"{name}.raised")
+        self._add_node("Add", [first, f"{name}.low"], f"{name}.raised")
         inputs = [f"{name}.raised", f"{name}.weight", f"{name}.bias"]
-        self._make("Conv", inputs, f"{name}.float", **options(node))
+        self._add_node("Conv", inputs, f"{name}.float", **options(node))
 
     def _first_channel(self, padded: str, output: str) -> None:
-        self._constants({"first": np.array([0]), "second": np.array([1])})
+        """Write the slice that undoes `_pad_outputs`."""
+        self._add_constants({"first": np.array([0]), "second": np.array([1])})
         inputs = [f"{padded}.bytes", "first", "second", "second"]
-        self._make("Slice", inputs, f"{output}.bytes")
+        self._add_node("Slice", inputs, f"{output}.bytes")
         quantisation = [f"{padded}.scale", f"{padded}.scale.zero"]
-        self._make("DequantizeLinear", [f"{output}.bytes", *quantisation], output)
+        self._add_node("DequantizeLinear", [f"{output}.bytes", *quantisation], output)
 
     def _channels_last(self, name: str, activation: Activation) -> str:
-        """Return a copy of the tensor, by a convolution that changes no byte.
+        """Return the name of a copy of the tensor, made by an identity convolution.
 
-        ONNX Runtime convolves bytes channels-last and floats channels-first. Without this it would
-        also resize and join all bytes on the way between them channels-first, which is slow.
+        ONNX Runtime stores bytes channels-last and floats channels-first for its convolutions. The
+        copy marks the border; without it, all resizing and concatenation of bytes before a float
+        convolution would run channels-first, which is slow.
         """
         copy, channels = f"{name}.copy", len(activation.step)
-        self._close(name, f"{name}.bare", activation)
-        self._constants({
+        self._quantize(name, f"{name}.bare", activation)
+        self._add_constants({
             f"{copy}.weight": np.eye(channels, dtype=np.int8)[:, :, None, None],
             f"{copy}.weight.scale": np.ones(channels, np.float32),
             f"{copy}.weight.zero": np.zeros(channels, np.int8),
         })  # fmt: skip
         inputs = [f"{copy}.weight", f"{copy}.weight.scale", f"{copy}.weight.zero"]
-        self._make("DequantizeLinear", inputs, f"{copy}.weight.float", axis=0)
-        self._make("Conv", [f"{name}.bare", f"{copy}.weight.float"], f"{copy}.float")
-        self._close(f"{copy}.float", copy, activation)
+        self._add_node("DequantizeLinear", inputs, f"{copy}.weight.float", axis=0)
+        self._add_node("Conv", [f"{name}.bare", f"{copy}.weight.float"], f"{copy}.float")
+        self._quantize(f"{copy}.float", copy, activation)
         return copy
 
-    def _ranged(self, name: str, channels: int) -> Activation:
-        """Return an activation in steps of its own range: the table's pair, or one a channel."""
+    def _activation(self, name: str, channels: int) -> Activation:
+        """Return an activation whose bytes span its range, given once or per channel."""
         low, high = np.array(self.ranges[name], np.float64).T
         span = high - low
-        span = np.where(span > 0, span, span.max())  # a channel that is always zero
+        span = np.where(span > 0, span, span.max())  # some channels are always zero
         return Activation(np.broadcast_to(span / LEVELS, channels), np.broadcast_to(low, channels))
 
-    def _emit(self, node: NodeProto, output: str) -> None:
-        """Write a node of the official file under another output's name."""
+    def _copy_node(self, node: NodeProto, output: str) -> None:
+        """Write a node of the float model, with another name for its output."""
         inputs = self.graph.inputs(node)
         if node.op_type == "Resize":
             factor = self.graph.factors[node.output[0]]
             scales = f"times_{factor}"
-            self._constants({scales: np.array([1, 1, factor, factor], np.float32)})
+            self._add_constants({scales: np.array([1, 1, factor, factor], np.float32)})
             inputs += ["", scales]
         elif node.op_type == "Conv":
-            self._constants({name: self.graph.weights[name] for name in node.input[1:]})
+            self._add_constants({name: self.graph.weights[name] for name in node.input[1:]})
             inputs += node.input[1:]
-        self._make(node.op_type, inputs, output, **options(node))
+        self._add_node(node.op_type, inputs, output, **options(node))
 
-    def _close(self, source: str, name: str, activation: Activation) -> None:
-        """Make bytes of a float tensor; `name` then is what they stand for, less the steps."""
+    def _quantize(self, source: str, name: str, activation: Activation) -> None:
+        """Store a float tensor as bytes. `name` is the tensor read back from them, in steps."""
         quantisation = [activation.scale, f"{activation.scale}.zero"]
-        self._make("QuantizeLinear", [source, *quantisation], f"{name}.bytes")
-        self._make("DequantizeLinear", [f"{name}.bytes", *quantisation], name)
+        self._add_node("QuantizeLinear", [source, *quantisation], f"{name}.bytes")
+        self._add_node("DequantizeLinear", [f"{name}.bytes", *quantisation], name)
         self.activations[name] = activation
 
-    def _close_with_scale(self, source: str, name: str, low: float, high: float) -> None:
-        """Make bytes of [low, high], of which zero is one."""
+    def _quantize_with_own_scale(self, source: str, name: str, low: float, high: float) -> None:
+        """Store a float tensor as bytes for low..high, among which 0 is exact."""
         scale = np.float32((high - low) / LEVELS)
         zero = np.uint8(np.rint(-low / np.float64(scale)))
-        self._constants({f"{name}.scale": scale, f"{name}.scale.zero": zero})
-        self._close(source, name, Activation(np.ones(1), np.zeros(1), f"{name}.scale"))
+        self._add_constants({f"{name}.scale": scale, f"{name}.scale.zero": zero})
+        self._quantize(source, name, Activation(np.ones(1), np.zeros(1), f"{name}.scale"))
 
-    def _constants(self, arrays: dict[str, Any]) -> None:
+    def _add_constants(self, arrays: dict[str, Any]) -> None:
         self.constants |= {name: np.asarray(array) for name, array in arrays.items()}
 
-    def _make(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
+    def _add_node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
 
 
-def _padded(array: Doubles) -> Doubles:
-    """Return weights or biases of sixteen outputs: they take a third of the time of a single one.
+def _pad_outputs(array: Doubles) -> Doubles:
+    """Return the weights or biases of one output channel, padded with zeros to sixteen channels.
 
-    ONNX Runtime's fast kernels are for multiples of sixteen.
+    The convolution then takes a third of the time.
     """
-    return np.concatenate([array, np.zeros((OUTPUTS - len(array), *array.shape[1:]))])
+    return np.concatenate([array, np.zeros((KERNEL_OUTPUTS - len(array), *array.shape[1:]))])

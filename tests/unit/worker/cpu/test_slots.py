@@ -3,12 +3,12 @@ import signal
 import time
 from pathlib import Path
 
-from support.forked import LONG, held, started, taken
+from support.forked import LONG, can_acquire, held, started
 
 from worker.cpu.slots import CpuSlots
 
 
-def test_never_more_at_once_than_there_are_turns(tmp_path: Path):
+def test_never_more_holders_than_slots(tmp_path: Path):
     slots, log = CpuSlots(2), tmp_path / "log"
 
     def work() -> None:
@@ -29,25 +29,25 @@ def test_never_more_at_once_than_there_are_turns(tmp_path: Path):
     assert (text.count("+"), max(at_once), at_once[-1]) == (100, 2, 0)
 
 
-def test_the_turn_of_a_killed_process_is_over():
+def test_a_killed_process_releases_its_slot():
     slots = CpuSlots(1)
     with held(slots) as holder:
-        assert not taken(slots)
+        assert not can_acquire(slots)
         os.kill(holder.pid, signal.SIGKILL)
         assert slots.acquire(LONG)
 
 
-def test_whoever_has_waited_for_long_goes_on_without():
+def test_acquire_gives_up_after_its_timeout():
     slots = CpuSlots(1)
     with held(slots):
         start = time.monotonic()
         assert not slots.acquire(0.3)
         assert time.monotonic() - start >= 0.3
         slots.release()
-        assert not taken(slots)
+        assert not can_acquire(slots)
 
 
-def test_ends_that_nobody_waited_for_do_no_harm():
+def test_releases_without_a_slot_do_no_harm():
     slots = CpuSlots(1)
     for _ in range(100_000):  # more than a pipe holds
         slots.release()

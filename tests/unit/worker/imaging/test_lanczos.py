@@ -9,7 +9,7 @@ from support.forked import fork
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from worker.imaging.lanczos import resize, weighted_tiles
-from worker.runtime import keep_to_one_cpu
+from worker.runtime import use_one_blas_thread
 
 sides = st.integers(1, 1500)
 samples = st.integers(1, 400)
@@ -58,7 +58,7 @@ def test_products_of_matrices_use_one_thread_per_child():
 
     def threads() -> None:
         threadpool_limits(2, user_api="blas")
-        keep_to_one_cpu()
+        use_one_blas_thread()
         answer.put([pool["num_threads"] for pool in threadpool_info()])
 
     child = fork.Process(target=threads)

@@ -39,7 +39,7 @@ def test_speed_is_measured_until_the_machine_was_idle(
     path.write_bytes((weights / model.file).read_bytes())
     first = benchmark.milliseconds(model, tmp_path)
     assert first
-    monkeypatch.setattr(benchmark, "_measured", lambda *_: 12.5)
+    monkeypatch.setattr(benchmark, "_measure", lambda *_: 12.5)
     assert benchmark.milliseconds(model, tmp_path) == (first if remembered else 12.5)
     path.write_bytes(path.read_bytes())
     assert benchmark.milliseconds(model, tmp_path) == 12.5
@@ -48,6 +48,6 @@ def test_speed_is_measured_until_the_machine_was_idle(
 def test_a_folder_that_cannot_be_written_to_only_forgets(tmp_path: Path, monkeypatch):
     model = find("u2netp")
     (tmp_path / model.file).write_bytes(b"weights")
-    (tmp_path / benchmark.REMEMBERED).mkdir()
-    monkeypatch.setattr(benchmark, "_measured", lambda *_: 12.5)
+    (tmp_path / benchmark.SPEED_FILE).mkdir()
+    monkeypatch.setattr(benchmark, "_measure", lambda *_: 12.5)
     assert benchmark.milliseconds(model, tmp_path) == 12.5

@@ -172,7 +172,7 @@ def test_the_list_tells_speed_and_loss_of_what_is_here(weights: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("name", "images", "told"),
     [
-        ("u3net-int8", SAMPLES, "model_unknown: There is no model 'u3net-int8'."),
+        ("u3net-int8", SAMPLES, "model_unknown: The model 'u3net-int8' does not exist."),
         ("u2netp", SAMPLES, "model_unknown: u2netp is not an INT8 model."),
         ("u2netp-int8", SAMPLES.parent / "contract", "nothing_to_do: "),
         ("u2netp-int8", SAMPLES / "none", "nothing_to_do: "),
@@ -191,7 +191,7 @@ def test_too_few_photographs_are_counted(tmp_path: Path):
     for number in range(3):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
     (tmp_path / "notes.txt").write_text("no photograph")
-    with pytest.raises(CutoutError, match="holds 3 photographs") as caught:
+    with pytest.raises(CutoutError, match="has 3 photographs") as caught:
         photographs(tmp_path, find("u2netp-int8"), Limits())
     assert caught.value.code is ErrorCode.NOTHING_TO_DO
 
