@@ -21,8 +21,8 @@ def test_a_lost_message_stays_lost_without_the_reconciler(drill: Drill) -> None:
     fails_without("reconciler", drill, test_deliveries.test_a_message_is_lost_by_the_broker, 25)
 
 
-def test_a_crashing_image_goes_round_for_ever_without_strikes(drill: Drill) -> None:
-    fails_without("strikes", drill, test_deaths.test_an_image_crashes_its_process, 40)
+def test_a_crashing_image_goes_round_for_ever_without_a_crash_limit(drill: Drill) -> None:
+    fails_without("crash_limit", drill, test_deaths.test_an_image_crashes_its_process, 40)
 
 
 def test_a_deaf_worker_lives_on_without_the_watchdog(drill: Drill) -> None:

@@ -186,7 +186,7 @@ def without_patience() -> None:
     dispatcher.RETRY_SECONDS /= 10
 
 
-def without_strikes() -> None:
+def without_crash_limit() -> None:
     from worker import process
 
     process.MAX_CRASHES = sys.maxsize
@@ -206,7 +206,7 @@ def without_watchdog() -> None:
 
 SAFEGUARDS: dict[str, Callable[[], None]] = {
     "reconciler": without_reconciler,
-    "strikes": without_strikes,
+    "crash_limit": without_crash_limit,
     "patience": without_patience,
     "breaker": without_breaker,
     "watchdog": without_watchdog,

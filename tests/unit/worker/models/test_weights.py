@@ -122,7 +122,7 @@ class Web:
     ends_after: list[int] = field(default_factory=list)
     """bytes after which each of the first answers breaks off"""
     delay: float = 0
-    asked: list[str | None] = field(default_factory=list)
+    requested_ranges: list[str | None] = field(default_factory=list)
     """the Range header of every request"""
     url: str = ""
 
@@ -132,8 +132,8 @@ def serving(web: Web) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             wanted = self.headers["Range"]
-            number = len(web.asked)
-            web.asked.append(wanted)
+            number = len(web.requested_ranges)
+            web.requested_ranges.append(wanted)
             time.sleep(web.delay)
             if not self.path.endswith("/tiny.onnx"):
                 self.send_error(404)
@@ -211,7 +211,7 @@ def test_weights_come_from_a_url_once(tmp_path: Path, ending: str):
         for _ in range(2):
             path = pull(TINY, tmp_path, web.url.removesuffix("tiny.onnx") + ending)
     assert path.read_bytes() == CONTENT
-    assert web.asked == [None]
+    assert web.requested_ranges == [None]
     assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".partial")] == []
 
 
@@ -222,14 +222,14 @@ def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path: Path):
         kept = (tmp_path / ".tiny.onnx.partial").stat().st_size
         assert kept > 1_000_000
         assert pull(TINY, tmp_path, web.url).read_bytes() == CONTENT
-    assert web.asked == [None, f"bytes={kept}-"]
+    assert web.requested_ranges == [None, f"bytes={kept}-"]
 
 
-def test_an_interrupted_download_starts_anew_where_the_server_knows_no_ranges(tmp_path: Path):
+def test_an_interrupted_download_starts_again_if_the_server_has_no_ranges(tmp_path: Path):
     with serving(Web(ranges=False, ends_after=[2_500_000])) as web:
         refused(TINY, tmp_path, web.url)
         assert pull(TINY, tmp_path, web.url).read_bytes() == CONTENT
-    assert len(web.asked) == 2
+    assert len(web.requested_ranges) == 2
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,9 @@ def test_an_interrupted_download_starts_anew_where_the_server_knows_no_ranges(tm
     ids=["other start", "same size", "larger", "longer", "whole", "empty"],
 )  # fmt: skip
 @pytest.mark.parametrize("ranges", [True, False])
-def test_whatever_an_earlier_try_left_the_pull_succeeds(tmp_path: Path, left: bytes, ranges: bool):
+def test_a_pull_succeeds_after_any_earlier_partial_download(
+    tmp_path: Path, left: bytes, ranges: bool
+):
     (tmp_path / ".tiny.onnx.partial").write_bytes(left)
     with serving(Web(ranges=ranges)) as web:
         assert pull(TINY, tmp_path, web.url).read_bytes() == CONTENT
@@ -259,7 +261,7 @@ def test_a_wrong_file_in_place_is_refused_and_left_for_its_owner(tmp_path: Path)
     (tmp_path / "tiny.onnx").write_bytes(b"theirs")
     with serving(Web()) as web, pytest.raises(CutoutError) as caught:
         pull(TINY, tmp_path, web.url)
-    assert (caught.value.code, web.asked) == (ErrorCode.MODEL_MISMATCH, [])
+    assert (caught.value.code, web.requested_ranges) == (ErrorCode.MODEL_MISMATCH, [])
     assert (tmp_path / "tiny.onnx").read_bytes() == b"theirs"
 
 
@@ -273,10 +275,14 @@ def test_sources_are_tried_in_order_until_one_holds_the_right_bytes(tmp_path: Pa
         gone = Url(good.url.replace("/tiny.onnx", "/gone.onnx"))
         sources = (down, gone, Url(blocked.url), Url(good.url), Url(never.url))
         assert pull(replace(TINY, sources=sources), tmp_path).read_bytes() == CONTENT
-    assert (len(blocked.asked), len(good.asked), never.asked) == (1, 2, [])
+    assert (len(blocked.requested_ranges), len(good.requested_ranges), never.requested_ranges) == (
+        1,
+        2,
+        [],
+    )
 
 
-def test_when_no_source_gives_it_every_reason_is_told_and_no_secret(tmp_path: Path, capsys):
+def test_when_no_source_gives_it_the_error_has_every_reason_and_no_secret(tmp_path: Path, capsys):
     down = f"http://user:hunter2@127.0.0.1:{free_port()}/tiny.onnx?X-Amz-Signature=hunter3"
     with serving(Web()) as web:
         gone = web.url.replace("/tiny.onnx", "/gone.onnx")
@@ -291,9 +297,9 @@ def test_when_no_source_gives_it_every_reason_is_told_and_no_secret(tmp_path: Pa
         ]:
             assert part in error.message
         assert "hunter" not in error.message + "".join(capsys.readouterr())
-        # the user's own source is the only one asked
+        # the user's own source is the only one tried
         alone = refused(replace(TINY, sources=(Url(web.url),)), tmp_path, str(tmp_path / "none"))
-    assert (alone.code, len(web.asked)) == (ErrorCode.MODEL_MISSING, 1)
+    assert (alone.code, len(web.requested_ranges)) == (ErrorCode.MODEL_MISSING, 1)
 
 
 def test_two_processes_that_pull_at_once_fetch_once(tmp_path: Path):
@@ -308,7 +314,7 @@ def test_two_processes_that_pull_at_once_fetch_once(tmp_path: Path):
         both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         answers = [process.communicate(timeout=60)[0] for process in both]
     assert [a.splitlines()[-1] for a in answers] == [str(tmp_path / "tiny.onnx")] * 2
-    assert len(web.asked) == 1
+    assert len(web.requested_ranges) == 1
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_the_list_tells_speed_and_loss_of_what_is_here(weights: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("name", "images", "told"),
+    ("name", "images", "message"),
     [
         ("u3net-int8", SAMPLES, "model_unknown: The model 'u3net-int8' does not exist."),
         ("u2netp", SAMPLES, "model_unknown: u2netp is not an INT8 model."),
@@ -178,12 +178,10 @@ def test_the_list_tells_speed_and_loss_of_what_is_here(weights: Path, tmp_path: 
         ("u2netp-int8", SAMPLES / "none", "nothing_to_do: "),
     ],
 )
-def test_what_cannot_be_quantised_is_told_in_a_sentence(
-    weights: Path, name: str, images: Path, told: str
-):
+def test_what_cannot_be_quantized_is_an_error(weights: Path, name: str, images: Path, message: str):
     answer = command("quantize", name, "--images", str(images), models=weights)
     assert answer.returncode == 1
-    assert answer.stderr.splitlines()[-1].startswith(f"cutout: {told}")
+    assert answer.stderr.splitlines()[-1].startswith(f"cutout: {message}")
     assert not (weights / f"{name}.json").exists()
 
 
