@@ -64,7 +64,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
     spec = cluster.submit(catalogue, tmp_path / "out")
     cluster.start_worker()
     until(ready)
-    present = WorkerRegistry(cluster.ledger.connection).workers()
+    present = WorkerRegistry(cluster.ledger.connection).list()
     assert [(worker.queue, worker.children) for worker in present] == [(QUEUE, 2)]
     assert abs(present[0].clock_skew) < 1
 
@@ -86,7 +86,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
     worker.terminate()
     assert worker.wait(40) == 0
     assert health().returncode == 1
-    assert WorkerRegistry(cluster.ledger.connection).workers() == []
+    assert WorkerRegistry(cluster.ledger.connection).list() == []
     assert "Traceback" not in cluster.log("worker")
 
 
