@@ -57,6 +57,7 @@ def list_models(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(rows, indent=2))
         return
     Console().print(_table(rows, folder))
+    typer.echo(_licences(rows))
     if not int8_dot_product():
         typer.echo(
             "This CPU has no INT8 dot product instruction: INT8 models are about as fast as float"
@@ -81,7 +82,7 @@ def _row(model: registry.Model, folder: Path, milliseconds: float | None) -> dic
 
 def _table(rows: list[dict[str, Any]], folder: Path) -> Table:
     table = Table(
-        Column("model", no_wrap=True), "input", "size", "speed", "IoU", "licence", "downloaded",
+        Column("model", no_wrap=True), "input", "size", "speed", "IoU", "downloaded",
         title=f"Models (weights in {folder})",
         caption="speed: one thread on this machine; IoU: INT8 masks against float masks",
         box=box.SIMPLE_HEAD,
@@ -92,9 +93,18 @@ def _table(rows: list[dict[str, Any]], folder: Path) -> Table:
             f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "?",
             f"{row['milliseconds']:.0f} ms" if row["milliseconds"] else "?",
             f"{row['loss']['iou']:.3f}" if row["loss"] else "-",
-            row["licence"], "yes" if row["present"] else "no",
+            "yes" if row["present"] else "no",
         )  # fmt: skip
     return table
+
+
+def _licences(rows: list[dict[str, Any]]) -> str:
+    """Return a line per licence with its models: too long for a column of the table."""
+    models: dict[str, list[str]] = {}
+    for row in rows:
+        models.setdefault(row["licence"], []).append(row["name"])
+    lines = [f"  {', '.join(names)}: {licence}" for licence, names in models.items()]
+    return "\n".join(["Licences:", *lines])
 
 
 @app.command()
