@@ -1,0 +1,3 @@
+"""Like `unit` and `behaviour`, but too slow for `make check`: real networks, and a browser."""
+
+from support.fixtures import clean_caches  # noqa: F401
