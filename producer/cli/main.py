@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from contract.celery_environment import clear_celery_options
 from contract.errors import CutoutError
 from producer.cli import batches, keys, local, services, worker_verbs
 
@@ -56,6 +57,7 @@ def root(
 
 
 def main() -> None:
+    clear_celery_options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
     try:
         app(prog_name="cutout")

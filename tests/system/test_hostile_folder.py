@@ -77,9 +77,14 @@ class HostileFolder:
 
 
 def environment(**env: str) -> dict[str, str]:
-    """This process's environment without the variables that would make Python safe by itself."""
+    """This process's environment, made as unsafe as a user's may be.
+
+    Without the variables that would make Python safe by itself, and with those that would make
+    Celery import a module of the current folder, or use another broker.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**kept, "COLUMNS": "200", **env}
+    unsafe = {"APP": "celeryconfig", "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    return {**kept, **unsafe, "COLUMNS": "200", **env}
 
 
 @pytest.fixture(scope="module")

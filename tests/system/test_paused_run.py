@@ -42,8 +42,8 @@ def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
 
     assert stopped.returncode == 1, stopped.stderr
     assert re.search(
-        r"^cutout: batch_paused: \d+ of the last \d+ attempts ended in access_denied\. Allow the "
-        r"worker to read .* or the same `cutout run` again\.$", stopped.stderr, re.MULTILINE,
+        r"^cutout: batch_paused: \d+ of the last \d+ attempts failed with access_denied\. "
+        r".* or the same `cutout run` again\.$", stopped.stderr, re.MULTILINE,
     )  # fmt: skip
     assert "Traceback" not in stopped.stderr
     assert finished.returncode == 0, finished.stderr

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from contract.celery_environment import clear_celery_options
 from contract.errors import CutoutError
 from worker.cli import models
 from worker.cli.audit import audit
@@ -24,6 +25,7 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
+    clear_celery_options()
     try:
         app(prog_name="cutout")
     except CutoutError as error:
