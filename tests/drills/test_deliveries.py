@@ -147,7 +147,7 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     for batch in whole:  # what was announced is complete, whether or not its `submit` lived
         opened = drill.cluster.ledger.batches.progress(batch).spec
         drill.closed(opened)
-        assert drill.audit(opened)["total"] == 300
+        assert drill.audit(opened)["done"] == 300
     drill.closed(spec)
 
     injected = f"SIGKILL to `submit`, {drill.size(6, 50) - finished} times"

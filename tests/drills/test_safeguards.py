@@ -1,6 +1,6 @@
-"""A test of the tests: each drill fails where the safeguard that it is about is switched off.
+"""Tests of the drills: each fails if the safeguard that it is about is switched off.
 
-That of the breaker is beside its drills, in test_storage_faults.py.
+The breaker's is beside its drills, in test_storage_faults.py.
 """
 
 import pytest
@@ -10,10 +10,10 @@ import test_health
 from support.drill import Drill
 
 
-def fails_without(safeguard: str, drill: Drill, run, patience: float) -> None:
+def fails_without(safeguard: str, drill: Drill, run, seconds: float) -> None:
     drill.cluster.env["DRILL_WITHOUT"] = safeguard
-    drill.patience = patience
-    with pytest.raises(pytest.fail.Exception, match=f"nothing within {patience} s"):
+    drill.close_seconds = seconds
+    with pytest.raises(pytest.fail.Exception, match=f"nothing within {seconds} s"):
         run(drill)
 
 

@@ -40,7 +40,7 @@ def storage(drill: Drill, tmp_path, monkeypatch) -> Iterator[HttpProxy]:
         str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", keys,
         "--config", os.devnull, str(tmp_path),
     ]  # fmt: skip
-    drill.places = "s3://catalogue", "s3://out"
+    drill.locations = "s3://catalogue", "s3://out"
     with served(command, url, {}), HttpProxy(url) as proxy:
         yield proxy
 

@@ -1,4 +1,4 @@
-"""A cluster in miniature: real Redis, real dispatcher, real workers, which the drills then harm."""
+"""A small cluster on this machine: real Redis, dispatcher and workers, for the drills to harm."""
 
 import os
 import signal
@@ -27,14 +27,18 @@ class Cluster:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     stand_in: bool = False
-    """a network that takes a millisecond, and photographs that do harm when marked"""
+    """True: a network that takes a millisecond, and marked photographs do harm; see stand_in.py"""
 
     @property
     def ledger(self) -> RedisLedger:
         return RedisLedger(self.redis.url)
 
     def environment(self, **env: str) -> dict[str, str]:
-        return {**os.environ, "CUTOUT_REDIS_URL": self.redis.url, **TIMES, **self.env, **env}
+        # what a killed process leaves in its temporary folder is removed with the test's own
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        cluster = {"CUTOUT_REDIS_URL": self.redis.url, "TMPDIR": str(temporary), **TIMES}
+        return {**os.environ, **cluster, **self.env, **env}
 
     def start(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
         module, *verb = arguments
@@ -59,7 +63,7 @@ class Cluster:
         return psutil.Process(self.processes[name].pid).children(recursive=True)
 
     def titled(self, text: str, name: str = "worker") -> psutil.Process | None:
-        """The worker's child whose process title holds the text."""
+        """Return the worker's first child whose process title contains the text."""
         for child in self.children(name):
             with suppress(psutil.Error):
                 if text in " ".join(child.cmdline()):
@@ -67,11 +71,11 @@ class Cluster:
         return None
 
     def child_at(self, key: str, name: str = "worker") -> psutil.Process | None:
-        """The child that has this photograph in hand, by its title."""
+        """Return the child that is processing this photograph, by its process title."""
         return self.titled(f": {key} (", name)
 
     def kill(self, name: str) -> None:
-        """As a machine that vanishes: the process and all its children, at once."""
+        """SIGKILL a process and all its children at once, as if the machine had lost power."""
         process = self.processes.pop(name)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -1,6 +1,5 @@
-"""What every drill does: fill a catalogue, harm the cluster, have the batch audited."""
+"""What drills share: fill a catalogue, wait for a batch, audit it, report the measurement."""
 
-import json
 import subprocess
 import sys
 import time
@@ -16,32 +15,34 @@ from producer.batches import reports
 from support.catalogue import photograph
 from support.cluster import Cluster
 from support.services import until
+from worker.audit import audit
 
+COUNTS = ("done", "skipped", "failed", "duplicates")
 COLUMNS = ("drill", "injected", "bound", "measured", "lost", "duplicated", "verdict")
 
 
 @dataclass
 class Drill:
-    """A stand-in cluster, a catalogue to fill, and the row that says how it went."""
+    """A cluster with a stand-in network, its catalogue, and the row of the drills' table."""
 
     name: str
     full: bool
-    """the long form, of `make drills`; bounds hold there"""
+    """True: the long form, of `make drills`, in which exceeding the bound fails the drill"""
     cluster: Cluster
     catalogue: Path
     out: Path
     note: Callable[[str, object], None]
-    """puts a row into the test's report, which reaches whoever writes the table"""
-    patience: float = 180
-    """seconds that a batch may take to close"""
-    places: tuple[str, str] | None = None
-    """source and destination as the batch names them, where those two are not plain folders"""
+    """pytest's `record_property`: adds a row to the test's report, from which the table is made"""
+    close_seconds: float = 180
+    """how long a batch may take to close"""
+    locations: tuple[str, str] | None = None
+    """source and destination of the batch; None: the folders `catalogue` and `out`"""
 
     def size(self, short: int, full: int) -> int:
         return full if self.full else short
 
     def fill(self, count: int) -> None:
-        """Put photographs into the catalogue. Few are drawn: the rest are copies."""
+        """Put photographs into the catalogue: 20 different ones, the rest are copies of them."""
         drawn: list[bytes] = []
         for number in range(count):
             path = self.key_path(number)
@@ -59,7 +60,7 @@ class Drill:
         return self.catalogue / f"shelf {number // 500}" / f"{number:06d}.jpg"
 
     def submit(self, **options: bool) -> BatchSpec:
-        return self.cluster.submit(*(self.places or (self.catalogue, self.out)), **options)
+        return self.cluster.submit(*(self.locations or (self.catalogue, self.out)), **options)
 
     def line_of(self, spec: BatchSpec, path: Path) -> int:
         key = path.relative_to(self.catalogue).as_posix()
@@ -69,7 +70,7 @@ class Drill:
         return self.cluster.ledger.batches.progress(spec.id)
 
     def settled(self, spec: BatchSpec, count: int, seconds: float = 120) -> float:
-        """Wait until so many lines are settled; return how long it took."""
+        """Wait until `count` lines are settled; return the seconds that took."""
         start = time.monotonic()
         until(lambda: self.progress(spec).settled >= count, seconds, pause=0.05)
         return time.monotonic() - start
@@ -78,24 +79,24 @@ class Drill:
         return until(lambda: self._in(spec, "paused"), seconds, pause=0.05)
 
     def _in(self, spec: BatchSpec, state: str) -> Progress | None:
-        now = self.progress(spec)
-        return now if now.state == state else None
+        progress = self.progress(spec)
+        return progress if progress.state == state else None
 
     def closed(self, spec: BatchSpec, seconds: float = 0) -> Progress:
-        return until(lambda: self.cluster.closed(spec), seconds or self.patience)
+        return until(lambda: self.cluster.closed(spec), seconds or self.close_seconds)
 
     def outcomes(self, spec: BatchSpec) -> dict[str, Outcome]:
-        """By key."""
+        """Return the outcomes of the settled lines by object key."""
         return {row.key: row for row in reports.current(self.cluster.ledger, spec)}
 
     def cutout(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a verb of the command line as a person does."""
+        """Run a verb of the command line."""
         command = [sys.executable, "-m", "producer", *arguments]
         env = self.cluster.environment()
         return subprocess.run(command, check=False, capture_output=True, text=True, env=env)
 
     def quiet(self) -> bool:
-        """Say whether late copies, and what a cancelled batch left, are taken and dropped."""
+        """Return whether the broker is empty: late copies of messages are consumed too."""
         with self.cluster.ledger.connection.client.pipeline() as pipe:
             pipe.llen(queue()).hlen("unacked")
             if "quarantine" in self.cluster.processes:
@@ -103,18 +104,19 @@ class Drill:
             return not any(pipe.execute())
 
     def audit(self, spec: BatchSpec) -> dict[str, int]:
-        """Have `cutout audit` check the closed batch; return its counts."""
+        """Audit the closed batch as `cutout audit` does; return its counts."""
         until(self.quiet, 60)
-        answer = self.cutout("audit", spec.id, "--json")
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        counts: dict[str, int] = json.loads(answer.stdout.splitlines()[-1])
-        assert counts["done"] + counts["skipped"] + counts["failed"] == counts["total"]
+        ledger = self.cluster.ledger
+        assert list(audit(ledger, spec.id)) == []
+        progress = ledger.batches.progress(spec.id)
+        counts = {name: getattr(progress, name) for name in COUNTS}
+        assert counts["done"] + counts["skipped"] + counts["failed"] == spec.total
         return counts
 
     def passed(
         self, spec: BatchSpec, injected: str, bound: float, measured: float, unit: str = "s"
     ) -> dict[str, int]:
-        """Audit, and write the row. Bounds decide in the full form alone."""
+        """Audit the batch and add the row; return the audit's counts."""
         counts = self.audit(spec)
         self.row(spec, injected, bound, measured, unit, counts)
         return counts
@@ -133,18 +135,11 @@ class Drill:
         assert kept, values
 
 
-def consumes_again(drill: Drill, workers: dict[str, Callable[[], int]], since: float) -> float:
-    """Wait until every worker has settled an image more; return how long after that moment."""
-    before = {name: count() for name, count in workers.items()}
-    until(lambda: all(count() > before[name] for name, count in workers.items()), 120, pause=0.1)
-    return time.monotonic() - since
-
-
 def queue() -> str:
     return names.bulk_queue("u2netp")
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as Markdown."""
+    """Return the rows as a Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows)]
     return "\n".join(lines) + "\n"
