@@ -11,9 +11,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.faults import (
     Answer,
-    Ended,
     Fault,
     HttpProxy,
+    NoAnswer,
     Rule,
     TcpProxy,
     close,
@@ -263,7 +263,7 @@ def test_a_strangers_answer_is_not_taken_for_storage(store, spoil, operation) ->
 
 
 def test_one_fault_is_ridden_out_by_the_second_try(store, spoil) -> None:
-    rule = spoil.add(status(503), most=1)
+    rule = spoil.add(status(503), limit=1)
     assert store.get(KEY).data == BODY
     assert rule.fired == 1
 
@@ -298,7 +298,7 @@ def test_a_delay_and_a_status_add_up_and_an_ending_ends(store, spoil) -> None:
 def test_chance_is_seeded() -> None:
     def drawn(seed: int) -> list[bool]:
         rule = Rule(close(), probability=0.3, seed=seed)
-        return [rule.befalls("GET", "/") for _ in range(1000)]
+        return [rule.fires("GET", "/") for _ in range(1000)]
 
     assert drawn(1) == drawn(1) != drawn(2)
     assert 250 < sum(drawn(1)) < 350
@@ -310,7 +310,7 @@ def test_an_answer_can_be_rewritten_or_lost(store, spoil) -> None:
         return answer
 
     def lost(answer: Answer) -> Answer:
-        raise Ended
+        raise NoAnswer
 
     spoil.add(rewrite(without_etag), methods={"GET"})
     with pytest.raises(RetryableError):

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 from support.catalogue import photograph, report_rows
 from support.drill import Drill
-from support.faults import Answer, Ended, HttpProxy, close, delay, hang, rewrite, status, truncate
+from support.faults import (
+    Answer,
+    HttpProxy,
+    NoAnswer,
+    close,
+    delay,
+    hang,
+    rewrite,
+    status,
+    truncate,
+)
 from support.services import CREDENTIALS, free_port, missing, served, until
 
 from contract import names
@@ -227,7 +237,7 @@ def test_the_time_limit_strikes_while_a_request_hangs(drill: Drill, storage: Htt
     drill.fill(10)
     spec = drill.submit()
     drill.cluster.env.update(CUTOUT_TIME_LIMIT="5", CUTOUT_VISIBILITY_TIMEOUT="12")
-    storage.add(hang(), methods={"PUT"}, path="000003.png", most=2)
+    storage.add(hang(), methods={"PUT"}, path="000003.png", limit=2)
     start(drill, storage)
     drill.cluster.start_quarantine(AWS_ENDPOINT_URL=storage.url)
     began = time.monotonic()
@@ -245,7 +255,7 @@ def test_storage_breaks_off(drill: Drill, storage: HttpProxy) -> None:
     count = drill.size(60, 1000)
 
     def lose(_: Answer) -> Answer:
-        raise Ended
+        raise NoAnswer
 
     drill.fill(count)
     spec = drill.submit()

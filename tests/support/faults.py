@@ -22,7 +22,7 @@ Mode = Literal["pass", "refuse", "blackhole"]
 
 
 def cut(connection: socket.socket) -> None:
-    """Reset the connection, as a host that has forgotten it."""
+    """Reset the connection, as a host does that has restarted."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with suppress(OSError):
@@ -32,12 +32,11 @@ def cut(connection: socket.socket) -> None:
 
 
 class TcpProxy:
-    """Forwards to a unix socket's path or a (host, port), until told otherwise.
+    """Forwards connections to a Unix socket's path or a (host, port), and spoils them on demand.
 
-    `mode` may be set at any time. `pass`: forward. `refuse`: connections are closed at once, those
-    there are cut. `blackhole`: connections are accepted and stay open, and nothing arrives any
-    more; back in `pass`, what was sent meanwhile arrives. `delay` is seconds each way. `strand`
-    puts what is connected into a black hole of its own.
+    `mode` may be set at any time. `pass`: forward. `refuse`: reset open connections, and new ones
+    at once. `blackhole`: accept connections and keep them open, but deliver nothing; back in
+    `pass`, everything sent meanwhile is delivered. `delay`: seconds added in each direction.
     """
 
     def __init__(self, upstream: Path | str | tuple[str, int]) -> None:
@@ -77,19 +76,19 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """Clients connected now, those whose upstream has not been reached included."""
+        """How many clients are connected, even if their upstream is not reached yet."""
         with self._changed:
             return sum(1 for one in self._open if one.getsockname()[1:] == (self.port,))
 
     def cut(self) -> None:
-        """Cut what is connected now; new connections are as `mode` says."""
+        """Reset the open connections; `mode` decides about new ones."""
         with self._changed:
             doomed, self._open = self._open, set()
         for connection in doomed:
             cut(connection)
 
     def strand(self) -> None:
-        """Let nothing arrive any more on what is connected now, as a firewall that forgot it."""
+        """Deliver nothing more on open connections, as a firewall that dropped their state."""
         with self._changed:
             self._stranded = self.accepted
             self._changed.notify_all()
@@ -165,7 +164,7 @@ class TcpProxy:
             self._changed.wait_for(lambda: passes() or self._closed)
 
     def _pump(self, source: socket.socket, sink: socket.socket, number: int) -> None:
-        """Forward one direction until either side ends; an end, too, stays in a black hole."""
+        """Forward one direction until either side closes; a black hole swallows the close too."""
         try:
             while data := source.recv(CHUNK):
                 if self.delay:
@@ -184,17 +183,17 @@ class TcpProxy:
 
 @dataclass
 class Answer:
-    """A response, whole, for a `rewrite` to change."""
+    """A whole response, which a `rewrite` may change."""
 
     status: int
     reason: str
     headers: list[tuple[str, str]]
     body: bytes
     sent: int | None = None
-    """bytes of the body to send before the connection is cut; None for all of it and no cut"""
+    """bytes of the body to send before cutting the connection; None: all of it, and no cut"""
 
 
-class Ended(Exception):  # noqa: N818 - no error: the client gets no answer, as a rule wanted
+class NoAnswer(Exception):  # noqa: N818 - not an error: a rule wants the client to get no answer
     pass
 
 
@@ -204,7 +203,7 @@ CODES = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "Slow
 
 @dataclass(frozen=True)
 class Fault:
-    """What a rule does. Make it by one of the functions below."""
+    """What a rule does. The functions below make one."""
 
     name: str
     seconds: float = 0
@@ -214,7 +213,7 @@ class Fault:
 
 
 def status(number: int, code: str | None = None) -> Fault:
-    """Answer as S3 does, without asking the storage."""
+    """Answer with an error of S3's, without forwarding the request."""
     code = code or CODES.get(number, "InternalError")
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -228,7 +227,7 @@ XML = ("Content-Type", "application/xml")
 
 
 def delay(seconds: float) -> Fault:
-    """Wait, then do what the later rules say."""
+    """Wait, then apply the later rules."""
     return Fault("delay", seconds=seconds)
 
 
@@ -248,26 +247,26 @@ def hang() -> Fault:
 
 
 def close() -> Fault:
-    """Close the connection without an answer; the storage never heard of the request."""
+    """Close the connection without an answer; the request is not forwarded."""
     return Fault("close")
 
 
 def rewrite(change: Rewrite) -> Fault:
-    """Change the storage's answer. Raise `Ended` for none: the request was carried out, though."""
+    """Change the storage's answer, after the request took effect. Raise `NoAnswer` to drop it."""
     return Fault("rewrite", rewrite=change)
 
 
 @dataclass
 class Rule:
-    """A fault, and which requests it befalls. Its fields may be changed while the proxy runs."""
+    """A fault, and which requests it applies to. Fields may be changed while the proxy runs."""
 
     fault: Fault
     methods: Collection[str] | None = None
     path: str | Callable[[str], bool] = ""
-    """a part of the path, or a predicate of it; the query string included, percent-encoded"""
+    """part of the path with its query string, percent-encoded; or a predicate of that"""
     probability: float = 1
-    most: int | None = None
-    """how often it fires, at most"""
+    limit: int | None = None
+    """how often it fires at most; None: always"""
     seed: int = 0
     fired: int = 0
     _random: random.Random = field(init=False, repr=False)
@@ -275,14 +274,14 @@ class Rule:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def befalls(self, method: str, path: str) -> bool:
-        """Say whether it fires for this request, and count it."""
+    def fires(self, method: str, path: str) -> bool:
+        """Return whether the rule applies to this request, and count it if so."""
         for methods in (self.methods, self.fault.methods):
             if methods is not None and method not in methods:
                 return False
         if not (self.path(path) if callable(self.path) else self.path in path):
             return False
-        if self.most is not None and self.fired >= self.most:
+        if self.limit is not None and self.fired >= self.limit:
             return False
         if self.probability < 1 and self._random.random() >= self.probability:
             return False
@@ -291,11 +290,11 @@ class Rule:
 
 
 class HttpProxy:
-    """Stands before an S3 endpoint (`http://host:port`) and spoils what its rules say.
+    """A proxy before an S3 endpoint (`http://host:port`) that applies rules to requests.
 
-    The Host header stays as the client sent it, because the signature covers it. Every rule that
-    befalls a request takes effect, in the order added, up to one that ends it. `before` is called
-    with method and path before anything else happens to a request.
+    The Host header stays as the client sent it, because the signature covers it. Rules apply in
+    the order in which they were added, up to the first that answers or ends the request. `before`
+    is called with method and path before anything else happens to a request.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -330,11 +329,11 @@ class HttpProxy:
         methods: Collection[str] | None = None,
         path: str | Callable[[str], bool] = "",
         probability: float = 1,
-        most: int | None = None,
+        limit: int | None = None,
         seed: int = 0,
     ) -> Rule:
-        """Put a rule in force behind those there are, and return it."""
-        rule = Rule(fault, methods, path, probability, most, seed)
+        """Add a rule behind the others, and return it."""
+        rule = Rule(fault, methods, path, probability, limit, seed)
         with self._lock:
             self._rules.append(rule)
         return rule
@@ -344,28 +343,28 @@ class HttpProxy:
             self._rules.remove(rule)
 
     def clear(self) -> None:
-        """Let all requests pass from now on."""
+        """Remove all rules."""
         with self._lock:
             self._rules.clear()
 
     def faults(self, method: str, path: str) -> list[Fault]:
-        """Count a request, and return what befalls it."""
+        """Count a request, and return the faults that apply to it."""
         if self.before:
             self.before(method, path)
-        found: list[Fault] = []
+        faults: list[Fault] = []
         with self._lock:
             self.requests[method] += 1
             for rule in self._rules:
-                if rule.befalls(method, path):
-                    found.append(rule.fault)
+                if rule.fires(method, path):
+                    faults.append(rule.fault)
                     if not rule.fault.rewrite and rule.fault.name != "delay":
                         break
-        return found
+        return faults
 
-    def ask(
+    def forward(
         self, method: str, target: str, headers: list[tuple[str, str]], body: bytes | None
     ) -> Answer:
-        """Carry a request to the storage. Raises OSError or HTTPException where it is down."""
+        """Send a request to the storage. Raises OSError or HTTPException if it is down."""
         upstream = http.client.HTTPConnection(*self._upstream, timeout=120)
         try:
             upstream.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
@@ -401,7 +400,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request, client_address) -> None:
-        """Say nothing: clients that give up are what drills are made of."""
+        """Print nothing: in a drill, clients are meant to give up."""
 
     def cut(self) -> None:
         while self._open:
@@ -413,7 +412,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, *_: object) -> None:
-        """Say nothing; the proxy counts."""
+        """Print nothing; the proxy counts requests."""
 
     def parse_request(self) -> bool:
         if not super().parse_request():
@@ -428,7 +427,11 @@ class Handler(BaseHTTPRequestHandler):
         body = self._body()
         try:
             answer = self._answer(target, body, proxy.faults(self.command, target))
-        except (Ended, OSError, http.client.HTTPException):  # storage that is down shows as a cut
+        except (
+            NoAnswer,
+            OSError,
+            http.client.HTTPException,
+        ):  # storage that is down shows as a cut
             self.close_connection = True
             return
         self._send(answer)
@@ -454,10 +457,10 @@ class Handler(BaseHTTPRequestHandler):
             if fault.seconds:
                 self._wait(fault.seconds)
             if fault.name == "close":
-                raise Ended
+                raise NoAnswer
             if fault.answer:
                 return fault.answer
-        answer = self.server.proxy.ask(self.command, target, self.headers.items(), body)
+        answer = self.server.proxy.forward(self.command, target, self.headers.items(), body)
         for fault in faults:
             if fault.rewrite:
                 answer = fault.rewrite(answer)
@@ -466,12 +469,12 @@ class Handler(BaseHTTPRequestHandler):
     def _wait(self, seconds: float) -> None:
         """Wait, unless the client gives up or the proxy is closed."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
+        while (remaining := deadline - time.monotonic()) > 0:
             if self.server.proxy.closed.is_set():
-                raise Ended
-            readable, _, _ = select.select([self.connection], [], [], min(left, TICK))
+                raise NoAnswer
+            readable, _, _ = select.select([self.connection], [], [], min(remaining, TICK))
             if readable and not self.connection.recv(1, socket.MSG_PEEK):
-                raise Ended
+                raise NoAnswer
 
     def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status, answer.reason)
