@@ -82,7 +82,7 @@ def parse(document: Mapping[str, Any], headers: Mapping[str, str]) -> list[Objec
     if content_type == "application/cloudevents+json" or "specversion" in document:
         return _parse_cloud_event(document, _cloud_event_data(document))
     if content_type.startswith("application/cloudevents"):
-        raise _invalid("only single CloudEvents in JSON are supported")
+        raise _invalid("CloudEvents must be sent one per request, as JSON")
     if "ce-specversion" in lower:
         attributes = {name[3:]: value for name, value in lower.items() if name.startswith("ce-")}
         return _parse_cloud_event(attributes, document)
