@@ -1,13 +1,12 @@
 """Measures cutout beside `rembg p` on this machine: `make bench`.
 
-Rounds go through all sizes and sides in turn, so that whatever else slows the machine slows
-both; figures are medians over the rounds. Starts and warm-up are left out on both sides, by the
-same rule (outputs.py). Beside that, the work without queue and storage, and its three bare parts
-(bare.py).
+Each round goes through all photograph sets, sizes and programs in turn, so a slow phase of the
+machine slows all of them; figures are medians over the rounds. Start and warm-up are left out for
+all programs by the same rule (run_result.py). The first set is also measured without queue and
+storage, and part by part (bare_pipeline.py); other sets only for the ratio to `rembg p`.
 """
 
 import argparse
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,60 +15,91 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-import bare
-import load
-import ours
-import peer
+import bare_pipeline
+import cutout_run
+import rembg_run
 import report
-from bare import Timing
-from meter import ELSEWHERE
-from outputs import Pass
+from bare_pipeline import Timing
+from meter import OTHER_PROGRAMS
+from photographs import PHOTO_SETS, PhotoSet, photographs
+from run_result import RunResult
 
 from worker.cpu.count import available_cpus, default_children
 
 MODELS = ("u2net-int8", "u2net")
 PHOTOGRAPHS = {1.0: 36, 4.0: 24, 10.0: 16}
-"""By megapixels: enough that one side's run lasts longer than its start."""
+"""Photographs by megapixels: enough that a run lasts longer than its start."""
+DEFAULT_PHOTOGRAPHS = 12
 
-REPEATS = 2  # times our side goes through them: once is over too soon to be timed
+REPEATS = 2
+"""cutout processes each photograph this often: once is too short to time."""
 ROUNDS = 3
-SKIP = 2  # photographs of each process that only warm it up: the last one starts a turn later
-EACH = 2 * SKIP + 2  # photographs for each CPU, at least
-BARE = (bare.whole, bare.pillow_load, bare.session_run, bare.our_encode)
+SKIP = 2
+"""Outputs of each process that count as warm-up: processes do not all start at once."""
+MIN_PER_CPU = 2 * SKIP + 2
+BARE_TASKS = (
+    bare_pipeline.whole,
+    bare_pipeline.pillow_load,
+    bare_pipeline.session_run,
+    bare_pipeline.png_encode,
+)
 ROOT = Path(".bench")
 
 
-@dataclass
-class Found:
-    """All that was measured, by size in megapixels, by side or model, and by task."""
+class Workload(NamedTuple):
+    """Photographs of one set and size."""
 
-    passes: defaultdict[tuple[float, str], list[Pass]] = field(
+    photo_set: PhotoSet
+    megapixels: float
+
+
+@dataclass
+class Measurements:
+    """All results: one entry per round in each list."""
+
+    runs: defaultdict[tuple[Workload, str], list[RunResult]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    timings: defaultdict[tuple[float, str, str], list[Timing]] = field(
+    """by workload and program: `report.REMBG`, `report.REMBG_PER_CPU` or a model of cutout"""
+    timings: defaultdict[tuple[Workload, str, str], list[Timing]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    """by workload, model and task"""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--photos", type=Path, default=Path("samples"), help="made into the load")
-    parser.add_argument("--sizes", type=_sizes, default=tuple(PHOTOGRAPHS), help="megapixels: 1,4")
-    parser.add_argument("--count", type=int, help="photographs of a size")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="through everything")
-    parser.add_argument(
-        "--models", type=lambda text: text.split(","), default=MODELS, help="of ours: a,b"
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--children", type=int, default=default_children(available_cpus()), help="of our worker"
+        "--photos", type=Path, default=Path("samples"),
+        help="folder of photographs to make the test photographs from (default: samples)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sets", type=_sets, default=PHOTO_SETS, help="photograph sets (default: noisy,smooth)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("bench/results"), help="where tables and plot are saved"
+        "--sizes", type=_sizes, default=tuple(PHOTOGRAPHS), help="megapixels (default: 1,4,10)"
     )
-    parser.add_argument("--docs", action="store_true", help="renew docs/bench.png too")
+    parser.add_argument("--count", type=int, help="photographs per size (default: by size)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"(default: {ROUNDS})")
+    parser.add_argument(
+        "--models", type=lambda text: text.split(","), default=MODELS,
+        help=f"models of cutout (default: {','.join(MODELS)})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--children", type=int, default=default_children(available_cpus()),
+        help="worker processes of cutout (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench/results"),
+        help="folder for figures, tables and charts (default: bench/results)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--docs", action="store_true", help="also replace the figures and charts in docs/"
+    )
     return parser.parse_args()
 
 
@@ -77,84 +107,109 @@ def _sizes(text: str) -> tuple[float, ...]:
     return tuple(float(size) for size in text.split(","))
 
 
+def _sets(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := set(names) - set(PHOTO_SETS):
+        raise argparse.ArgumentTypeError(f"unknown sets: {', '.join(sorted(unknown))}")
+    return names
+
+
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
-    given = arguments()
+    options = arguments()
     if sys.platform != "linux":
-        raise SystemExit("bench: this reads /proc, so it needs Linux.")
-    for model in {*given.models, "u2net"}:
-        command = [str(ours.CUTOUT), "models", "pull", model]
+        raise SystemExit("bench: this script reads /proc; run it on Linux.")
+    for model in {*options.models, "u2net"}:
+        command = [str(cutout_run.CUTOUT), "models", "pull", model]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
-            raise SystemExit(1)  # it has said why
+            raise SystemExit(1)  # the command has printed the reason
     print(report.machine())
-    photographs = {
-        size: load.photographs(
-            given.photos,
-            ROOT / "photographs" / str(given.photos.resolve()).strip("/").replace("/", "-"),
-            size,
-            given.count or max(PHOTOGRAPHS.get(size, 12), EACH * available_cpus()),
-        )
-        for size in given.sizes
+    workloads = {
+        Workload(photo_set, size): _photographs(options, photo_set, size)
+        for size in options.sizes
+        for photo_set in options.sets
     }
-    found = Found()
+    measurements = Measurements()
     ROOT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT, prefix="run-") as name:
         folder = Path(name).resolve()
         print("Warming up rembg: its first start compiles ...", flush=True)
-        peer.warm_up(photographs[given.sizes[0]][0], folder / "warm-up")
-        for number in range(given.rounds):
-            for size, paths in photographs.items():
-                print(f"Round {number + 1} of {given.rounds}, {size:g} MP:", flush=True)
-                measure_sides(found, given, size, paths, folder, number)
-    figures = report.figures(found.passes, found.timings, given)
-    report.save(figures, given.out)
-    if given.docs:
-        shutil.copy(given.out / "bench.png", "docs/bench.png")
+        rembg_run.warm_up(next(iter(workloads.values()))[0], folder / "warm-up")
+        for number in range(options.rounds):
+            for workload, paths in workloads.items():
+                print(
+                    f"Round {number + 1} of {options.rounds}, {workload.megapixels:g} MP,"
+                    f" {workload.photo_set}:",
+                    flush=True,
+                )
+                measure_programs(measurements, options, workload, paths, folder, number)
+    figures = report.figures(measurements.runs, measurements.timings, options, list(workloads))
+    report.save(figures, options.out)
+    if options.docs:
+        report.save_charts(figures, Path("docs"))
 
 
-def measure_sides(
-    found: Found,
-    given: argparse.Namespace,
-    size: float,
+def _photographs(options: argparse.Namespace, photo_set: PhotoSet, size: float) -> list[Path]:
+    folder = ROOT / "photographs" / str(options.photos.resolve()).strip("/").replace("/", "-")
+    least = max(PHOTOGRAPHS.get(size, DEFAULT_PHOTOGRAPHS), MIN_PER_CPU * available_cpus())
+    return photographs(options.photos, folder, size, options.count or least, photo_set)
+
+
+def measure_programs(
+    measurements: Measurements,
+    options: argparse.Namespace,
+    workload: Workload,
     paths: list[Path],
     folder: Path,
     number: int,
 ) -> None:
-    """Run every side once; each round begins with another."""
-    everywhere = available_cpus()
-    sides: list[tuple[str, Callable[[], Pass]]] = [
-        (report.REMBG, lambda: peer.run(paths, folder / "rembg", 1, SKIP)),
-        (report.REMBG_EACH, lambda: peer.run(paths, folder / "rembg", everywhere, SKIP)),
+    """Run every program once; each round begins with another one."""
+    cpus = available_cpus()
+    complete = workload.photo_set == options.sets[0]
+    programs: list[tuple[str, Callable[[], RunResult]]] = [
+        (report.REMBG, lambda: rembg_run.run(paths, folder / "rembg", 1, SKIP)),
     ]
-    for model in given.models:
+    if complete:
+        programs.append(
+            (report.REMBG_PER_CPU, lambda: rembg_run.run(paths, folder / "rembg", cpus, SKIP))
+        )
+    for model in options.models if complete else options.models[:1]:
 
-        def side(model: str = model) -> Pass:
-            return ours.run(paths * REPEATS, model, folder / "cutout", given.children, SKIP)
+        def run_cutout(model: str = model) -> RunResult:
+            return cutout_run.run(
+                paths * REPEATS, model, folder / "cutout", options.children, SKIP
+            )  # fmt: skip
 
-        sides.append((model, side))
-    turn = number % len(sides)
-    for name, run in sides[turn:] + sides[:turn]:
+        programs.append((model, run_cutout))
+    first = number % len(programs)
+    for name, run in programs[first:] + programs[:first]:
         result = run()
-        found.passes[size, name].append(result)
-        seconds = report.worker_seconds(result.cpu)
-        lost = result.cpu[ELSEWHERE] * result.rate / everywhere
+        measurements.runs[workload, name].append(result)
+        seconds = report.program_seconds(result.cpu)
+        lost = result.cpu[OTHER_PROGRAMS] * result.rate / cpus
         print(
             f"  {name:26} {result.rate:6.2f} images/s {seconds:6.2f} CPU s/image"
-            f"   (other programs had {lost:.0%} of the machine)",
+            f"   (other programs used {lost:.0%} of the machine)",
             flush=True,
         )
-        if name in given.models:
-            measure_bare(found, size, paths, name, beside_pillow=name == given.models[0])
+        if complete and name in options.models:
+            with_pillow = name == options.models[0]
+            measure_bare_pipeline(measurements, workload, paths, name, with_pillow=with_pillow)
 
 
-def measure_bare(
-    found: Found, size: float, paths: list[Path], model: str, *, beside_pillow: bool
+def measure_bare_pipeline(
+    measurements: Measurements,
+    workload: Workload,
+    paths: list[Path],
+    model: str,
+    *,
+    with_pillow: bool,
 ) -> None:
-    """Time the work without queue and storage, and its bare parts, on every CPU at once."""
-    tasks = (*BARE, bare.pillow_encode) if beside_pillow else BARE
-    timings = bare.timed(tasks, paths, model, available_cpus())
+    """Time the pipeline without queue and storage, and its parts, on every CPU at once."""
+    tasks = (*BARE_TASKS, bare_pipeline.pillow_encode) if with_pillow else BARE_TASKS
+    timings = bare_pipeline.timed(tasks, paths, model, available_cpus())
     for task, timing in zip(tasks, timings, strict=True):
-        found.timings[size, model, task.__name__].append(timing)
+        measurements.timings[workload, model, task.__name__].append(timing)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
-"""What somebody who waits for one photograph feels of a catalogue: `make bench-latency`.
+"""Measures the latency of cutouts over HTTP while a catalogue is processed: `make bench-latency`.
 
-usage: interactive.py [--jobs 20] [--rounds 3] [--model NAME] [--megapixels 1] [--bulk 4]
-
-A real Redis, a dispatcher, `cutout serve` and workers. One photograph after the other is uploaded
-with `Prefer: wait`, after pauses of random length, in four situations in turn: beside a worker
-with `--interactive`, when nothing else is to be done and when a batch keeps every child of the
-other workers busy; without that worker, beside the same batch and when nothing else is to be done.
-Prints the times and saves them in bench/results/interactive.md.
+A real Redis, dispatcher, API server and workers. Photographs are uploaded one after the other with
+`Prefer: wait`, after pauses of random length, in four situations in turn: with and without a worker
+started with `--interactive`, each while a batch keeps every other worker process busy and while
+they are idle. Prints the latencies and saves them in bench/results/interactive.md.
 """
 
 import argparse
@@ -27,41 +24,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import load
 import report
 from compare import ROOT
-from meter import ELSEWHERE, Meter, running
+from meter import OTHER_PROGRAMS, Meter, running
+from photographs import photographs
 
 from contract import names
 from contract.batch import BatchSpec
 from contract.errors import CutoutError
+from contract.interpreter import python_command
 from contract.ledger.redis_ledger import RedisLedger
-from contract.ledger.workers import WorkerRegistry
 from contract.recipe import recipe_for
 from producer.batches import control, reports
 from producer.batches.register import register
 from producer.local import redis_server
 from worker.cpu.count import available_cpus, default_children
 
-RESERVED_IDLE, RESERVED = "one reserved child, idle", "one reserved child, a batch"
-SHARED_IDLE, SHARED = "none reserved, idle", "none reserved, a batch"
-SITUATIONS = (RESERVED_IDLE, RESERVED, SHARED_IDLE, SHARED)
-PAUSES = (0.05, 0.8)  # seconds between jobs: no rhythm that the batch's could agree with
-DIFFERENT = 20  # photographs, over and over
-BACKLOG = 20_000  # links to them: more than the workers can cut out meanwhile
-WARM_UP = 3  # jobs before the clock runs
+RESERVED_IDLE, RESERVED_BUSY = "one reserved process, idle", "one reserved process, a batch"
+SHARED_IDLE, SHARED_BUSY = "none reserved, idle", "none reserved, a batch"
+SITUATIONS = (RESERVED_IDLE, RESERVED_BUSY, SHARED_IDLE, SHARED_BUSY)
+PAUSE_SECONDS = (0.05, 0.8)
+"""Shortest and longest pause between cutouts: random, so as not to keep step with the batch."""
+DIFFERENT_PHOTOGRAPHS = 20
+"""Used again and again."""
+BATCH_IMAGES = 20_000
+"""Links to the photographs: more than the workers can process meanwhile."""
+WARM_UP_CUTOUTS = 3
 SEED = 3
 START_SECONDS = 120
+MODEL_LOAD_SECONDS = 2
+MAX_RESERVED_RATIO = 2
+"""Goal: with a reserved process, a batch may at most double the 95th percentile."""
 
 
 @dataclass
-class Found:
+class Latencies:
+    """The measurements of one situation."""
+
     seconds: list[float] = field(default_factory=list)
-    """from the first byte sent to the last of the answer"""
-    stages: list[float] = field(default_factory=list)
-    """what of that a worker had the photograph in hand"""
-    elsewhere: list[float] = field(default_factory=list)
-    """of the machine, that other programs had, a round"""
+    """from the first byte of each request to the last of its response"""
+    worker_seconds: list[float] = field(default_factory=list)
+    """the part of each during which a worker process had the photograph"""
+    other_programs: list[float] = field(default_factory=list)
+    """share of the machine that other programs used, 0..1, per round"""
 
     @property
     def median(self) -> float:
@@ -73,15 +78,14 @@ class Found:
 
 
 class Bench:
-    def __init__(self, given: argparse.Namespace, folder: Path) -> None:
-        self.found: defaultdict[str, Found] = defaultdict(Found)
-        self._given = given
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.latencies: defaultdict[str, Latencies] = defaultdict(Latencies)
+        self._options = options
         self._folder = folder
-        self._random = random.Random(SEED)  # noqa: S311 - spreads jobs, guards nothing
-        photographs = ROOT / "photographs" / "samples"
-        samples = Path("samples")
-        self._small = load.photographs(samples, photographs, given.megapixels, DIFFERENT)
-        self._large = load.photographs(samples, photographs, given.bulk, DIFFERENT)
+        self._random = random.Random(SEED)  # noqa: S311 - only spreads the requests
+        cache, samples = ROOT / "photographs" / "samples", Path("samples")
+        self._small = photographs(samples, cache, options.megapixels, DIFFERENT_PHOTOGRAPHS)
+        self._large = photographs(samples, cache, options.bulk, DIFFERENT_PHOTOGRAPHS)
         for name in ("redis", "store", "in", "out"):
             (folder / name).mkdir()
         self._socket = redis_server.socket_path()
@@ -89,18 +93,17 @@ class Bench:
         self._env = {
             "CUTOUT_REDIS_URL": f"unix://{self._socket}",
             "CUTOUT_STATE_DIR": str(folder / "state"),
-            "CUTOUT_MODEL": given.model,
+            "CUTOUT_MODEL": options.model,
             "CUTOUT_WEB_STORE": str(folder / "store"),
             "CUTOUT_WEB_PORT": str(self._port),
         }
         os.environ.update(self._env)
         self._ledger = RedisLedger(self._env["CUTOUT_REDIS_URL"])
-        self._presence = WorkerRegistry(self._ledger.connection)
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
 
     @contextmanager
     def stack(self) -> Iterator[None]:
-        """Run all but the reserved worker, with an empty queue."""
+        """Run everything but the reserved worker, with an empty queue."""
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, self._socket.parent, ignore_errors=True)
             redis = redis_server.command(self._folder / "redis", self._socket)
@@ -108,105 +111,108 @@ class Bench:
             redis_server.wait_until_ready(server, self._env["CUTOUT_REDIS_URL"])
             stack.enter_context(self._started("producer", "dispatch"))
             stack.enter_context(self._started("producer", "serve"))
-            stack.enter_context(self._worker(names.bulk_queue(self._given.model)))
-            _until(self._answers)
+            stack.enter_context(self._worker(names.bulk_queue(self._options.model)))
+            _wait_until(self._responds)
             yield
 
     @contextmanager
     def _worker(self, queue: str, *arguments: str) -> Iterator[None]:
         with self._started("worker", "worker", *arguments) as process:
-            _until(lambda: self._serves(queue, process))
-            time.sleep(2)  # its children load the model
+            _wait_until(lambda: self._serves(queue, process))
+            time.sleep(MODEL_LOAD_SECONDS)
             yield
 
     def _serves(self, queue: str, process: "subprocess.Popen[bytes]") -> bool:
         if process.poll() is not None:
-            raise SystemExit(f"bench: a worker ended; see {self._folder}.")
-        return any(
-            w.queue == queue and str(process.pid) in w.name for w in self._presence.workers()
-        )
+            log = (self._folder / "worker.log").read_text(encoding="utf-8")[-2000:]
+            raise SystemExit(f"bench: a worker ended early; its log ends:\n{log}")
+        workers = self._ledger.workers.list()
+        return any(w.queue == queue and str(process.pid) in w.name for w in workers)
 
     @contextmanager
-    def _started(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-        command = [sys.executable, "-m", *arguments]
-        with running(command, self._folder / f"{arguments[1]}.log") as process:
+    def _started(self, package: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+        log = self._folder / f"{arguments[0]}.log"
+        with running(python_command(package, *arguments), log) as process:
             yield process
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             return self._client.get("/healthz").is_success
         except httpx.TransportError:
             return False
 
     def measure(self) -> BatchSpec:
-        """Go through the situations in turn, so that what else slows the machine slows all."""
-        for number in range(BACKLOG):
-            os.link(self._large[number % DIFFERENT], self._folder / "in" / f"{number:06d}.jpg")
+        """Go through the situations in turn, so a slow phase of the machine slows all of them."""
+        for number in range(BATCH_IMAGES):
+            photograph = self._large[number % DIFFERENT_PHOTOGRAPHS]
+            os.link(photograph, self._folder / "in" / f"{number:06d}.jpg")
         reserved = ("--interactive", "--concurrency", "1")
-        queue = names.interactive_queue(self._given.model)
-        places = str(self._folder / "in"), str(self._folder / "out")
-        spec = register(self._ledger, *places, recipe_for(self._given.model))
+        queue = names.interactive_queue(self._options.model)
+        locations = str(self._folder / "in"), str(self._folder / "out")
+        spec = register(self._ledger, *locations, recipe_for(self._options.model))
         control.pause(self._ledger, spec.id)
-        for number in range(self._given.rounds):
-            print(f"Round {number + 1} of {self._given.rounds}:", flush=True)
+        for number in range(self._options.rounds):
+            print(f"Round {number + 1} of {self._options.rounds}:", flush=True)
             with self._worker(queue, *reserved):
-                self._jobs(RESERVED_IDLE)
+                self._measure_situation(RESERVED_IDLE)
                 control.resume(self._ledger, spec.id)
-                _until(lambda: self._busy(spec))
-                self._jobs(RESERVED)
-            self._jobs(SHARED)
+                _wait_until(lambda: self._is_busy(spec))
+                self._measure_situation(RESERVED_BUSY)
+            self._measure_situation(SHARED_BUSY)
             control.pause(self._ledger, spec.id)
-            _until(lambda: not self._ledger.batches.progress(spec.id).claimed)
-            self._jobs(SHARED_IDLE)
+            _wait_until(lambda: not self._ledger.batches.progress(spec.id).claimed)
+            self._measure_situation(SHARED_IDLE)
         return spec
 
-    def _busy(self, spec: BatchSpec) -> bool:
+    def _is_busy(self, spec: BatchSpec) -> bool:
         return self._ledger.batches.progress(spec.id).claimed >= default_children(available_cpus())
 
-    def _jobs(self, situation: str) -> None:
-        found = self.found[situation]
-        for number in range(WARM_UP):
-            self._job(number)
+    def _measure_situation(self, situation: str) -> None:
+        latencies = self.latencies[situation]
+        for number in range(WARM_UP_CUTOUTS):
+            self._cut_out(number)
         seconds: list[float] = []
         with Meter(os.getpid()) as meter:
             start = time.time()
-            for number in range(self._given.jobs):
-                time.sleep(self._random.uniform(*PAUSES))
-                took, stages = self._job(number)
-                seconds.append(took)
-                found.stages.append(stages)
+            for number in range(self._options.cutouts):
+                time.sleep(self._random.uniform(*PAUSE_SECONDS))
+                total, in_worker = self._cut_out(number)
+                seconds.append(total)
+                latencies.worker_seconds.append(in_worker)
             end = time.time()
-        found.seconds += seconds
-        found.elsewhere.append(meter.cpu(start, end)[ELSEWHERE] / (end - start) / available_cpus())
+        latencies.seconds += seconds
+        share = meter.cpu(start, end)[OTHER_PROGRAMS] / (end - start) / available_cpus()
+        latencies.other_programs.append(share)
         print(
             f"  {situation:30} {statistics.median(seconds) * 1000:5.0f} ms"
-            f"   (other programs had {found.elsewhere[-1]:.0%} of the machine)",
+            f"   (other programs used {share:.0%} of the machine)",
             flush=True,
         )
 
-    def _job(self, number: int) -> tuple[float, float]:
-        photograph = self._small[number % DIFFERENT].read_bytes()
+    def _cut_out(self, number: int) -> tuple[float, float]:
+        """Return the seconds of one request, and those within a worker process."""
+        photograph = self._small[number % DIFFERENT_PHOTOGRAPHS].read_bytes()
         start = time.perf_counter()
-        answer = self._client.post(
+        response = self._client.post(
             "/v1/cutouts", files={"image": ("a.jpg", photograph)}, headers={"Prefer": "wait=60"}
         )
-        took = time.perf_counter() - start
-        body = answer.json()
-        if answer.status_code != 200 or body["status"] != "done":
-            raise SystemExit(f"bench: {answer.status_code} {answer.text}")
-        return took, sum(body["milliseconds"].values()) / 1000
+        seconds = time.perf_counter() - start
+        body = response.json()
+        if response.status_code != 200 or body["status"] != "done":
+            raise SystemExit(f"bench: {response.status_code} {response.text}")
+        return seconds, sum(body["milliseconds"].values()) / 1000
 
-    def bulk_seconds(self, spec: BatchSpec) -> float:
-        """Return how long a photograph of the batch took, without the wait for its turn."""
+    def batch_image_seconds(self, spec: BatchSpec) -> float:
+        """Return the median duration of the batch's images, without the wait for a CPU slot."""
         rows = [row.milliseconds for row in reports.current(self._ledger, spec)]
         return statistics.median(sum(row.values()) - row.get("wait", 0) for row in rows) / 1000
 
 
-def _until(true: Callable[[], bool]) -> None:
+def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not true():
+    while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit("bench: it did not come to it.")
+            raise SystemExit(f"bench: a process was not ready after {START_SECONDS} s.")
         time.sleep(0.1)
 
 
@@ -216,36 +222,42 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def table(given: argparse.Namespace, found: dict[str, Found], bulk: float) -> str:
+def table(
+    options: argparse.Namespace, latencies: dict[str, Latencies], batch_image_seconds: float
+) -> str:
     """Return the figures as Markdown."""
-    reserved_idle, reserved, shared_idle, shared = (found[name] for name in SITUATIONS)
+    reserved_idle, reserved_busy, shared_idle, shared_busy = (
+        latencies[situation] for situation in SITUATIONS
+    )
     rows = [
-        f"| {name} | {len(one.seconds)} | {one.median * 1000:.0f} ms | {one.p95 * 1000:.0f} ms"
-        f" | {statistics.median(one.stages) * 1000:.0f} ms"
-        f" | {statistics.mean(one.elsewhere):.0%} |"
-        for name, one in ((name, found[name]) for name in SITUATIONS)
+        f"| {name} | {len(row.seconds)} | {row.median * 1000:.0f} ms | {row.p95 * 1000:.0f} ms"
+        f" | {statistics.median(row.worker_seconds) * 1000:.0f} ms"
+        f" | {statistics.mean(row.other_programs):.0%} |"
+        for name, row in ((name, latencies[name]) for name in SITUATIONS)
     ]
-    within = {True: "kept", False: "MISSED"}
+    reached = {True: "reached", False: "MISSED"}
+    ratio = reserved_busy.p95 / reserved_idle.p95
+    delay = shared_busy.p95 - shared_idle.p95
     return "\n".join(
         [
             (
-                f"`{given.model}`, {given.megapixels:g} MP over HTTP beside a batch of"
-                f" {given.bulk:g} MP, {default_children(available_cpus())} bulk children;"
+                f"`{options.model}`, {options.megapixels:g} MP over HTTP beside a batch of"
+                f" {options.bulk:g} MP, {default_children(available_cpus())} worker processes;"
                 f" {report.machine()}"
             ),
             "",
-            "| | jobs | median | p95 | in hand, median | other programs |",
+            "| | cutouts | median | p95 | in a worker, median | other programs |",
             "|---|---:|---:|---:|---:|---:|",
             *rows,
             "",
             (
-                f"One reserved child: p95 is {reserved.p95 / reserved_idle.p95:.2f} times the idle"
-                f" one; at most 2: {within[reserved.p95 <= 2 * reserved_idle.p95]}."
+                f"With a reserved process, a batch makes p95 {ratio:.2f} times as long; goal: at"
+                f" most {MAX_RESERVED_RATIO}: {reached[ratio <= MAX_RESERVED_RATIO]}."
             ),
             (
-                f"None: p95 is {(shared.p95 - shared_idle.p95) * 1000:.0f} ms over the idle one; at"
-                f" most one image of the batch, {bulk * 1000:.0f} ms:"
-                f" {within[shared.p95 <= shared_idle.p95 + bulk]}."
+                f"Without one, it adds {delay * 1000:.0f} ms to p95; goal: at most one image of the"
+                f" batch, {batch_image_seconds * 1000:.0f} ms:"
+                f" {reached[delay <= batch_image_seconds]}."
             ),
             "",
         ]
@@ -254,25 +266,27 @@ def table(given: argparse.Namespace, found: dict[str, Found], bulk: float) -> st
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
-    parser = argparse.ArgumentParser(description="What a catalogue costs who waits for one image.")
-    parser.add_argument("--jobs", type=int, default=20, help="of a situation in a round")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cutouts", type=int, default=20, help="per situation and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="u2netp")
-    parser.add_argument("--megapixels", type=float, default=1, help="of a job")
-    parser.add_argument("--bulk", type=float, default=4, help="megapixels of the batch")
+    parser.add_argument("--megapixels", type=float, default=1, help="of a cutout's photograph")
+    parser.add_argument("--bulk", type=float, default=4, help="megapixels of the batch's")
     parser.add_argument("--out", type=Path, default=Path("bench/results"))
-    given = parser.parse_args()
-    pull = [sys.executable, "-m", "worker", "models", "pull", given.model]
+    options = parser.parse_args()
+    pull = python_command("worker", "models", "pull", options.model)
     if subprocess.run(pull, check=False, stdout=subprocess.DEVNULL).returncode:
-        raise SystemExit(1)  # it has said why
+        raise SystemExit(1)  # the command has printed the reason
     ROOT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT, prefix="run-") as name:
-        bench = Bench(given, Path(name).resolve())
+        bench = Bench(options, Path(name).resolve())
         with bench.stack():
             spec = bench.measure()
-            figures = table(given, bench.found, bench.bulk_seconds(spec))
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "interactive.md").write_text(figures, encoding="utf-8")
+            figures = table(options, bench.latencies, bench.batch_image_seconds(spec))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "interactive.md").write_text(figures, encoding="utf-8")
     print(f"\n{figures}")
 
 

@@ -1,9 +1,9 @@
-"""How large a Celery child grows: its peak RSS after a hundred images, and at the end.
+"""Measures how large worker processes grow: peak RSS after a hundred images each, and at the end.
 
-usage: memory.py [--model NAME] [--megapixels 4] [--count 1000]     (images of each child)
+usage: memory.py [--model NAME] [--megapixels 4] [--count 1000]     (images of each process)
 
-The real thing, `cutout run` from bucket to bucket. The peak is the kernel's own (VmHWM). Exit
-status 1 where a child grew by more than a twentieth.
+Runs `cutout run` from bucket to bucket; the peak is the kernel's (VmHWM). Exit status 1 if the
+largest process grew by more than 5 %.
 """
 
 import argparse
@@ -16,49 +16,53 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import load
-import ours
+import cutout_run
 from compare import MODELS, ROOT
 from meter import Meter
+from photographs import photographs
 
 from worker.cpu.count import available_cpus, default_children
 
-DIFFERENT = 20  # photographs, over and over
-EARLY = 100
-GROWN = 1.05
-SETTLED = 10  # seconds after which nobody reads a cut-out again
+DIFFERENT_PHOTOGRAPHS = 20
+"""Used again and again."""
+EARLY_IMAGES = 100
+MAX_GROWTH = 1.05
+EMPTY_AFTER_SECONDS = 10
+"""Outputs are not read after this, and are emptied to save disk space."""
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
-    parser = argparse.ArgumentParser(description="How large a Celery child grows.")
+    parser = argparse.ArgumentParser(description="Measure how large worker processes grow.")
     parser.add_argument("--model", default=MODELS[0])
     parser.add_argument("--megapixels", type=float, default=4)
-    parser.add_argument("--count", type=int, default=1000, help="images of each child")
-    given = parser.parse_args()
+    parser.add_argument("--count", type=int, default=1000, help="images of each process")
+    options = parser.parse_args()
     children = default_children(available_cpus())
-    photographs = load.photographs(
-        Path("samples"), ROOT / "photographs" / "samples", given.megapixels, DIFFERENT
+    paths = photographs(
+        Path("samples"), ROOT / "photographs" / "samples", options.megapixels, DIFFERENT_PHOTOGRAPHS
     )
-    many = photographs * (children * given.count // DIFFERENT + 1)
+    many = paths * (children * options.count // DIFFERENT_PHOTOGRAPHS + 1)
     with tempfile.TemporaryDirectory(dir=ROOT, prefix="run-") as name:
-        looks = list(watch(many[: children * given.count], given.model, Path(name).resolve()))
-    if not looks or not looks[-1][0]:
-        raise SystemExit("bench: cutout wrote nothing.")
-    first, early = next((look for look in looks if look[0] >= children * EARLY), looks[-1])
-    done, late = looks[-1]
-    print(
-        f"{given.model} at {given.megapixels:g} MP: the largest of {children} children peaked at "
-        f"{early / 1e6:.0f} MB after {first // children} images each and at {late / 1e6:.0f} MB "
-        f"after {done // children}."
+        samples = list(watch(many[: children * options.count], options.model, Path(name).resolve()))
+    if not samples or not samples[-1][0]:
+        raise SystemExit("bench: cutout wrote no outputs; try `cutout run` by hand.")
+    first, early = next(
+        (sample for sample in samples if sample[0] >= children * EARLY_IMAGES), samples[-1]
     )
-    return 0 if late <= early * GROWN else 1
+    done, late = samples[-1]
+    print(
+        f"{options.model} at {options.megapixels:g} MP: the largest of {children} worker processes "
+        f"peaked at {early / 1e6:.0f} MB after {first // children} images each and at "
+        f"{late / 1e6:.0f} MB after {done // children}."
+    )
+    return 0 if late <= early * MAX_GROWTH else 1
 
 
-def watch(photographs: list[Path], model: str, folder: Path) -> Iterator[tuple[int, int]]:
-    """Yield, now and then, how many images are done and the largest child's peak RSS."""
+def watch(paths: list[Path], model: str, folder: Path) -> Iterator[tuple[int, int]]:
+    """Yield every few seconds the number of finished images and the largest child's peak RSS."""
     with (
-        ours.started(photographs, model, folder, default_children(available_cpus())) as (
+        cutout_run.started(paths, model, folder, default_children(available_cpus())) as (
             s3,
             process,
         ),
@@ -72,8 +76,8 @@ def watch(photographs: list[Path], model: str, folder: Path) -> Iterator[tuple[i
                 if peaks := meter.children():
                     yield len(done), max(peaks.values())
                 for path in done:
-                    if path.stat().st_mtime < time.time() - SETTLED:
-                        os.truncate(path, 0)  # thousands of cut-outs would fill a small disk
+                    if path.stat().st_mtime < time.time() - EMPTY_AFTER_SECONDS:
+                        os.truncate(path, 0)
 
 
 if __name__ == "__main__":

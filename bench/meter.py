@@ -1,4 +1,4 @@
-"""What processes cost, CPU seconds and memory, by the part each plays, and how they are ended."""
+"""CPU seconds and memory of processes, by their part in a program; starting and ending them."""
 
 import os
 import subprocess
@@ -14,13 +14,15 @@ from typing import Self
 import numpy as np
 import psutil
 
-TICK = 1
-MEMORY_EVERY = 5  # ticks: to add up the shares of shared pages takes the kernel 30 ms
+SAMPLE_SECONDS = 1
+MEMORY_EVERY = 5
+"""Samples from one that reads memory to the next: computing PSS takes the kernel 30 ms."""
 STOP_SECONDS = 60
 
 PARTS = (
     ("rclone", "S3 endpoint"),
     ("redis-server", "Redis"),
+    ("valkey-server", "Redis"),
     ("producer flower", "Flower"),
     ("flower_app", "Flower"),
     ("producer dispatch", "dispatcher"),
@@ -30,26 +32,26 @@ PARTS = (
     ("celeryd", "Celery main"),
     ("rembg", "rembg"),
 )
-"""What a command line holds, and the part its process plays; the first that fits."""
+"""Text in a command line, and the process's part in its program. The first match counts."""
 
-ELSEWHERE = "elsewhere"
-"""What other programs took of the machine meanwhile: where it is much, the figures are not ours."""
+OTHER_PROGRAMS = "other programs"
+"""CPU seconds of all other programs on the machine. If they are many, repeat the measurement."""
 
 
 class Meter:
-    """Samples some processes and all below them, from a thread of its own, until it is left."""
+    """Samples processes and their descendants from a thread of its own, as a context manager."""
 
     def __init__(self, *roots: int) -> None:
         self._roots = [psutil.Process(pid) for pid in roots]
         self._parts: dict[int, str] = {}
         self._seconds: dict[int, float] = {}
         self._series: list[tuple[float, dict[str, float]]] = []
-        self._ended = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch)
-        self.highest: dict[int, int] = {}
-        """peak RSS of each process in bytes, as the kernel kept it"""
-        self.together = 0
-        """the most that all processes but the S3 endpoint held at once: PSS, bytes"""
+        self.peak_rss: dict[int, int] = {}
+        """peak RSS of each process in bytes, as recorded by the kernel (VmHWM)"""
+        self.bytes_together = 0
+        """peak of the PSS of all processes but the S3 endpoint, summed"""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -57,58 +59,58 @@ class Meter:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
-        self._ended.set()
+        self._stop.set()
         self._thread.join()
 
     def cpu(self, start: float, end: float) -> dict[str, float]:
         """Return the CPU seconds of each part between two moments of time.time()."""
         moments = [moment for moment, _ in self._series]
-        seen = min(end, moments[-1])  # the last sample comes a little before the end
+        last = min(end, moments[-1])  # the last sample comes a little before the end
         seconds = {}
         for part in self._series[-1][1]:
             values = [sums.get(part, 0.0) for _, sums in self._series]
-            spent = float(np.diff(np.interp((start, seen), moments, values))[0])
-            seconds[part] = spent * (end - start) / (seen - start)
+            spent = float(np.diff(np.interp((start, last), moments, values))[0])
+            seconds[part] = spent * (end - start) / (last - start)
         return seconds
 
     def largest(self) -> int:
         """Return the peak RSS of the largest process but the S3 endpoint."""
-        ours = (rss for pid, rss in self.highest.items() if self._parts[pid] != "S3 endpoint")
-        return max(ours, default=0)
+        sizes = (rss for pid, rss in self.peak_rss.items() if self._parts[pid] != "S3 endpoint")
+        return max(sizes, default=0)
 
     def children(self) -> dict[int, int]:
-        """Return the peak RSS, so far, of each child that cuts out."""
-        return {pid: rss for pid, rss in self.highest.items() if self._parts[pid] == "child"}
+        """Return the peak RSS so far of each worker child, by process ID."""
+        return {pid: rss for pid, rss in self.peak_rss.items() if self._parts[pid] == "child"}
 
     def _watch(self) -> None:
-        tick = 0
-        while not self._ended.is_set():
-            self._sample(with_memory=tick % MEMORY_EVERY == 0)
-            tick += 1
-            self._ended.wait(TICK)
+        number = 0
+        while not self._stop.is_set():
+            self._sample(with_memory=number % MEMORY_EVERY == 0)
+            number += 1
+            self._stop.wait(SAMPLE_SECONDS)
 
     def _sample(self, *, with_memory: bool) -> None:
-        held = 0
+        pss = 0
         for process in self._tree():
             with suppress(psutil.Error, OSError, LookupError):
-                # asked each time: a process that has just forked still has the name of another
-                if line := " ".join(process.cmdline()):  # none once it has ended
+                # read each time: a process that has just forked still has its parent's title
+                if line := " ".join(process.cmdline()):  # empty once it has ended
                     self._parts[process.pid] = _part(line)
                 part = self._parts[process.pid]
                 times = process.cpu_times()
                 self._seconds[process.pid] = times.user + times.system
-                self.highest[process.pid] = _peak_rss(process)
+                self.peak_rss[process.pid] = _peak_rss(process)
                 if with_memory and part != "S3 endpoint":
-                    held += process.memory_full_info().pss
-        self.together = max(self.together, held)
+                    pss += process.memory_full_info().pss
+        self.bytes_together = max(self.bytes_together, pss)
         sums: defaultdict[str, float] = defaultdict(float)
         for pid, seconds in self._seconds.items():
             sums[self._parts[pid]] += seconds
-        sums[ELSEWHERE] = _busy() - sum(self._seconds.values())
+        sums[OTHER_PROGRAMS] = _busy() - sum(self._seconds.values())
         self._series.append((time.time(), dict(sums)))
 
     def _tree(self) -> Iterator[psutil.Process]:
@@ -123,7 +125,7 @@ def _part(line: str) -> str:
 
 
 def _busy() -> float:
-    """Return the CPU seconds of the whole machine, with what its host gave to others."""
+    """Return the CPU seconds of the whole machine, including its host's (steal)."""
     times = psutil.cpu_times()
     return float(times.user + times.system + times.nice + times.irq + times.softirq + times.steal)
 
@@ -137,7 +139,7 @@ def _peak_rss(process: psutil.Process) -> int:
 def running(
     command: list[str], log: Path, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command, away from our terminal's Ctrl-C; end it and all below it on the way out."""
+    """Run a command out of reach of the terminal's Ctrl-C; end it and its descendants at exit."""
     with log.open("ab") as file:
         process = subprocess.Popen(
             command, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
@@ -146,13 +148,13 @@ def running(
     try:
         yield process
     finally:
-        family = []
+        descendants = []
         with suppress(psutil.Error):
-            family = psutil.Process(process.pid).children(recursive=True)
+            descendants = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-        for left in (process, *family):
+        for remaining in (process, *descendants):
             with suppress(psutil.Error, ProcessLookupError):
-                left.kill()
+                remaining.kill()
         process.wait()

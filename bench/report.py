@@ -1,4 +1,4 @@
-"""The figures of a comparison: as JSON, as Markdown tables, as a plot."""
+"""The figures of a comparison: as JSON, as Markdown tables, as charts."""
 
 import argparse
 import json
@@ -9,34 +9,38 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import peer
-from bare import Timing
-from meter import ELSEWHERE
-from outputs import Pass, agreement
-from plot import draw
+import chart
+import rembg_run
+from bare_pipeline import Timing
+from chart import REMBG, REMBG_PER_CPU
+from meter import OTHER_PROGRAMS
+from run_result import RunResult, agreement
 
 from worker.cpu.count import available_cpus
 
-REMBG = "rembg p"
-REMBG_EACH = "rembg p, one for each CPU"
-OURS = ("cutout", "onnxruntime", "pillow", "numpy", "celery", "isal")
-APART = {"S3 endpoint", ELSEWHERE}
-"""What no worker pays for: storage computes on machines of its own."""
+if TYPE_CHECKING:
+    from compare import Workload
 
-MEANING = """\
-CPU s/image: of all processes of a side but the S3 endpoint. MB together: the most they held at
-once, what they share counted once. Elsewhere: what other programs took of the machine. Bare: what a
-child does between fetch and store, on every CPU, without queue and storage. Roofline: as many
-images as decoding (load), the network alone (run) and encoding, one after the other, would allow.
-Shares are the medians of each round's own."""
+PACKAGES = ("cutout-queue", "onnxruntime", "pillow", "numpy", "celery", "isal")
+NOT_COUNTED = {"S3 endpoint", OTHER_PROGRAMS}
+"""Left out of a program's CPU time: in production, storage runs on machines of its own."""
+
+LEGEND = """\
+CPU s/image: of all processes of a program but the S3 endpoint. MB together: their peak memory at
+one moment, shared pages counted once. Other programs: CPU time that other programs used meanwhile.
+Bare: what a worker process does between fetch and store, on every CPU, without queue and storage.
+Roofline: images per second if only decoding (load), the network alone (run) and encoding were done,
+one after the other. Shares are the medians of each round's own."""
 
 Figures = dict[str, Any]
+Runs = Mapping[tuple["Workload", str], list[RunResult]]
+Timings = Mapping[tuple["Workload", str, str], list[Timing]]
 
 
 def machine() -> str:
-    """Return the CPU's name, how many of it, and whether it has instructions for INT8 (VNNI)."""
+    """Return the CPU's name, the number of CPUs, and whether it has VNNI, instructions for INT8."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     names = {name.strip(): value.strip() for name, value in facts.items()}
@@ -44,19 +48,17 @@ def machine() -> str:
     return f"{names.get('model name', platform.machine())}, {available_cpus()} CPUs, {vnni}"
 
 
-def worker_seconds(cpu: Mapping[str, float]) -> float:
-    """Return the CPU seconds of a side's own parts."""
-    return sum(seconds for part, seconds in cpu.items() if part not in APART)
+def program_seconds(cpu: Mapping[str, float]) -> float:
+    """Return the CPU seconds of a program's own parts."""
+    return sum(seconds for part, seconds in cpu.items() if part not in NOT_COUNTED)
 
 
 def figures(
-    passes: Mapping[tuple[float, str], list[Pass]],
-    timings: Mapping[tuple[float, str, str], list[Timing]],
-    given: argparse.Namespace,
+    runs: Runs, timings: Timings, options: argparse.Namespace, workloads: list["Workload"]
 ) -> Figures:
-    """Return everything that was found, medians over the rounds, ready for JSON."""
+    """Return all figures, as medians over the rounds, ready for JSON."""
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git is there
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - the first git on the PATH
         check=False,
         capture_output=True,
         text=True,
@@ -65,72 +67,78 @@ def figures(
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": machine(),
         "cpus": available_cpus(),
-        "children": given.children,
-        "rounds": given.rounds,
-        "models": list(given.models),
-        "ours": {name: version(name) for name in OURS} | {"commit": commit},
-        "rembg": peer.versions(),
-        "sizes": [_size(size, passes, timings, given) for size in given.sizes],
+        "children": options.children,
+        "rounds": options.rounds,
+        "models": list(options.models),
+        "cutout": {name: version(name) for name in PACKAGES} | {"commit": commit},
+        "rembg": rembg_run.versions(),
+        "workloads": [_workload(workload, runs, timings) for workload in workloads],
     }
 
 
-def _size(
-    size: float,
-    passes: Mapping[tuple[float, str], list[Pass]],
-    timings: Mapping[tuple[float, str, str], list[Timing]],
-    given: argparse.Namespace,
-) -> Figures:
-    sides = {name: runs for (of, name), runs in passes.items() if of == size}
-    theirs = sides[REMBG][0]
+def _workload(workload: "Workload", runs: Runs, timings: Timings) -> Figures:
+    programs = {name: results for (of, name), results in runs.items() if of == workload}
+    rembg = programs[REMBG][0]
+    tasks = {
+        model: _tasks(timings, workload, model)
+        for model in programs
+        if any(key[:2] == (workload, model) for key in timings)
+    }
+    with_pillow = [rows for rows in tasks.values() if "pillow_encode" in rows]
     return {
-        "megapixels": size,
-        "photographs": len(theirs.masks),
-        "sides": {name: _side(runs) for name, runs in sides.items()},
-        "agreement": {model: agreement(sides[model][0], theirs) for model in given.models},
-        "bare": {
-            model: _bare(sides[model], _tasks(timings, size, model)) for model in given.models
+        "set": workload.photo_set,
+        "megapixels": workload.megapixels,
+        "photographs": len(rembg.masks),
+        "programs": {
+            name: _program(results, programs[REMBG]) for name, results in programs.items()
         },
-        "png": _png(_tasks(timings, size, given.models[0])),
+        "agreement": {
+            name: agreement(results[0], rembg)
+            for name, results in programs.items()
+            if name not in {REMBG, REMBG_PER_CPU}
+        },
+        "bare": {model: _bare(programs[model], rows) for model, rows in tasks.items()},
+        "png": _png(with_pillow[0]) if with_pillow else None,
     }
 
 
-def _side(runs: list[Pass]) -> Figures:
+def _program(results: list[RunResult], rembg: list[RunResult]) -> Figures:
+    rate = statistics.median(result.rate for result in results)
     return {
-        "rate": statistics.median(run.rate for run in runs),
-        "rates": [round(run.rate, 3) for run in runs],
-        "cpu_seconds": statistics.median(worker_seconds(run.cpu) for run in runs),
-        "cpu_by_part": _medians(run.cpu for run in runs),
-        "bytes_together": max(run.together for run in runs),
-        "bytes_largest": max(run.largest for run in runs),
-        "output_bytes": runs[0].size,
-        "milliseconds": _medians(run.stages for run in runs),
+        "rate": rate,
+        "ratio": rate / statistics.median(result.rate for result in rembg),
+        "rates": [round(result.rate, 3) for result in results],
+        "cpu_seconds": statistics.median(program_seconds(result.cpu) for result in results),
+        "cpu_by_part": _medians(result.cpu for result in results),
+        "bytes_together": max(result.bytes_together for result in results),
+        "bytes_largest": max(result.bytes_largest for result in results),
+        "output_bytes": results[0].output_bytes,
+        "milliseconds": _medians(result.stages for result in results),
     }
 
 
 def _medians(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    found = list(rows)
-    names = dict.fromkeys(name for row in found for name in row)
-    return {name: statistics.median(row.get(name, 0.0) for row in found) for name in names}
+    all_rows = list(rows)
+    names = dict.fromkeys(name for row in all_rows for name in row)
+    return {name: statistics.median(row.get(name, 0.0) for row in all_rows) for name in names}
 
 
-def _tasks(
-    timings: Mapping[tuple[float, str, str], list[Timing]], size: float, model: str
-) -> dict[str, list[Timing]]:
-    """Return the timings of a size and model, by task and round."""
-    return {task: found for (*of, task), found in timings.items() if of == [size, model]}
+def _tasks(timings: Timings, workload: "Workload", model: str) -> dict[str, list[Timing]]:
+    """Return the timings of a workload and model: by task, one per round."""
+    return {task: rows for (*of, task), rows in timings.items() if of == [workload, model]}
 
 
 def _seconds(timings: list[Timing]) -> float:
     return statistics.median(timing.seconds for timing in timings)
 
 
-def _bare(runs: list[Pass], tasks: Mapping[str, list[Timing]]) -> Figures:
-    """Return the images a second of all CPUs: the work alone, and its three bare parts.
+def _bare(results: list[RunResult], tasks: Mapping[str, list[Timing]]) -> Figures:
+    """Return images per second of all CPUs for the bare pipeline and for its three parts.
 
-    Shares are of what was measured together, in a round.
+    Shares compare figures of the same round.
     """
     whole = tasks["whole"]
-    parts = {"load": "pillow_load", "run": "session_run", "encode": "our_encode"}
+    parts = {"load": "pillow_load", "run": "session_run", "encode": "png_encode"}
     rooflines = [
         sum(timing.seconds for timing in of_a_round)
         for of_a_round in zip(*(tasks[task] for task in parts.values()), strict=True)
@@ -139,8 +147,8 @@ def _bare(runs: list[Pass], tasks: Mapping[str, list[Timing]]) -> Figures:
         "rate": available_cpus() / _seconds(whole),
         "roofline": available_cpus() / statistics.median(rooflines),
         "share_of_bare": statistics.median(
-            run.rate * timing.seconds / available_cpus()
-            for run, timing in zip(runs, whole, strict=True)
+            result.rate * timing.seconds / available_cpus()
+            for result, timing in zip(results, whole, strict=True)
         ),
         "share_of_roofline": statistics.median(
             roofline / timing.seconds for roofline, timing in zip(rooflines, whole, strict=True)
@@ -150,38 +158,43 @@ def _bare(runs: list[Pass], tasks: Mapping[str, list[Timing]]) -> Figures:
 
 
 def _png(tasks: Mapping[str, list[Timing]]) -> Figures:
-    ours, theirs = tasks["our_encode"], tasks["pillow_encode"]
+    cutout, pillow = tasks["png_encode"], tasks["pillow_encode"]
     return {
-        "seconds": _seconds(ours),
-        "pillow_seconds": _seconds(theirs),
+        "seconds": _seconds(cutout),
+        "pillow_seconds": _seconds(pillow),
         "faster": statistics.median(
-            pillow.seconds / our.seconds for our, pillow in zip(ours, theirs, strict=True)
+            theirs.seconds / own.seconds for own, theirs in zip(cutout, pillow, strict=True)
         ),
-        "bytes": ours[0].size,
-        "pillow_bytes": theirs[0].size,
+        "bytes": cutout[0].size,
+        "pillow_bytes": pillow[0].size,
     }
 
 
-def save(found: Figures, folder: Path) -> None:
-    """Write bench.json, bench.md and bench.png; print the tables."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    text = markdown(found)
+def save(figures: Figures, folder: Path) -> None:
+    """Write bench.json, bench.md and the charts; print the tables."""
+    save_charts(figures, folder)
+    text = markdown(figures)
     (folder / "bench.md").write_text(text, encoding="utf-8")
-    draw(found, folder / "bench.png")
-    print(f"\n{text}\nSaved as bench.json, bench.md and bench.png in {folder}.")
+    print(f"\n{text}\nSaved in {folder}: " + ", ".join(sorted(p.name for p in folder.iterdir())))
 
 
-def markdown(found: Figures) -> str:
-    rounds = f"medians of {found['rounds']} rounds" if found["rounds"] > 1 else "one round"
-    how = f"{rounds}, {found['children']} children of ours."
+def save_charts(figures: Figures, folder: Path) -> None:
+    """Write bench.json and the charts drawn from it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    chart.draw(figures, folder)
+
+
+def markdown(figures: Figures) -> str:
+    rounds = f"medians of {figures['rounds']} rounds" if figures["rounds"] > 1 else "one round"
+    children = f"{figures['children']} worker processes"
     heads = [
-        f"{found['date']}, {found['machine']}; {how}",
-        "cutout: " + ", ".join(f"{name} {text}" for name, text in found["ours"].items()),
-        "rembg: " + ", ".join(f"{name} {text}" for name, text in found["rembg"].items()),
+        f"{figures['date']}, {figures['machine']}; {rounds}, {children}.",
+        "cutout: " + ", ".join(f"{name} {text}" for name, text in figures["cutout"].items()),
+        "rembg: " + ", ".join(f"{name} {text}" for name, text in figures["rembg"].items()),
     ]
-    tables = (_sides_table, _parts_table, _stages_table, _bare_table, _png_table)
-    return "\n\n".join([*heads, *(table(found) for table in tables), MEANING]) + "\n"
+    tables = (_programs_table, _parts_table, _stages_table, _bare_table, _png_table)
+    return "\n\n".join([*heads, *(table(figures) for table in tables), LEGEND]) + "\n"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
@@ -189,22 +202,26 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _sides_table(found: Figures) -> str:
+def _title(workload: Figures) -> str:
+    return f"{workload['megapixels']:g} MP {workload['set']}"
+
+
+def _programs_table(figures: Figures) -> str:
     rows = []
-    for size in found["sizes"]:
-        theirs = size["sides"][REMBG]
-        for name, side in size["sides"].items():
-            iou = size["agreement"].get(name)
+    for workload in figures["workloads"]:
+        rembg = workload["programs"][REMBG]
+        for name, program in workload["programs"].items():
+            iou = workload["agreement"].get(name)
             rows.append(
                 [
-                    f"{size['megapixels']:g} MP, {name}",
-                    f"{side['rate']:.2f}",
-                    f"{side['rate'] / theirs['rate']:.2f}",
-                    f"{side['cpu_seconds']:.2f}",
-                    f"{theirs['cpu_seconds'] / side['cpu_seconds']:.2f}",
-                    f"{side['bytes_together'] / 1e6:,.0f}",
-                    f"{side['bytes_largest'] / 1e6:,.0f}",
-                    f"{side['output_bytes'] / 1e6:.2f}",
+                    f"{_title(workload)}, {name}",
+                    f"{program['rate']:.2f}",
+                    f"{program['ratio']:.2f}",
+                    f"{program['cpu_seconds']:.2f}",
+                    f"{rembg['cpu_seconds'] / program['cpu_seconds']:.2f}",
+                    f"{program['bytes_together'] / 1e6:,.0f}",
+                    f"{program['bytes_largest'] / 1e6:,.0f}",
+                    f"{program['output_bytes'] / 1e6:.2f}",
                     f"{iou:.4f}" if iou is not None else "",
                 ]
             )
@@ -215,46 +232,49 @@ def _sides_table(found: Figures) -> str:
     return _table(heads, rows)
 
 
-def _ours(found: Figures) -> list[tuple[str, Figures]]:
+def _cutout_programs(figures: Figures) -> list[tuple[str, Figures]]:
     return [
-        (f"{size['megapixels']:g} MP, {model}", size["sides"][model])
-        for size in found["sizes"]
-        for model in found["models"]
+        (f"{_title(workload)}, {name}", program)
+        for workload in figures["workloads"]
+        for name, program in workload["programs"].items()
+        if name in figures["models"]
     ]
 
 
-def _parts_table(found: Figures) -> str:
-    parts = dict.fromkeys(part for _, side in _ours(found) for part in side["cpu_by_part"])
+def _parts_table(figures: Figures) -> str:
+    programs = _cutout_programs(figures)
+    parts = dict.fromkeys(part for _, program in programs for part in program["cpu_by_part"])
     rows = [
-        [name, *(f"{side['cpu_by_part'].get(part, 0) * 1000:.1f}" for part in parts)]
-        for name, side in _ours(found)
+        [name, *(f"{program['cpu_by_part'].get(part, 0) * 1000:.1f}" for part in parts)]
+        for name, program in programs
     ]
     return _table(["CPU ms/image", *parts], rows)
 
 
-def _stages_table(found: Figures) -> str:
-    stages = dict.fromkeys(stage for _, side in _ours(found) for stage in side["milliseconds"])
+def _stages_table(figures: Figures) -> str:
+    programs = _cutout_programs(figures)
+    stages = dict.fromkeys(stage for _, program in programs for stage in program["milliseconds"])
     rows = [
-        [name, *(f"{side['milliseconds'].get(stage, 0):.0f}" for stage in stages)]
-        for name, side in _ours(found)
+        [name, *(f"{program['milliseconds'].get(stage, 0):.0f}" for stage in stages)]
+        for name, program in programs
     ]
-    return _table(["ms in a child", *stages], rows)
+    return _table(["ms/image by stage", *stages], rows)
 
 
-def _bare_table(found: Figures) -> str:
+def _bare_table(figures: Figures) -> str:
     rows = []
-    for size in found["sizes"]:
-        for model, bare in size["bare"].items():
-            full = size["sides"][model]["rate"]
+    for workload in figures["workloads"]:
+        for model, bare in workload["bare"].items():
+            rate = workload["programs"][model]["rate"]
             rows.append(
                 [
-                    f"{size['megapixels']:g} MP, {model}",
-                    f"{full:.2f}",
+                    f"{_title(workload)}, {model}",
+                    f"{rate:.2f}",
                     f"{bare['rate']:.2f}",
                     f"{bare['share_of_bare']:.3f}",
                     f"{bare['roofline']:.2f}",
                     f"{bare['share_of_roofline']:.3f}",
-                    *(f"{part:.0f}" for part in bare["milliseconds"].values()),
+                    *(f"{milliseconds:.0f}" for milliseconds in bare["milliseconds"].values()),
                 ]
             )
     heads = [
@@ -264,10 +284,10 @@ def _bare_table(found: Figures) -> str:
     return _table(heads, rows)
 
 
-def _png_table(found: Figures) -> str:
+def _png_table(figures: Figures) -> str:
     rows = [
         [
-            f"{size['megapixels']:g} MP",
+            _title(workload),
             f"{png['seconds'] * 1000:.0f}",
             f"{png['pillow_seconds'] * 1000:.0f}",
             f"{png['faster']:.2f}",
@@ -275,8 +295,8 @@ def _png_table(found: Figures) -> str:
             f"{png['pillow_bytes'] / 1e6:.2f}",
             f"{png['bytes'] / png['pillow_bytes']:.3f}",
         ]
-        for size in found["sizes"]
-        for png in (size["png"],)
+        for workload in figures["workloads"]
+        if (png := workload["png"])
     ]
     heads = ["PNG", "ms", "Pillow's ms", "x faster", "MB", "Pillow's MB", "size ratio"]
     return _table(heads, rows)

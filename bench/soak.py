@@ -1,9 +1,9 @@
-"""Runs `cutout run` over many small photographs and checks that nothing grows and all counts agree.
+"""Runs `cutout run` over many small photographs; checks that memory stays flat and counts agree.
 
-usage: soak.py [COUNT]     (2,000 by default; every hundredth is no photograph)
+usage: soak.py [COUNT]     (default: 2,000 files, of which every hundredth is not an image)
 
-Prints, from samples taken while it runs: Redis memory and worker RSS after a tenth and at the
-end, and the counts of the report, the ledger and Flower. Exit status 1 where the counts differ.
+Prints the memory of Redis and of the largest worker process, after a tenth of the images and at the
+end, and the counts of the report, the ledger and Flower. Exit status 1 if the counts differ.
 """
 
 import csv
@@ -25,7 +25,7 @@ from PIL import Image
 
 CUTOUT = Path(sys.executable).parent / "cutout"
 CHILDREN = 2
-COUNTED = r'flower_events_total{task="cutout.cut",type="(task-\w+)",worker="[^"]*"} (\d+)'
+EVENTS = r'flower_events_total{task="cutout.cut",type="(task-\w+)",worker="[^"]*"} (\d+)'
 
 
 def fill(folder: Path, count: int) -> None:
@@ -34,7 +34,7 @@ def fill(folder: Path, count: int) -> None:
         path = folder / f"{number % 50:02d}" / f"{number:06d}.jpg"
         path.parent.mkdir(exist_ok=True)
         if number % 100 == 99:
-            path.write_text("no photograph")
+            path.write_text("not an image")
             continue
         pixels = random.integers(0, 70, (96, 128, 3), dtype=np.uint8)
         y, x = random.integers(10, 40, 2)
@@ -43,7 +43,7 @@ def fill(folder: Path, count: int) -> None:
 
 
 def sample(client: redis.Redis, flower: str, parent: int) -> dict[str, int] | None:
-    """Return one look at the running stack, or None where it is on its way up or down."""
+    """Return memory and counts of the running stack, or None while it starts or stops."""
     try:
         metrics = urllib3.request("GET", f"{flower}/metrics", timeout=2, retries=0).data.decode()
         memory = client.info("memory")["used_memory"]
@@ -55,7 +55,7 @@ def sample(client: redis.Redis, flower: str, parent: int) -> dict[str, int] | No
     except (urllib3.exceptions.HTTPError, redis.RedisError, psutil.Error):
         return None
     events = Counter[str]()
-    for event, value in re.findall(COUNTED, metrics):
+    for event, value in re.findall(EVENTS, metrics):
         events[event] += int(value)
     return {
         "redis": memory,
@@ -69,16 +69,16 @@ def run(source: Path, out: Path) -> tuple[list[dict[str, int]], dict[str, int]]:
     command = [str(CUTOUT), "run", str(source), str(out), "--workers", str(CHILDREN), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    said = ""
-    while not (flower := re.search(r"Flower: (\S+)", said)):
-        said += process.stderr.readline()
+    output = ""
+    while not (flower := re.search(r"Flower: (\S+)", output)):
+        output += process.stderr.readline()
     titles = [" ".join(p.cmdline()) for p in psutil.Process(process.pid).children(recursive=True)]
-    socket = next(found[0] for title in titles if (found := re.search(r"/\S+\.sock", title)))
+    socket = next(match[0] for title in titles if (match := re.search(r"/\S+\.sock", title)))
     client = redis.Redis(unix_socket_path=socket)
     samples = []
     while process.poll() is None:
-        if look := sample(client, flower[1], process.pid):
-            samples.append(look)
+        if current := sample(client, flower[1], process.pid):
+            samples.append(current)
         time.sleep(0.25)
     assert process.stdout is not None
     return samples, json.loads(process.stdout.read())
@@ -100,7 +100,7 @@ def main(count: int) -> int:
     last = samples[-1]
     late = [s for s in samples if s["rss"]][-1]
     for name in ("redis", "rss"):
-        megabytes = [look[name] / 1e6 for look in (early, late)]
+        megabytes = [values[name] / 1e6 for values in (early, late)]
         print("{:6} {:8.1f} MB after a tenth {:8.1f} MB at the end".format(name, *megabytes))
     print(f"report {statuses['done']} done {statuses['failed']} failed, {outputs} PNGs")
     print(f"ledger {ledger['done']} done {ledger['failed']} failed of {ledger['total']}")

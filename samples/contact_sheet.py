@@ -1,4 +1,4 @@
-"""Draws photographs and their cut-outs, on a checkerboard, into one picture.
+"""Draws photographs above their cut-outs, which lie on a checkerboard, in one picture.
 
 usage: contact_sheet.py PHOTOGRAPHS CUTOUTS SHEET.png
 """
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 CELL, GAP, SQUARE = 300, 12, 12
+"""Sides of a cell, of the gap between cells and of a checkerboard square, in pixels."""
 
 
 def checkerboard(size: int) -> Image.Image:
@@ -17,8 +18,8 @@ def checkerboard(size: int) -> Image.Image:
     return Image.fromarray(np.where((rows + columns) % 2, 255, 205).astype(np.uint8)).convert("RGB")
 
 
-def cell(picture: Image.Image, ground: Image.Image) -> Image.Image:
-    tile = ground.copy()
+def cell(picture: Image.Image, background: Image.Image) -> Image.Image:
+    tile = background.copy()
     small = ImageOps.contain(picture.convert("RGBA"), tile.size, Image.Resampling.LANCZOS)
     corner = ((tile.width - small.width) // 2, (tile.height - small.height) // 2)
     tile.paste(small, corner, small)
@@ -30,11 +31,11 @@ def main(photographs: Path, cutouts: Path, sheet: Path) -> None:
     pairs = [(before, after) for before, after in pairs if after.exists()]
     step = CELL + GAP
     canvas = Image.new("RGB", (len(pairs) * step + GAP, 2 * step + GAP), "white")
-    grounds = (Image.new("RGB", (CELL, CELL), "white"), checkerboard(CELL))
+    backgrounds = (Image.new("RGB", (CELL, CELL), "white"), checkerboard(CELL))
     for column, pair in enumerate(pairs):
-        for row, (path, ground) in enumerate(zip(pair, grounds, strict=True)):
+        for row, (path, background) in enumerate(zip(pair, backgrounds, strict=True)):
             with Image.open(path) as picture:
-                tile = cell(ImageOps.exif_transpose(picture), ground)
+                tile = cell(ImageOps.exif_transpose(picture), background)
             canvas.paste(tile, (GAP + column * step, GAP + row * step))
     canvas.save(sheet)
     print(f"Contact sheet: {sheet}")

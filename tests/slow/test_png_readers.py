@@ -1,4 +1,4 @@
-"""The PNGs as others read them: programs that share no decoder with Pillow."""
+"""PNGs of the encoder, read by programs that share no decoder with Pillow."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ from worker.imaging.png.encoder import encode
 
 SAMPLE = SAMPLES / "cat.jpg"
 
-PAGE = """<!doctype html><pre id="answer">waiting</pre><script>
+PAGE = """<!doctype html><pre id="result">waiting</pre><script>
 (async () => {
   const bytes = Uint8Array.from(atob("%s"), c => c.charCodeAt(0));
   const image = await createImageBitmap(new Blob([bytes], {type: "image/png"}),
@@ -35,12 +35,12 @@ PAGE = """<!doctype html><pre id="answer">waiting</pre><script>
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", pixels));
   return `${image.width}x${image.height} ` +
     Array.from(digest, byte => byte.toString(16).padStart(2, "0")).join("");
-})().catch(String).then(text => { document.getElementById("answer").textContent = text; });
+})().catch(String).then(text => { document.getElementById("result").textContent = text; });
 </script>"""
 
 
 def cutout() -> np.ndarray:
-    """A sample photograph with soft alpha, no two of whose values are alike for long."""
+    """A sample photograph with soft alpha, with hardly two equal values in a row."""
     with Image.open(SAMPLE) as image:
         colours = np.asarray(image.convert("RGB").resize((403, 301)))
     down, across = np.mgrid[0:301, 0:403]
@@ -78,16 +78,16 @@ def test_opencv_reads_the_same_pixels(pixels: np.ndarray):
 
 @pytest.mark.parametrize("profile", [False, True], ids=["sRGB", "profile"])
 @each_picture
-def test_pngcheck_has_nothing_to_say(pixels: np.ndarray, profile: bool, tmp_path: Path):
+def test_pngcheck_finds_no_errors(pixels: np.ndarray, profile: bool, tmp_path: Path):
     height, width, _ = pixels.shape
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if profile else None
     path = tmp_path / "cutout.png"
     path.write_bytes(encode(lambda top, bottom: pixels[top:bottom], (width, height), icc))
-    answer = subprocess.run(
+    result = subprocess.run(
         [program("pngcheck"), "-v", path], check=False, capture_output=True, text=True, timeout=60
     )
-    assert answer.returncode == 0, answer.stdout
-    assert "No errors detected" in answer.stdout
+    assert result.returncode == 0, result.stdout
+    assert "No errors detected" in result.stdout
 
 
 @each_picture
@@ -101,8 +101,8 @@ def test_chromium_reads_the_same_pixels(pixels: np.ndarray, tmp_path: Path):
         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=30000", "--dump-dom",
         page.as_uri(),
     ]  # fmt: skip
-    answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-    found = re.search(r'<pre id="answer">(.*?)</pre>', answer.stdout, re.DOTALL)
-    assert found, answer.stderr[-2000:]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    match = re.search(r'<pre id="result">(.*?)</pre>', result.stdout, re.DOTALL)
+    assert match, result.stderr[-2000:]
     height, width, _ = pixels.shape
-    assert found[1] == f"{width}x{height} {hashlib.sha256(pixels.tobytes()).hexdigest()}"
+    assert match[1] == f"{width}x{height} {hashlib.sha256(pixels.tobytes()).hexdigest()}"

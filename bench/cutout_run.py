@@ -1,4 +1,4 @@
-"""Our side: `cutout run` from bucket to bucket, with all that belongs to it."""
+"""Runs `cutout run` from bucket to bucket, with an S3 server of this machine."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from meter import Meter, running
-from outputs import Pass, measured
+from run_result import RunResult, measure
 
 CUTOUT = Path(sys.executable).parent / "cutout"
 RCLONE = Path(sys.executable).parent / "rclone"
 KEYS = ("bench", "bench-secret")
 BUCKET = "bench"
-Through = Callable[[str], AbstractContextManager[str]]
-"""Puts something before the S3 server at an address; gives the address to use instead."""
+Proxy = Callable[[str], AbstractContextManager[str]]
+"""Starts a proxy in front of the S3 server at an address and gives the proxy's address."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Endpoint:
 
 @contextmanager
 def endpoint(folder: Path) -> Iterator[Endpoint]:
-    """Serve `folder`/buckets, and take little of the CPUs that are measured.
+    """Serve `folder`/buckets as cheaply as possible, as it runs on the measured CPUs.
 
-    What is written stays in the server's cache, and no photograph is hashed again while it is read.
+    Written objects stay in the server's cache, and photographs are not hashed when they are read.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -77,18 +77,20 @@ def started(
     model: str,
     folder: Path,
     processes: int,
-    through: Through = nullcontext,
+    proxy: Proxy = nullcontext,
 ) -> Iterator[tuple[Endpoint, subprocess.Popen[bytes]]]:
     """Start `cutout run` over the photographs, in a bucket of their own."""
     source = folder / "buckets" / BUCKET / "in"
     source.mkdir(parents=True)
-    for number, photograph in enumerate(photographs):  # the same ones may come again and again
+    for number, photograph in enumerate(
+        photographs
+    ):  # the list may hold a photograph several times
         os.link(photograph, source / f"{number:06d}-{photograph.name}")
     command = [
         str(CUTOUT), "run", f"s3://{BUCKET}/in", f"s3://{BUCKET}/out",
         "--model", model, "--workers", str(processes), "--json",
     ]  # fmt: skip
-    with endpoint(folder) as s3, through(s3.env["AWS_ENDPOINT_URL"]) as address:
+    with endpoint(folder) as s3, proxy(s3.env["AWS_ENDPOINT_URL"]) as address:
         env = {**s3.env, "AWS_ENDPOINT_URL": address, "CUTOUT_STATE_DIR": str(folder / "state")}
         with running(command, folder / "log", env) as process:
             yield s3, process
@@ -100,25 +102,25 @@ def run(
     folder: Path,
     processes: int,
     skip: int,
-    through: Through = nullcontext,
-) -> Pass:
-    """Cut out through queue and storage, as many children as told."""
+    proxy: Proxy = nullcontext,
+) -> RunResult:
+    """Measure cutout through queue and storage, with so many worker processes."""
     folder.mkdir()
-    with started(photographs, model, folder, processes, through) as (s3, process):
+    with started(photographs, model, folder, processes, proxy) as (s3, process):
         with Meter(s3.pid, process.pid) as meter:
             status = process.wait()
         files = s3.outputs()
         if status or len(files) != len(photographs):
             log = (folder / "log").read_text(encoding="utf-8")[-2000:]
-            raise SystemExit(f"bench: cutout ended with {status}; its log ends:\n{log}")
-        result = measured([files], meter, processes, skip)
+            raise SystemExit(f"bench: cutout exited with status {status}; its log ends:\n{log}")
+        result = measure([files], meter, processes, skip)
         result.stages = _stages(files, s3.report(), processes * skip)
     shutil.rmtree(folder)
     return result
 
 
 def _stages(files: list[Path], rows: list[dict[str, Any]], skip: int) -> dict[str, float]:
-    """Return the mean milliseconds of each stage, without the images finished first."""
+    """Return the mean milliseconds of each stage, without the first `skip` images."""
     by_name = {Path(row["key"]).stem: row["milliseconds"] for row in rows}
     warm = sorted(files, key=lambda path: path.stat().st_ctime_ns)[skip:]
     return {

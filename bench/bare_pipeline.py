@@ -1,7 +1,6 @@
-"""The work itself on every CPU at once, without queue and storage: whole, and stage by stage.
+"""The pipeline without queue and storage, on every CPU at once: as a whole, and part by part.
 
-What is to be compared takes turns at each photograph: whatever slows the machine for a while slows
-all of it.
+Tasks that are compared take turns at each photograph, so a slow phase of the machine slows all.
 """
 
 import io
@@ -34,17 +33,17 @@ WARM_UP = 2
 @dataclass(frozen=True)
 class Timing:
     seconds: float
-    """of one call on one CPU while the others work as well, in the mean"""
+    """mean duration of a call on one CPU while the other CPUs are busy too"""
     size: float
-    """bytes of what it returned, in the mean, where it returned bytes"""
+    """mean size of the result, if it is bytes; else 0"""
 
 
 Task = Callable[[list[Path], str], Callable[[int], object]]
-"""Takes photographs and the name of a model; returns what is timed, by a photograph's number."""
+"""Takes photographs and a model's name; returns a function of a photograph's number to time."""
 
 
 def whole(photographs: list[Path], model: str) -> Callable[[int], object]:
-    """Do what a child does between fetch and store; the photographs are in memory already."""
+    """Do what a worker child does between fetch and store, with the photographs in memory."""
     session = _session(model)
     blobs = [path.read_bytes() for path in photographs]
 
@@ -67,12 +66,12 @@ def session_run(photographs: list[Path], model: str) -> Callable[[int], object]:
     row = session.model
     with Image.open(photographs[0]) as image:
         tensor = network_input(image.convert("RGB"), row.side, row.normalisation)
-    bare: Any = session._session  # noqa: SLF001 - the network alone, with the very options of ours
-    name, output = bare.get_inputs()[0].name, bare.get_outputs()[0].name
-    return lambda _: bare.run([output], {name: tensor})
+    network: Any = session._session  # noqa: SLF001 - the network alone, with the worker's options
+    name, output = network.get_inputs()[0].name, network.get_outputs()[0].name
+    return lambda _: network.run([output], {name: tensor})
 
 
-def our_encode(photographs: list[Path], model: str) -> Callable[[int], object]:
+def png_encode(photographs: list[Path], model: str) -> Callable[[int], object]:
     arrays = list(_cutouts(photographs, model))
 
     def work(number: int) -> bytes:
@@ -97,39 +96,41 @@ def pillow_encode(photographs: list[Path], model: str) -> Callable[[int], object
 def timed(
     tasks: Sequence[Task], photographs: list[Path], model: str, processes: int
 ) -> list[Timing]:
-    """Have each process go once through all photographs, from a place of its own.
+    """Run each task once on every photograph in each process; return the mean of the processes.
 
-    What a task keeps of the photographs, it prepares before the clock starts.
+    Each process starts at a different photograph. Tasks load their input before the clock starts.
     """
-    context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads survive no fork
-    barrier, answers = context.Barrier(processes), context.Queue()
+    context = multiprocessing.get_context("spawn")  # ONNX Runtime's threads do not survive a fork
+    barrier, results = context.Barrier(processes), context.Queue()
     working = context.Value("i", processes)
     children = [
         context.Process(
             target=_child,
             daemon=True,
-            args=(tasks, photographs, model, number, barrier, working, answers),
+            args=(tasks, photographs, model, number, barrier, working, results),
         )
         for number in range(processes)
     ]
     try:
         for child in children:
             child.start()
-        found = list(itertools.islice(_answers(answers, children), processes))
+        rows = list(itertools.islice(_results(results, children), processes))
     finally:
         for child in children:
             child.terminate()
             child.join()
-    return [Timing(*row) for row in np.mean(found, axis=0).tolist()]
+    return [Timing(*row) for row in np.mean(rows, axis=0).tolist()]
 
 
-def _answers(answers: Any, children: list[Any]) -> Iterator[list[tuple[float, float]]]:
+def _results(results: Any, children: list[Any]) -> Iterator[list[tuple[float, float]]]:
     while True:
         try:
-            yield answers.get(timeout=1)
+            yield results.get(timeout=1)
         except queue.Empty:
             if any(child.exitcode for child in children):
-                raise SystemExit("bench: a process of the bare pipeline ended early.") from None
+                raise SystemExit(
+                    "bench: a process of the bare pipeline ended early; see its error above."
+                ) from None
 
 
 def _child(
@@ -139,10 +140,10 @@ def _child(
     number: int,
     barrier: Barrier,
     working: Any,
-    answers: Any,
+    results: Any,
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to answer
-    keep_freed_memory()  # both as children do
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    keep_freed_memory()  # these two as worker children do
     use_one_blas_thread()
     works = [task(photographs, model) for task in tasks]
     count = len(photographs)
@@ -153,15 +154,15 @@ def _child(
     barrier.wait()
     seconds, sizes = [0.0] * len(works), [0] * len(works)
     for n in range(count):
-        for place, work in enumerate(works):
+        for index, work in enumerate(works):
             start = time.perf_counter()
             result = work((first + n) % count)
-            seconds[place] += time.perf_counter() - start
-            sizes[place] += len(result) if isinstance(result, bytes) else 0
-    answers.put([(took / count, size / count) for took, size in zip(seconds, sizes, strict=True)])
+            seconds[index] += time.perf_counter() - start
+            sizes[index] += len(result) if isinstance(result, bytes) else 0
+    results.put([(total / count, size / count) for total, size in zip(seconds, sizes, strict=True)])
     with working.get_lock():
         working.value -= 1
-    while working.value:  # the others are still measuring, and must not have it easier
+    while working.value:  # keep this CPU busy while others still measure
         works[0](first)
 
 
