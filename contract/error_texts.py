@@ -35,7 +35,7 @@ _IMAGE: Texts = {
         "Shrink the image, or raise CUTOUT_MAX_PIXELS if the workers have enough memory.",
     ),
     ErrorCode.TOO_MANY_BYTES: (
-        "The file is larger than CUTOUT_MAX_BYTES, or the request body than its limit.",
+        "The file is larger than CUTOUT_MAX_BYTES, or the request body is larger than allowed.",
         "Shrink the file, or raise CUTOUT_MAX_BYTES if the workers have enough memory.",
     ),
     ErrorCode.NO_SUBJECT: (
@@ -59,12 +59,12 @@ _IMAGE: Texts = {
         "Check the URL and the response of its server.",
     ),
     ErrorCode.EXHAUSTED: (
-        "Every retry failed with an error that could have passed by itself; the message names it.",
+        "Every retry failed with a temporary error; the message names the last one.",
         "Fix the cause, then run `cutout retry` or the same batch again.",
     ),
     ErrorCode.POISONED: (
-        "The image crashed its worker process at three attempts and is never run again.",
-        "Look at the image before you run it again.",
+        "The image crashed its worker process in three attempts and is not retried by itself.",
+        "Look at the image before you retry it.",
     ),
     ErrorCode.CANCELLED: (
         "The batch was cancelled before the image was processed.",
@@ -82,7 +82,7 @@ _INFRASTRUCTURE: Texts = {
         "Allow the worker to read the source and to write the destination.",
     ),
     ErrorCode.STORAGE_UNAVAILABLE: (
-        "The storage did not answer, or answered with an error that may pass.",
+        "The storage did not answer, or answered with a temporary error.",
         "Check the storage endpoint and its rate limits.",
     ),
     ErrorCode.URL_UNAVAILABLE: (
@@ -109,7 +109,7 @@ _INFRASTRUCTURE: Texts = {
 
 _COMMAND: Texts = {
     ErrorCode.INVALID_LOCATION: (
-        "The location is no folder or s3://bucket/prefix, is missing, or cannot be written to.",
+        "The location is not a folder or s3://bucket/prefix, does not exist, or is not writable.",
         "Name a folder, or s3://bucket/prefix.",
     ),
     ErrorCode.INVALID_SETTING: (
@@ -129,8 +129,8 @@ _COMMAND: Texts = {
         "Wait for it, or stop it with Ctrl-C in its terminal.",
     ),
     ErrorCode.BATCH_UNKNOWN: (
-        "Redis has no record of a batch with this ID, or the destination none.",
-        "List the batches with `cutout status`; if Redis lost its data, `cutout rebuild ID DST`.",
+        "Redis, or the destination to rebuild from, has no record of a batch with this ID.",
+        "List the batches with `cutout status`. If Redis lost its data: `cutout rebuild ID DST`.",
     ),
     ErrorCode.BATCH_EXISTS: (
         "The batch to rebuild is in Redis already.",
@@ -161,15 +161,15 @@ _COMMAND: Texts = {
         "Read the log that the message names.",
     ),
     ErrorCode.WORKER_UNHEALTHY: (
-        "No worker runs here, or it is not ready, or its heartbeat is overdue.",
+        "No worker runs on this machine, or one is not ready, or its heartbeat is overdue.",
         "Read the worker's log, and restart the worker if it does not recover.",
     ),
     ErrorCode.CLOCK_SKEW: (
         "This machine's clock differs from that of Redis by more than 5 s.",
-        "Set the clock by NTP.",
+        "Synchronise the clock with NTP.",
     ),
     ErrorCode.INCOMPATIBLE_VERSION: (
-        "An installed package lacks a name that the worker relies on.",
+        "An installed package lacks a function or class that the worker needs.",
         "Install celery>=5.7,<5.8 and kombu>=5.7,<5.8.",
     ),
 }
@@ -184,8 +184,8 @@ _REQUEST: Texts = {
         "Send the body faster, or upload the photograph to the bucket and name its object.",
     ),
     ErrorCode.NOT_FOUND: (
-        "The API has no such address, or no such cutout or line.",
-        "Check the address. Cutouts are kept for 7 days.",
+        "The API has no such path, or the cutout or image does not exist.",
+        "Check the path and the ID. Cutouts are kept for 7 days.",
     ),
     ErrorCode.INVALID_API_KEY: (
         "The request has no API key, or one that this server does not know.",
@@ -212,12 +212,12 @@ _REQUEST: Texts = {
         "Try again later; `status` shows the progress.",
     ),
     ErrorCode.SIGNATURE_REFUSED: (
-        "The signature of a webhook or notification is wrong, expired, or of an unknown sender.",
-        "Check that both sides use the same secret or topic, and their clocks.",
+        "The signature of the notification is wrong, expired, or from an unknown sender.",
+        "Check that both sides use the same secret or topic, and that their clocks are right.",
     ),
     ErrorCode.INVALID_EVENT: (
-        "The notification is not one of S3, MinIO or EventBridge about a new object.",
-        "Forward the notification of S3, MinIO or EventBridge unchanged.",
+        "The request is not a valid notification from S3, MinIO, Ceph or EventBridge.",
+        "Forward the notification unchanged.",
     ),
 }
 

@@ -21,7 +21,7 @@ class MetricSpec:
 WORKER_CLOCK_SKEW = MetricSpec(
     "cutout_worker_clock_skew_seconds",
     ("worker",),
-    "Seconds the worker's clock is ahead of Redis's clock",
+    "Seconds by which the worker's clock is ahead of Redis's clock",
 )
 WORKER_CHILDREN = MetricSpec(
     "cutout_worker_children", ("worker", "queue"), "Child processes of a worker"

@@ -58,21 +58,23 @@ class Rendition(BaseModel):
     crop: bool = Field(False, description="crop to the bounding box of the subject")
     crop_margin: tuple[Length, Length, Length, Length] = Field(
         ("0px", "0px", "0px", "0px"),
-        description="top, right, bottom, left: in px of the photograph (at most 500px), or in % of"
-        " the subject's size (at most 50%)",
+        description="margins around the box if `crop` is set (top, right, bottom, left): in px of"
+        " the photograph (at most 500px), or in % of the subject's size (at most 50%)",
     )
     scale: float | None = Field(
         None,
         ge=10,
         le=100,
-        description="size of the subject in % of the largest that fits the canvas",
+        description="size of the subject, in % of the largest size that fits the canvas",
     )
     position: tuple[Percent, Percent] | None = Field(
         None,
         description="position of the subject in %, across and down: 0 is left or top, 50 the centre"
         " (the default if `scale` is set)",
     )
-    size: float | None = Field(None, ge=0.001, description="largest output, in megapixels")
+    size: float | None = Field(
+        None, ge=0.001, description="maximum size of the output, in megapixels"
+    )
     roi: tuple[Length, Length, Length, Length] | None = Field(
         None,
         description="region with the subject: left, top, right, bottom, in px or % of the"

@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         None,
         repr=False,
-        description="URL of Redis: redis://, rediss:// or unix://. Unset: `cutout run` and"
-        " `cutout up` start a Redis of their own.",
+        description="URL of Redis: redis://, rediss:// or unix://. If not set, `cutout run`"
+        " and `cutout up` start a Redis of their own.",
     )
     model: str = Field(
         "u2netp",
@@ -61,8 +61,8 @@ class Settings(BaseSettings):
     )
     state_dir: Path = Field(
         Path("~/.local/state/cutout"),
-        description="Folder for the heartbeats of workers, and for the data and logs of the local"
-        " stack.",
+        description="Folder for the heartbeats of workers, and for the data and logs of"
+        " `cutout run` and `cutout up`.",
     )
     max_pixels: int = Field(
         100_000_000,
@@ -79,8 +79,8 @@ class Settings(BaseSettings):
     time_limit: float = Field(
         120,
         gt=1,
-        description="Seconds that one image may take. After that its process is replaced and the"
-        " image counts as crashed; at 80 % it is interrupted and retried.",
+        description="Seconds that one image may take. At 80 % of it the attempt is interrupted and"
+        " the image retried; at 100 % its process is replaced and the attempt counts as a crash.",
     )
     visibility_timeout: float = Field(
         300,
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     retry_budget: int = Field(
         5,
         ge=0,
-        description="Retries of one image after errors that may pass, before it fails as"
+        description="Retries of one image after temporary errors, before it fails with"
         " `exhausted`.",
     )
     retry_delay: float = Field(
@@ -103,8 +103,8 @@ class Settings(BaseSettings):
     window: int = Field(
         1000,
         gt=0,
-        description="Images of one batch that are queued or being processed at a time. It bounds"
-        " the memory of Redis.",
+        description="Maximum number of images of one batch that are queued, being processed or"
+        " waiting for a retry at a time. It limits the memory that Redis uses.",
     )
     url_allowlist: CommaSeparated = Field(
         (),
@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         "info", description="Least severe level that is logged."
     )
     flower_address: str = Field(
-        "127.0.0.1", description="Address that Flower listens on; `0.0.0.0` for all."
+        "127.0.0.1", description="Address that Flower listens on; `0.0.0.0` for all interfaces."
     )
     flower_port: int = Field(
         5555, ge=0, le=65535, description="Port that Flower listens on; 0 for any free one."
@@ -147,19 +147,23 @@ class Settings(BaseSettings):
     )
     event_rules: Path | None = Field(
         None,
-        description="JSON file that says new objects of which buckets are cut out, and where the"
-        " outputs go.",
+        description="JSON file of rules: the new objects of which buckets are processed, and where"
+        " the outputs are written.",
     )
     sns_topics: CommaSeparated = Field(
         (), description="ARNs of the SNS topics whose notifications are accepted, comma-separated."
     )
     rate_limit_per_minute: int = Field(
-        600, gt=0, description="Requests per minute and API key; further ones are answered 429."
+        600,
+        gt=0,
+        description="Maximum number of requests per minute for each API key; further ones are"
+        " answered with status 429.",
     )
     max_queued: int = Field(
         1000,
         gt=0,
-        description="Cutouts of one model in the interactive queue; further ones are answered 429.",
+        description="Maximum number of queued cutouts per model; further ones are answered with"
+        " status 429.",
     )
 
     @model_validator(mode="after")

@@ -33,13 +33,14 @@ def http_api() -> str:
     return page(
         "# HTTP API",
         document["info"]["description"].strip(),
-        "`GET /openapi.json` of `cutout serve` returns the same as an OpenAPI document.",
+        "`GET /openapi.json` of `cutout serve` returns this reference as an OpenAPI document.",
         *operations,
         "## Callback",
         *callbacks,
         "## Errors",
         "The body is a [Problem](#problem) (RFC 9457) with a stable"
-        " [code](error-codes.md); `/v1.0/` answers in remove.bg's form.",
+        " [code](error-codes.md). Errors of the remove.bg-compatible paths below `/v1.0/` have"
+        " remove.bg's form instead.",
         _errors(document),
         "## Objects",
         *objects,

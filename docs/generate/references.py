@@ -67,8 +67,8 @@ def error_codes() -> str:
     ]
     return page(
         "# Error codes",
-        "Codes are stable: scripts may rely on them. They appear in reports (`code`), in the"
-        " problems that the API answers with, and in the messages of the command line.",
+        "Codes are stable: scripts may rely on them. They appear in reports (`code`), in the error"
+        " responses of the API (`code`), and in the messages of the command line.",
         *sections,
     )
 
@@ -80,8 +80,8 @@ def metric_names() -> str:
     ]
     return page(
         "# Metrics",
-        "In Prometheus' format at `/metrics` of `cutout flower`, beside Flower's own. Read from"
-        " Redis at each scrape; absent while Redis is unavailable.",
+        "`cutout flower` exports these at `/metrics` in the Prometheus format, beside Flower's own"
+        " metrics. They are read from Redis at each scrape, and absent while Redis is unavailable.",
         table(("metric", "type", "labels", "meaning"), rows),
     )
 

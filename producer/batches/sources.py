@@ -38,7 +38,7 @@ def listing(source: str, destination: str) -> Listing:
     if source == destination or inside.startswith(f"{destination}/"):
         raise PermanentError(
             ErrorCode.OVERLAPPING_LOCATIONS,
-            "The source is inside the destination, so cut-outs could overwrite photographs.",
+            "The source is inside the destination, so outputs could overwrite photographs.",
         )
     folder = Path(unquote(source.removeprefix("file://")))
     if source.startswith("file://") and not folder.is_dir():

@@ -68,7 +68,7 @@ def status(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the progress of one batch, or of all batches that Redis knows, newest first."""
+    """Show the progress of one batch, or of all batches in Redis, newest first."""
     ledger = open_ledger()
     ids = [batch] if batch else ledger.batches.ids()
     rows = [ledger.batches.progress(one) for one in ids]
@@ -115,7 +115,7 @@ def watch(batch: BatchId, as_json: AsJson = False) -> None:
 
 @app.command()
 def pause(batch: BatchId) -> None:
-    """Stop starting images of a batch. Images being processed are finished."""
+    """Start no further images of a batch. Images being processed are finished."""
     control.pause(_open_ledger_of(batch), batch)
     typer.echo(f"{batch} is paused. `cutout resume {batch}` continues it.")
 
@@ -142,7 +142,7 @@ def retry(
         typer.Option("--code", metavar="CODE", help="Retry only images that failed with CODE."),
     ] = None,
 ) -> None:
-    """Retry the failed images of a batch, open or closed, and print how many.
+    """Retry the failed images of a batch, open or closed, and print how many are retried.
 
     Poisoned images (they crashed their worker process three times) are retried only with
     `--code poisoned`.
@@ -167,7 +167,7 @@ def rebuild(batch: BatchId, destination: Destination) -> None:
     spec, settled = control.rebuild(ledger, batch, destination)
     typer.echo(
         f"{batch} continues: {settled:,} of {spec.total:,} images have an outcome. Others whose"
-        " cut-out exists are recognised, and not processed again."
+        " output exists are recognised, and not processed again."
     )
 
 
@@ -179,7 +179,7 @@ def report(
         typer.Option("--format", "-f", help="csv: a table; jsonl: one JSON object per line."),
     ] = "csv",
 ) -> None:
-    """Print the outcome of each image of a batch that Redis knows, open or closed.
+    """Print the outcome of each image of a batch in Redis, open or closed.
 
     Closed batches also have their report in the destination: `_cutout/ID/report.csv`.
     """

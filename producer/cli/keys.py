@@ -19,7 +19,9 @@ def key(
     scope: Annotated[
         list[Scope],
         typer.Option(
-            "--scope", help="What the key permits: submit, read or admin. May be repeated."
+            "--scope",
+            help="What the key permits: submit (create and delete cutouts), read (progress, outputs"
+            " and reports) or admin (create and control batches). May be repeated.",
         ),
     ] = [Scope.SUBMIT, Scope.READ],  # noqa: B006 - Typer copies it
 ) -> None:

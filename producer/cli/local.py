@@ -24,13 +24,13 @@ def run(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Cut out every photograph below SRC, on this machine, and write the results to DST.
+    """Process every photograph below SRC on this machine, and write the outputs below DST.
 
     Starts Redis (unless CUTOUT_REDIS_URL is set), a dispatcher, workers and Flower, shows the
-    progress, and stops them all at the end. Ctrl-C stops in order: images being processed are
-    finished. The same command continues an interrupted run.
+    progress, and stops them all at the end. Ctrl-C stops cleanly: images being processed are
+    finished first. To continue an interrupted run, run the same command again.
 
-    Reads JPEG, PNG, WebP, TIFF, BMP, GIF and MPO. The photograph a/b.jpg becomes a/b.png.
+    Reads JPEG, PNG, WebP, TIFF, BMP, GIF and MPO. The output of a/b.jpg is a/b.png.
 
     Exit status: 0 all images done or skipped; 3 some images failed (each is named); 1 the run
     could not be carried out; 2 wrong usage; 130 interrupted.

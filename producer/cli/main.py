@@ -19,9 +19,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # paragraphs wrap to the terminal's width
-    help="Cut out product photographs at catalogue scale.\n\n"
+    help="Cut the subject out of product photographs, at catalogue scale.\n\n"
     "On one machine: `cutout run SRC DST`.\n\n"
-    "On a cluster: `cutout dispatch` and `cutout worker` on the machines, and"
+    "On a cluster: `cutout dispatch` and `cutout worker` on its machines, and"
     " `cutout submit SRC DST` from anywhere. All of them need CUTOUT_REDIS_URL.\n\n"
     "SRC and DST are folders or s3://bucket/prefix. For S3, the AWS_* environment variables and"
     " profiles apply.",

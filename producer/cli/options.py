@@ -17,7 +17,7 @@ Source = Annotated[
 Destination = Annotated[
     str,
     typer.Argument(
-        metavar="DST", help="Where the cut-outs are written: a folder or s3://bucket/prefix."
+        metavar="DST", help="Where the outputs are written: a folder or s3://bucket/prefix."
     ),
 ]
 BatchId = Annotated[
@@ -34,7 +34,7 @@ ModelName = Annotated[
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Process images again even if their cut-out is up to date."),
+    typer.Option("--force", help="Process images again even if their output is current."),
 ]
 Workers = Annotated[
     int | None,

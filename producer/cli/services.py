@@ -17,7 +17,8 @@ app = typer.Typer()
 def dispatch() -> None:
     """Publish the images of open batches to the workers, and write the reports.
 
-    Runs until SIGTERM or Ctrl-C. Several may run: one works, the others take over if it dies.
+    Runs until SIGTERM or Ctrl-C. Several may run: one is active, and another takes over if it
+    stops.
     """
     from producer.callbacks.schedule import CallbackSchedule  # noqa: PLC0415
     from producer.dispatch.dispatcher import Dispatcher  # noqa: PLC0415
@@ -46,9 +47,10 @@ def serve() -> None:
 
 @app.command()
 def flower() -> None:
-    """Serve Flower, read-only, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT.
+    """Serve Flower, a monitor of the workers, at CUTOUT_FLOWER_ADDRESS and CUTOUT_FLOWER_PORT.
 
-    Its /metrics also holds the lengths of queues, the progress of batches and the workers' clocks.
+    It is read-only. Its /metrics also has the lengths of queues, the progress of batches and the
+    clock skew of the workers.
     """
     from producer.monitoring.flower import serve_flower  # noqa: PLC0415
 

@@ -22,7 +22,7 @@ def _become_worker(verb: str, arguments: list[str] | None) -> NoReturn:
 
 @app.command(context_settings=PASS_THROUGH, add_help_option=False)
 def worker(arguments: Arguments = None) -> None:
-    """Process images with one model (CUTOUT_MODEL) until stopped."""
+    """Process images from the queues of one model (CUTOUT_MODEL) until stopped."""
     _become_worker("worker", arguments)
 
 
@@ -34,11 +34,11 @@ def models(arguments: Arguments = None) -> None:
 
 @app.command(context_settings=PASS_THROUGH, add_help_option=False)
 def audit(arguments: Arguments = None) -> None:
-    """Check that every image of a batch has one outcome and that its output is correct."""
+    """Check that each image of a batch has exactly one outcome and that its output is correct."""
     _become_worker("audit", arguments)
 
 
 @app.command(context_settings=PASS_THROUGH, add_help_option=False)
 def health(arguments: Arguments = None) -> None:
-    """Check that this machine's workers are alive or, with --ready, able to work."""
+    """Check that the workers on this machine are alive or, with --ready, also ready."""
     _become_worker("health", arguments)

@@ -18,7 +18,9 @@ class Models(BaseModel):
         " order. If no worker is running, only the default model.",
         examples=[["u2net-int8", "u2netp"]],
     )
-    default: str = Field(description="The model of a request that names none.", examples=["u2netp"])
+    default: str = Field(
+        description="The model that is used if a request names none.", examples=["u2netp"]
+    )
 
 
 @router.get(
@@ -27,10 +29,10 @@ class Models(BaseModel):
     responses=RESPONSES,
 )  # fmt: skip
 def list_models(context: RequestContext, _: Reader) -> Models:
-    """Only these models can be expected to process an image soon.
+    """List the models that workers serve now: only these can be expected to process an image soon.
 
-    Naming any other known model is not an error: the image waits until a worker for that model
-    is started. Requires a key with the scope `read`.
+    A request may name any other known model too: its image waits until a worker for that model is
+    started. Requires a key with the scope `read`.
     """
     default = context.settings.model
     return Models(models=sorted(context.models_served()) or [default], default=default)

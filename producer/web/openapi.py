@@ -37,12 +37,12 @@ TAGS = [
     {
         "name": "cutouts",
         "description": "One photograph in, one image out. A finished cutout can be read for 7 days"
-        " unless it is deleted before.",
+        " unless it is deleted earlier.",
     },
     {
         "name": "batches",
-        "description": "Every photograph below one location, written below another. Each reaches"
-        " exactly one terminal state: done, skipped or failed.",
+        "description": "Every photograph below one location, with the outputs written below"
+        " another. Each image reaches exactly one terminal state: done, skipped or failed.",
     },
     {"name": "events", "description": "Notifications of new objects in a bucket."},
     {"name": "models", "description": "The neural networks that can be chosen."},
@@ -93,8 +93,8 @@ def create_api(**options: Any) -> FastAPI:
         """Receive a cutout that has ended, as `GET /v1/cutouts/{cutout_id}` returns it.
 
         Signed as Standard Webhooks 1.0.0 describes if the server has a webhook secret; the header
-        `webhook-id` is the cutout's ID. Delivered at least once: any answer but 2xx or 410 is
-        repeated with growing delays for about a day.
+        `webhook-id` is the cutout's ID. Delivered at least once: after any answer but 2xx or
+        410, it is sent again, with growing delays, for about a day.
         """
 
     _amend_document(app)

@@ -72,7 +72,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     for status, description in {
         401: "The request carries no API key or signature, or one that is not valid.",
         403: "The API key lacks the scope that the operation requires.",
-        404: "Not found: the cutout, batch, line or object does not exist.",
+        404: "Not found: the cutout, batch, image or object does not exist.",
         405: "The path exists, but not with this method; see the Allow header.",
         408: "The body did not arrive in time.",
         409: "Not possible in the current state, or not ready yet.",

@@ -29,7 +29,10 @@ def test_a_wrong_clock_is_refused(cluster: Cluster, verb, seconds: int, said: st
 
     assert process.wait(30) == 1
     log = cluster.log("refused")
-    assert f"clock_skew: This machine's clock is {said} Redis's. Set the clock by NTP." in log
+    assert (
+        f"clock_skew: This machine's clock is {said} Redis's. Synchronise the clock with NTP."
+        in log
+    )
     assert "Traceback" not in log
 
 

@@ -13,7 +13,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import settings
 
 Batch = Annotated[
-    str, typer.Argument(metavar="ID", help="The batch ID that `cutout submit` printed.")
+    str, typer.Argument(metavar="ID", help="A batch ID, as printed by `cutout submit`.")
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per finding, then a summary.")
@@ -21,7 +21,7 @@ AsJson = Annotated[
 
 
 def audit(batch: Batch, as_json: AsJson = False) -> None:
-    """Check that each image of a batch has exactly one result and that its output is right.
+    """Check that each image of a batch has exactly one outcome and that its output is correct.
 
     Reads the manifest, the outcomes, the report, every output and every photograph, so it takes a
     while. Changes nothing.

@@ -14,12 +14,12 @@ Ready = Annotated[
 
 
 def health(ready: Ready = False) -> None:
-    """Report whether the workers on this machine are alive, from their heartbeat files.
+    """Check that the workers on this machine are alive or, with --ready, also ready.
 
-    A worker that waits for Redis is alive but not ready.
+    Reads their heartbeat files. A worker that waits for Redis is alive but not ready.
 
-    Exit status: 0 all workers are alive (with --ready: and ready); 1 one is not, or none is
-    running.
+    Exit status: 0 all workers are alive (with --ready: and ready); 1 at least one is not, or none
+    is running.
     """
     for beat in heartbeat.check(settings().state_dir.expanduser() / "workers", ready=ready):
         typer.echo(

@@ -34,17 +34,19 @@ Int8Name = Annotated[
 Images = Annotated[
     Path,
     typer.Option(
-        help="A folder of photographs like those you will process: at least 4, better 50 or more."
+        help="A folder of photographs like those you will process: at least 4, preferably 50 or"
+        " more."
     ),
 ]
 
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """List the models: input size, file size, speed, accuracy of INT8, licence, downloaded or not.
+    """List the models: input size, file size, speed, accuracy of INT8, licence, if downloaded.
 
-    Speed is the time per image of one thread on this machine, measured when first listed. IoU
-    compares the masks of an INT8 model with those of its float model: 1 means equal.
+    Speed is the time per image with one thread on this machine, measured the first time a model is
+    listed. IoU is the overlap of an INT8 model's masks with those of its float model: 1 means
+    identical.
     """
     from worker.models import benchmark  # noqa: PLC0415 - imports ONNX Runtime
 
@@ -111,7 +113,7 @@ def _licences(rows: list[dict[str, Any]]) -> str:
 def pull(name: Name) -> None:
     """Download a model's weights and verify their digest.
 
-    If the weights are already there, only verifies them. An INT8 model is built from its float
+    Weights that are already downloaded are only verified. An INT8 model is built from its float
     model, which is downloaded first.
     """
     config = settings()
@@ -126,10 +128,11 @@ def quantize(name: Int8Name, images: Images) -> None:
     """Build an INT8 model calibrated on your own photographs.
 
     Replaces the calibration that comes with cutout. Every fourth photograph is held out to measure
-    the loss of accuracy. The calibration is written to NAME.json beside the weights; to use it on
-    another machine, copy NAME.json into its model folder and run `cutout models pull NAME` there.
+    the loss of accuracy. The calibration is written to NAME.json in the folder CUTOUT_MODEL_DIR; to
+    use it on another machine, copy NAME.json into that folder there and run
+    `cutout models pull NAME`.
 
-    To return to the original model, delete NAME.json and NAME.onnx.
+    To return to the calibration that comes with cutout, delete NAME.json and NAME.onnx.
     """
     from worker.models.int8.calibrate import calibrate  # noqa: PLC0415 - imports ONNX Runtime and onnx
 
@@ -148,9 +151,9 @@ def quantize(name: Int8Name, images: Images) -> None:
 
 @app.command()
 def verify() -> None:
-    """Check the digest of all downloaded weights.
+    """Check the digests of all downloaded weights.
 
-    Exit status: 0 all are right; 1 one is wrong, or none is downloaded.
+    Exit status: 0 all are correct; 1 at least one is wrong, or none is downloaded.
     """
     folder = settings().model_dir.expanduser()
     downloaded = [model for model in registry.MODELS.values() if (folder / model.file).exists()]

@@ -35,7 +35,7 @@ Interactive = Annotated[
     bool,
     typer.Option(
         "--interactive",
-        help="Process only cutouts (images that a client waits for, one by one), so that none waits"
+        help="Process only cutouts (single images that a client waits for), so that none waits"
         " behind the images of a batch.",
     ),
 ]
@@ -50,7 +50,7 @@ def worker(
 
     By default, cutouts come first, then the images of batches.
 
-    SIGTERM stops the worker in order: it finishes the images it is processing and leaves all others
+    SIGTERM stops the worker cleanly: it finishes the images it is processing and leaves all others
     in the queue.
 
     Exit status: 0 stopped; 1 could not start; 75 deaf (connected and idle, but no messages

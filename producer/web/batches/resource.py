@@ -11,7 +11,7 @@ from producer.web.problems import RequestError
 
 
 class NewBatch(BaseModel):
-    """A batch to create: every photograph below `source`, written below `destination`."""
+    """A batch to create: photographs below `source`, outputs written below `destination`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -21,13 +21,13 @@ class NewBatch(BaseModel):
     )  # fmt: skip
     destination: str = Field(
         min_length=6, max_length=4096, pattern="^s3://", examples=["s3://photographs/out"],
-        description="Where the cut-outs go: `s3://bucket` or `s3://bucket/prefix`."
+        description="Where the outputs are written: `s3://bucket` or `s3://bucket/prefix`."
         " Folders are kept; file extensions are replaced by `.png`. It must neither be the source"
         " nor contain it.",
     )  # fmt: skip
     model: str | None = Field(
         None, max_length=100, examples=["u2net-int8"],
-        description="The neural network to use; see `GET /v1/models`. Default: the server's.",
+        description="The neural network to use; see `GET /v1/models`. Default: the server's model.",
     )  # fmt: skip
     force: bool = Field(
         False,
@@ -41,23 +41,23 @@ class Batch(BaseModel):
 
     id: str = Field(description="The batch's ID.", examples=["b-20250131-093000-1a2b3c"])
     state: State = Field(
-        description="`registering`: the source is being listed. `open`: images are processed."
+        description="`registering`: the source is being listed. `open`: images are being processed."
         " `paused`: no further image is started; see `stalled_reason`. `cancelling`: the remaining"
         " images are being settled as failed. `closed`: every image is settled and the report is"
         " written."
     )
     source: str = Field(description="Location of the photographs.")
-    destination: str = Field(description="Location of the cut-outs.")
+    destination: str = Field(description="Location of the outputs.")
     model: str = Field(description="The neural network that the batch uses.")
     total: int = Field(description="Number of images in the batch.")
-    done: int = Field(description="Number of images whose cut-out was written.")
+    done: int = Field(description="Number of images whose output was written.")
     skipped: int = Field(description="Number of images whose output was already current.")
     failed: int = Field(
         description="Number of images that failed for good; see `GET"
         " /v1/batches/{batch_id}/failures`."
     )
     ignored: int = Field(
-        description="Number of listed objects that are not images by their file extension."
+        description="Number of listed objects whose file extension is not that of an image."
         " They are not part of `total`."
     )
     issued: int = Field(
@@ -107,7 +107,7 @@ class Retry(BaseModel):
         None,
         description="Only the images that failed with this code. By default all, except those"
         " with `unsafe_key` or `duplicate_destination`, which would fail again, and those with"
-        " `poisoned`, which crashed their process and are retried only if named here.",
+        " `poisoned`, which crashed their process and are retried only if this is `poisoned`.",
     )
 
 

@@ -93,8 +93,8 @@ def resume_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
 def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     """Stop the batch for good: images without an outcome fail with the code `cancelled`.
 
-    Cut-outs that were written stay. Answers 409 unless the batch is open or paused. Requires a key
-    with the scope `admin`.
+    Outputs that are already written are kept. Answers 409 unless the batch is open or paused.
+    Requires a key with the scope `admin`.
     """
     control.cancel(context.ledger, find(context, batch_id).spec.id)
     return batch_resource(find(context, batch_id))
@@ -110,7 +110,7 @@ def retry_batch(
     """Process failed images again: all of them, or those that failed with one code.
 
     A closed batch is opened again. Answers 409 for the codes `unsafe_key` and
-    `duplicate_destination`, as another attempt would fail too. Requires a key with the scope
+    `duplicate_destination`, as these images would fail again. Requires a key with the scope
     `admin`.
     """
     code = selection.code if selection else None
@@ -128,7 +128,7 @@ def list_failures(
         int, Query(ge=1, le=MAX_FAILURES, description="Maximum number of images to list.")
     ] = 50,
 ) -> FailureList:
-    """List images that failed, latest first. The report of a closed batch has all of them.
+    """List images that failed, latest first. The report of a closed batch lists all of them.
 
     Requires a key with the scope `read`.
     """

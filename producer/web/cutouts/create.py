@@ -38,7 +38,7 @@ def create(context: Context, cutout_id: str, new: NewCutout, upload: Upload | No
     source = _source(context, cutout_id, new, upload)
     if source == destination:
         raise RequestError(
-            ErrorCode.OVERLAPPING_LOCATIONS, "The cut-out would overwrite the photograph."
+            ErrorCode.OVERLAPPING_LOCATIONS, "The output would overwrite the photograph."
         )
     if upload:
         context.open_store().put(source[1], upload.data, "application/octet-stream")

@@ -17,16 +17,16 @@ EXAMPLE_RENDITION: dict[str, Any] = {
     "format": "jpg", "crop": True, "crop_margin": ["5%", "5%", "5%", "5%"], "size": 2,
 }  # fmt: skip
 DESTINATION_TEXT = (
-    "Where to write the resulting image: `s3://bucket/key`. Default: the server's own store, from"
-    " which the image can be downloaded and deleted."
+    "Where to write the output: `s3://bucket/key`. Default: the server's own store, from which it"
+    " can be downloaded and deleted through the API."
 )
-MODEL_TEXT = "The neural network to use; see `GET /v1/models`. Default: the server's."
+MODEL_TEXT = "The neural network to use; see `GET /v1/models`. Default: the server's model."
 CALLBACK_TEXT = (
     "An https URL that receives the cutout as a POST once it is done or failed; see the webhook"
     " `cutout-ended`."
 )
 RENDITION_TEXT = (
-    "The form of the resulting image. Default: a PNG of the photograph's size with transparency."
+    "The form of the output. Default: a PNG of the photograph's size with transparency."
 )
 
 

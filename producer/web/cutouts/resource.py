@@ -19,7 +19,7 @@ class Cutout(BaseModel):
     id: str = Field(description="The cutout's ID.", examples=["c-20250131-093000-1a2b3c4d5e6f"])
     status: Literal["queued", "working", "done", "failed"] = Field(
         description="`queued`: waits for a worker. `working`: a worker processes it. `done`: the"
-        " image is ready. `failed`: it failed for good; see `code`."
+        " output is ready. `failed`: it failed for good; see `code`."
     )
     created: datetime = Field(description="When the cutout was created (UTC).")
     model: str = Field(description="The neural network that is used.", examples=["u2netp"])
@@ -33,10 +33,11 @@ class Cutout(BaseModel):
     )
     next_step: str = Field("", description="What to do about `message`; else empty.")
     attempts: int = Field(
-        0, description="Number of times a worker started on the image; 0 until it has ended."
+        0,
+        description="Number of times a worker started on the image; 0 until the cutout has ended.",
     )
-    width: int | None = Field(None, description="Width of the resulting image in pixels.")
-    height: int | None = Field(None, description="Height of the resulting image in pixels.")
+    width: int | None = Field(None, description="Width of the output in pixels.")
+    height: int | None = Field(None, description="Height of the output in pixels.")
     foreground: float | None = Field(
         None,
         description="Share of the photograph that was kept: its mean opacity, from 0 (nothing) to"
@@ -47,11 +48,11 @@ class Cutout(BaseModel):
         description="Duration of each processing stage in milliseconds, by the stage's name.",
     )
     output: str | None = Field(
-        None, description="Location of the resulting image in storage, once it is done."
+        None, description="Location of the output in storage, once the cutout is done."
     )
     image: str | None = Field(
         None,
-        description="Path under which this server returns the resulting image, once it is done.",
+        description="Path at which this server returns the output, once the cutout is done.",
         examples=["/v1/cutouts/c-20250131-093000-1a2b3c4d5e6f/image"],
     )
 

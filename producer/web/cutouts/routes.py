@@ -46,7 +46,8 @@ IdempotencyKey = Annotated[
     "", status_code=202, summary="Create a cutout",
     response_description="The cutout was created and has not ended yet.",
     responses={
-        200: {"model": Cutout, "description": "The cutout ended within the wait."}, **RESPONSES
+        200: {"model": Cutout, "description": "The cutout ended within the time to wait."},
+        **RESPONSES,
     },
     openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
 )  # fmt: skip
@@ -94,12 +95,12 @@ async def read_cutout(
 
 
 @router.get(
-    "/{cutout_id}/image", summary="Download the resulting image",
+    "/{cutout_id}/image", summary="Download the output",
     responses={
         200: {
-            "content": {"image/png": {}, "image/jpeg": {}}, "description": "The resulting image."
+            "content": {"image/png": {}, "image/jpeg": {}}, "description": "The output."
         },
-        304: {"description": "The image has not changed since the one in `If-None-Match`."},
+        304: {"description": "The client already has this output (`If-None-Match`)."},
         **RESPONSES,
     },
     response_class=Response,
@@ -109,10 +110,10 @@ def read_cutout_image(
     context: RequestContext,
     _: Reader,
     if_none_match: Annotated[
-        str | None, Header(description="The ETag of the image that the client already has.")
+        str | None, Header(description="The ETag of the output that the client already has.")
     ] = None,
 ) -> Response:
-    """Download the image with the background removed.
+    """Download the output: the photograph without its background.
 
     Answers 409 (`not_ready`) unless the cutout is done. Requires a key with the scope `read`.
     """
@@ -138,7 +139,7 @@ def read_cutout_image(
     response_description="The cutout was deleted.", responses=RESPONSES,
 )  # fmt: skip
 def delete_cutout(cutout_id: CutoutId, context: RequestContext, _: Submitter) -> None:
-    """Delete a cutout, and its photograph and image in the server's own store.
+    """Delete a cutout, with its photograph and output in the server's own store.
 
     If it has not ended, it is not processed any more. Objects at a `source` or `destination` that
     the client named are kept. Requires a key with the scope `submit`.

@@ -27,7 +27,7 @@ MAX_CERTIFICATE_BYTES = 64 * 1024
 
 
 class Accepted(BaseModel):
-    """What became of the objects that a notification announced."""
+    """What was done with the objects that a notification announced."""
 
     accepted: list[str] = Field(
         description="IDs of the cutouts that were created, one per object.",
@@ -62,15 +62,15 @@ async def announce_objects(
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
     x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Accepted:
-    """Receive a notification of new objects and create a cutout of each.
+    """Receive a notification of new objects and create a cutout for each.
 
-    Accepted are notifications of S3, MinIO and Ceph, EventBridge events, either of them inside an
-    SNS message, and CloudEvents 1.0 around them. The server's operator decides by rules
-    (CUTOUT_EVENT_RULES) which objects are processed and where the results go.
+    Accepts notifications of S3, MinIO and Ceph and events of EventBridge. Either may be wrapped in
+    an SNS message or in CloudEvents 1.0. The server's operator defines in rules
+    (CUTOUT_EVENT_RULES) which objects are processed and where the outputs are written.
 
-    An SNS message is authenticated by its signature and its topic, and a subscription confirms
-    itself. Any other notification needs a Standard Webhooks signature, or a key with the scope
-    `submit`. A notification may be delivered more than once: each object is processed once.
+    An SNS message is authenticated by its signature and its topic, and a subscription is confirmed
+    automatically. Any other notification needs a Standard Webhooks signature, or a key with the
+    scope `submit`. A notification may be delivered more than once: each object is processed once.
     """
     body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
