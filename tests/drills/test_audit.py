@@ -1,4 +1,4 @@
-"""`cutout audit` must find what a drill could break: a finished batch, spoilt in one way each."""
+"""`cutout audit` finds each way in which a finished batch can be wrong."""
 
 import json
 import struct
@@ -18,7 +18,7 @@ KEY = "shelf 0/000003"
 
 
 class Spoiler:
-    """The ways to reach into a finished batch."""
+    """Access to what a finished batch left in Redis and in its folder."""
 
     def __init__(self, drill: Drill, spec: BatchSpec) -> None:
         self.drill = drill
@@ -29,7 +29,7 @@ class Spoiler:
         self.line = drill.line_of(spec, drill.catalogue / f"{KEY}.jpg")
 
     def metadata(self, **marks: str) -> None:
-        """Rewrite the output's marks, as a store that mixed up two objects."""
+        """Change the output's metadata, as a store does that mixed up two objects."""
         for path in (self.drill.out / "_cutout/metadata").rglob("*.json"):
             row = json.loads(path.read_text())
             status = self.output.stat()
@@ -39,7 +39,7 @@ class Spoiler:
                 path.write_text(json.dumps(row))
 
     def rewrite(self, body: bytes) -> None:
-        """Change the output's bytes and keep its marks."""
+        """Change the output's bytes and keep its metadata."""
         old = self.output.stat()
         before = f"{old.st_size:x}-{old.st_mtime_ns:x}-{old.st_ctime_ns:x}"
         self.output.write_bytes(body)
@@ -65,8 +65,8 @@ class Spoiler:
         self.rewrite(bytes(body))
 
 
-def chunked(spoiler: Spoiler) -> None:
-    """A PNG whose header says another width than its pixels have."""
+def wrong_header(spoiler: Spoiler) -> None:
+    """Write a PNG whose header gives another width than its pixels have."""
     body = bytearray(spoiler.output.read_bytes())
     width = struct.unpack(">I", body[16:20])[0]
     body[16:20] = struct.pack(">I", width + 1)
@@ -102,7 +102,7 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[Spoiler], object]]] = {
         "output_broken", lambda s: s.rewrite(s.output.read_bytes()[:-40]),
     ),
     "a flipped bit in a PNG": ("output_broken", Spoiler.flipped_byte),
-    "a PNG with a wrong header": ("output_broken", chunked),
+    "a PNG with a wrong header": ("output_broken", wrong_header),
     "a PNG without alpha": ("output_broken", lambda s: s.image((160, 120), "RGB")),
     "a PNG turned on its side": ("output_size", lambda s: s.image((120, 160), "RGBA")),
     "a wrong source ETag": (
@@ -116,10 +116,10 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[Spoiler], object]]] = {
         "bits_differ", lambda s: s.redis.setbit(f"{s.batch}:settled", COUNT + 1, 1),
     ),
     "a counter that is off": ("counters_differ", lambda s: s.redis.hincrby(s.batch, "done", 1)),
-    "an outcome that is gone": ("no_outcome", lambda s: s.rows(dropped)),
+    "a missing outcome": ("no_outcome", lambda s: s.rows(dropped)),
     "an outcome of another photograph": ("wrong_key", lambda s: s.rows(moved)),
     "an outcome of no line": ("unlisted_outcome", lambda s: s.rows(beyond)),
-    "an outcome that tells another end": ("counters_differ", lambda s: s.rows(failed)),
+    "an outcome with another status": ("counters_differ", lambda s: s.rows(failed)),
     "a report without a row": (
         "report_differs", lambda s: s.rows(dropped, "report.jsonl"),
     ),

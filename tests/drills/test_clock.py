@@ -1,6 +1,6 @@
-"""A machine whose clock is wrong, which libfaketime makes of a process.
+"""A machine whose clock is wrong, simulated for one process by libfaketime.
 
-No process works on under it: with one clock shifted and the other not, `sleep` fails.
+Only starts are tested: under libfaketime, with one clock shifted and the other not, `sleep` fails.
 """
 
 from pathlib import Path
@@ -12,11 +12,12 @@ from support.services import missing, until
 
 
 def wrong_by(seconds: int) -> dict[str, str]:
-    found = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-    if found is None:
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
         missing("libfaketime is not installed")
     return {
-        "LD_PRELOAD": str(found), "FAKETIME": f"{seconds:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a person does to a batch on its way acts at once, and outlives whoever is killed."""
+"""Pause, resume, cancel and retry act at once, and survive the death of any process."""
 
 import signal
 import time
@@ -15,12 +15,13 @@ from contract.outcome import Outcome
 from producer.dispatch.dispatcher import LEASE_SECONDS
 
 AT_ONCE = 3
+"""Seconds within which a verb must have taken effect."""
 TAKEN_OVER = LEASE_SECONDS + 5
-"""from a dispatcher that was killed to one that works"""
+"""Seconds until another dispatcher works after one was killed."""
 
 
 def load(drill: Drill, count: int) -> BatchSpec:
-    """Have a batch worked on that lasts: 20 images a second and child."""
+    """Start a slow batch: each child settles 20 images per second."""
     drill.fill(count)
     for number in range(count):
         mark(drill.key_path(number), "slow:0.05")
@@ -31,11 +32,11 @@ def load(drill: Drill, count: int) -> BatchSpec:
     return spec
 
 
-def in_hand(drill: Drill, spec: BatchSpec) -> int:
+def claimed(drill: Drill, spec: BatchSpec) -> int:
     return drill.cluster.ledger.connection.client.zcard(names.redis_key(spec.id, "claimed"))
 
 
-def told(drill: Drill, *arguments: str) -> str:
+def run_verb(drill: Drill, *arguments: str) -> str:
     answer = drill.cutout(*arguments)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
@@ -48,7 +49,7 @@ def stands_still(drill: Drill, spec: BatchSpec, seconds: float) -> bool:
 
 
 def report(drill: Drill, spec: BatchSpec) -> dict[str, tuple[str, str, str]]:
-    """Status, code and attempts by key, of a report with one row an image."""
+    """Return (status, code, attempts) by key; check that the report has one row per image."""
     rows = report_rows((drill.out / names.report_key(spec.id, "csv")).read_text())
     assert sorted(int(row["line"]) for row in rows) == list(range(spec.total))
     return {row["key"]: (row["status"], row["code"], row["attempts"]) for row in rows}
@@ -62,14 +63,14 @@ def test_pause_and_resume_under_load(drill: Drill) -> None:
     count = drill.size(150, 2000)
     spec = load(drill, count)
     began = time.monotonic()
-    told(drill, "pause", spec.id)
-    until(lambda: not in_hand(drill, spec), pause=0.02)
+    run_verb(drill, "pause", spec.id)
+    until(lambda: not claimed(drill, spec), pause=0.02)
     pausing = time.monotonic() - began
     assert stands_still(drill, spec, 2)
     assert drill.progress(spec).stalled_reason.startswith("Paused by an operator")
     before = drill.progress(spec).settled
     began = time.monotonic()
-    told(drill, "resume", spec.id)
+    run_verb(drill, "resume", spec.id)
     drill.settled(spec, before + 1)
     resuming = time.monotonic() - began
     drill.closed(spec, 300)
@@ -83,8 +84,8 @@ def test_pause_and_resume_under_load(drill: Drill) -> None:
 def test_a_pause_outlives_dispatcher_and_redis(drill: Drill) -> None:
     count = drill.size(100, 1000)
     spec = load(drill, count)
-    told(drill, "pause", spec.id)
-    until(lambda: not in_hand(drill, spec), pause=0.02)
+    run_verb(drill, "pause", spec.id)
+    until(lambda: not claimed(drill, spec), pause=0.02)
     drill.cluster.kill("dispatcher")
     drill.cluster.start_dispatcher()
     assert stands_still(drill, spec, 2)  # Redis may lose a second, no more
@@ -94,7 +95,7 @@ def test_a_pause_outlives_dispatcher_and_redis(drill: Drill) -> None:
     assert drill.progress(spec).stalled_reason.startswith("Paused by an operator")
     before = drill.progress(spec).settled
     began = time.monotonic()
-    told(drill, "resume", spec.id)
+    run_verb(drill, "resume", spec.id)
     drill.settled(spec, before + 1)
     took = time.monotonic() - began
     drill.closed(spec, 300)
@@ -107,7 +108,7 @@ def test_cancel_under_load(drill: Drill) -> None:
     count = drill.size(150, 2000)
     spec = load(drill, count)
     began = time.monotonic()
-    told(drill, "cancel", spec.id)
+    run_verb(drill, "cancel", spec.id)
     drill.closed(spec)
     took = time.monotonic() - began
 
@@ -121,7 +122,7 @@ def test_cancel_under_load(drill: Drill) -> None:
     drill.passed(spec, f"`cancel` with {ends['cancelled']:,} images to go", AT_ONCE, took)
 
     cancelled = ends["cancelled"]
-    assert told(drill, "retry", spec.id, "--code", "cancelled") == (
+    assert run_verb(drill, "retry", spec.id, "--code", "cancelled") == (
         f"{cancelled:,} images will be retried.\n"
     )
     drill.closed(spec, 300)
@@ -132,7 +133,7 @@ def test_a_cancellation_outlives_dispatcher_and_redis(drill: Drill) -> None:
     count = drill.size(150, 2000)
     spec = load(drill, count)
     drill.cluster.kill("dispatcher")
-    told(drill, "cancel", spec.id)
+    run_verb(drill, "cancel", spec.id)
     time.sleep(1.5)  # Redis may lose a second
     drill.cluster.redis.stop(signal.SIGKILL)
     drill.cluster.redis.start()
@@ -149,15 +150,15 @@ def test_a_cancellation_outlives_dispatcher_and_redis(drill: Drill) -> None:
 
 
 def retried(drill: Drill, spec: BatchSpec, *arguments: str) -> tuple[str, dict[str, str]]:
-    """Retry a closed batch; return what was said, and which images ended otherwise, and how."""
+    """Retry a closed batch; return what was printed, and the new codes of images that changed."""
     before = report(drill, spec)
-    said = told(drill, "retry", spec.id, *arguments)
+    said = run_verb(drill, "retry", spec.id, *arguments)
     drill.closed(spec)
     after = report(drill, spec)
     return said, {key: code for key, (_, code, _) in after.items() if after[key] != before[key]}
 
 
-def test_retry_opens_exactly_what_it_is_told_to(drill: Drill) -> None:
+def test_retry_reopens_exactly_what_is_requested(drill: Drill) -> None:
     sound = 20
     drill.fill(sound)
     missing, short = ["missing/0.jpg", "missing/1.jpg", "missing/2.jpg"], ["short.jpg"]
@@ -194,7 +195,7 @@ def test_retry_opens_exactly_what_it_is_told_to(drill: Drill) -> None:
     assert (counts["done"], counts["failed"]) == (sound + 4, 2)
 
 
-def test_a_poisoned_image_is_tried_again_where_it_is_named(drill: Drill) -> None:
+def test_a_poisoned_image_is_tried_again_if_its_code_is_named(drill: Drill) -> None:
     drill.fill(20)
     deadly, key = drill.key_path(5), drill.key(5)
     whole = deadly.read_bytes()
@@ -211,13 +212,13 @@ def test_a_poisoned_image_is_tried_again_where_it_is_named(drill: Drill) -> None
     assert changed == {}
 
     began = time.monotonic()
-    said, _ = retried(drill, spec, "--code", "poisoned")  # it is no better
+    said, _ = retried(drill, spec, "--code", "poisoned")  # it still crashes
     took = time.monotonic() - began
     assert said == "1 images will be retried.\n"
     assert report(drill, spec)[key][:2] == ("failed", "poisoned")
     deadly.write_bytes(whole)
     assert retried(drill, spec, "--code", "poisoned")[1] == {key: ""}
     taken = [line for line in drill.cluster.log("worker").splitlines() if key in line]
-    assert not any("image settled" in line for line in taken)  # no other worker runs it
+    assert not any("image settled" in line for line in taken)  # only the quarantine worker runs it
     injected = "`retry --code poisoned` of an image that still kills"
     assert drill.passed(spec, injected, 30, took)["done"] == 20

@@ -1,4 +1,4 @@
-"""Messages that are lost, repeated or late, and dispatchers that die over them."""
+"""Messages that are lost, repeated or late, and dispatchers that die while publishing."""
 
 import random
 import signal
@@ -18,8 +18,9 @@ SHORT = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
 
 
 def published(drill: Drill, spec) -> int:
-    """How many messages have been put into the broker, whoever did it."""
-    settled = drill.progress(spec).settled  # each pushes how it ended onto a list of its own
+    """Return how many messages all dispatchers and workers have put into the broker."""
+    # settling pushes too: one entry onto the list of recent results
+    settled = drill.progress(spec).settled
     calls = drill.cluster.ledger.connection.client.info("commandstats")
     pushes = (calls.get(f"cmdstat_{name}", {"calls": 0}) for name in ("lpush", "rpush"))
     return sum(push["calls"] for push in pushes) - settled
@@ -33,7 +34,7 @@ def test_a_message_is_lost_by_the_broker(drill: Drill) -> None:
     redis = drill.cluster.ledger.connection.client
     until(lambda: redis.llen(queue()) == 30)
     for _ in range(3):
-        redis.lpop(queue())  # as a worker killed between taking a message and noting it
+        redis.lpop(queue())  # like a worker that is killed before it notes what it popped
     lost = time.monotonic()
     drill.cluster.start_worker()
     drill.closed(spec)
@@ -49,9 +50,9 @@ def test_messages_merely_wait(drill: Drill) -> None:
     drill.cluster.start_dispatcher(CUTOUT_VISIBILITY_TIMEOUT="2", CUTOUT_TIME_LIMIT="1.5")
     redis = drill.cluster.ledger.connection.client
     until(lambda: redis.llen(queue()) == 6)
-    time.sleep(5)  # no worker: all are overdue, and all still wait
+    time.sleep(5)  # no worker: all are overdue, and all are still queued
     assert redis.llen(queue()) == 6
-    redis.rpop(queue())  # this one is lost, which shows once those behind it are gone
+    redis.rpop(queue())  # lost; noticed once the messages behind it are gone
     drill.cluster.start_worker()
     drill.closed(spec)
 
@@ -87,7 +88,7 @@ def test_a_message_is_delivered_ten_times_to_two_workers(drill: Drill) -> None:
 
 
 def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
-    """No gap, at most a chunk published twice for each death, never more outstanding than W."""
+    """No gap, at most one chunk published twice per death, never more than a window outstanding."""
     deaths, window = drill.size(5, 50), 400
     count = drill.size(1500, 20_000)
     drill.fill(count)
@@ -95,33 +96,34 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     drill.cluster.env.update(SHORT, CUTOUT_WINDOW=str(window))
     drill.cluster.start_worker()
     seeded = random.Random(5)
-    most = 0
+    max_outstanding = 0
     redis = drill.cluster.ledger.connection.client
     for _ in range(deaths):
-        # a lease of a dead one is in the way of the next; in life that is 15 s of waiting
+        # the lease of a dead dispatcher blocks the next one for 15 s; the drill does not wait
         redis.delete(names.DISPATCHER_LEASE)
         drill.cluster.start_dispatcher()
         until(lambda: redis.exists(names.DISPATCHER_LEASE), pause=0.01)
         end = time.monotonic() + seeded.uniform(0, 0.6)
         while time.monotonic() < end:
-            most = max(most, drill.progress(spec).issued)
+            max_outstanding = max(max_outstanding, drill.progress(spec).issued)
         drill.cluster.kill("dispatcher")
     redis.delete(names.DISPATCHER_LEASE)
     drill.cluster.start_dispatcher()
     drill.closed(spec, 600)
 
-    assert most <= window
+    assert max_outstanding <= window
     twice = published(drill, spec) - count
     counts = drill.audit(spec)
     assert counts["done"] == count
     assert twice <= deaths * CHUNK_LINES
-    injected = f"SIGKILL to the dispatcher, {deaths} times; outstanding at most {most} of {window}"
+    outstanding = f"outstanding at most {max_outstanding} of {window}"
+    injected = f"SIGKILL to the dispatcher, {deaths} times; {outstanding}"
     bound = deaths * CHUNK_LINES
     drill.row(spec, injected, bound, twice, "published twice", counts)
 
 
 def test_a_submit_dies_again_and_again(drill: Drill) -> None:
-    """What it left is no batch, and no hindrance to the next."""
+    """What an interrupted `submit` leaves is no batch, and does not disturb the next one."""
     drill.fill(300)
     command = [sys.executable, str(STAND_IN), "submit", str(drill.catalogue), str(drill.out)]
     seeded = random.Random(6)
@@ -139,12 +141,12 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     redis = drill.cluster.ledger.connection.client
     known, whole = drill.cluster.ledger.batches.ids(), drill.cluster.ledger.batches.open_ids()
     assert len(whole) >= finished
-    for batch in set(known) - set(whole):  # was cut off on the way: goes by itself
+    for batch in set(known) - set(whole):  # interrupted: it expires
         assert redis.ttl(f"cutout:batch:{batch}") > 0
     spec = drill.submit()
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker()
-    for batch in whole:  # what was announced is complete, whether or not its `submit` lived
+    for batch in whole:  # an announced batch is complete, even if its `submit` died
         opened = drill.cluster.ledger.batches.progress(batch).spec
         drill.closed(opened)
         assert drill.audit(opened)["done"] == 300
@@ -163,7 +165,8 @@ def test_two_dispatchers_at_once(drill: Drill) -> None:
     drill.cluster.start_dispatcher("two")
     drill.cluster.start_worker()
     drill.settled(spec, count // 3)
-    assert published(drill, spec) <= count // 3 + 300  # one works, or it would be twice as many
+    # two working at once would publish twice as many
+    assert published(drill, spec) <= count // 3 + 300
     redis = drill.cluster.ledger.connection.client
     holder, before = redis.get(names.DISPATCHER_LEASE), drill.progress(spec).settled
     drill.cluster.kill("one")

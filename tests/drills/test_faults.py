@@ -1,3 +1,5 @@
+"""The misbehaving proxies of `support.faults`, and what the ledger and the store make of them."""
+
 import io
 import itertools
 import threading
@@ -44,13 +46,13 @@ def tcp(redis_server: RedisServer):
 
 @pytest.fixture
 def impatient(tcp: TcpProxy):
-    """A client that tries once, for a moment."""
+    """A client that tries once, and waits 0.3 s for a reply."""
     with redis.Redis.from_url(tcp.url(), socket_timeout=0.3, retry=ONCE) as client:
         yield client
 
 
 def test_a_ledger_works_through_the_proxy(tcp) -> None:
-    ledger = RedisLedger(tcp.url())  # kept: its connection ends with it
+    ledger = RedisLedger(tcp.url())  # kept in a variable: the connection closes with it
     ledger.ping()
     assert (tcp.accepted, tcp.connections) == (1, 1)
 
@@ -61,7 +63,7 @@ def test_much_is_forwarded_both_ways(tcp, impatient) -> None:
     assert impatient.get("a") == large
 
 
-def test_cut_connections_are_made_anew(tcp, impatient) -> None:
+def test_cut_connections_are_opened_again(tcp, impatient) -> None:
     impatient.ping()
     tcp.cut()
     assert tcp.connections == 0
@@ -89,13 +91,13 @@ def test_a_black_hole_holds_what_is_sent_into_it(tcp, impatient, redis_server) -
     impatient.ping()
     tcp.mode = "blackhole"
     with pytest.raises(redis.TimeoutError):
-        impatient.set("old", 1)  # a connection that was there
+        impatient.set("old", 1)  # on an open connection
     with pytest.raises(redis.TimeoutError):
-        impatient.set("new", 1)  # one that is accepted
+        impatient.set("new", 1)  # on a new one
     direct = redis.Redis.from_url(redis_server.url)
     assert direct.mget("old", "new") == [None, None]
     tcp.mode = "pass"
-    until(lambda: direct.get("old"), 5, 0.01)  # as TCP would send it again
+    until(lambda: direct.get("old"), 5, 0.01)  # as TCP sends it again
     impatient.ping()
     direct.close()
 
@@ -141,7 +143,7 @@ def test_no_upstream_looks_like_a_dead_redis(redis_server, tcp, impatient) -> No
 
 @pytest.fixture
 def s3(request, monkeypatch) -> S3Server:
-    """One server is enough here: what is tested is the proxy."""
+    """One server, because the proxy is what is tested."""
     server = request.getfixturevalue(f"{getattr(request, 'param', 'rclone')}_server")
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
         monkeypatch.setenv(name, value)
@@ -150,7 +152,7 @@ def s3(request, monkeypatch) -> S3Server:
 
 @pytest.fixture
 def spoil(s3, bucket, monkeypatch):
-    """The proxy, with the AWS variables pointing at it, and a client of little patience."""
+    """The proxy, the AWS variables pointing at it, and a store with short timeouts."""
     with HttpProxy(s3.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         patience = Config(connect_timeout=1, read_timeout=0.4)
@@ -187,12 +189,12 @@ def test_storage_works_through_the_proxy(store, spoil, tmp_path) -> None:
     with (tmp_path / "large").open("rb") as file:
         store.put("large", file, "image/png")  # in parts, at 8 MB
     assert store.get("large").data == BODY * 90
-    assert spoil.requests["HEAD"] == 3  # one of them asks whether the parts became an object
+    assert spoil.requests["HEAD"] == 3  # one checks whether the parts became an object
     assert spoil.requests["PUT"] >= 4
 
 
 def test_a_body_in_chunks_arrives_whole(spoil, bucket) -> None:
-    """With a trailing checksum: `aws-chunked`, which boto3 sends unless told otherwise."""
+    """With a trailing checksum: `aws-chunked`, boto3's default."""
     plain = boto3.session.Session().client("s3")
     plain.put_object(Bucket=bucket, Key="chunks", Body=io.BytesIO(BODY), ChecksumAlgorithm="CRC32")
     assert plain.get_object(Bucket=bucket, Key="chunks")["Body"].read() == BODY
@@ -210,27 +212,27 @@ UNAVAILABLE, DENIED = ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(
-    ("fault", "kind", "code"),
+    ("fault", "error", "code"),
     [
         (status(503), RetryableError, UNAVAILABLE),
         (status(500), RetryableError, UNAVAILABLE),
         (status(403), PermanentError, DENIED),
         (close(), RetryableError, UNAVAILABLE),
         (hang(), RetryableError, UNAVAILABLE),
-        (delay(0.6), RetryableError, UNAVAILABLE),  # over the client's patience
+        (delay(0.6), RetryableError, UNAVAILABLE),  # beyond the client's timeout
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_a_fault_comes_out_as_one_of_our_errors(
-    store, spoil, fault: Fault, kind, code, operation
+def test_a_fault_raises_one_of_the_products_errors(
+    store, spoil, fault: Fault, error, code, operation
 ) -> None:
-    asked = spoil.requests.total()
+    before = spoil.requests.total()
     rule = spoil.add(fault)
     with pytest.raises(CutoutError) as caught:
         OPERATIONS[operation](store)
-    assert (type(caught.value), caught.value.code) == (kind, code)
-    # the client tries twice what may pass
-    assert rule.fired == spoil.requests.total() - asked == (1 if kind is PermanentError else 2)
+    assert (type(caught.value), caught.value.code) == (error, code)
+    # the client tries twice if the error may be temporary
+    assert rule.fired == spoil.requests.total() - before == (1 if error is PermanentError else 2)
     spoil.clear()
     OPERATIONS[operation](store)
 
@@ -242,7 +244,7 @@ def test_a_fault_comes_out_as_one_of_our_errors(
         *itertools.product(["LIST"], [0, 0.5, 0.99]),
     ],
 )
-def test_a_truncated_body_is_never_taken_for_a_whole_one(store, spoil, operation, share) -> None:
+def test_a_truncated_body_is_never_accepted(store, spoil, operation, share) -> None:
     rule = spoil.add(truncate(share))
     with pytest.raises(RetryableError) as caught:
         OPERATIONS[operation](store)
@@ -254,9 +256,9 @@ def test_a_truncated_body_is_never_taken_for_a_whole_one(store, spoil, operation
 
 
 @pytest.mark.parametrize("operation", ["GET", "HEAD", "PUT", "LIST"])
-def test_a_strangers_answer_is_not_taken_for_storage(store, spoil, operation) -> None:
+def test_an_answer_of_another_server_is_not_accepted(store, spoil, operation) -> None:
     page = Answer(200, "OK", [("Content-Type", "text/html")], b"<html><p>Welcome</p></html>")
-    spoil.add(Fault("stranger", answer=page))  # as a captive portal, or a proxy's error page
+    spoil.add(Fault("portal", answer=page))  # like a captive portal's, or a proxy's error page
     with pytest.raises(RetryableError) as caught:
         OPERATIONS[operation](store)
     assert caught.value.code is UNAVAILABLE
@@ -327,7 +329,7 @@ def test_an_object_can_be_changed_at_a_known_moment(store, spoil) -> None:
 
     def change(method: str, path: str) -> None:
         if method == "GET" and "shelf/a/" in path and next(count) == 0:
-            store.put(KEY, b"changed", "image/jpeg")  # asks the proxy, from the proxy
+            store.put(KEY, b"changed", "image/jpeg")  # through the proxy, from within the proxy
 
     etag = store.head(KEY).etag
     spoil.before = change
@@ -348,15 +350,15 @@ def test_storage_that_is_down_is_unavailable(monkeypatch) -> None:
 
 def test_many_clients_at_once(store, spoil) -> None:
     rule = spoil.add(close(), methods={"HEAD"}, probability=0.5, seed=1)
-    found: list[bytes] = []
+    bodies: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: found.extend(store.get(KEY).data for _ in range(10)))
+        threading.Thread(target=lambda: bodies.extend(store.get(KEY).data for _ in range(10)))
         for _ in range(8)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found == [BODY] * 80
+    assert bodies == [BODY] * 80
     assert spoil.requests["GET"] == 80
     assert rule.fired == 0

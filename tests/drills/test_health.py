@@ -1,4 +1,4 @@
-"""Is the worker alive, is it ready, is it deaf: asked of real processes."""
+"""Whether a worker is alive, ready, stuck or deaf, checked on real processes."""
 
 import json
 import os
@@ -24,7 +24,7 @@ TEMPORARY = os.EX_TEMPFAIL
 
 
 def beat() -> dict[str, object]:
-    """What the one worker's file says."""
+    """Return the heartbeat file of the only worker."""
     (file,) = (Path(os.environ["CUTOUT_STATE_DIR"]) / "workers").glob("*.json")
     return json.loads(file.read_text())
 
@@ -46,7 +46,7 @@ def ready() -> bool:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether it is more than a zombie that nobody has collected yet."""
+    """Return whether a process runs and is not a zombie."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
@@ -105,7 +105,7 @@ def test_a_stopped_process_is_unhealthy_and_forgiven(quick_cluster: Cluster) -> 
     assert f"Worker {worker.pid}" in refused.stderr
     until(lambda: health(limits=limits).returncode == 0)
     time.sleep(2)
-    assert worker.poll() is None  # it was not its own fault
+    assert worker.poll() is None  # the whole process was suspended, so its watchdog forgives it
 
 
 def test_a_worker_is_deaf(drill: Drill) -> None:
@@ -118,7 +118,7 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     broker.close()
     assert "no longer consuming" in str(answer)
     time.sleep(5)
-    assert worker.poll() is None  # there is nothing to hear
+    assert worker.poll() is None  # no message waits, so it is not deaf
     drill.fill(3)
     spec = drill.submit()
     cluster.start_dispatcher()
@@ -152,7 +152,7 @@ def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(
     until(lambda: not any(map(runs, children)), 5)
     log = cluster.log("worker")
     assert "worker is stuck" in log
-    assert "stand_in.py" in log  # where
+    assert "stand_in.py" in log  # the stack at that moment
     assert health().returncode == 1
 
 
@@ -161,7 +161,7 @@ def test_a_stop_that_does_not_end_is_ended(quick_cluster: Cluster) -> None:
     worker = start_impatient(cluster, "STOP_GRACE_SECONDS=-27", "WATCH_SECONDS=0.5")
     until(ready)
     worker.send_signal(signal.SIGRTMIN)
-    time.sleep(1)  # or the stop may be over before
+    time.sleep(1)  # or it might stop in time
     worker.terminate()
 
     assert worker.wait(30) == TEMPORARY

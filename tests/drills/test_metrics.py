@@ -1,4 +1,4 @@
-"""What Flower's /metrics says of the cluster, read as Prometheus reads it."""
+"""Flower's /metrics, read as Prometheus reads them."""
 
 import time
 import urllib.request
@@ -14,7 +14,7 @@ from contract.ledger.workers import WorkerRegistry
 Values = dict[tuple[str, ...], float]
 
 
-def test_flower_tells_of_workers_queues_and_batches(cluster: Cluster, catalogue, tmp_path) -> None:
+def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, tmp_path) -> None:
     for number in range(3):
         photograph(catalogue / f"{number}.jpg", number)
     spec = cluster.submit(catalogue, tmp_path / "out")
@@ -37,8 +37,8 @@ def test_flower_tells_of_workers_queues_and_batches(cluster: Cluster, catalogue,
             for sample in family.samples
         }
 
-    found = until(scraped, 30)
-    ours = {key: value for key, value in found.items() if key[0].startswith("cutout_")}
+    metrics = until(scraped, 30)
+    ours = {key: value for key, value in metrics.items() if key[0].startswith("cutout_")}
     images = {
         ("cutout_batch_images", spec.id, status): 0 for status in ("done", "skipped", "failed")
     }
@@ -57,4 +57,4 @@ def test_flower_tells_of_workers_queues_and_batches(cluster: Cluster, catalogue,
     assert time.monotonic() - start < 4
     assert silent
     assert not any(key[0].startswith("cutout_") for key in silent)
-    cluster.redis.start()  # or the dispatcher waits for it at its end
+    cluster.redis.start()  # or the dispatcher waits for it when it stops

@@ -1,4 +1,4 @@
-"""Redis goes away: it dies, freezes, fills up, refuses, falls silent, forgets everything."""
+"""Redis fails: it dies, freezes, fills up, refuses writes, falls silent, loses its data."""
 
 import signal
 import time
@@ -18,14 +18,14 @@ from contract.storage import batch_files, open_store
 WORKERS = "left", "right"
 CHILDREN = 2
 BOUND = 35
-"""Seconds from Redis's being well until every worker works again."""
-IN_HAND = 2 * CHILDREN
-"""Images that a worker may settle without having heard of Redis again: taken before the harm."""
+"""Seconds from the recovery of Redis until every worker settles images again."""
+CLAIMED = 2 * CHILDREN
+"""Images that a worker may settle without a new message: it claimed them before the failure."""
 
 
 @pytest.fixture
 def load(drill: Drill) -> BatchSpec:
-    """A cluster in the middle of a batch that lasts."""
+    """A cluster in the middle of a slow batch."""
     return begin(drill)
 
 
@@ -41,7 +41,7 @@ def begin(drill: Drill) -> BatchSpec:
     drill.cluster.start_dispatcher(CUTOUT_WINDOW="50")
     for name in WORKERS:
         drill.cluster.start_worker(CHILDREN, name)
-    until(lambda: all(images(drill, name) >= IN_HAND for name in WORKERS), pause=0.05)
+    until(lambda: all(images(drill, name) >= CLAIMED for name in WORKERS), pause=0.05)
     return spec
 
 
@@ -50,11 +50,11 @@ def images(drill: Drill, worker: str) -> int:
 
 
 def works_again(drill: Drill) -> float:
-    """Wait until every worker has settled more than it had in hand; return how long it took."""
+    """Wait until every worker has settled more than it had claimed; return the seconds."""
     well = time.monotonic()
     before = {name: images(drill, name) for name in WORKERS}
     until(
-        lambda: all(images(drill, name) > before[name] + IN_HAND for name in WORKERS),
+        lambda: all(images(drill, name) > before[name] + CLAIMED for name in WORKERS),
         120,
         pause=0.05,
     )
@@ -63,7 +63,7 @@ def works_again(drill: Drill) -> float:
 
 @contextmanager
 def unharmed(drill: Drill) -> Iterator[None]:
-    """No process ends or is replaced, and what goes wrong is told in sentences."""
+    """Check that no process ends or is replaced, and that no traceback is logged."""
     children = {name: set(drill.cluster.children(name)) for name in WORKERS}
     yield
     for name, process in drill.cluster.processes.items():
@@ -198,10 +198,10 @@ def test_redis_forgets_everything(drill: Drill) -> None:
             assert "Traceback" not in answer.stderr
         until(lambda: all(drill.cluster.titled("idle", name) for name in WORKERS))
         before = outputs(drill.out)
-        told = {
+        reported = {
             Path(row.key).stem for row in batch_files.rows(open_store(spec.destination), spec.id)
         }
-        assert bool(told) == drill.full
+        assert bool(reported) == drill.full
         assert count // 2 <= len(before) < count
         answer = drill.cutout("rebuild", spec.id, spec.destination)
         assert answer.returncode == 0, answer.stderr
@@ -209,11 +209,11 @@ def test_redis_forgets_everything(drill: Drill) -> None:
 
     after = outputs(drill.out)
     rows = {Path(key).stem: row for key, row in drill.outcomes(spec).items()}
-    # an outcome written before says that its image was decoded, which it was, then
+    # outcomes written before the loss keep their decode times
     again = [
         name
         for name, moment in before.items()
-        if after[name] != moment or (name not in told and "decode" in rows[name].milliseconds)
+        if after[name] != moment or (name not in reported and "decode" in rows[name].milliseconds)
     ]
     counts = drill.passed(spec, "FLUSHALL, then `cutout rebuild`", 0, len(again), "run again")
     assert counts["done"] == count

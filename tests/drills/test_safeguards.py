@@ -4,7 +4,7 @@ The breaker's is beside its drills, in test_storage_faults.py.
 """
 
 import pytest
-import test_deaths
+import test_crashes
 import test_deliveries
 import test_health
 from support.drill import Drill
@@ -22,7 +22,7 @@ def test_a_lost_message_stays_lost_without_the_reconciler(drill: Drill) -> None:
 
 
 def test_a_crashing_image_goes_round_for_ever_without_a_crash_limit(drill: Drill) -> None:
-    fails_without("crash_limit", drill, test_deaths.test_an_image_crashes_its_process, 40)
+    fails_without("crash_limit", drill, test_crashes.test_an_image_crashes_its_process, 40)
 
 
 def test_a_deaf_worker_lives_on_without_the_watchdog(drill: Drill) -> None:

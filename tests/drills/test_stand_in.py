@@ -1,3 +1,5 @@
+"""The stand-in network and the harmful photographs of `support.stand_in`."""
+
 import resource
 import subprocess
 import sys
@@ -65,7 +67,7 @@ def test_an_image_goes_all_the_way(session, catalogue, tmp_path) -> None:
     assert alpha.getpixel((2, 2)) < 55
 
 
-def test_another_file_is_not_taken_for_the_stand_in(session, tmp_path) -> None:
+def test_another_file_is_not_accepted_as_the_stand_in(session, tmp_path) -> None:
     (tmp_path / "models/u2netp.onnx").write_bytes(b"other weights")
     stand_in.install(tmp_path / "models")
     with pytest.raises(CutoutError) as caught:
@@ -76,7 +78,7 @@ def test_another_file_is_not_taken_for_the_stand_in(session, tmp_path) -> None:
 def test_onnx_runtime_out_of_memory_is_a_memory_error(session) -> None:
     with pytest.raises(MemoryError) as caught:
         stand_in.ort()
-    assert type(caught.value.__cause__).__name__ == "Fail"  # an Exception of its own
+    assert type(caught.value.__cause__).__name__ == "Fail"  # a plain Exception of ONNX Runtime's
     assert "Failed to allocate memory for requested buffer" in str(caught.value.__cause__)
 
 
@@ -143,10 +145,10 @@ def test_a_batch_runs_in_seconds(quick_cluster: Cluster, catalogue, tmp_path) ->
     spec = quick_cluster.submit(catalogue, tmp_path / "out")
     quick_cluster.start_dispatcher()
 
-    found = rows(quick_cluster, spec, tmp_path / "out")
+    outcomes = rows(quick_cluster, spec, tmp_path / "out")
 
-    assert len(found) == COUNT
-    assert {row["status"] for row in found.values()} == {"done"}
+    assert len(outcomes) == COUNT
+    assert {row["status"] for row in outcomes.values()} == {"done"}
 
 
 def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path) -> None:

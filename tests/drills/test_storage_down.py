@@ -1,40 +1,25 @@
 """The object storage goes away in the middle of a batch."""
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 from support.catalogue import photograph, report_rows
 from support.cluster import Cluster
-from support.services import free_port, missing, served, until
+from support.services import CREDENTIALS, free_port, rclone, until
 
 from contract import names
 
 
 @pytest.fixture
 def bucket_of_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return a function that serves a bucket with three photographs, again and again."""
-    binary = Path(sys.executable).parent / "rclone"
-    if not binary.exists():
-        missing("rclone is not installed")
+    """Return a context manager factory: each serves the same bucket with three photographs."""
     for number in range(3):
         photograph(tmp_path / f"buckets/photographs/{number}.jpg", number)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    variables = {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": url,
-    }
-    for name, value in variables.items():
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": url}.items():
         monkeypatch.setenv(name, value)
-    command = [
-        str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secret",
-        "--config", os.devnull, str(tmp_path / "buckets"),
-    ]  # fmt: skip
-    return lambda: served(command, url, {})
+    return lambda: rclone(tmp_path / "buckets", port)
 
 
 def rows(out: Path, spec) -> list[dict[str, str]]:

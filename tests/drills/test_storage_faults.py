@@ -1,9 +1,7 @@
-"""Object storage that refuses, stalls, lies, loses and fills up, in the middle of a batch."""
+"""Object storage that refuses, stalls, truncates, loses and fills up, in the middle of a batch."""
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +20,7 @@ from support.faults import (
     status,
     truncate,
 )
-from support.services import CREDENTIALS, free_port, missing, served, until
+from support.services import CREDENTIALS, missing, rclone, until
 
 from contract import names
 from contract.batch import BatchSpec
@@ -31,27 +29,17 @@ from contract.storage import open_store
 from contract.storage.s3 import client
 
 TENTH = {"DRILL_WITHOUT": "patience"}
-"""for short forms: what waits for storage waits a tenth as long"""
+"""For short forms: a tenth of the read timeout, and of the pause of a batch."""
 
 
 @pytest.fixture
 def storage(drill: Drill, tmp_path, monkeypatch) -> Iterator[HttpProxy]:
-    """The drill's two folders as buckets: through a proxy for the cluster, directly for us."""
-    binary = Path(sys.executable).parent / "rclone"
-    if not binary.exists():
-        missing("rclone is not installed")
+    """The two folders as buckets: for the cluster through a proxy, for the test directly."""
     drill.out.mkdir()
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": url}.items():
-        monkeypatch.setenv(name, value)
-    keys = f"{CREDENTIALS['AWS_ACCESS_KEY_ID']},{CREDENTIALS['AWS_SECRET_ACCESS_KEY']}"
-    command = [
-        str(binary), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", keys,
-        "--config", os.devnull, str(tmp_path),
-    ]  # fmt: skip
     drill.locations = "s3://catalogue", "s3://out"
-    with served(command, url, {}), HttpProxy(url) as proxy:
+    with rclone(tmp_path) as server, HttpProxy(server.url) as proxy:
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(name, value)
         yield proxy
 
 
@@ -61,12 +49,12 @@ def start(drill: Drill, storage: HttpProxy, **env: str) -> None:
 
 
 def attempts(drill: Drill, spec: BatchSpec) -> int:
-    """The most that an image took."""
+    """Return the largest number of attempts of an image."""
     return max(row.attempts for row in drill.outcomes(spec).values())
 
 
-def trouble(drill: Drill, spec: BatchSpec) -> str:
-    """What `cutout status` says of it."""
+def stalled(drill: Drill, spec: BatchSpec) -> str:
+    """Return the state and the stalled reason as `cutout status` prints them."""
     shown = json.loads(drill.cutout("status", spec.id, "--json").stdout)
     return f"{shown['state']}: {shown['stalled_reason']}"
 
@@ -92,15 +80,15 @@ def test_storage_is_overloaded(drill: Drill, storage: HttpProxy) -> None:
     drill.closed(spec)
 
     if drill.full:
-        assert attempts(drill, spec) > 1  # in 60 images, luck decides
-    # boto3 waits half a second in the mean before its second try, and an image takes three requests
+        assert attempts(drill, spec) > 1  # in the short form, luck decides
+    # on average boto3 waits 0.5 s before its second try, and an image takes three requests
     bound = calm + count / 2 * 0.3 + 60
     injected = f"503 and 500 on 10 % of all requests, {count // 2:,} images (calm: {calm:.0f} s)"
     assert drill.passed(spec, injected, bound, faulty)["done"] == count
 
 
 def test_storage_fails_every_other_request(drill: Drill, storage: HttpProxy) -> None:
-    """More than boto3's own second try mends: the queue's retries have to."""
+    """More than boto3's second try can fix, so the queue's retries must."""
     count = drill.size(30, 300)
     drill.fill(count)
     spec = drill.submit()
@@ -115,7 +103,7 @@ def test_storage_fails_every_other_request(drill: Drill, storage: HttpProxy) -> 
     assert drill.passed(spec, injected, 30 + count, took)["done"] == count
 
 
-def test_storage_is_down_and_a_person_resumes(drill: Drill, storage: HttpProxy) -> None:
+def test_storage_is_down_and_the_operator_resumes(drill: Drill, storage: HttpProxy) -> None:
     count = drill.size(200, 2000)
     drill.fill(count)
     spec = drill.submit()
@@ -123,13 +111,13 @@ def test_storage_is_down_and_a_person_resumes(drill: Drill, storage: HttpProxy) 
     drill.settled(spec, count // 4, 300)
     storage.add(status(503))
     harmed = time.monotonic()
-    now = drill.paused(spec)
+    progress = drill.paused(spec)
     took = time.monotonic() - harmed
-    said = trouble(drill, spec)
+    said = stalled(drill, spec)
     assert said.startswith("paused: ")
     assert "attempts ended in storage_unavailable" in said
-    assert now.retry_at is not None
-    assert (now.failed, now.stalled_reason) == (0, said.removeprefix("paused: "))
+    assert progress.retry_at is not None
+    assert (progress.failed, progress.stalled_reason) == (0, said.removeprefix("paused: "))
     storage.clear()
     assert drill.cutout("resume", spec.id).returncode == 0
     assert drill.closed(spec, 300).done == count
@@ -138,7 +126,7 @@ def test_storage_is_down_and_a_person_resumes(drill: Drill, storage: HttpProxy) 
 
 
 def test_storage_is_down_and_nobody_resumes(drill: Drill, storage: HttpProxy) -> None:
-    trial = drill.size(6, 60)
+    retry_seconds = drill.size(6, 60)
     count = drill.size(100, 2000)
     drill.fill(count)
     spec = drill.submit()
@@ -146,24 +134,26 @@ def test_storage_is_down_and_nobody_resumes(drill: Drill, storage: HttpProxy) ->
     drill.settled(spec, count // 4, 300)
     storage.add(status(503))
     first = drill.paused(spec)
-    until(lambda: drill.progress(spec).state == "open", trial + 10, pause=0.05)
-    second = drill.paused(spec)  # a trial while it is still down costs no image either
+    until(lambda: drill.progress(spec).state == "open", retry_seconds + 10, pause=0.05)
+    second = drill.paused(spec)  # a resume while storage is still down fails no image either
     assert second.retry_at > first.retry_at
     assert second.failed == 0
     storage.clear()
-    healed = time.monotonic()
+    recovered = time.monotonic()
     drill.settled(spec, second.settled + 1)
-    took = time.monotonic() - healed
+    took = time.monotonic() - recovered
 
     assert drill.closed(spec, 300).done == count
     assert not drill.progress(spec).stalled_reason
-    drill.passed(spec, "503 on all requests: from healing to the trial", trial + 15, took)
+    drill.passed(
+        spec, "503 on all requests: from recovery to the automatic resume", retry_seconds + 15, took
+    )
 
 
 def test_an_outage_fails_image_after_image_without_the_breaker(
     drill: Drill, storage: HttpProxy
 ) -> None:
-    """A test of the two above: with nothing to stop the batch, there are failures to show."""
+    """A test of the two above: without the breaker, all images fail."""
     drill.fill(60)
     spec = drill.submit()
     storage.add(status(503), path=".jpg")
@@ -187,10 +177,10 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
     )
     failed = drill.progress(spec).failed
     assert {row.code for row in failures(drill, spec).values()} == {"access_denied"}
-    said = trouble(drill, spec)
+    said = stalled(drill, spec)
     assert "access_denied" in said
     assert "`cutout resume`" in said
-    assert drill.progress(spec).retry_at is None  # it cannot heal by itself
+    assert drill.progress(spec).retry_at is None  # an operator must fix it
     time.sleep(drill.size(2, 75))
     assert drill.progress(spec).state == "paused"
     assert drill.progress(spec).failed == failed
@@ -227,7 +217,7 @@ def test_storage_is_slow_and_some_of_it_never_answers(drill: Drill, storage: Htt
     took = time.monotonic() - began
 
     assert attempts(drill, spec) > 1
-    # beside the waits for requests that hang, two children share: the attempts in hand, and calm
+    # two children share the waits for hanging requests
     bound = (hanging.fired / 2 + 2) * (patience + 1) + 60
     injected = f"{slow.fault.seconds:g} s before every answer for a while, 2 % never answered"
     assert drill.passed(spec, injected, bound, took)["done"] == count
@@ -244,7 +234,7 @@ def test_the_time_limit_strikes_while_a_request_hangs(drill: Drill, storage: Htt
     drill.closed(spec)
     took = time.monotonic() - began
 
-    # an orderly end each time, and no child killed
+    # the task ended in order each time, and no child was killed
     assert "crash recorded" not in drill.cluster.log("worker")
     assert drill.cluster.log("worker").count("It took over 5 s.") == 2
     assert drill.outcomes(spec)[drill.key(3)].attempts == 3
@@ -286,7 +276,7 @@ def test_photographs_vanish_and_change_behind_the_listing(
         client().delete_object(Bucket="catalogue", Key=key)
 
     def change(method: str, path: str) -> None:
-        """Between the look at the output and the reading of the source."""
+        """Replace the source between the HEAD of the output and the GET of the source."""
         if method == "HEAD" and path.endswith("000007.png"):
             client().put_object(Bucket="catalogue", Key=changed, Body=other.read_bytes())
 
@@ -312,7 +302,7 @@ def test_photographs_vanish_and_change_behind_the_listing(
 
 @pytest.fixture
 def disk(tmp_path) -> Iterator[Path]:
-    """A destination on a file system of its own, of 16 MB."""
+    """A destination on its own file system of 16 MB."""
     folder = tmp_path / "out"
     folder.mkdir()
     mounted = mount("-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder))
@@ -355,7 +345,7 @@ def test_the_disk_fills_up(disk: Path, drill: Drill) -> None:
     full = drill.progress(spec)
     assert full.failed == 0
     assert 0 < full.done < count
-    assert "storage_unavailable" in trouble(drill, spec)
+    assert "storage_unavailable" in stalled(drill, spec)
     ballast.unlink()
     began = time.monotonic()
     assert drill.cutout("resume", spec.id).returncode == 0
@@ -364,7 +354,7 @@ def test_the_disk_fills_up(disk: Path, drill: Drill) -> None:
 
     no_torn_file(disk)
     assert list((disk / "_cutout/unfinished").iterdir()) == []
-    injected = f"the destination's disk is full after {full.done} images; room is made"
+    injected = f"the destination's disk is full after {full.done} images; then space is freed"
     drill.passed(spec, injected, 30, took)
 
 

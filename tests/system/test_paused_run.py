@@ -1,4 +1,4 @@
-"""`cutout run` with a batch that paused itself, for a cause that a person has to mend."""
+"""`cutout run` if the batch pauses because of an error that the user must fix."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The command as a person uses it. None of the product's code is imported here."""
+"""`cutout run`, `up`, `submit` and others as a user runs them."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def report(destination: Path) -> list[dict[str, str]]:
 
 
 def stack_processes(state: str) -> list[str]:
-    """Every process that an embedded stack of this state folder left running."""
+    """Return the command lines of running processes that use this state folder."""
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
         command = " ".join(process.info["cmdline"] or [])

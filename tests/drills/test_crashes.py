@@ -1,4 +1,4 @@
-"""Processes that end: a child, a machine, one that an image takes with it every time."""
+"""Processes that die: a child, a whole machine, every process that opens a certain image."""
 
 import signal
 import struct
@@ -22,21 +22,21 @@ def start(drill: Drill, children: int = 2, **env: str) -> None:
     drill.cluster.start_quarantine()
 
 
-def test_a_child_is_killed_with_an_image_in_hand(drill: Drill) -> None:
+def test_a_child_is_killed_while_it_processes_an_image(drill: Drill) -> None:
     drill.fill(COUNT)
     mark(drill.key_path(3), "slow:2")
     spec = drill.submit()
     start(drill)
     key = drill.key_path(3).relative_to(drill.catalogue).as_posix()
     victim = until(lambda: drill.cluster.child_at(key), pause=0.02)
-    time.sleep(0.5)  # it has claimed the image and sleeps over it
+    time.sleep(0.5)  # it has claimed the image and sleeps
     victim.kill()
     killed = time.monotonic()
     until(lambda: key in drill.outcomes(spec), pause=0.2)
     took = time.monotonic() - killed
     drill.closed(spec)
 
-    assert drill.outcomes(spec)[key].attempts == 2  # the strike shows
+    assert drill.outcomes(spec)[key].attempts == 2  # the crash counts as an attempt
     assert drill.passed(spec, "SIGKILL to a child", 15 + 2, took)["done"] == COUNT
 
 
@@ -74,7 +74,7 @@ def test_an_image_crashes_its_process(drill: Drill) -> None:
     (poisoned,) = (row for row in drill.outcomes(spec).values() if row.status == "failed")
     assert (poisoned.code, poisoned.attempts) == ("poisoned", 3)
     assert "SIGSEGV, SIGSEGV, SIGSEGV" in poisoned.message
-    # the first death is seen by the bulk worker, the others by the quarantine's
+    # the main worker sees the first crash, the quarantine worker the others
     assert drill.cluster.log("worker").count("crash recorded") == 1
     assert drill.cluster.log("quarantine").count("crash recorded") == 2
     assert drill.passed(spec, "an image that segfaults", 60, took)["done"] == COUNT - 1
@@ -136,17 +136,17 @@ def test_memory_runs_out(drill: Drill) -> None:
     failed = sorted(str(row.code) for row in drill.outcomes(spec).values() if row.code)
     assert failed == ["exhausted", "exhausted", "too_many_pixels"]
     assert worker.poll() is None
-    assert set(children) <= set(drill.cluster.children())  # nobody had to be replaced
+    assert set(children) <= set(drill.cluster.children())  # no child was replaced
     injected = "MemoryError, ONNX Runtime's own, a decompression bomb"
     assert drill.passed(spec, injected, 60, took)["done"] == COUNT - 3
 
 
 def bomb() -> bytes:
-    """A PNG that says it has 400 megapixels."""
+    """Return a PNG that claims 400 megapixels."""
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
         return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         )
 
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
@@ -154,7 +154,7 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels)
 
 
-def test_a_worker_is_told_to_stop(drill: Drill) -> None:
+def test_a_worker_is_stopped(drill: Drill) -> None:
     longest = 3
     drill.fill(COUNT)
     for number in range(COUNT):
@@ -166,11 +166,11 @@ def test_a_worker_is_told_to_stop(drill: Drill) -> None:
         lambda: drill.cluster.ledger.connection.client.zcard(f"cutout:batch:{spec.id}:claimed") == 2
     )
     first = drill.cluster.processes.pop("first")
-    asked = time.monotonic()
+    terminated = time.monotonic()
     first.terminate()
     assert first.wait(60) == 0
-    took = time.monotonic() - asked
-    # nothing is left in a stopped worker's name: no wait for a visibility timeout
+    took = time.monotonic() - terminated
+    # a stopped worker holds no message, so none waits for the visibility timeout
     assert drill.cluster.ledger.connection.client.hlen("unacked") == 0
     assert drill.progress(spec).done == 2
     drill.cluster.start_worker()
@@ -180,7 +180,7 @@ def test_a_worker_is_told_to_stop(drill: Drill) -> None:
     assert drill.passed(spec, "SIGTERM to a worker", longest + 5, took)["done"] == COUNT
 
 
-def test_a_worker_is_given_too_little_grace(drill: Drill) -> None:
+def test_a_worker_is_killed_while_it_stops(drill: Drill) -> None:
     drill.fill(COUNT)
     for number in range(4):
         mark(drill.key_path(number), "slow:4")
@@ -239,7 +239,7 @@ def test_a_replacement_child_may_load_its_model_slowly(drill: Drill) -> None:
     drill.fill(3)
     spec = drill.submit()
     drill.cluster.start_worker(children=1)
-    # a child that ends before that ends the worker: Celery takes it for one that cannot start
+    # if a child ends before that, Celery concludes that none can start, and ends the worker
     until(lambda: " ready." in drill.cluster.log("worker"))
     idle = until(lambda: drill.cluster.titled("idle"))
     idle.send_signal(signal.SIGKILL)
@@ -248,7 +248,7 @@ def test_a_replacement_child_may_load_its_model_slowly(drill: Drill) -> None:
     )
     replacement.send_signal(signal.SIGSTOP)
     began = time.monotonic()
-    time.sleep(6)  # Celery's own patience with a new child is 4 s
+    time.sleep(6)  # by default Celery kills a new child that is silent for 4 s
     replacement.send_signal(signal.SIGCONT)
     until(lambda: drill.cluster.titled("idle"))
     took = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""CutoutSpec images go before a batch that waits, on workers that serve both."""
+"""Cutouts are processed before the images of a batch, on workers that serve both."""
 
 import shutil
 from pathlib import Path
@@ -21,13 +21,13 @@ from worker.app import NICENESS
 IMAGES = 12
 
 
-def submit_single(cluster: Cluster, folder: Path, name: str) -> BatchSpec:
+def submit_cutout(cluster: Cluster, folder: Path, name: str) -> BatchSpec:
     photograph(folder / name)
-    made = ManifestLine(key=name, size=1, etag=name)
-    single = CutoutSpec(photograph=made, output=f"{name}.png")
+    line = ManifestLine(key=name, size=1, etag=name)
+    cutout = CutoutSpec(photograph=line, destination_key=f"{name}.png")
     return cutouts.submit(
         cluster.ledger, cutouts.new_cutout_id(), folder.as_uri(), folder.as_uri(),
-        Recipe(model="u2netp"), single, Settings(),
+        Recipe(model="u2netp"), cutout, Settings(),
     )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def slow_batch(drill: Drill) -> BatchSpec:
 
 
 def settled_log(log: str) -> list[str]:
-    """The ids in the order in which their images ended, by the worker's log."""
+    """Return the IDs in the order in which images were settled, from the worker's log."""
     lines = [line for line in log.splitlines() if "image settled" in line]
     return [line.split('"batch": "')[1].split('"')[0] for line in lines]
 
@@ -55,15 +55,15 @@ def publishes_here(monkeypatch, drill: Drill) -> None:
     drill.cluster.env["CUTOUT_LOG_FORMAT"] = "json"
 
 
-def test_single_images_go_first(drill: Drill, tmp_path, monkeypatch) -> None:
-    """Of everything that waits when a worker starts, and again while it works."""
+def test_cutouts_go_first(drill: Drill, tmp_path, monkeypatch) -> None:
+    """Both when a worker starts with a full queue, and while it works."""
     publishes_here(monkeypatch, drill)
-    cluster, folder = drill.cluster, tmp_path / "single"
+    cluster, folder = drill.cluster, tmp_path / "cutouts"
     batch = slow_batch(drill)
-    early = [submit_single(cluster, folder, f"{number}.jpg").id for number in range(3)]
+    early = [submit_cutout(cluster, folder, f"{number}.jpg").id for number in range(3)]
     cluster.start_worker(1)
     drill.settled(batch, 3)
-    late = submit_single(cluster, folder, "late.jpg").id
+    late = submit_cutout(cluster, folder, "late.jpg").id
     known = drill.progress(batch).settled
     drill.closed(batch)
     until(lambda: cluster.ledger.batches.progress(late).state == "closed")
@@ -71,16 +71,16 @@ def test_single_images_go_first(drill: Drill, tmp_path, monkeypatch) -> None:
     order = settled_log(cluster.log("worker"))
     assert order[:3] == early  # first come, first served
     before = order[: order.index(late)].count(batch.id)
-    # the one in hand, and one more where that ended as we asked; none is held back behind it
+    # the image being processed, and one more if it was settled meanwhile; none is prefetched
     assert before - known <= 2
     assert len(order) == IMAGES + 4
     assert drill.audit(batch)["done"] == IMAGES
 
 
-def test_a_worker_with_two_children_holds_back_no_image_of_a_batch(
+def test_a_worker_with_two_children_prefetches_no_image_of_a_batch(
     drill: Drill, tmp_path, monkeypatch
 ) -> None:
-    """Celery would take one message more for each child if told to prefetch."""
+    """With prefetching, Celery would hold one more message per child."""
     publishes_here(monkeypatch, drill)
     batch = slow_batch(drill)
     drill.cluster.start_worker(2)
@@ -97,12 +97,12 @@ def test_a_reserved_worker_leaves_a_batch_alone(drill: Drill, tmp_path, monkeypa
     cluster = drill.cluster
     batch = slow_batch(drill)
     cluster.start("reserved", "worker", "worker", "--interactive", "--concurrency", "1")
-    single = submit_single(cluster, tmp_path / "single", "a.jpg").id
-    until(lambda: cluster.ledger.batches.progress(single).state == "closed")
+    cutout = submit_cutout(cluster, tmp_path / "cutouts", "a.jpg").id
+    until(lambda: cluster.ledger.batches.progress(cutout).state == "closed")
     assert drill.progress(batch).settled == 0
     cluster.start_worker(1)
     until(lambda: cluster.titled("cutout worker"))
     nice = {name: cluster.titled("cutout worker", name).nice() for name in ("reserved", "worker")}
     assert nice["worker"] == nice["reserved"] + NICENESS
-    assert settled_log(cluster.log("reserved")) == [single]
-    shutil.rmtree(tmp_path / "single")
+    assert settled_log(cluster.log("reserved")) == [cutout]
+    shutil.rmtree(tmp_path / "cutouts")
