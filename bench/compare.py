@@ -15,15 +15,16 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import bare_pipeline
 import cutout_run
+import figures
 import rembg_run
 import report
 from bare_pipeline import Timing
+from chart import REMBG, REMBG_PER_CPU
 from meter import OTHER_PROGRAMS
-from photographs import PHOTO_SETS, PhotoSet, photographs
+from photographs import PHOTO_SETS, PhotoSet, Workload, photographs
 from run_result import RunResult
 
 from worker.cpu.count import available_cpus, default_children
@@ -48,13 +49,6 @@ BARE_TASKS = (
 ROOT = Path(".bench")
 
 
-class Workload(NamedTuple):
-    """Photographs of one set and size."""
-
-    photo_set: PhotoSet
-    megapixels: float
-
-
 @dataclass
 class Measurements:
     """All results: one entry per round in each list."""
@@ -62,7 +56,7 @@ class Measurements:
     runs: defaultdict[tuple[Workload, str], list[RunResult]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    """by workload and program: `report.REMBG`, `report.REMBG_PER_CPU` or a model of cutout"""
+    """by workload and program: `REMBG`, `REMBG_PER_CPU` or a model of cutout"""
     timings: defaultdict[tuple[Workload, str, str], list[Timing]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -123,7 +117,7 @@ def main() -> None:
         command = [str(cutout_run.CUTOUT), "models", "pull", model]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
             raise SystemExit(1)  # the command has printed the reason
-    print(report.machine())
+    print(figures.machine())
     workloads = {
         Workload(photo_set, size): _photographs(options, photo_set, size)
         for size in options.sizes
@@ -143,10 +137,10 @@ def main() -> None:
                     flush=True,
                 )
                 measure_programs(measurements, options, workload, paths, folder, number)
-    figures = report.figures(measurements.runs, measurements.timings, options, list(workloads))
-    report.save(figures, options.out)
+    results = figures.collect(measurements.runs, measurements.timings, options, list(workloads))
+    report.save(results, options.out)
     if options.docs:
-        report.save_charts(figures, Path("docs"))
+        report.save_charts(results, Path("docs"))
 
 
 def _photographs(options: argparse.Namespace, photo_set: PhotoSet, size: float) -> list[Path]:
@@ -167,12 +161,10 @@ def measure_programs(
     cpus = available_cpus()
     complete = workload.photo_set == options.sets[0]
     programs: list[tuple[str, Callable[[], RunResult]]] = [
-        (report.REMBG, lambda: rembg_run.run(paths, folder / "rembg", 1, SKIP)),
+        (REMBG, lambda: rembg_run.run(paths, folder / "rembg", 1, SKIP)),
     ]
     if complete:
-        programs.append(
-            (report.REMBG_PER_CPU, lambda: rembg_run.run(paths, folder / "rembg", cpus, SKIP))
-        )
+        programs.append((REMBG_PER_CPU, lambda: rembg_run.run(paths, folder / "rembg", cpus, SKIP)))
     for model in options.models if complete else options.models[:1]:
 
         def run_cutout(model: str = model) -> RunResult:
@@ -185,7 +177,7 @@ def measure_programs(
     for name, run in programs[first:] + programs[:first]:
         result = run()
         measurements.runs[workload, name].append(result)
-        seconds = report.program_seconds(result.cpu)
+        seconds = figures.program_seconds(result.cpu)
         lost = result.cpu[OTHER_PROGRAMS] * result.rate / cpus
         print(
             f"  {name:26} {result.rate:6.2f} images/s {seconds:6.2f} CPU s/image"

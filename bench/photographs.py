@@ -9,7 +9,7 @@ background; they are cheap for every PNG encoder.
 """
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,13 @@ NOISE = {"noisy": 4.5, "smooth": 0.0}
 """Standard deviation of the noise at medium brightness, of 255. With 4.5 the JPEGs have 0.28 bytes
 per pixel, as the samples have at their own size and this quality; without noise they have 0.11."""
 MAX_TURN_DEGREES = 4
+
+
+class Workload(NamedTuple):
+    """Photographs of one set and size."""
+
+    photo_set: PhotoSet
+    megapixels: float
 
 
 def photographs(
