@@ -89,7 +89,7 @@ def test_a_message_is_delivered_ten_times_to_two_workers(drill: Drill) -> None:
 
 def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     """No gap, at most one chunk published twice per death, never more than a window outstanding."""
-    deaths, window = drill.size(5, 50), 400
+    kills, window = drill.size(5, 50), 400
     count = drill.size(1500, 20_000)
     drill.fill(count)
     spec = drill.submit()
@@ -98,7 +98,7 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     seeded = random.Random(5)
     max_outstanding = 0
     redis = drill.cluster.ledger.connection.client
-    for _ in range(deaths):
+    for _ in range(kills):
         # the lease of a dead dispatcher blocks the next one for 15 s; the drill does not wait
         redis.delete(names.DISPATCHER_LEASE)
         drill.cluster.start_dispatcher()
@@ -115,10 +115,10 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     twice = published(drill, spec) - count
     counts = drill.audit(spec)
     assert counts["done"] == count
-    assert twice <= deaths * CHUNK_LINES
+    assert twice <= kills * CHUNK_LINES
     outstanding = f"outstanding at most {max_outstanding} of {window}"
-    injected = f"SIGKILL to the dispatcher, {deaths} times; {outstanding}"
-    bound = deaths * CHUNK_LINES
+    injected = f"SIGKILL to the dispatcher, {kills} times; {outstanding}"
+    bound = kills * CHUNK_LINES
     drill.row(spec, injected, bound, twice, "published twice", counts)
 
 

@@ -155,8 +155,8 @@ def spoil(s3, bucket, monkeypatch):
     """The proxy, the AWS variables pointing at it, and a store with short timeouts."""
     with HttpProxy(s3.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        patience = Config(connect_timeout=1, read_timeout=0.4)
-        monkeypatch.setattr(s3_store, "CLIENT", s3_store.CLIENT.merge(patience))
+        impatient = Config(connect_timeout=1, read_timeout=0.4)
+        monkeypatch.setattr(s3_store, "CLIENT", s3_store.CLIENT.merge(impatient))
         pause = "botocore.retries.standard.ExponentialBackoff.delay_amount"
         monkeypatch.setattr(pause, lambda *_: 0)
         yield proxy

@@ -133,9 +133,7 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     cluster.start_worker(name="successor")
     drill.closed(spec)
     bound = 3 + 5
-    assert (
-        drill.passed(spec, "a consumer cancelled, with 3 s of patience", bound, took)["done"] == 3
-    )
+    assert drill.passed(spec, "a consumer cancelled, with a limit of 3 s", bound, took)["done"] == 3
 
 
 def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(

@@ -42,6 +42,6 @@ def test_a_broken_batch_holds_up_no_other(cluster: Cluster, catalogue, tmp_path)
 
     until(lambda: cluster.ledger.batches.progress(sound.id).issued == 1)
 
-    trouble = until(lambda: cluster.ledger.batches.progress(broken.id).stalled_reason)
-    assert trouble == "ValidationError"
+    reason = until(lambda: cluster.ledger.batches.progress(broken.id).stalled_reason)
+    assert reason == "ValidationError"
     assert cluster.processes["dispatcher"].poll() is None

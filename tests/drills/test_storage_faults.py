@@ -28,7 +28,7 @@ from contract.outcome import Outcome
 from contract.storage import open_store
 from contract.storage.s3 import client
 
-TENTH = {"DRILL_WITHOUT": "patience"}
+TENTH = {"DRILL_WITHOUT": "timeouts"}
 """For short forms: a tenth of the read timeout, and of the pause of a batch."""
 
 
@@ -202,7 +202,7 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
 
 def test_storage_is_slow_and_some_of_it_never_answers(drill: Drill, storage: HttpProxy) -> None:
     count = drill.size(60, 300)
-    patience = 20 if drill.full else 2
+    timeout = 20 if drill.full else 2
     drill.fill(count)
     spec = drill.submit()
     drill.cluster.env.update(CUTOUT_TIME_LIMIT="120", CUTOUT_VISIBILITY_TIMEOUT="300")
@@ -218,7 +218,7 @@ def test_storage_is_slow_and_some_of_it_never_answers(drill: Drill, storage: Htt
 
     assert attempts(drill, spec) > 1
     # two children share the waits for hanging requests
-    bound = (hanging.fired / 2 + 2) * (patience + 1) + 60
+    bound = (hanging.fired / 2 + 2) * (timeout + 1) + 60
     injected = f"{slow.fault.seconds:g} s before every answer for a while, 2 % never answered"
     assert drill.passed(spec, injected, bound, took)["done"] == count
 

@@ -175,7 +175,7 @@ def without_reconciler() -> None:
     Dispatcher._republish = lambda *_: None
 
 
-def without_patience() -> None:
+def without_timeouts() -> None:
     """Wait a tenth as long for the storage's answer, and before a paused batch is retried."""
     from botocore.config import Config
 
@@ -207,7 +207,7 @@ def without_watchdog() -> None:
 SAFEGUARDS: dict[str, Callable[[], None]] = {
     "reconciler": without_reconciler,
     "crash_limit": without_crash_limit,
-    "patience": without_patience,
+    "timeouts": without_timeouts,
     "breaker": without_breaker,
     "watchdog": without_watchdog,
 }

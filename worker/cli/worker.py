@@ -35,7 +35,7 @@ Interactive = Annotated[
     bool,
     typer.Option(
         "--interactive",
-        help="Process only cutouts (single images that a client waits for), so that none waits"
+        help="Process only cutouts (images that a client waits for), so that none waits"
         " behind the images of a batch.",
     ),
 ]

@@ -26,7 +26,7 @@ def test_a_traceback_shows_no_secret(own_logging, capsys, monkeypatch) -> None:
         config = Settings()
         log.configure(config)
         try:
-            {}["something of ours"]
+            {}["some key"]
         except KeyError as error:
             structlog.get_logger().error("unexpected", exc_info=error)
         said = capsys.readouterr().err

@@ -137,7 +137,7 @@ def raising(error: BaseException) -> Callable[..., object]:
     return fail
 
 
-# an image without trouble
+# an image that succeeds
 
 
 def test_an_image_is_claimed_cut_out_stored_and_settled(worker: Worker):

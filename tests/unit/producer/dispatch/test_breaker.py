@@ -7,12 +7,12 @@ KEPT = 50
 DOWN, DENIED = ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED
 
 
-def endings(trouble: int, well: int, code: str = DOWN) -> list[str]:
-    return [code] * trouble + ["ok"] * well
+def results(errors: int, well: int, code: str = DOWN) -> list[str]:
+    return [code] * errors + ["ok"] * well
 
 
 @pytest.mark.parametrize(
-    ("trouble", "well", "stops"),
+    ("errors", "well", "stops"),
     [
         (0, 0, False),
         (0, KEPT, False),
@@ -24,37 +24,37 @@ def endings(trouble: int, well: int, code: str = DOWN) -> list[str]:
     ],
 )
 def test_a_batch_stops_once_four_fifths_of_enough_attempts_end_in_trouble(
-    trouble, well, stops
+    errors, well, stops
 ) -> None:
-    assert bool(evaluate(endings(trouble, well))) is stops
+    assert bool(evaluate(results(errors, well))) is stops
 
 
 def test_the_order_of_the_endings_does_not_matter() -> None:
-    rows = endings(40, 10)
+    rows = results(40, 10)
     assert evaluate(rows) == evaluate(rows[::-1])
 
 
 def test_troubles_of_several_kinds_add_up_and_the_commonest_is_named() -> None:
-    trip = evaluate([DOWN] * 15 + [ErrorCode.TIME_LIMIT] * 14 + [DENIED] * 12 + ["ok"] * 9)
+    tripped = evaluate([DOWN] * 15 + [ErrorCode.TIME_LIMIT] * 14 + [DENIED] * 12 + ["ok"] * 9)
 
-    assert trip is not None
-    assert trip.reason.startswith("15 of the last 50 attempts failed with storage_unavailable.")
-    assert trip.may_recover
+    assert tripped is not None
+    assert tripped.reason.startswith("15 of the last 50 attempts failed with storage_unavailable.")
+    assert tripped.may_recover
 
 
 @pytest.mark.parametrize("code", sorted(INFRASTRUCTURE_CODES))
 def test_trouble_that_may_pass_is_tried_again_and_the_rest_waits_for_a_person(code) -> None:
-    trip = evaluate(endings(KEPT, 0, code))
+    tripped = evaluate(results(KEPT, 0, code))
 
-    assert trip is not None
-    assert trip.may_recover is (code in MAY_RECOVER)
-    assert ("Retried every 60 s." in trip.reason) is trip.may_recover
-    assert ("`cutout resume` continues it." in trip.reason) is not trip.may_recover
+    assert tripped is not None
+    assert tripped.may_recover is (code in MAY_RECOVER)
+    assert ("Retried every 60 s." in tripped.reason) is tripped.may_recover
+    assert ("`cutout resume` continues it." in tripped.reason) is not tripped.may_recover
 
 
 @pytest.mark.parametrize("code", sorted({*ErrorCode} - INFRASTRUCTURE_CODES))
 def test_bad_photographs_never_stop_a_batch(code) -> None:
-    assert evaluate(endings(KEPT, 0, code)) is None
+    assert evaluate(results(KEPT, 0, code)) is None
 
 
 def test_bad_photographs_among_trouble_count_as_images_that_went_through() -> None:
