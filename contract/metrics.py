@@ -1,4 +1,4 @@
-"""Every Prometheus metric that cutout exports, declared once. The reference of metrics is generated from here.
+"""Every Prometheus metric that cutout exports. The reference of metrics is generated from here.
 
 Flower exports its own metrics beside these.
 """
