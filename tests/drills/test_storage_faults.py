@@ -115,7 +115,7 @@ def test_storage_is_down_and_the_operator_resumes(drill: Drill, storage: HttpPro
     took = time.monotonic() - harmed
     said = stalled(drill, spec)
     assert said.startswith("paused: ")
-    assert "attempts ended in storage_unavailable" in said
+    assert "attempts failed with storage_unavailable" in said
     assert progress.retry_at is not None
     assert (progress.failed, progress.stalled_reason) == (0, said.removeprefix("paused: "))
     storage.clear()
