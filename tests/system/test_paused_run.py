@@ -12,7 +12,7 @@ from support.faults import HttpProxy, status
 from support.services import CREDENTIALS, S3Server
 
 CUTOUT = Path(sys.executable).parent / "cutout"
-COUNT = 60
+COUNT = 40
 
 
 def run(endpoint: str, out: Path) -> subprocess.CompletedProcess[str]:
