@@ -205,7 +205,7 @@ def test_a_worker_is_killed_while_it_stops(drill: Drill) -> None:
 
 
 def test_half_the_workers_are_killed_and_half_are_stopped(drill: Drill) -> None:
-    count = drill.size(400, 20_000)
+    count = drill.size(200, 20_000)
     drill.fill(count)
     spec = drill.submit()
     drill.cluster.env.update(TIMES)

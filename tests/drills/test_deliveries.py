@@ -90,7 +90,7 @@ def test_a_message_is_delivered_ten_times_to_two_workers(drill: Drill) -> None:
 def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     """No gap, at most one chunk published twice per death, never more than a window outstanding."""
     kills, window = drill.size(5, 50), 400
-    count = drill.size(1500, 20_000)
+    count = drill.size(1000, 20_000)
     drill.fill(count)
     spec = drill.submit()
     drill.cluster.env.update(SHORT, CUTOUT_WINDOW=str(window))
@@ -157,7 +157,7 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
 
 
 def test_two_dispatchers_at_once(drill: Drill) -> None:
-    count = drill.size(600, 5000)
+    count = drill.size(450, 5000)
     drill.fill(count)
     spec = drill.submit()
     drill.cluster.env["CUTOUT_WINDOW"] = "100"

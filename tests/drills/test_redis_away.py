@@ -30,7 +30,7 @@ def load(drill: Drill) -> BatchSpec:
 
 
 def begin(drill: Drill) -> BatchSpec:
-    count = drill.size(200, 900)
+    count = drill.size(140, 900)
     drill.fill(count)
     for number in range(count):
         mark(drill.key_path(number), "slow:0.2")

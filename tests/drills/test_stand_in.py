@@ -28,7 +28,7 @@ from worker.models.session import Session
 from worker.process import process
 from worker.runtime import Runtime
 
-COUNT = 200
+COUNT = 60
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_storage_fails_every_other_request(drill: Drill, storage: HttpProxy) -> 
 
 
 def test_storage_is_down_and_the_operator_resumes(drill: Drill, storage: HttpProxy) -> None:
-    count = drill.size(200, 2000)
+    count = drill.size(120, 2000)
     drill.fill(count)
     spec = drill.submit()
     start(drill, storage)
@@ -163,7 +163,7 @@ def test_an_outage_fails_image_after_image_without_the_breaker(
 
 
 def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -> None:
-    count = drill.size(200, 2000)
+    count = drill.size(120, 2000)
     drill.fill(count)
     spec = drill.submit()
     start(drill, storage)
