@@ -1,1 +1,1 @@
-from support.fixtures import clean_caches, ledger  # noqa: F401
+from support.fixtures import clean_caches, ledger, shared_s3_model  # noqa: F401
