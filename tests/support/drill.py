@@ -107,7 +107,8 @@ class Drill:
         """Audit the closed batch as `cutout audit` does; return its counts."""
         until(self.quiet, 60)
         ledger = self.cluster.ledger
-        assert list(audit(ledger, spec.id)) == []
+        findings = list(audit(ledger, spec.id))
+        assert not findings, findings
         progress = ledger.batches.progress(spec.id)
         counts = {name: getattr(progress, name) for name in COUNTS}
         assert counts["done"] + counts["skipped"] + counts["failed"] == spec.total
