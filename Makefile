@@ -5,6 +5,9 @@ UV ?= $(BIN)/uv
 LOCKS := deploy/requirements
 PEER := .bench/peer
 
+# each test run starts hundreds of interpreters: let them share compiled modules
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo up check test drills lint docs bench bench-latency lock clean
 
 $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
@@ -25,10 +28,10 @@ check: lint ## the inner loop, under a minute: lint, types, layers, unit and beh
 	$(BIN)/python -m pytest tests/unit tests/behaviour -n 2 --dist loadscope
 
 test: $(BIN)/cutout ## every test
-	$(BIN)/python -m pytest -n 3 --dist loadscope
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 drills: $(BIN)/cutout ## break a real cluster in every known way and write docs/drills.md; half an hour
-	$(BIN)/python -m pytest tests/drills -n 3 --dist loadscope --full --timeout 1800 --table docs/drills.md
+	$(BIN)/python -m pytest tests/drills -n 3 --dist worksteal --full --timeout 1800 --table docs/drills.md
 
 lint: $(BIN)/cutout ## ruff, mypy and the import layers
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@ import socket
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
@@ -227,7 +227,6 @@ def test_the_host_is_the_part_of_a_url_that_may_be_logged():
     assert host_of("sesame") == "?"
 
 
-@settings(max_examples=500, deadline=None)
 @given(some.text(max_size=40), some.sampled_from(["", "https://", "http://", "https://[", "//"]))
 def test_no_text_raises_any_other_error(text: str, prefix: str):
     def none(*_, **__):

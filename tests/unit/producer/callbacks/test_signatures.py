@@ -3,7 +3,7 @@ import runpy
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from support.paths import ROOT
 
@@ -115,7 +115,6 @@ def test_a_secret_that_is_none_is_an_invalid_setting_and_not_shown():
     assert "sesame" not in str(caught.value)
 
 
-@settings(max_examples=200, deadline=None)
 @given(some.dictionaries(some.sampled_from(list(HEADERS)), some.text()), some.binary())
 def test_no_headers_at_all_raise_anything_else(headers: dict[str, str], body: bytes):
     with pytest.raises(CutoutError):

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.imaging.background import over_background
@@ -17,7 +17,6 @@ def exact(pixels: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
     return np.where(both * 255 < 0.5, 0, np.dstack([blend, both * 255]))
 
 
-@settings(max_examples=200, deadline=None)
 @given(COLOURS, st.integers(0, 2**32), st.sampled_from([None, 0, 255]))
 def test_a_background_is_the_exact_one_rounded(colour: tuple, seed: int, alpha: int | None):
     pixels = np.random.default_rng(seed).integers(0, 256, (7, 11, 4), np.uint8)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -32,7 +32,6 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     return rgb, plane().astype(np.uint8), draw(st.sampled_from([None, plane().astype(np.uint8)]))
 
 
-@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_alpha_is_straight_and_hidden_colours_are_cleared(case):
     rgb, matte, own = case

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from support.images import FORMATS, SRGB, cmyk_profile, encoded, picture
@@ -132,7 +132,6 @@ def test_only_codes_leave_damaged_files():
     assert {None, ErrorCode.CORRUPT_IMAGE, ErrorCode.TRUNCATED_IMAGE} <= {*codes}
 
 
-@settings(max_examples=300, deadline=None)
 @example(start=b"BM", rest=b"W drives a car, says the text")
 @given(
     start=st.sampled_from(

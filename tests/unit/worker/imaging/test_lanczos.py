@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from support.forked import fork
@@ -15,7 +15,6 @@ sides = st.integers(1, 1500)
 samples = st.integers(1, 400)
 
 
-@settings(max_examples=200, deadline=None)
 @given(sides, samples)
 def test_tiles_cover_a_side_and_have_weights_for_all_their_samples(length: int, count: int):
     pixels = []
@@ -28,7 +27,6 @@ def test_tiles_cover_a_side_and_have_weights_for_all_their_samples(length: int, 
     assert pixels == list(range(length))
 
 
-@settings(max_examples=100, deadline=None)
 @given(sides, samples, st.integers(0, 2**32 - 1))
 def test_lines_are_resized_as_by_pillow(length: int, count: int, seed: int):
     lines = np.random.default_rng(seed).choice(np.uint8([0, 1, 90, 254, 255]), (count, 40))

@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -70,7 +70,6 @@ CROPS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(cutouts(), FIELDS, CROPS)
 def test_any_rendition_keeps_the_invariants(cutout: Cutout, fields: dict, crop: dict):
     """Sizes agree, strips are those of the whole, nothing hidden is published."""
@@ -94,7 +93,6 @@ def test_any_rendition_keeps_the_invariants(cutout: Cutout, fields: dict, crop: 
     assert (pixels(cutout) == before).all()
 
 
-@settings(max_examples=100, deadline=None)
 @given(cutouts())
 def test_the_plain_rendition_is_the_cut_out_itself(cutout: Cutout):
     picture = render(cutout, PLAIN)

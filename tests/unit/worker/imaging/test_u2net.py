@@ -3,7 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from support.paths import SAMPLES
@@ -111,7 +111,6 @@ def test_an_output_without_a_subject_gives_an_empty_matte(values, size: tuple[in
     assert (result.mode, result.size, result.getextrema()) == ("L", size, (0, 0))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400), st.floats(-1e30, 1e30), st.floats(1e-3, 1e30))
 def test_any_output_gives_a_matte_of_the_wanted_size(
     width: int, height: int, low: float, span: float

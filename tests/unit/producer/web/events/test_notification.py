@@ -3,7 +3,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from contract.errors import ErrorCode, PermanentError
@@ -385,7 +385,6 @@ PATHS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None)
 @given(
     JSON, some.sampled_from(PATHS), some.sampled_from([{}, STRUCTURED, {"ce-specversion": "1.0"}])
 )

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from support.receivers import certificate
 
@@ -241,7 +241,6 @@ def test_an_unreachable_aws_is_not_a_refusal():
 VALUES = some.none() | some.integers() | some.text(max_size=20) | some.lists(some.text())
 
 
-@settings(max_examples=200, deadline=None)
 @given(some.dictionaries(some.sampled_from([*notification(), *confirmation()]), VALUES))
 def test_only_signature_refused_is_ever_raised(changes: dict):
     for envelope in (changes, {**notification(), **changes}, {**confirmation(), **changes}):

@@ -3,7 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFilter
 from support.paths import SAMPLES
@@ -85,7 +85,6 @@ TEXTURES = {
 }
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     textures=st.lists(st.sampled_from(sorted(TEXTURES)), min_size=1, max_size=4),
     width=st.one_of(st.integers(1, 20), st.integers(1000, 5000)),
