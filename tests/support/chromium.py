@@ -38,10 +38,13 @@ class Browser:
 
     def one(self, selector: str, seconds: float = 20) -> WebElement:
         """Return the first displayed element, once there is one."""
-        return until(
-            lambda: next((e for e in self.all(selector) if e.is_displayed()), None),
-            seconds,
-        )
+
+        def displayed() -> WebElement | None:
+            with suppress(StaleElementReferenceException):  # replaced meanwhile
+                return next((e for e in self.all(selector) if e.is_displayed()), None)
+            return None
+
+        return until(displayed, seconds)
 
     def count(self, selector: str, number: int, seconds: float = 30) -> None:
         until(lambda: len(self.all(selector)) == number, seconds)
@@ -62,6 +65,17 @@ class Browser:
             return None
 
         return until(displayed)
+
+    def press(self, words: str, within: str = "main") -> None:
+        """Click a button, again if the page replaces it between finding and clicking it."""
+
+        def pressed() -> bool:
+            with suppress(StaleElementReferenceException):
+                self.button(words, within).click()
+                return True
+            return False
+
+        until(pressed)
 
     def run(self, script: str, *values: object) -> Any:
         return self.driver.execute_script(script, *values)

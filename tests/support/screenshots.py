@@ -113,7 +113,7 @@ def shoot_batches(browser: Browser, cluster: PageCluster, docs: Path) -> None:
     look_like(browser, 1280, 1040, 1, "light")
     browser.open(f"{cluster.serve()}/#batches")
     for season, seconds in (("spring", 6), ("autumn", 40)):
-        browser.button("New batch").click()
+        browser.press("New batch")
         browser.one("#source").clear()
         browser.one("#source").send_keys(f"s3://photographs/{season}")
         browser.one("#destination").clear()
@@ -121,7 +121,7 @@ def shoot_batches(browser: Browser, cluster: PageCluster, docs: Path) -> None:
         until(lambda: not browser.all("dialog[open]"))
         time.sleep(seconds)
         if season == "spring":
-            browser.button("Pause", ".batch").click()
+            browser.press("Pause", ".batch")
     browser.run("document.querySelector('.batch:first-child .failures').open = true")
     until(lambda: browser.all(".thumb.loaded img"))
     browser.run("document.activeElement.blur(); scrollTo(0, 0)")

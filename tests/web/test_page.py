@@ -116,7 +116,7 @@ def test_a_photograph_becomes_a_png_with_alpha(browser: Browser, site: Site):
         )
     )
     assert "600 \N{MULTIPLICATION SIGN} 400" in card.text
-    browser.button("Download").click()
+    browser.press("Download")
     is_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
     browser.says("#announcer", "coffee.jpg: cut out.")
 
@@ -134,7 +134,7 @@ def test_every_result_that_is_offered(browser: Browser, site: Site, tmp_path: Pa
         choose_rendition(browser, words)  # photographs added before keep theirs
         browser.choose(path)
     browser.count('.card[data-status="done"]', len(offered))
-    browser.button(f"Download all {len(offered)}").click()
+    browser.press(f"Download all {len(offered)}")
     with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
         for number, words in enumerate(offered):
             jpeg = words.startswith("JPEG on white")
@@ -152,15 +152,15 @@ def test_only_images_with_the_same_layout_are_compared(browser: Browser, site: S
     browser.choose(COFFEE)
     browser.count('.card[data-status="done"]', 1)
     assert browser.all(f".card {SLIDER}")
-    browser.button("Download").click()
+    browser.press("Download")
     with Image.open(browser.downloaded("coffee.jpg")) as image:
         assert (image.format, image.size) == ("JPEG", (600, 400))
-    browser.button("Remove").click()
+    browser.press("Remove")
 
     choose_rendition(browser, "Transparent PNG, cropped to the product")
     browser.choose(ROCKET)
     browser.count('.card[data-status="done"]', 1)
-    browser.button("Enlarge").click()
+    browser.press("Enlarge")
     for area in (".card", "#look-content"):
         shown = browser.one(f"{area} .after")
         assert shown.get_attribute("alt") == "Cut-out of rocket.jpg"
@@ -175,7 +175,7 @@ def test_a_retry_uses_the_current_choice(browser: Browser, site: Site, tmp_path:
     browser.choose(tmp_path / "black.jpg")
     assert "no_subject" in browser.one('.card[data-status="failed"]').text
     choose_rendition(browser, "Transparent PNG, original size")
-    browser.button("Retry").click()
+    browser.press("Retry")
     browser.count('.card[data-status="done"]', 1)
 
 
@@ -192,10 +192,10 @@ def test_one_bad_file_among_several_harms_no_other(browser: Browser, site: Site,
         """new MutationObserver(() => { document.documentElement.dataset.again = "yes"; }).observe(
           document.querySelector('.card[data-status="failed"]'), { attributes: true })"""
     )
-    browser.button("Retry").click()
+    browser.press("Retry")
     until(lambda: browser.all('[data-again="yes"]'))
     browser.count('.card[data-status="failed"]', 1)
-    browser.button("Remove").click()
+    browser.press("Remove")
     browser.count(".card", 3)
 
 
@@ -208,7 +208,7 @@ def test_all_in_one_archive(browser: Browser, site: Site, tmp_path: Path):
     browser.choose(CAT, twin, umlauts, broken_file(tmp_path))
     browser.count('.card[data-status="done"]', 3)
     browser.count('.card[data-status="failed"]', 1)
-    browser.button("Download all 3").click()
+    browser.press("Download all 3")
     with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
         assert archive.testzip() is None
         assert sorted(archive.namelist()) == ["CAT (2).png", "Schöne Tasse, 杯.png", "cat.png"]
@@ -312,7 +312,7 @@ def test_the_background_is_chosen_for_the_preview_only(browser: Browser, site: S
     assert ground() == "rgb(255, 0, 128)"
     browser.all('[name="view"][value="0"]')[0].click()
     assert browser.all('.card input[type="range"]')[0].get_attribute("value") == "0"
-    browser.button("Download").click()
+    browser.press("Download")
     is_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
 
 
@@ -320,10 +320,10 @@ def test_clearing_asks_about_images_not_downloaded(browser: Browser, site: Site)
     browser.open(site.url)
     browser.choose(CAT)
     browser.count('.card[data-status="done"]', 1)
-    browser.button("Clear").click()
+    browser.press("Clear")
     browser.one("#confirm-no").click()
     browser.count(".card", 1)
-    browser.button("Clear").click()
+    browser.press("Clear")
     browser.one("#confirm-yes").click()
     browser.count(".card", 0)
 
@@ -400,7 +400,7 @@ def test_a_hostile_file_name_is_text(browser: Browser, site: Site, tmp_path: Pat
     assert browser.run("return document.querySelector('.card .name').textContent") == HOSTILE
     assert not browser.all('.card img[src="x"]')
     assert not browser.all(".card .name b")
-    browser.button("Download all").click()
+    browser.press("Download all")
     with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
         assert archive.namelist() == [
             "_b__jpg.exe_/_img src=x onerror=alert(1)_.png"
@@ -429,7 +429,7 @@ def test_photographs_wait_for_the_key(browser: Browser, site: Site):
     browser.choose(CAT)
     browser.count('.card[data-status="waiting"]', 1)
     steadily(lambda: not browser.all("dialog[open]"), 0.5)
-    browser.button("Enter the key", "#notices").click()
+    browser.press("Enter the key", "#notices")
     browser.one("#key").send_keys(site.key, Keys.ENTER)
     browser.count('.card[data-status="done"]', 1)
     assert browser.text("#notices") == ""
@@ -437,7 +437,7 @@ def test_photographs_wait_for_the_key(browser: Browser, site: Site):
 
 def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.open(f"{site.url}/#batches")
-    browser.button("New batch").click()
+    browser.press("New batch")
     browser.one("#source").send_keys("nowhere")
     browser.one("#destination").send_keys(site.destination, Keys.ENTER)
     browser.says("#batch-error", "s3://")
@@ -446,10 +446,10 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.one('.batch:first-child[data-state="open"]')
     assert site.source in browser.one(".locations").text
 
-    browser.button("Pause").click()
+    browser.press("Pause")
     browser.one('.batch:first-child[data-state="paused"]')
     assert browser.one(".stalled-reason").text == "Paused by an operator; Resume continues it."
-    browser.button("Resume").click()
+    browser.press("Resume")
     browser.one('.batch:first-child[data-state="open"]')
     browser.one(".curve")
     browser.says(".pace", "images/s")
@@ -468,24 +468,24 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.one(".thumb.loaded img")  # the browser shows what the worker refused
     assert browser.run("return document.querySelector('.thumb img').naturalWidth") > 0
 
-    browser.button("Report, CSV").click()
+    browser.press("Report, CSV")
     assert browser.downloaded("*.csv").read_text().startswith("line,key")
-    browser.button("Report, JSONL").click()
+    browser.press("Report, JSONL")
     assert browser.downloaded("*.jsonl").read_text().startswith("{")
-    browser.button("Retry failures").click()
+    browser.press("Retry failures")
     browser.says("#announcer", "Retrying")
     browser.one('.batch:first-child[data-state="closed"]', 60)
 
 
 def test_a_batch_is_cancelled_after_a_question(browser: Browser, site: Site):
     browser.open(f"{site.url}/#batches")
-    browser.button("New batch").click()
+    browser.press("New batch")
     browser.one("#source").send_keys(site.source)
     browser.one("#destination").send_keys(site.destination, Keys.ENTER)
-    browser.button("Cancel", ".batch").click()
+    browser.press("Cancel", ".batch")
     browser.one("#confirm-no").click()
     steadily(lambda: browser.all('.batch:first-child[data-state="open"]'), 0.6)
-    browser.button("Cancel", ".batch").click()
+    browser.press("Cancel", ".batch")
     browser.one("#confirm-yes").click()
     browser.one('.batch:first-child[data-state="closed"]')
 
@@ -502,7 +502,7 @@ def test_it_fits_a_phone(browser: Browser, site: Site):
     browser.count('.card[data-status="done"]', 1)
     assert browser.run(wide) <= 360
     browser.open(f"{site.url}/#batches")
-    browser.button("New batch").click()
+    browser.press("New batch")
     assert browser.run(wide) <= 360
     browser.one("#source").send_keys(f"{site.source}")
     browser.one("#destination").send_keys(site.destination, Keys.ENTER)
