@@ -27,8 +27,8 @@ Quarantine = Annotated[
     typer.Option(
         "--quarantine",
         help="Process only quarantined images (an earlier attempt crashed its worker process):"
-        " one at a time, each in a new process with limited memory. One such worker is enough"
-        " for a cluster.",
+        " one at a time, each in a new process with limited memory. One such worker per model is"
+        " enough for a cluster.",
     ),
 ]
 Interactive = Annotated[
