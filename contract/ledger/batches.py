@@ -101,9 +101,10 @@ class RedisBatches:
         return int(self._connection.run("reopen", keys, batch, *lines))
 
     def reopen_unreported(
-        self, batch: str, epoch: int, counts: dict[Status, int], lines: Iterable[int]
+        self, batch: str, epoch: int, counts: dict[Status, int] | None, lines: Iterable[int]
     ) -> bool:
-        reported = [counts[status] for status in (Status.DONE, Status.SKIPPED, Status.FAILED)]
+        statuses = (Status.DONE, Status.SKIPPED, Status.FAILED)
+        reported = [counts[status] if counts else "" for status in statuses]
         return bool(
             self._connection.run_for(
                 "reopen_unreported", batch, BATCH_KEYS, epoch, *reported, *lines
@@ -182,8 +183,7 @@ class RedisBatches:
         return Outcome.model_validate_json(rows[0]) if rows else None
 
     def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
-        with translated():
-            self._redis.hset(names.redis_key(batch), "outcome", outcome.model_dump_json())
+        self._connection.run_for("keep_cutout_outcome", batch, [""], outcome.model_dump_json())
 
 
 def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:

@@ -97,11 +97,13 @@ class Batches(Protocol):
         ...
 
     def reopen_unreported(
-        self, batch: str, epoch: int, counts: dict[Status, int], lines: Iterable[int]
+        self, batch: str, epoch: int, counts: dict[Status, int] | None, lines: Iterable[int]
     ) -> bool:
-        """Reopen settled lines whose outcome row was lost; set the counters to the rows left.
+        """Reopen settled lines whose outcome row was lost.
 
-        Returns False if the batch has changed since `epoch`.
+        `counts`: the corrected counters, in which lines without a row count as done; each reopened
+        line is taken from them. None after the first call. Returns False if the batch has changed
+        since `epoch`.
         """
         ...
 
@@ -140,7 +142,10 @@ class Batches(Protocol):
         ...
 
     def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
-        """Store the outcome of a cutout beside its counters, as it has no report."""
+        """Store the outcome of a cutout beside its counters, as it has no report.
+
+        Does nothing if the cutout was deleted.
+        """
         ...
 
 

@@ -20,18 +20,20 @@ from producer.batches import reports
 
 log = structlog.get_logger(__name__)
 
+LEASE_SECONDS = 15
+"""After this a standby dispatcher takes over from one that died."""
 UNREPORTED_LINES = 10_000
 """Lines without an outcome row reopened in one call."""
 
 
 class BatchCloser:
-    """One thread, one batch at a time."""
+    """Two threads, so a short report need not wait for a long one."""
 
     def __init__(self, ledger: Ledger, lease_token: str) -> None:
         self._ledger = ledger
         self._lease_token = lease_token
         self._closing: dict[str, Future[None]] = {}
-        self._thread = ThreadPoolExecutor(1, "close")
+        self._thread = ThreadPoolExecutor(2, "close")
 
     def close(self, spec: BatchSpec) -> None:
         """Close a batch in the thread. Follow it with `is_closing`."""
@@ -50,6 +52,14 @@ class BatchCloser:
             closing.result()
         return True
 
+    def is_pending(self, batch: str) -> bool:
+        """Return whether a batch is being closed."""
+        return batch in self._closing
+
+    def forget(self, batch: str) -> None:
+        """Drop the result of closing a batch that is not open any more."""
+        self._closing.pop(batch, None)
+
     def wait(self) -> None:
         """Wait until no batch is being closed. Raises what closing one raised."""
         for batch in list(self._closing):
@@ -64,6 +74,8 @@ class BatchCloser:
         while reports.drain(self._ledger, spec):
             pass
         progress = self._ledger.batches.progress(spec.id)
+        if progress.settled < spec.total:
+            return  # a retry reopened lines
         closed = replace(progress, state="closed", closed=time.time(), issued=0, stalled_reason="")
         store = open_store(spec.destination)
         tally = reports.write(closed, store)
@@ -71,6 +83,9 @@ class BatchCloser:
             self._reopen_unreported(progress, tally)
             return
         self._ledger.batches.set_stalled_reason(spec.id, "")
+        # a tick that takes longer than the lease must not waste the report; another dispatcher that
+        # holds the lease by now is not pushed out
+        self._ledger.acquire_lease(self._lease_token, LEASE_SECONDS)
         if not self._ledger.batches.close(spec.id, progress.epoch, self._lease_token):
             log.info("batch changed while its report was written", batch=spec.id)
             latest = self._ledger.batches.progress(spec.id)
@@ -85,19 +100,18 @@ class BatchCloser:
     def _reopen_unreported(self, progress: Progress, tally: reports.Tally) -> None:
         """Reopen settled lines whose outcome row was lost, as by a Redis that lost its last second.
 
-        Their outputs exist, so workers settle them without processing the images again.
+        Workers that find the output of a line settle it without processing the image again.
         """
         spec, epoch = progress.spec, progress.epoch
-        remaining = tally.missing_count
-        log.error("outcomes are missing", batch=spec.id, lines=remaining, total=spec.total)
+        log.error("outcomes are missing", batch=spec.id, lines=tally.missing_count)
+        # the first call corrects the counters; until they are reopened, lines count as done
+        done = tally.counts[Status.DONE] + tally.missing_count
+        counts: dict[Status, int] | None = tally.counts | {Status.DONE: done}
         missing = tally.missing()
         while lines := list(islice(missing, UNREPORTED_LINES)):
-            remaining -= len(lines)
-            # until their turn comes, the lines of later chunks still count as settled
-            counts = tally.counts | {Status.DONE: tally.counts[Status.DONE] + remaining}
             if not self._ledger.batches.reopen_unreported(spec.id, epoch, counts, lines):
                 return
-            epoch += 1
+            counts, epoch = None, epoch + 1
         reason = (
             f"The outcomes of {tally.missing_count:,} images were lost; they are checked again."
         )

@@ -31,7 +31,7 @@ from producer.batches import reports
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts
 from producer.dispatch.breaker import RETRY_SECONDS, evaluate
-from producer.dispatch.closing import BatchCloser
+from producer.dispatch.closing import LEASE_SECONDS, BatchCloser
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,6 @@ CHUNK_LINES = 200
 """Lines issued and published in one step."""
 DRAIN_ROWS = 1000
 """Outcome rows that make a segment in object storage worth writing."""
-LEASE_SECONDS = 15
-"""After this a standby dispatcher takes over from one that died."""
 TICK_SECONDS = 0.2
 CANCELLED_LINES = 10_000
 """Lines of a cancelled batch settled per tick."""
@@ -110,6 +108,7 @@ class Dispatcher:
             self._served = {worker.queue for worker in self._ledger.workers.list()}
         for batch in self._queues.keys() - set(open_ids):
             del self._queues[batch]
+            self._closer.forget(batch)
         for batch in open_ids:
             if time.monotonic() < self._backing_off.get(batch, 0):
                 continue
@@ -123,7 +122,8 @@ class Dispatcher:
                 self._ledger.batches.set_stalled_reason(batch, reason)
                 self._backing_off[batch] = time.monotonic() + BACKOFF_SECONDS
             else:
-                if self._backing_off.pop(batch, None):
+                # a batch that is being closed keeps its reason until it is closed
+                if not self._closer.is_pending(batch) and self._backing_off.pop(batch, 0):
                     self._ledger.batches.set_stalled_reason(batch, "")
         return busy
 
@@ -141,6 +141,11 @@ class Dispatcher:
             return False
         if self._closer.is_closing(spec.id):
             return False
+        if progress.settled >= spec.total and progress.state != "closed":
+            self._closer.close(spec)
+            return False
+        if snapshot.undrained >= DRAIN_ROWS:
+            reports.drain(self._ledger, spec)
         more = False
         match progress.state:
             case "open":
@@ -151,10 +156,6 @@ class Dispatcher:
                 self._settle_cancelled(spec)
             case "registering" | "closed":
                 pass  # opened by `submit`, or closed since `open_ids`
-        if snapshot.undrained >= DRAIN_ROWS:
-            reports.drain(self._ledger, spec)
-        if progress.settled >= spec.total:
-            self._closer.close(spec)
         return more
 
     # one method per state

@@ -655,10 +655,17 @@ def test_lines_without_a_row_are_reopened_and_the_counters_corrected(ledger) -> 
     ledger.batches.open(BATCH)
     ledger.lines.issue(BATCH, 4, 4, 60)
     ledger.lines.finish_all(BATCH, [done(0), failed(1), done(2), failed(3)])
-    rows = {Status.DONE: 1, Status.SKIPPED: 0, Status.FAILED: 1}
-    assert not ledger.batches.reopen_unreported(BATCH, 7, rows, [2, 3])
-    assert ledger.batches.reopen_unreported(BATCH, 0, rows, [2, 3])
+    counts = {Status.DONE: 3, Status.SKIPPED: 0, Status.FAILED: 1}  # 2 and 3 have no row
+    assert not ledger.batches.reopen_unreported(BATCH, 7, counts, [2])
+    assert ledger.batches.reopen_unreported(BATCH, 0, counts, [2])
+    ledger.lines.finish(BATCH, done(2))  # by a worker, before the next call
+    assert ledger.batches.reopen_unreported(BATCH, 1, None, [3])
     progress = ledger.batches.progress(BATCH)
-    assert (progress.done, progress.failed, progress.epoch) == (1, 1, 1)
-    assert ledger.lines.issue(BATCH, 4, 4, 60).bulk == [2, 3]
+    assert (progress.done, progress.failed, progress.epoch) == (2, 1, 2)
+    assert ledger.lines.issue(BATCH, 4, 4, 60).bulk == [3]
     assert ledger.batches.reopen(BATCH, ["1", "3"]) == 1
+
+
+def test_a_deleted_cutout_is_not_brought_back_by_its_outcome(ledger) -> None:
+    ledger.batches.keep_cutout_outcome(BATCH, done(0))
+    assert not ledger.batches.exists(BATCH)

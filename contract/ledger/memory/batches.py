@@ -119,16 +119,17 @@ class MemoryBatches:
         return opened
 
     def reopen_unreported(
-        self, batch: str, epoch: int, counts: dict[Status, int], lines: Iterable[int]
+        self, batch: str, epoch: int, counts: dict[Status, int] | None, lines: Iterable[int]
     ) -> bool:
-        row = self._state.require(batch)
-        if row.epoch != epoch:
+        row = self._state.find(batch)
+        if row is None or row.state == "closed" or row.epoch != epoch:
             return False
+        row.counts = dict(counts or row.counts)
         for line in lines:
+            row.counts[Status.DONE] -= line in row.settled
             row.settled.discard(line)
             row.failed.discard(line)
             row.cursor = min(row.cursor, line)
-        row.counts = dict(counts)
         row.epoch += 1
         return True
 
@@ -196,7 +197,8 @@ class MemoryBatches:
         return Outcome.model_validate_json(row.outcomes[0][1])
 
     def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
-        self._state.require(batch).cutout_outcome = outcome
+        if row := self._state.find(batch):
+            row.cutout_outcome = outcome
 
 
 def _line_set(bits: bytes) -> set[int]:
