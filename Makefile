@@ -28,7 +28,7 @@ check: lint ## the inner loop, under a minute: lint, types, layers, unit and beh
 	$(BIN)/python -m pytest tests/unit tests/behaviour -n 2 --dist loadscope
 
 test: $(BIN)/cutout ## every test
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist loadscope
 
 drills: $(BIN)/cutout ## break a real cluster in every known way and write docs/drills.md; half an hour
 	$(BIN)/python -m pytest tests/drills -n 3 --dist worksteal --full --timeout 1800 --table docs/drills.md
