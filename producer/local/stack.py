@@ -28,6 +28,7 @@ from producer.local import redis_server
 STOP_SECONDS = 30
 """Seconds after SIGTERM until a process that is still running is killed. Workers have longer: the
 time limit of an image."""
+ANY_PORT = 0
 FLOWER_SECONDS = 20
 """Seconds to wait until Flower receives the workers' events; then the stack starts without."""
 WORKERS = ("worker", "quarantine")
@@ -60,7 +61,7 @@ class Stack:
                 self._start_redis()
             else:
                 RedisLedger(self.redis_url, retries=2).ping()
-            self._start_flower()
+            self._start_flower(self._config.flower_port)
             for name in WORKERS:
                 self._start_worker(name)
             self._start("dispatcher", "producer", "dispatch")
@@ -131,15 +132,22 @@ class Stack:
         queues = names.bulk_queue(self._model), names.quarantine_queue(self._model)
         RedisLedger(self.redis_url).batches.reset_messages(*queues)
 
-    def _start_flower(self) -> None:
-        port = _free_port(self._config.flower_address, self._config.flower_port)
+    def _start_flower(self, wanted_port: int) -> None:
+        port = _free_port(self._config.flower_address, wanted_port)
         self.flower_url = f"http://{self._config.flower_address}:{port}"
         self._start("flower", "producer", "flower", env={"CUTOUT_FLOWER_PORT": str(port)})
 
     def _await_flower(self) -> None:
         """Wait until Flower receives a worker's events: it never counts those sent before."""
         deadline = time.monotonic() + FLOWER_SECONDS
-        while time.monotonic() < deadline and self._running["flower"].poll() is None:
+        restarted = False
+        while time.monotonic() < deadline:
+            if self._running["flower"].poll() is not None:
+                if restarted:
+                    break
+                # a stack started at the same moment may have taken the port first
+                restarted = True
+                self._start_flower(ANY_PORT)
             self.check()
             with suppress(urllib3.exceptions.HTTPError):
                 metrics = urllib3.request("GET", f"{self.flower_url}/metrics", timeout=2, retries=0)
@@ -198,7 +206,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 def _free_port(address: str, wanted: int) -> int:
     """Return the wanted port if it is free, else any free port."""
-    for port in (wanted, 0):
+    for port in (wanted, ANY_PORT):
         with suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))

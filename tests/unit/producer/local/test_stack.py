@@ -2,11 +2,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from contract.errors import ErrorCode, PermanentError
 from contract.settings import settings
+from producer.local import stack as stack_module
 from producer.local.stack import Stack
 
 
@@ -32,3 +34,22 @@ def test_any_other_end_is_the_end_of_the_stack(tmp_path: Path, name: str, status
     with pytest.raises(PermanentError) as caught:
         stack.check()
     assert caught.value.code is ErrorCode.STACK_FAILED
+
+
+def test_flower_takes_another_port_if_its_own_is_taken_while_it_starts(tmp_path: Path, monkeypatch):
+    """As when two runs start at the same moment: both find the same port free."""
+    stack = Stack(settings(), "u2netp", 2, tmp_path)
+    running = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    starts = [ended(1), running]
+    monkeypatch.setattr(
+        stack, "_start", lambda name, *_, **__: stack._running.update({name: starts.pop(0)})
+    )
+    metrics = SimpleNamespace(data=b"flower_worker_online{}")
+    monkeypatch.setattr(stack_module.urllib3, "request", lambda *_, **__: metrics)
+    stack._start_flower(5555)
+    first = stack.flower_url
+    stack._await_flower()
+    running.communicate(b"\n")
+    assert starts == []
+    assert stack.flower_url.startswith("http://127.0.0.1:")
+    assert stack.flower_url != first
