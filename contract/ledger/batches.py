@@ -32,27 +32,26 @@ class RedisBatches:
     ) -> None:
         key, settled_key, failed_key = keys = names.redis_keys(spec.id, BATCH_KEYS)
         row: dict[Any, Any] = {
-            "spec": spec.model_dump_json(), "state": "registering", "total": spec.total,
-            "cursor": 0, "duplicates": 0, "epoch": 0,
+            "spec": spec.model_dump_json(), "state": "open" if spec.cutout else "registering",
+            "total": spec.total, "cursor": 0, "duplicates": 0, "epoch": 0,
             **{status.value: count for status, count in counts.items()},
         }  # fmt: skip
         with translated(), self._redis.pipeline() as pipe:
             pipe.hset(key, mapping=row)
             pipe.set(settled_key, settled)
             pipe.set(failed_key, failed)
-            for one in keys:
-                pipe.expire(one, REGISTERING_KEPT_SECONDS)
-            if spec.cutout is None:
+            if spec.cutout:
+                pipe.sadd(names.OPEN_BATCHES, spec.id)
+            else:
                 pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
+                for one in keys:
+                    pipe.expire(one, REGISTERING_KEPT_SECONDS)
             pipe.execute()
 
     def open(self, batch: str) -> None:
-        with translated(), self._redis.pipeline() as pipe:
-            for key in names.redis_keys(batch, BATCH_KEYS):
-                pipe.persist(key)
-            pipe.hset(names.redis_key(batch), "state", "open")
-            pipe.sadd(names.OPEN_BATCHES, batch)
-            pipe.execute()
+        keys = [*names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES]
+        if not self._connection.run("open", keys, batch):
+            raise _unknown(batch)
 
     def close(self, batch: str, epoch: int, lease_token: str) -> bool:
         return self._close(batch, CLOSED_KEPT_SECONDS, epoch, lease_token)
@@ -186,10 +185,14 @@ class RedisBatches:
         self._connection.run_for("keep_cutout_outcome", batch, [""], outcome.model_dump_json())
 
 
+def _unknown(batch: str) -> PermanentError:
+    return PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
+
+
 def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
     """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS."""
     if not row:
-        raise PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
+        raise _unknown(batch)
     return Progress(
         spec=BatchSpec.model_validate_json(row["spec"]),
         state=row["state"],  # type: ignore[arg-type]  # written by the scripts alone

@@ -29,7 +29,10 @@ class Batches(Protocol):
     """Batches as a whole: registered, open, paused, cancelling, closed."""
 
     def register(self, spec: BatchSpec) -> None:
-        """Store a new batch. None of its lines is issued before `open`."""
+        """Store a new batch. None of its lines is issued before `open`.
+
+        A cutout is complete with its spec, so it is open at once.
+        """
         ...
 
     def restore(
@@ -42,7 +45,10 @@ class Batches(Protocol):
         ...
 
     def open(self, batch: str) -> None:
-        """Let the lines of a registered batch be issued."""
+        """Let the lines of a registered batch be issued.
+
+        Raises PermanentError (`batch_unknown`).
+        """
         ...
 
     def close(self, batch: str, epoch: int, lease_token: str) -> bool:

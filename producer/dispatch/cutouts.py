@@ -37,7 +37,6 @@ def submit(
         created=time.time(), total=1, segment_lines=1, cutout=cutout,
     )  # fmt: skip
     ledger.batches.register(spec)
-    ledger.batches.open(spec.id)
     issued = ledger.lines.issue(spec.id, 1, 1, config.visibility_timeout)
     publish_issued(spec, issued, lambda _: cutout.photograph)
     return spec

@@ -426,7 +426,6 @@ def test_batches_are_listed_newest_first_without_cutouts(ledger) -> None:
     for number in range(3):
         ledger.batches.register(spec(f"b-20260101-000000-00000{number}", created=now + number))
     ledger.batches.register(cutout_spec())
-    ledger.batches.open(CUTOUT)
     assert ledger.batches.ids() == [f"b-20260101-000000-00000{number}" for number in (2, 1, 0)]
     assert ledger.batches.open_ids() == [CUTOUT]
     ledger.batches.forget("b-20260101-000000-000001")
@@ -547,7 +546,6 @@ def test_a_snapshot_says_when_the_next_message_of_each_queue_was_issued(ledger, 
 
 def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> None:
     ledger.batches.register(cutout_spec())
-    ledger.batches.open(CUTOUT)
     assert ledger.batches.cutout_outcome(CUTOUT) is None
     outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
     ledger.lines.finish(CUTOUT, outcome)
@@ -669,3 +667,18 @@ def test_lines_without_a_row_are_reopened_and_the_counters_corrected(ledger) -> 
 def test_a_deleted_cutout_is_not_brought_back_by_its_outcome(ledger) -> None:
     ledger.batches.keep_cutout_outcome(BATCH, done(0))
     assert not ledger.batches.exists(BATCH)
+
+
+def test_a_cutout_is_open_as_soon_as_it_is_registered(ledger) -> None:
+    ledger.batches.register(cutout_spec())
+    assert ledger.batches.progress(CUTOUT).state == "open"
+    assert ledger.batches.open_ids() == [CUTOUT]
+    assert ledger.lines.issue(CUTOUT, 1, 1, 60).bulk == [0]
+
+
+def test_a_batch_that_was_forgotten_cannot_be_opened(ledger) -> None:
+    with pytest.raises(PermanentError) as caught:
+        ledger.batches.open(BATCH)
+    assert caught.value.code is ErrorCode.BATCH_UNKNOWN
+    assert not ledger.batches.exists(BATCH)
+    assert ledger.batches.open_ids() == []

@@ -492,7 +492,6 @@ def test_a_server_dies_before_it_publishes_the_job(server: Server) -> None:
     spec = server.cluster.ledger.batches.progress(done["id"]).spec
     spec = spec.model_copy(update={"id": "c-20250101-000000-abcdefabcdef"})
     server.cluster.ledger.batches.register(spec)
-    server.cluster.ledger.batches.open(spec.id)
     assert server.ended(spec.id)["status"] == "done"
 
 

@@ -24,6 +24,8 @@ class MemoryBatches:
         self._state.add(
             MemoryBatch(spec, dict(counts), _line_set(settled), _line_set(failed), expires)
         )
+        if spec.cutout:
+            self.open(spec.id)
 
     def open(self, batch: str) -> None:
         row = self._state.require(batch)
