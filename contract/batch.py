@@ -81,4 +81,5 @@ class Snapshot:
     something_due: bool
     """True if a lease has expired, a retry is due, or a queued line is overdue"""
     oldest_queued: tuple[str, str]
-    """`Lines.oldest_queued` of the batch's main queue and its quarantine queue"""
+    """when the next message of the batch's main queue and of its quarantine queue was issued (Unix
+    seconds, as text); empty if the queue is empty"""

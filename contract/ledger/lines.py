@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from contract import names
 from contract.ledger.connection import Connection, translated
@@ -43,10 +43,6 @@ class RedisLines:
             [int(line) for line, crashed in marked if not int(crashed)],
             [int(line) for line, crashed in marked if int(crashed)],
         )
-
-    def oldest_queued(self, queue: str) -> str:
-        with translated():
-            return issued_at(cast("str | None", self._redis.lindex(queue, -1)))
 
     def unacknowledged(self) -> list[str]:
         with translated():

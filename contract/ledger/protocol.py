@@ -171,12 +171,8 @@ class Lines(Protocol):
         """Take up to `limit` lines whose message was lost, whose lease ended or whose retry is due.
 
         `grace`: seconds between a worker's receiving a message and its claim. `oldest`: see
-        `oldest_queued`, for the main queue and the quarantine queue.
+        `Snapshot.oldest_queued`.
         """
-        ...
-
-    def oldest_queued(self, queue: str) -> str:
-        """Return when the next message of a queue was issued; empty if the queue is empty."""
         ...
 
     def unacknowledged(self) -> list[str]:

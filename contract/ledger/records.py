@@ -41,7 +41,7 @@ class Issued:
     """Lines to publish."""
 
     issued_at: float
-    """must be sent in the messages' headers: see `Lines.oldest_queued`"""
+    """must be sent in the messages' headers: see `Snapshot.oldest_queued`"""
     bulk: list[int]
     quarantine: list[int]
 

@@ -80,9 +80,8 @@ def job_for(spec: BatchSpec, line: int, photograph: ManifestLine) -> ImageJob:
     )
 
 
-def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> int:
-    """Send jobs to a queue; return how many. Raises RetryableError (`redis_unavailable`)."""
-    count = 0
+def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> None:
+    """Send jobs to a queue. Raises RetryableError (`redis_unavailable`)."""
     try:
         with app().producer_or_acquire() as producer, producer.batch():
             for job in jobs:
@@ -98,9 +97,7 @@ def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> int:
                     # by the ledger's clock: tells a queued message from a lost one
                     headers={"issued": issued_at},
                 )
-                count += 1
     except PUBLISH_ERRORS as error:
         raise RetryableError(
             ErrorCode.REDIS_UNAVAILABLE, f"Publishing failed ({type(error).__name__})."
         ) from None
-    return count

@@ -126,10 +126,12 @@ def test_publishing_says_that_redis_is_at_fault(
         photograph=ManifestLine(key="a.jpg", size=1, etag="1"), recipe=recipe_for("u2netp"),
     )  # fmt: skip
     queue, redis = names.bulk_queue("u2netp"), ledger.connection.client
-    assert publish(queue, [job], 1.0) == 1
+    publish(queue, [job], 1.0)
+    assert redis.llen(queue) == 1
     if harm == "empty":
         redis.flushall()
-        assert publish(queue, [job], 1.0) == redis.llen(queue) == 1
+        publish(queue, [job], 1.0)
+        assert redis.llen(queue) == 1
         return
     if harm == "full":
         redis.config_set("maxmemory", 1)

@@ -21,7 +21,7 @@ local row = redis.call('HMGET', KEYS[1], 'total', 'done', 'skipped', 'failed', '
 if not row[1] then return 0 end
 if ARGV[4] ~= '' then
   if row[2] + row[3] + row[4] < tonumber(row[1]) then return 0 end
-  if (row[5] or '0') ~= ARGV[4] then return 0 end
+  if row[5] ~= ARGV[4] then return 0 end
   if redis.call('GET', KEYS[5]) ~= ARGV[5] then return 0 end
   if redis.call('XLEN', KEYS[6]) > 0 then return 0 end
 end

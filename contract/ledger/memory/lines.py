@@ -53,9 +53,6 @@ class MemoryLines:
             (issued.quarantine if line.crashed else issued.bulk).append(number)
         return issued
 
-    def oldest_queued(self, queue: str) -> str:
-        return next(iter(self._state.queues.get(queue, [])), "")
-
     def unacknowledged(self) -> list[str]:
         return list(self._state.unacknowledged)
 
