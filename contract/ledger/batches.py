@@ -94,10 +94,10 @@ class RedisBatches:
         parts = ("", *OUTSTANDING_KEYS, "claim_tokens", "crash_count", "retries", "recent_results")
         return int(self._connection.run_for("recall", batch, parts, int(idle)))
 
-    def reopen(self, batch: str, lines: Iterable[str]) -> int:
+    def reopen(self, batch: str, lines: Iterable[int], crash_causes: str = "") -> int:
         parts = ("", "settled", "crash_count", "crash_causes", "failed")
         keys = [*names.redis_keys(batch, parts), names.OPEN_BATCHES]
-        return int(self._connection.run("reopen", keys, batch, *lines))
+        return int(self._connection.run("reopen", keys, batch, crash_causes, *lines))
 
     def reopen_unreported(
         self, batch: str, epoch: int, counts: dict[Status, int] | None, lines: Iterable[int]

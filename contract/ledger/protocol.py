@@ -94,11 +94,11 @@ class Batches(Protocol):
         """
         ...
 
-    def reopen(self, batch: str, lines: Iterable[str]) -> int:
+    def reopen(self, batch: str, lines: Iterable[int], crash_causes: str = "") -> int:
         """Reopen failed lines, and their batch if it is closed; return how many had failed.
 
-        Each is a line number, or `NUMBER:CAUSES` to send the line to quarantine. Lines that have
-        not failed, or that another call has reopened, are left alone.
+        With `crash_causes` they go to quarantine. Lines that have not failed, or that another call
+        has reopened, are left alone.
         """
         ...
 

@@ -1,8 +1,5 @@
 """What an operator does to a batch: pause, resume, cancel, retry, rebuild."""
 
-from collections.abc import Iterator
-from itertools import islice
-
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger import Ledger
@@ -54,21 +51,18 @@ def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
             f"A retry of {code} would fail the same way: submit a new batch instead.",
         )
     spec = ledger.batches.progress(batch).spec
-    lines = _failed_lines(ledger, spec, code)
-    reopened = 0
-    while chunk := list(islice(lines, REOPEN_CHUNK)):
-        reopened += ledger.batches.reopen(batch, chunk)
-    return reopened
-
-
-def _failed_lines(ledger: Ledger, spec: BatchSpec, code: ErrorCode | None) -> Iterator[str]:
-    """Yield failed lines as `Batches.reopen` takes them."""
     skipped = NEVER_RETRIED | RETRIED_BY_CODE_ONLY
     # a complete list before any line is reopened: one that fails again meanwhile must stay failed
-    for outcome in list(reports.failures(ledger, spec)):
-        if outcome.code == code or (code is None and outcome.code not in skipped):
-            poisoned = outcome.code is ErrorCode.POISONED
-            yield f"{outcome.line}:poisoned before" if poisoned else str(outcome.line)
+    lines = [
+        outcome.line
+        for outcome in reports.failures(ledger, spec)
+        if outcome.code == code or (code is None and outcome.code not in skipped)
+    ]
+    crash_causes = "poisoned before" if code is ErrorCode.POISONED else ""
+    return sum(
+        ledger.batches.reopen(batch, lines[start : start + REOPEN_CHUNK], crash_causes)
+        for start in range(0, len(lines), REOPEN_CHUNK)
+    )
 
 
 def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, int]:

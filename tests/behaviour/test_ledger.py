@@ -360,8 +360,9 @@ def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> N
     assert close(ledger, batch)
     assert ledger.batches.open_ids() == []
 
-    assert ledger.batches.reopen(batch, [str(TOTAL - 2), f"{TOTAL - 1}:poisoned before"]) == 2
-    assert ledger.batches.reopen(batch, [str(TOTAL - 2)]) == 0
+    assert ledger.batches.reopen(batch, [TOTAL - 2]) == 1
+    assert ledger.batches.reopen(batch, [TOTAL - 2, TOTAL - 1], "poisoned before") == 1
+    assert ledger.batches.reopen(batch, [TOTAL - 2]) == 0
     assert ledger.batches.open_ids() == [batch]
     progress = ledger.batches.progress(batch)
     assert (progress.state, progress.closed) == ("open", None)
@@ -379,7 +380,7 @@ def test_a_closed_batch_expires_unless_it_is_reopened(ledger, batch) -> None:
     redis = ledger.connection.client
     assert redis.ttl(names.redis_key(batch)) > 0
     assert redis.ttl(names.redis_key(batch, "settled")) > 0
-    ledger.batches.reopen(batch, ["0"])
+    ledger.batches.reopen(batch, [0])
     assert redis.ttl(names.redis_key(batch)) == -1
     assert redis.ttl(names.redis_key(batch, "settled")) == -1
 
@@ -391,7 +392,7 @@ def test_outstanding_lines_are_not_issued_twice_after_the_cursor_was_set_back(
     ledger.lines.finish(batch, failed(0))
     claim(ledger, 1)
     ledger.lines.defer(batch, 2, "a-1:x", 30, "x")
-    ledger.batches.reopen(batch, ["0"])
+    ledger.batches.reopen(batch, [0])
     assert ledger.lines.issue(batch, 9, 5, 60).bulk == [0, 4]
 
 
@@ -444,7 +445,7 @@ def test_an_unknown_batch_is_refused_by_its_name(ledger) -> None:
     assert not ledger.batches.close(BATCH, 0, "d")
     assert not ledger.batches.pause(BATCH, "why")
     assert ledger.batches.resume(BATCH) == 0
-    assert ledger.batches.reopen(BATCH, ["0"]) == 0
+    assert ledger.batches.reopen(BATCH, [0]) == 0
 
 
 def test_a_forgotten_batch_is_gone_with_all_its_lines(ledger, batch) -> None:
@@ -483,7 +484,7 @@ def test_a_snapshot_says_if_all_lines_were_issued(ledger, batch) -> None:
     ledger.lines.issue(batch, 1, 99, 60)
     assert ledger.batches.snapshot(batch, QUEUES).all_issued
     ledger.lines.finish(batch, failed(5))
-    ledger.batches.reopen(batch, ["5"])
+    ledger.batches.reopen(batch, [5])
     assert not ledger.batches.snapshot(batch, QUEUES).all_issued
 
 
@@ -613,12 +614,12 @@ def test_time_passes_in_memory_as_the_test_says() -> None:
 
 def test_two_retries_at_once_reopen_each_failed_line_once(ledger, batch: str) -> None:
     ledger.lines.finish_all(batch, [failed(0), failed(1), done(2)])
-    assert ledger.batches.reopen(batch, ["0", "1", "2"]) == 2  # 2 has not failed
-    assert ledger.batches.reopen(batch, ["0", "1"]) == 0
+    assert ledger.batches.reopen(batch, [0, 1, 2]) == 2  # 2 has not failed
+    assert ledger.batches.reopen(batch, [0, 1]) == 0
     progress = ledger.batches.progress(batch)
     assert (progress.done, progress.failed) == (1, 0)
     ledger.lines.finish(batch, done(0))  # by a worker, between the two calls of an operator
-    assert ledger.batches.reopen(batch, ["0", "1"]) == 0
+    assert ledger.batches.reopen(batch, [0, 1]) == 0
     progress = ledger.batches.progress(batch)
     assert (progress.done, progress.failed) == (2, 0)
 
@@ -628,7 +629,7 @@ def test_a_batch_is_not_closed_over_a_retry(ledger) -> None:
     ledger.batches.open(BATCH)
     ledger.lines.finish_all(BATCH, [failed(0), done(1)])
     before = ledger.batches.progress(BATCH).epoch
-    ledger.batches.reopen(BATCH, ["0"])
+    ledger.batches.reopen(BATCH, [0])
     ledger.lines.finish(BATCH, done(0))
     ledger.acquire_lease("d", 60)
     ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1][0])
@@ -660,7 +661,7 @@ def test_lines_without_a_row_are_reopened_and_the_counters_corrected(ledger) -> 
     progress = ledger.batches.progress(BATCH)
     assert (progress.done, progress.failed, progress.epoch) == (2, 1, 2)
     assert ledger.lines.issue(BATCH, 4, 4, 60).bulk == [3]
-    assert ledger.batches.reopen(BATCH, ["1", "3"]) == 1
+    assert ledger.batches.reopen(BATCH, [1, 3]) == 1
 
 
 def test_a_deleted_cutout_is_not_brought_back_by_its_outcome(ledger) -> None:

@@ -9,20 +9,21 @@
 -- KEYS[5] failed        bitmap  one bit per line whose status is `failed`
 -- KEYS[6] open          set     IDs of the batches that are not closed
 -- ARGV[1] the batch's ID
--- ARGV[2..] the lines, as `LINE`, or as `LINE:CAUSES` to send the line to quarantine
+-- ARGV[2] crash causes, to send the lines to quarantine; or empty
+-- ARGV[3..] the lines
 -- returns how many lines had failed and are open now
 if redis.call('EXISTS', KEYS[1], KEYS[2]) < 2 then return 0 end
 local opened = 0
 local cursor = tonumber(redis.call('HGET', KEYS[1], 'cursor'))
-for i = 2, #ARGV do
-  local line, crash_causes = string.match(ARGV[i], '^(%d+):?(.*)$')
+for i = 3, #ARGV do
+  local line = ARGV[i]
   if redis.call('SETBIT', KEYS[5], line, 0) == 1 then
     redis.call('SETBIT', KEYS[2], line, 0)
     opened = opened + 1
     cursor = math.min(cursor, tonumber(line))
-    if crash_causes ~= '' then
+    if ARGV[2] ~= '' then
       redis.call('HSET', KEYS[3], line, 1)
-      redis.call('HSET', KEYS[4], line, crash_causes)
+      redis.call('HSET', KEYS[4], line, ARGV[2])
     end
   end
 end

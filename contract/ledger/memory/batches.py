@@ -97,21 +97,18 @@ class MemoryBatches:
         row.recent_results.clear()
         return len(row.outstanding("deferred"))
 
-    def reopen(self, batch: str, lines: Iterable[str]) -> int:
+    def reopen(self, batch: str, lines: Iterable[int], crash_causes: str = "") -> int:
         row = self._state.find(batch)
         if row is None:
             return 0
         opened = 0
-        for entry in lines:
-            text, _, crash_causes = entry.partition(":")
-            if (number := int(text)) not in row.failed:
-                continue
+        for line in row.failed.intersection(lines):
             opened += 1
-            row.failed.remove(number)
-            row.settled.remove(number)
-            row.cursor = min(row.cursor, number)
+            row.failed.remove(line)
+            row.settled.remove(line)
+            row.cursor = min(row.cursor, line)
             if crash_causes:
-                row.lines[number] = MemoryLine(crash_count=1, crash_causes=crash_causes)
+                row.lines[line] = MemoryLine(crash_count=1, crash_causes=crash_causes)
         if opened:
             row.counts[Status.FAILED] -= opened
             row.epoch += 1
