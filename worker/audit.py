@@ -20,6 +20,7 @@ from contract import names
 from contract.batch import BatchSpec, Progress
 from contract.errors import CutoutError
 from contract.ledger import Ledger
+from contract.line_bits import has_bit
 from contract.outcome import Outcome, Status
 from contract.rendition import PLAIN, Rendition
 from contract.storage import Blob, batch_files, open_store
@@ -150,7 +151,7 @@ def _check_counters(progress: Progress, bits: bytes, statuses: bytearray) -> Ite
 
 def _check_lines(progress: Progress, bits: bytes, statuses: bytearray) -> Iterator[Finding]:
     for line, status in enumerate(statuses):
-        bit = batch_files.has_bit(bits, line)
+        bit = has_bit(bits, line)
         if bit and not status:
             yield Finding(Fault.NO_OUTCOME, "The line is settled but has no outcome.", line)
         if not bit and progress.state == "closed":

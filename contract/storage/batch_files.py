@@ -9,6 +9,7 @@ from contract import names
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
+from contract.line_bits import has_bit, no_bits, set_bit
 from contract.outcome import Outcome
 from contract.storage import Store, open_store
 
@@ -44,7 +45,7 @@ def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> It
     rows: a segment was written twice after a crash, the line was retried, or it was settled again
     because Redis lost its latest writes.
     """
-    seen = bytearray(spec.total // 8 + 1)
+    seen = no_bits(spec.total)
     for outcome in rows(store, spec.id, undrained):
         if not has_bit(seen, outcome.line):
             set_bit(seen, outcome.line)
@@ -58,14 +59,3 @@ def rows(store: Store, batch: str, undrained: Iterable[str] = ()) -> Iterator[Ou
     for key in reversed(segments):  # their names sort by time
         lines = store.get(key).data.splitlines()
         yield from map(Outcome.model_validate_json, reversed(lines))
-
-
-def has_bit(bits: bytes | bytearray, line: int) -> bool:
-    """Return whether a line's bit is set, in the order of Redis: most significant bit first."""
-    byte, bit = divmod(line, 8)
-    return byte < len(bits) and bool(bits[byte] & 0x80 >> bit)
-
-
-def set_bit(bits: bytearray, line: int) -> None:
-    byte, bit = divmod(line, 8)
-    bits[byte] |= 0x80 >> bit

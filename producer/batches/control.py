@@ -3,6 +3,7 @@
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger import Ledger
+from contract.line_bits import no_bits, set_bit
 from contract.outcome import Status
 from contract.storage import batch_files, canonical_location, open_store
 from producer.batches import reports
@@ -75,12 +76,12 @@ def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, in
     if batch in ledger.batches.ids():
         raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis still knows the batch {batch}.")
     spec = batch_files.read_spec(batch, canonical_location(destination))
-    settled, failed = bytearray(spec.total // 8 + 1), bytearray(spec.total // 8 + 1)
+    settled, failed = no_bits(spec.total), no_bits(spec.total)
     counts = dict.fromkeys(Status, 0)
     for outcome in batch_files.outcomes(open_store(spec.destination), spec):
-        batch_files.set_bit(settled, outcome.line)
+        set_bit(settled, outcome.line)
         if outcome.status is Status.FAILED:
-            batch_files.set_bit(failed, outcome.line)
+            set_bit(failed, outcome.line)
         counts[outcome.status] += 1
     ledger.batches.restore(spec, bytes(settled), bytes(failed), counts)
     ledger.batches.open(batch)

@@ -14,9 +14,10 @@ from typing import TextIO
 from contract import names
 from contract.batch import BatchSpec, Progress
 from contract.ledger import Ledger
+from contract.line_bits import has_bit, lines_without_bit, no_bits, set_bit
 from contract.outcome import Outcome, Status
 from contract.storage import Store, open_store
-from contract.storage.batch_files import has_bit, outcomes, set_bit
+from contract.storage.batch_files import outcomes
 
 STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
@@ -99,7 +100,7 @@ class Tally:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._seen = bytearray(total // 8 + 1)
+        self._seen = no_bits(total)
         self.counts = dict.fromkeys(Status, 0)
 
     def watch(self, rows: Iterable[Outcome]) -> Iterator[Outcome]:
@@ -119,7 +120,7 @@ class Tally:
 
     def missing(self) -> Iterator[int]:
         """Yield the lines without a row."""
-        return (line for line in range(self._total) if not has_bit(self._seen, line))
+        return lines_without_bit(self._seen, self._total)
 
 
 def write(progress: Progress, store: Store) -> Tally:

@@ -24,9 +24,10 @@ from contract.batch import BatchSpec, Progress, Snapshot
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Ledger
+from contract.line_bits import lines_without_bit
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
-from contract.storage.batch_files import has_bit, manifest_lines
+from contract.storage.batch_files import manifest_lines
 from producer.batches import reports
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts
@@ -184,15 +185,13 @@ class Dispatcher:
     def _settle_cancelled(self, spec: BatchSpec) -> None:
         """Settle the next CANCELLED_LINES unsettled lines of a cancelled batch."""
         bits = self._ledger.batches.settled_bits(spec.id)
-        full_bytes = len(bits) - len(bits.lstrip(b"\xff"))
-        unsettled = (line for line in range(8 * full_bytes, spec.total) if not has_bit(bits, line))
         outcomes = [
             Outcome(
                 line=line, key=self._photograph(spec, line).key, status=Status.FAILED,
                 code=ErrorCode.CANCELLED, message="The batch was cancelled before its turn.",
                 attempts=0,
             )
-            for line in islice(unsettled, CANCELLED_LINES)
+            for line in islice(lines_without_bit(bits, spec.total), CANCELLED_LINES)
         ]  # fmt: skip
         self._ledger.lines.finish_all(spec.id, outcomes)
 

@@ -16,9 +16,9 @@ from contract.ledger import Claim, ClaimRefused, Issued, Ledger
 from contract.ledger.memory import MemoryLedger
 from contract.ledger.records import RECENT_RESULTS, Worker
 from contract.ledger.redis_ledger import RedisLedger
+from contract.line_bits import has_bit
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
-from contract.storage.batch_files import has_bit
 
 BATCH = "b-20260101-000000-000000"
 CUTOUT = "c-20260101-000000-000000"

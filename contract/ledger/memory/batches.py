@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.ledger.memory.state import MemoryBatch, MemoryLine, MemoryState
 from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
+from contract.line_bits import has_bit, no_bits, set_bit
 from contract.outcome import Outcome, Status
 
 
@@ -184,9 +185,9 @@ class MemoryBatches:
     def settled_bits(self, batch: str) -> bytes:
         row = self._state.find(batch)
         settled = row.settled if row else set()
-        bits = bytearray(max(settled, default=-1) // 8 + 1)
+        bits = no_bits(max(settled, default=-1) + 1)
         for line in settled:
-            bits[line // 8] |= 0x80 >> line % 8
+            set_bit(bits, line)
         return bytes(bits)
 
     def cutout_outcome(self, batch: str) -> Outcome | None:
@@ -201,5 +202,5 @@ class MemoryBatches:
 
 
 def _line_set(bits: bytes) -> set[int]:
-    """Return the numbers of the bits that are set, most significant bit first."""
-    return {line for line in range(8 * len(bits)) if bits[line // 8] & 0x80 >> line % 8}
+    """Return the lines whose bit is set."""
+    return {line for line in range(8 * len(bits)) if has_bit(bits, line)}
