@@ -5,7 +5,6 @@ segments once all images are settled. Everything is streamed, so a batch may hav
 """
 
 import csv
-import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -88,11 +87,14 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
 
 def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> int:
     """Write one JSON object per line and image; return the number of images."""
-    count = 0
+    return sum(1 for _ in _copy_jsonl(rows, out))
+
+
+def _copy_jsonl(rows: Iterable[Outcome], out: TextIO) -> Iterator[Outcome]:
+    """Yield the rows, and write each as a line of JSON."""
     for outcome in rows:
-        count += 1
         out.write(outcome.model_dump_json() + "\n")
-    return count
+        yield outcome
 
 
 class Tally:
@@ -130,24 +132,23 @@ def write(progress: Progress, store: Store) -> Tally:
     """
     spec = progress.spec
     tally = Tally(spec.total)
-    for suffix, writer, content_type in (
-        ("csv", write_csv, "text/csv; charset=utf-8"),
-        ("jsonl", write_jsonl, "application/x-ndjson"),
-    ):
-        with tempfile.TemporaryFile() as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-            if suffix == "csv":
-                writer(tally.watch(outcomes(store, spec)), text)
-                if not tally.complete:
-                    return tally
-            else:
-                writer(outcomes(store, spec), text)
-            text.detach()
+    with _text_file() as table, _text_file() as lines:
+        write_csv(_copy_jsonl(tally.watch(outcomes(store, spec)), lines), table)
+        if not tally.complete:
+            return tally
+        for suffix, file, content_type in (
+            ("csv", table, "text/csv; charset=utf-8"),
+            ("jsonl", lines, "application/x-ndjson"),
+        ):
             file.seek(0)
-            store.put(names.report_key(spec.id, suffix), file, content_type)
+            store.put(names.report_key(spec.id, suffix), file.buffer, content_type)
     summary = json.dumps(as_json(progress), indent=2).encode()
     store.put(names.summary_key(spec.id), summary, "application/json")
     return tally
+
+
+def _text_file() -> TextIO:
+    return tempfile.TemporaryFile("w+", encoding="utf-8", newline="")
 
 
 def as_json(progress: Progress) -> dict[str, object]:
