@@ -1,11 +1,15 @@
 """Photographs that cannot have an output of their own: unsafe keys, and keys that collide."""
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.outcome import Outcome, Status
+from contract.storage import batch_files
 
 MAX_SHOWN_KEY = 1000
 """Characters shown of a key that cannot be stored as it is."""
@@ -66,6 +70,29 @@ class CollisionIndex:
         self._database.execute(
             "INSERT OR IGNORE INTO failed VALUES (?, ?, ?, ?)", (line, key, code, message)
         )
+
+
+@contextmanager
+def collision_index(suffix: str) -> Iterator[CollisionIndex]:
+    """Yield an empty index in a temporary file; `suffix`: as of CollisionIndex."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(CollisionIndex(f"{folder}/outputs", suffix)) as index,
+    ):
+        yield index
+
+
+def refused(spec: BatchSpec) -> Iterator[Outcome]:
+    """Yield, from its manifest, the outcomes with which the registration of a batch refused lines.
+
+    Except of keys that are not Unicode, which the manifest holds escaped: no object has that name.
+    """
+    with collision_index(spec.recipe.rendition.suffix) as index:
+        for segment in range(spec.segments):
+            first = segment * spec.segment_lines
+            for line, photograph in enumerate(batch_files.manifest_lines(spec, segment), first):
+                index.add(line, photograph.key)
+        yield from index.outcomes()
 
 
 def is_text(key: str) -> bool:

@@ -1,5 +1,7 @@
 """What an operator does to a batch: pause, resume, cancel, retry, rebuild."""
 
+from itertools import chain
+
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger import Ledger
@@ -69,16 +71,18 @@ def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
 def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, int]:
     """Restore a batch that Redis has lost, from the files below its destination, and open it.
 
-    Returns its spec and the number of lines with an outcome. The other lines are published again;
-    a worker that finds the output of one settles it without processing it. Raises PermanentError
-    (`batch_unknown`, `batch_exists`).
+    Returns its spec and the number of lines with an outcome. The other lines are published again,
+    unless registration refused them; a worker that finds the output of one settles it without
+    processing it. Raises PermanentError (`batch_unknown`, `batch_exists`).
     """
     if batch in ledger.batches.ids():
         raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis still knows the batch {batch}.")
     spec = batch_files.read_spec(batch, canonical_location(destination))
     settled, failed = no_bits(spec.total), no_bits(spec.total)
     counts = dict.fromkeys(Status, 0)
-    for outcome in batch_files.outcomes(open_store(spec.destination), spec):
+    stored = batch_files.outcomes(open_store(spec.destination), spec)
+    # the second is read after the first, which sets the bits
+    for outcome in chain(stored, reports.restore_refused(spec, settled)):
         set_bit(settled, outcome.line)
         if outcome.status is Status.FAILED:
             set_bit(failed, outcome.line)

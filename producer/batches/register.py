@@ -1,9 +1,7 @@
 """Registers a batch: its manifest is durable in object storage before Redis knows the batch."""
 
 import secrets
-import tempfile
 import time
-from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -14,7 +12,7 @@ from contract.job import ManifestLine
 from contract.ledger import Ledger
 from contract.recipe import Recipe
 from contract.storage import ObjectInfo, Store, batch_files, canonical_location, open_store
-from producer.batches.collisions import CollisionIndex, shown_key
+from producer.batches.collisions import CollisionIndex, collision_index, shown_key
 from producer.batches.reports import drain
 from producer.batches.sources import listing
 
@@ -36,10 +34,7 @@ def register(
     source, destination = canonical_location(source), canonical_location(destination)
     batch = f"b-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     manifest = _ManifestWriter(open_store(destination), batch)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        closing(CollisionIndex(f"{folder}/outputs", recipe.rendition.suffix)) as collisions,
-    ):
+    with collision_index(recipe.rendition.suffix) as collisions:
         ignored = 0
         for item in listing(source, destination):
             if names.is_image(item.key):

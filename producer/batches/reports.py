@@ -7,7 +7,9 @@ segments once all images are settled. Everything is streamed, so a batch may hav
 import csv
 import json
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TextIO
 
 from contract import names
@@ -17,6 +19,7 @@ from contract.line_bits import has_bit, lines_without_bit, no_bits, set_bit
 from contract.outcome import Outcome, Status
 from contract.storage import Store, open_store
 from contract.storage.batch_files import outcomes
+from producer.batches.collisions import refused
 
 STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
@@ -37,11 +40,29 @@ def drain(ledger: Ledger, spec: BatchSpec) -> bool:
     rows = ledger.lines.outcomes(spec.id, MAX_DRAINED_ROWS)
     if not rows:
         return False
+    _write_segment(spec, rows)
+    ledger.lines.drop_outcomes(spec.id, rows[-1][0])
+    return True
+
+
+def _write_segment(spec: BatchSpec, rows: list[tuple[str, str]]) -> None:
+    """Store outcome rows, as (row ID, outcome as JSON)."""
     body = "".join(f"{row}\n" for _, row in rows).encode()
     key = names.outcomes_key(spec.id, rows[0][0], rows[-1][0])
     open_store(spec.destination).put(key, body, "application/x-ndjson")
-    ledger.lines.drop_outcomes(spec.id, rows[-1][0])
-    return True
+
+
+def restore_refused(spec: BatchSpec, seen: bytearray) -> Iterator[Outcome]:
+    """Store and yield the outcomes of lines that registration refused and that have no row.
+
+    `seen`: the bits of the lines with a row. No worker may process a refused line: it could replace
+    the output of another.
+    """
+    lost = (outcome for outcome in refused(spec) if not has_bit(seen, outcome.line))
+    while chunk := list(islice(lost, MAX_DRAINED_ROWS)):
+        now = int(time.time() * 1000)
+        _write_segment(spec, [(f"{now}-{x.line}", x.model_dump_json()) for x in chunk])
+        yield from chunk
 
 
 def current(ledger: Ledger, spec: BatchSpec) -> Iterator[Outcome]:
@@ -102,13 +123,13 @@ class Tally:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._seen = no_bits(total)
+        self.seen = no_bits(total)
         self.counts = dict.fromkeys(Status, 0)
 
     def watch(self, rows: Iterable[Outcome]) -> Iterator[Outcome]:
         """Yield the rows (each line once) and count them."""
         for row in rows:
-            set_bit(self._seen, row.line)
+            set_bit(self.seen, row.line)
             self.counts[row.status] += 1
             yield row
 
@@ -122,7 +143,7 @@ class Tally:
 
     def missing(self) -> Iterator[int]:
         """Yield the lines without a row."""
-        return lines_without_bit(self._seen, self._total)
+        return lines_without_bit(self.seen, self._total)
 
 
 def write(progress: Progress, store: Store) -> Tally:

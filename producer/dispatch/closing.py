@@ -80,7 +80,7 @@ class BatchCloser:
         store = open_store(spec.destination)
         tally = reports.write(closed, store)
         if not tally.complete:
-            self._reopen_unreported(progress, tally)
+            self._recover_unreported(progress, tally)
             return
         self._ledger.batches.set_stalled_reason(spec.id, "")
         # a tick that takes longer than the lease must not waste the report; another dispatcher that
@@ -97,13 +97,18 @@ class BatchCloser:
             failed=progress.failed,
         )  # fmt: skip
 
-    def _reopen_unreported(self, progress: Progress, tally: reports.Tally) -> None:
+    def _recover_unreported(self, progress: Progress, tally: reports.Tally) -> None:
         """Reopen settled lines whose outcome row was lost, as by a Redis that lost its last second.
 
-        Workers that find the output of a line settle it without processing the image again.
+        Workers that find the output of a line settle it without processing the image again. Lines
+        that registration refused stay settled: their rows are stored again.
         """
         spec, epoch = progress.spec, progress.epoch
         log.error("outcomes are missing", batch=spec.id, lines=tally.missing_count)
+        for _ in tally.watch(reports.restore_refused(spec, tally.seen)):
+            pass
+        if tally.complete:
+            return  # the next turn reports and closes the batch
         # the first call corrects the counters; until they are reopened, lines count as done
         done = tally.counts[Status.DONE] + tally.missing_count
         counts: dict[Status, int] | None = tally.counts | {Status.DONE: done}

@@ -139,3 +139,56 @@ def test_a_batch_with_a_lost_segment_stays_open_and_runs_those_lines_again(
     assert closing.state == "closed"
     assert closing.counts() == (5, 5)
     assert closing.reported() == ["done"] * 5 + ["failed"] * 5
+
+
+@pytest.fixture
+def colliding(ledger: RedisLedger, tmp_path: Path) -> BatchSpec:
+    """A batch with four photographs, two of which registration refused; their rows are lost."""
+    source = tmp_path / "colliding"
+    source.mkdir()
+    for name in ("a.jpg", "b.jpg", "b.webp", "c.jpg"):
+        (source / name).write_bytes(b"x")
+    spec = register(ledger, str(source), str(tmp_path / "out2"), Recipe(model="u2netp"))
+    assert ledger.batches.progress(spec.id).failed == 2
+    store = open_store(spec.destination)
+    (segment,) = store.list(names.outcomes_prefix(spec.id))
+    store.delete(segment.key)
+    return spec
+
+
+def codes(ledger: RedisLedger, spec: BatchSpec) -> dict[str, str | None]:
+    return {row.key: row.code for row in reports.current(ledger, spec)}
+
+
+REFUSED = {"b.jpg": "duplicate_destination", "b.webp": "duplicate_destination"}
+
+
+@pytest.mark.parametrize("others_lost", [False, True])
+def test_refused_lines_are_never_issued_although_their_rows_were_lost(
+    closing: Closing, colliding: BatchSpec, others_lost: bool
+) -> None:
+    ledger, dispatcher = closing.ledger, closing.dispatcher()
+    done = [Outcome(line=n, key=key, status=Status.DONE) for n, key in ((0, "a.jpg"), (3, "c.jpg"))]
+    ledger.lines.finish_all(colliding.id, done)
+    if others_lost:
+        ledger.lines.drop_outcomes(colliding.id, ledger.lines.outcomes(colliding.id, 9)[-1][0])
+    closing.tick(dispatcher)
+    progress = ledger.batches.progress(colliding.id)
+    assert (progress.state, progress.failed) == ("open", 2)
+    assert codes(ledger, colliding) == REFUSED | (
+        {} if others_lost else {"a.jpg": None, "c.jpg": None}
+    )
+    assert ledger.lines.issue(colliding.id, 9, 9, 60).bulk == ([0, 3] if others_lost else [])
+    ledger.lines.finish_all(colliding.id, done)
+    closing.tick(dispatcher)
+    assert ledger.batches.progress(colliding.id).state == "closed"
+    assert codes(ledger, colliding) == REFUSED | {"a.jpg": None, "c.jpg": None}
+
+
+def test_refused_lines_stay_refused_in_a_rebuilt_batch(
+    ledger: RedisLedger, colliding: BatchSpec
+) -> None:
+    ledger.batches.forget(colliding.id)
+    assert control.rebuild(ledger, colliding.id, colliding.destination) == (colliding, 2)
+    assert ledger.lines.issue(colliding.id, 9, 9, 60).bulk == [0, 3]
+    assert codes(ledger, colliding) == REFUSED
