@@ -10,7 +10,7 @@ import test_health
 from support.drill import Drill
 
 
-def fails_without(safeguard: str, drill: Drill, run, seconds: float) -> None:
+def assert_fails_without(safeguard: str, drill: Drill, run, seconds: float) -> None:
     drill.cluster.env["DRILL_WITHOUT"] = safeguard
     drill.close_seconds = seconds
     with pytest.raises(pytest.fail.Exception, match=f"nothing within {seconds} s"):
@@ -18,12 +18,14 @@ def fails_without(safeguard: str, drill: Drill, run, seconds: float) -> None:
 
 
 def test_a_lost_message_stays_lost_without_the_reconciler(drill: Drill) -> None:
-    fails_without("reconciler", drill, test_deliveries.test_a_message_is_lost_by_the_broker, 25)
+    assert_fails_without(
+        "reconciler", drill, test_deliveries.test_a_message_is_lost_by_the_broker, 25
+    )
 
 
 def test_a_crashing_image_goes_round_for_ever_without_a_crash_limit(drill: Drill) -> None:
-    fails_without("crash_limit", drill, test_crashes.test_an_image_crashes_its_process, 40)
+    assert_fails_without("crash_limit", drill, test_crashes.test_an_image_crashes_its_process, 40)
 
 
 def test_a_deaf_worker_lives_on_without_the_watchdog(drill: Drill) -> None:
-    fails_without("watchdog", drill, test_health.test_a_worker_is_deaf, 30)
+    assert_fails_without("watchdog", drill, test_health.test_a_worker_is_deaf, 30)

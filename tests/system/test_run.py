@@ -167,7 +167,7 @@ def test_hostile_input_fails_by_name_and_harms_nothing_else(folder: Path, tmp_pa
     assert "Traceback" not in answer.stdout
 
 
-def interrupt(catalogue: Path, out: Path, starter: list[str]) -> None:
+def assert_stops_by_sigint(catalogue: Path, out: Path, starter: list[str]) -> None:
     """Start a run of ten photographs, and stop it by SIGINT after the third."""
     for number in range(10):
         photograph(catalogue / f"{number}.jpg", number)
@@ -184,7 +184,7 @@ def interrupt(catalogue: Path, out: Path, starter: list[str]) -> None:
 
 def test_ctrl_c_stops_in_order_and_the_same_command_goes_on(catalogue, weights, tmp_path) -> None:
     out = tmp_path / "out"
-    interrupt(catalogue, out, [])
+    assert_stops_by_sigint(catalogue, out, [])
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
     assert 3 <= len(before) < 10
 
@@ -200,7 +200,7 @@ def test_ctrl_c_stops_in_order_and_the_same_command_goes_on(catalogue, weights, 
 def test_ctrl_c_stops_a_run_that_was_started_with_sigint_ignored(
     catalogue, weights, tmp_path
 ) -> None:
-    interrupt(catalogue, tmp_path / "out", IGNORING_SIGINT)
+    assert_stops_by_sigint(catalogue, tmp_path / "out", IGNORING_SIGINT)
 
 
 @pytest.fixture

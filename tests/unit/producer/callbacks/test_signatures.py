@@ -21,7 +21,9 @@ HEADERS = {"webhook-id": ID, "webhook-timestamp": str(MOMENT), "webhook-signatur
 SNIPPET = ROOT / "docs" / "verify_webhook.py"
 
 
-def refused(headers: dict[str, str], body: bytes = BODY, secrets=(SECRET,), now=MOMENT) -> str:
+def assert_refused(
+    headers: dict[str, str], body: bytes = BODY, secrets=(SECRET,), now=MOMENT
+) -> str:
     with pytest.raises(PermanentError) as caught:
         verify(headers, body, secrets, now)
     assert caught.value.code is ErrorCode.SIGNATURE_REFUSED
@@ -42,15 +44,15 @@ def test_every_secret_signs_and_any_one_of_them_verifies():
     for secrets in ([OTHER], [SECRET], [SECRET, OTHER]):
         assert verify(headers, BODY, secrets, MOMENT) == ID
     assert verify(HEADERS, BODY, [OTHER, SECRET], MOMENT) == ID
-    refused(HEADERS, secrets=[OTHER])
+    assert_refused(HEADERS, secrets=[OTHER])
 
 
 def test_without_a_secret_nothing_is_signed_and_nothing_verifies():
     headers = sign(ID, MOMENT, BODY, [])
     assert headers == {"webhook-id": ID, "webhook-timestamp": str(MOMENT)}
-    refused(headers, secrets=[])
-    refused(HEADERS, secrets=[])
-    refused({**HEADERS, "webhook-signature": "v1,"}, secrets=[])
+    assert_refused(headers, secrets=[])
+    assert_refused(HEADERS, secrets=[])
+    assert_refused({**HEADERS, "webhook-signature": "v1,"}, secrets=[])
 
 
 def test_names_of_headers_have_no_case():
@@ -64,7 +66,7 @@ def test_five_minutes_either_way_are_tolerated(seconds: float):
 
 @pytest.mark.parametrize("seconds", [-360, -301, 301, 360, 1e9])
 def test_six_minutes_are_not(seconds: float):
-    assert "300 s" in refused(HEADERS, now=MOMENT + seconds)
+    assert "300 s" in assert_refused(HEADERS, now=MOMENT + seconds)
 
 
 @pytest.mark.parametrize(
@@ -85,24 +87,24 @@ def test_six_minutes_are_not(seconds: float):
     ],
 )  # fmt: skip
 def test_whatever_is_changed_is_refused(changes: dict[str, str]):
-    refused({**HEADERS, **changes})
+    assert_refused({**HEADERS, **changes})
 
 
 @pytest.mark.parametrize("name", list(HEADERS))
 def test_whatever_is_left_out_is_refused(name: str):
-    refused({k: v for k, v in HEADERS.items() if k != name})
+    assert_refused({k: v for k, v in HEADERS.items() if k != name})
 
 
 @pytest.mark.parametrize("body", [b"", BODY + b" ", BODY[:-1], b'{"test":2432232314}'])
 def test_another_body_is_refused(body: bytes):
-    refused(HEADERS, body)
+    assert_refused(HEADERS, body)
 
 
 def test_a_full_stop_in_an_id_cannot_move_what_is_signed():
     later = MOMENT + 10_000
     headers = sign("a", MOMENT, f"{later}.rest".encode(), [SECRET])
     moved = {**headers, "webhook-id": f"a.{MOMENT}", "webhook-timestamp": str(later)}
-    refused(moved, b"rest", now=later)
+    assert_refused(moved, b"rest", now=later)
     for message_id in ("a.b", "", "a b", "a\r\nx: y", "\u00e9"):
         with pytest.raises(ValueError, match="message ID"):
             sign(message_id, MOMENT, b"", [SECRET])

@@ -17,8 +17,12 @@ def document() -> dict:
 
 def test_it_needs_no_settings_and_no_services():
     environment = {name: text for name, text in os.environ.items() if "CUTOUT" not in name}
-    code = "from producer.web.openapi import schema; assert schema()['paths']['/v1/cutouts']"
-    subprocess.run([sys.executable, "-P", "-c", code], env=environment, check=True, timeout=60)
+    code = "from producer.web.openapi import schema; print(*schema()['paths'])"
+    answer = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        check=False, capture_output=True, text=True, env=environment, timeout=60,
+    )  # fmt: skip
+    assert "/v1/cutouts" in answer.stdout.split(), answer.stderr
 
 
 def operations(document: dict) -> Iterator[tuple[str, dict]]:
