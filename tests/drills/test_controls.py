@@ -32,10 +32,6 @@ def load(drill: Drill, count: int) -> BatchSpec:
     return spec
 
 
-def claimed(drill: Drill, spec: BatchSpec) -> int:
-    return drill.cluster.ledger.connection.client.zcard(names.redis_key(spec.id, "claimed"))
-
-
 def run_verb(drill: Drill, *arguments: str) -> str:
     answer = drill.cutout(*arguments)
     assert answer.returncode == 0, answer.stderr
@@ -64,7 +60,7 @@ def test_pause_and_resume_under_load(drill: Drill) -> None:
     spec = load(drill, count)
     began = time.monotonic()
     run_verb(drill, "pause", spec.id)
-    until(lambda: not claimed(drill, spec), pause=0.02)
+    until(lambda: not drill.progress(spec).claimed, pause=0.02)
     pausing = time.monotonic() - began
     assert stands_still(drill, spec, 2)
     assert drill.progress(spec).stalled_reason.startswith("Paused by an operator")
@@ -85,7 +81,7 @@ def test_a_pause_outlives_dispatcher_and_redis(drill: Drill) -> None:
     count = drill.size(100, 1000)
     spec = load(drill, count)
     run_verb(drill, "pause", spec.id)
-    until(lambda: not claimed(drill, spec), pause=0.02)
+    until(lambda: not drill.progress(spec).claimed, pause=0.02)
     drill.cluster.kill("dispatcher")
     drill.cluster.start_dispatcher()
     assert stands_still(drill, spec, 2)  # Redis may lose a second, no more

@@ -27,7 +27,7 @@ def test_a_child_is_killed_while_it_processes_an_image(drill: Drill) -> None:
     mark(drill.key_path(3), "slow:2")
     spec = drill.submit()
     start(drill)
-    key = drill.key_path(3).relative_to(drill.catalogue).as_posix()
+    key = drill.key(3)
     victim = until(lambda: drill.cluster.child_at(key), pause=0.02)
     time.sleep(0.5)  # it has claimed the image and sleeps
     victim.kill()
@@ -41,16 +41,25 @@ def test_a_child_is_killed_while_it_processes_an_image(drill: Drill) -> None:
 
 
 def test_a_machine_vanishes(drill: Drill) -> None:
+    spec = begin(drill, slow_seconds=1)
+    assert_batch_outlives_worker(drill, spec, "SIGKILL to a whole worker")
+
+
+def begin(drill: Drill, slow_seconds: int) -> BatchSpec:
+    """Start a batch; return it once the worker `doomed` processes two of its four slow images."""
     drill.fill(COUNT)
     for number in range(4):
-        mark(drill.key_path(number), "slow:1")
+        mark(drill.key_path(number), f"slow:{slow_seconds}")
     spec = drill.submit()
     drill.cluster.env.update(TIMES)
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker(name="doomed")
-    until(
-        lambda: drill.cluster.ledger.connection.client.zcard(f"cutout:batch:{spec.id}:claimed") == 2
-    )
+    until(lambda: drill.progress(spec).claimed == 2)
+    return spec
+
+
+def assert_batch_outlives_worker(drill: Drill, spec: BatchSpec, injected: str) -> None:
+    """Kill the worker `doomed`; assert that another one finishes its batch in time."""
     drill.cluster.kill("doomed")
     killed = time.monotonic()
     drill.cluster.start_worker()
@@ -59,7 +68,7 @@ def test_a_machine_vanishes(drill: Drill) -> None:
     took = time.monotonic() - killed
 
     bound = float(TIMES["CUTOUT_VISIBILITY_TIMEOUT"]) + 15
-    assert drill.passed(spec, "SIGKILL to a whole worker", bound, took)["done"] == COUNT
+    assert drill.passed(spec, injected, bound, took)["done"] == COUNT
 
 
 def test_an_image_crashes_its_process(drill: Drill) -> None:
@@ -162,9 +171,7 @@ def test_a_worker_is_stopped(drill: Drill) -> None:
     spec = drill.submit()
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker(name="first")
-    until(
-        lambda: drill.cluster.ledger.connection.client.zcard(f"cutout:batch:{spec.id}:claimed") == 2
-    )
+    until(lambda: drill.progress(spec).claimed == 2)
     first = drill.cluster.processes.pop("first")
     terminated = time.monotonic()
     first.terminate()
@@ -181,27 +188,10 @@ def test_a_worker_is_stopped(drill: Drill) -> None:
 
 
 def test_a_worker_is_killed_while_it_stops(drill: Drill) -> None:
-    drill.fill(COUNT)
-    for number in range(4):
-        mark(drill.key_path(number), "slow:4")
-    spec = drill.submit()
-    drill.cluster.env.update(TIMES)
-    drill.cluster.start_dispatcher()
-    drill.cluster.start_worker(name="doomed")
-    until(
-        lambda: drill.cluster.ledger.connection.client.zcard(f"cutout:batch:{spec.id}:claimed") == 2
-    )
+    spec = begin(drill, slow_seconds=4)
     drill.cluster.processes["doomed"].terminate()
     time.sleep(1)
-    drill.cluster.kill("doomed")
-    killed = time.monotonic()
-    drill.cluster.start_worker()
-    drill.cluster.start_quarantine()
-    drill.closed(spec)
-    took = time.monotonic() - killed
-
-    bound = float(TIMES["CUTOUT_VISIBILITY_TIMEOUT"]) + 15
-    assert drill.passed(spec, "SIGTERM, SIGKILL 1 s later", bound, took)["done"] == COUNT
+    assert_batch_outlives_worker(drill, spec, "SIGTERM, SIGKILL 1 s later")
 
 
 def test_half_the_workers_are_killed_and_half_are_stopped(drill: Drill) -> None:

@@ -170,11 +170,7 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
     drill.settled(spec, count // 4, 300)
     storage.add(status(403), methods={"PUT"})
     drill.paused(spec)
-    until(
-        lambda: (
-            not drill.cluster.ledger.connection.client.zcard(names.redis_key(spec.id, "claimed"))
-        )
-    )
+    until(lambda: not drill.progress(spec).claimed)
     failed = drill.progress(spec).failed
     assert {row.code for row in failures(drill, spec).values()} == {"access_denied"}
     said = stalled(drill, spec)
@@ -392,11 +388,7 @@ def test_the_disk_turns_read_only(disk: Path, drill: Drill) -> None:
 
     until(lambda: remount("ro"), pause=0.01)  # busy while a file is being written
     drill.paused(spec)
-    until(
-        lambda: (
-            not drill.cluster.ledger.connection.client.zcard(names.redis_key(spec.id, "claimed"))
-        )
-    )
+    until(lambda: not drill.progress(spec).claimed)
     failed = drill.progress(spec).failed
     assert {row.code for row in failures(drill, spec).values()} == {"access_denied"}
     message = next(iter(failures(drill, spec).values())).message
