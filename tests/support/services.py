@@ -148,6 +148,17 @@ def rclone(
         yield S3Server("rclone", url)
 
 
+def answers(url: str) -> bool:
+    """Return whether an HTTP server answers at `url`, with whatever status."""
+    try:
+        urllib.request.urlopen(url, timeout=2).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def served(command: list[str], url: str, env: dict[str, str]) -> Iterator[None]:
     """Run a server, from its first answer at `url` until the block ends."""
@@ -155,18 +166,12 @@ def served(command: list[str], url: str, env: dict[str, str]) -> Iterator[None]:
         command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
-    def answers() -> bool:
+    def ready() -> bool:
         assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-        return True
+        return answers(url)
 
     try:
-        until(answers)
+        until(ready)
         yield
     finally:
         process.terminate()

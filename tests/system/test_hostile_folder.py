@@ -10,8 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions
@@ -19,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import SAMPLES
-from support.services import free_port, until
+from support.services import answers, free_port, until
 
 CUTOUT = Path(sys.executable).parent / "cutout"
 OURS = ("contract", "producer", "worker")
@@ -98,16 +96,6 @@ def hostile(folder: HostileFolder) -> HostileFolder:
     """The folder, with all marks of earlier tests removed."""
     folder.clear()
     return folder
-
-
-def answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=2).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def test_the_folder_harms_an_interpreter_that_imports_from_it(hostile: HostileFolder) -> None:
