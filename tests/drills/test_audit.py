@@ -26,25 +26,25 @@ class Spoiler:
         self.batch = names.redis_key(spec.id)
         self.folder = drill.out / "_cutout" / spec.id
         self.output = drill.out / f"{KEY}.png"
-        self.line = drill.line_of(spec, drill.catalogue / f"{KEY}.jpg")
+        self.line = drill.line_of(spec, f"{KEY}.jpg")
+
+    def _etag(self) -> str:
+        status = self.output.stat()
+        return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
 
     def metadata(self, **marks: str) -> None:
         """Change the output's metadata, as a store does that mixed up two objects."""
         for path in (self.drill.out / "_cutout/metadata").rglob("*.json"):
             row = json.loads(path.read_text())
-            status = self.output.stat()
-            etag = f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
-            if row["etag"] == etag:
+            if row["etag"] == self._etag():
                 row["metadata"].update(marks)
                 path.write_text(json.dumps(row))
 
     def rewrite(self, body: bytes) -> None:
         """Change the output's bytes and keep its metadata."""
-        old = self.output.stat()
-        before = f"{old.st_size:x}-{old.st_mtime_ns:x}-{old.st_ctime_ns:x}"
+        before = self._etag()
         self.output.write_bytes(body)
-        new = self.output.stat()
-        after = f"{new.st_size:x}-{new.st_mtime_ns:x}-{new.st_ctime_ns:x}"
+        after = self._etag()
         for path in (self.drill.out / "_cutout/metadata").rglob("*.json"):
             path.write_text(path.read_text().replace(before, after))
 
@@ -158,9 +158,7 @@ def test_every_corruption_is_found(drill: Drill, tmp_path: Path) -> None:
     assert {what: found for what, (fault, found) in findings.items() if fault not in found} == {}
     broken = drill.cutout("audit", batches["a deleted output"].id)
     assert broken.returncode == 3
-    assert f"output_missing: line {drill.line_of(spec, drill.catalogue / f'{KEY}.jpg')}: " in (
-        broken.stdout
-    )
+    assert f"output_missing: line {drill.line_of(spec, f'{KEY}.jpg')}: " in broken.stdout
     assert "Nothing is wrong" not in broken.stdout
     sound = drill.cutout("audit", spec.id)  # the last one, whose message is gone again
     assert sound.returncode == 0

@@ -4,12 +4,11 @@ import signal
 import time
 from collections import Counter
 
-from support.catalogue import photograph, report_rows
+from support.catalogue import photograph
 from support.drill import Drill
 from support.services import until
 from support.stand_in import mark
 
-from contract import names
 from contract.batch import BatchSpec
 from contract.outcome import Outcome
 from producer.dispatch.dispatcher import LEASE_SECONDS
@@ -46,7 +45,7 @@ def stands_still(drill: Drill, spec: BatchSpec, seconds: float) -> bool:
 
 def report(drill: Drill, spec: BatchSpec) -> dict[str, tuple[str, str, str]]:
     """Return (status, code, attempts) by key; check that the report has one row per image."""
-    rows = report_rows((drill.out / names.report_key(spec.id, "csv")).read_text())
+    rows = drill.cluster.report(spec)
     assert sorted(int(row["line"]) for row in rows) == list(range(spec.total))
     return {row["key"]: (row["status"], row["code"], row["attempts"]) for row in rows}
 

@@ -146,7 +146,7 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     known, whole = drill.cluster.ledger.batches.ids(), drill.cluster.ledger.batches.open_ids()
     assert len(whole) >= finished
     for batch in set(known) - set(whole):  # interrupted: it expires
-        assert redis.ttl(f"cutout:batch:{batch}") > 0
+        assert redis.ttl(names.redis_key(batch)) > 0
     spec = drill.submit()
     drill.cluster.start_dispatcher()
     drill.cluster.start_worker()
@@ -157,7 +157,7 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     drill.closed(spec)
 
     injected = f"SIGKILL to `submit`, {drill.size(6, 50) - finished} times"
-    drill.passed(spec, injected, 0, sum(redis.ttl(f"cutout:batch:{b}") < 0 for b in known), "left")
+    drill.passed(spec, injected, 0, sum(redis.ttl(names.redis_key(b)) < 0 for b in known), "left")
 
 
 def test_two_dispatchers_at_once(drill: Drill) -> None:

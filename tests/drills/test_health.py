@@ -113,8 +113,7 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     worker = start_impatient(cluster, "DEAF_SECONDS=3", "WATCH_SECONDS=0.5")
     until(ready)
     broker = Celery(broker=Settings(redis_url=cluster.redis.url).broker_url)
-    queue = names.bulk_queue("u2netp")
-    (answer,) = broker.control.cancel_consumer(queue, reply=True, timeout=5)
+    (answer,) = broker.control.cancel_consumer(QUEUE, reply=True, timeout=5)
     broker.close()
     assert "no longer consuming" in str(answer)
     time.sleep(5)
@@ -122,7 +121,7 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     drill.fill(3)
     spec = drill.submit()
     cluster.start_dispatcher()
-    until(lambda: cluster.ledger.connection.client.llen(queue))
+    until(lambda: cluster.ledger.connection.client.llen(QUEUE))
     began = time.monotonic()
 
     until(lambda: worker.poll() is not None, 30)

@@ -16,8 +16,7 @@ def test_a_worker_that_cannot_load_its_model_ends_and_loses_no_job(
     for number in range(4):
         photograph(catalogue / f"{number}.jpg", number)
     cluster.start_worker(1, "broken", CUTOUT_MODEL_DIR=str(folder))
-    child = until(lambda: next(iter(cluster.children("broken")), None))
-    until(lambda: "idle" in " ".join(child.cmdline()))
+    child = until(lambda: cluster.titled("idle", "broken"))
     (folder / "u2netp.onnx").unlink()
     child.kill()  # its replacement finds no weights
     assert cluster.processes.pop("broken").wait(60) == 0

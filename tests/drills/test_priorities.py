@@ -1,6 +1,5 @@
 """Cutouts are processed before the images of a batch, on workers that serve both."""
 
-import shutil
 from pathlib import Path
 
 from support.catalogue import photograph
@@ -78,7 +77,7 @@ def test_cutouts_go_first(drill: Drill, tmp_path, monkeypatch) -> None:
 
 
 def test_a_worker_with_two_children_prefetches_no_image_of_a_batch(
-    drill: Drill, tmp_path, monkeypatch
+    drill: Drill, monkeypatch
 ) -> None:
     """With prefetching, Celery would hold one more message per child."""
     publishes_here(monkeypatch, drill)
@@ -105,4 +104,3 @@ def test_a_reserved_worker_leaves_a_batch_alone(drill: Drill, tmp_path, monkeypa
     nice = {name: cluster.titled("cutout worker", name).nice() for name in ("reserved", "worker")}
     assert nice["worker"] == nice["reserved"] + NICENESS
     assert settled_log(cluster.log("reserved")) == [cutout]
-    shutil.rmtree(tmp_path / "cutouts")

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support import stand_in
-from support.catalogue import photograph, report_rows
+from support.catalogue import photograph
 from support.cluster import STAND_IN, Cluster
 from support.services import until
 
-from contract import names
 from contract.batch import BatchSpec
 from contract.errors import CutoutError
 from contract.job import ImageJob, ManifestLine
@@ -131,12 +130,6 @@ def test_a_slow_image_is_decoded_in_the_end(catalogue) -> None:
     assert time.monotonic() - start >= 0.2
 
 
-def rows(cluster: Cluster, spec, out: Path) -> dict[str, dict[str, str]]:
-    until(lambda: cluster.closed(spec), 60)
-    text = (out / names.report_key(spec.id, "csv")).read_text()
-    return {row["key"]: row for row in report_rows(text)}
-
-
 def test_a_batch_runs_in_seconds(quick_cluster: Cluster, catalogue, tmp_path) -> None:
     for number in range(COUNT):
         photograph(catalogue / f"{number:03}.jpg", number)
@@ -144,11 +137,11 @@ def test_a_batch_runs_in_seconds(quick_cluster: Cluster, catalogue, tmp_path) ->
     until(lambda: quick_cluster.titled("idle"))
     spec = quick_cluster.submit(catalogue, tmp_path / "out")
     quick_cluster.start_dispatcher()
+    until(lambda: quick_cluster.closed(spec), 60)
 
-    outcomes = rows(quick_cluster, spec, tmp_path / "out")
-
-    assert len(outcomes) == COUNT
-    assert {row["status"] for row in outcomes.values()} == {"done"}
+    rows = quick_cluster.report(spec)
+    assert len({row["key"] for row in rows}) == COUNT
+    assert {row["status"] for row in rows} == {"done"}
 
 
 def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path) -> None:

@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import pytest
-from support.catalogue import photograph, report_rows
+from support.catalogue import photograph
 from support.cluster import Cluster
 from support.services import CREDENTIALS, free_port, rclone, until
-
-from contract import names
 
 
 @pytest.fixture
@@ -22,16 +20,11 @@ def bucket_of_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return lambda: rclone(tmp_path / "buckets", port)
 
 
-def rows(out: Path, spec) -> list[dict[str, str]]:
-    return report_rows((out / names.report_key(spec.id, "csv")).read_text())
-
-
 def test_images_wait_for_storage_that_comes_back(
     cluster: Cluster, bucket_of_three, tmp_path
 ) -> None:
-    out = tmp_path / "out"
     with bucket_of_three():
-        spec = cluster.submit("s3://photographs", out)
+        spec = cluster.submit("s3://photographs", tmp_path / "out")
     cluster.start_dispatcher()
     cluster.start_worker()
     until(lambda: "image deferred" in cluster.log("worker"))
@@ -39,22 +32,21 @@ def test_images_wait_for_storage_that_comes_back(
         progress = until(lambda: cluster.closed(spec), 90)
 
     assert (progress.done, progress.failed) == (3, 0)
-    assert max(int(row["attempts"]) for row in rows(out, spec)) > 1
+    assert max(int(row["attempts"]) for row in cluster.report(spec)) > 1
 
 
 def test_images_fail_by_name_once_their_retries_are_used_up(
     cluster: Cluster, bucket_of_three, tmp_path
 ) -> None:
-    out = tmp_path / "out"
     with bucket_of_three():
-        spec = cluster.submit("s3://photographs", out)
+        spec = cluster.submit("s3://photographs", tmp_path / "out")
     cluster.start_dispatcher()
     cluster.start_worker(CUTOUT_RETRY_BUDGET="1")
 
     progress = until(lambda: cluster.closed(spec), 120)
 
     assert (progress.done, progress.failed) == (0, 3)
-    for row in rows(out, spec):
+    for row in cluster.report(spec):
         assert (row["code"], row["attempts"]) == ("exhausted", "2")
         assert "storage_unavailable" in row["message"]
     assert "Traceback" not in cluster.log("worker")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.catalogue import photograph, report_rows
+from support.catalogue import photograph
 from support.drill import Drill
 from support.faults import (
     Answer,
@@ -57,10 +57,6 @@ def stalled(drill: Drill, spec: BatchSpec) -> str:
     """Return the state and the stalled reason as `cutout status` prints them."""
     shown = json.loads(drill.cutout("status", spec.id, "--json").stdout)
     return f"{shown['state']}: {shown['stalled_reason']}"
-
-
-def report(drill: Drill, spec: BatchSpec) -> list[dict[str, str]]:
-    return report_rows((drill.out / names.report_key(spec.id, "csv")).read_text())
 
 
 def failures(drill: Drill, spec: BatchSpec) -> dict[str, Outcome]:
@@ -189,7 +185,7 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
     assert answer.stdout == f"{failed} images will be retried.\n"
     drill.closed(spec)
 
-    rows = report(drill, spec)
+    rows = drill.cluster.report(spec)
     assert sorted(int(row["line"]) for row in rows) == list(range(count))
     assert {row["status"] for row in rows} == {"done"}
     injected = "403 on all PUTs: failed images until it pauses itself"
@@ -399,6 +395,6 @@ def test_the_disk_turns_read_only(disk: Path, drill: Drill) -> None:
     drill.cutout("retry", spec.id, "--code", "access_denied")
     drill.closed(spec)
 
-    assert {row["status"] for row in report(drill, spec)} == {"done"}
+    assert {row["status"] for row in drill.cluster.report(spec)} == {"done"}
     injected = "the destination turns read-only: failed images until it pauses itself"
     assert drill.passed(spec, injected, 60, failed, "images")["done"] == count

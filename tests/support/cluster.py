@@ -10,10 +10,13 @@ from pathlib import Path
 
 import psutil
 
+from contract import names
 from contract.batch import BatchSpec, Progress
 from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import Recipe
+from contract.storage import open_store
 from producer.batches.register import register
+from support.catalogue import report_rows
 from support.services import RedisServer
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
@@ -90,6 +93,11 @@ class Cluster:
     def closed(self, spec: BatchSpec) -> Progress | None:
         progress = self.ledger.batches.progress(spec.id)
         return progress if progress.state == "closed" else None
+
+    def report(self, spec: BatchSpec) -> list[dict[str, str]]:
+        """Return the rows of a closed batch's report.csv."""
+        store = open_store(spec.destination)
+        return report_rows(store.get(names.report_key(spec.id, "csv")).data.decode())
 
     def stop(self) -> None:
         for process in self.processes.values():

@@ -62,8 +62,7 @@ class Drill:
     def submit(self, **options: bool) -> BatchSpec:
         return self.cluster.submit(*(self.locations or (self.catalogue, self.out)), **options)
 
-    def line_of(self, spec: BatchSpec, path: Path) -> int:
-        key = path.relative_to(self.catalogue).as_posix()
+    def line_of(self, spec: BatchSpec, key: str) -> int:
         return next(n for n, line in enumerate(manifest_lines(spec, 0)) if line.key == key)
 
     def progress(self, spec: BatchSpec) -> Progress:
