@@ -112,7 +112,7 @@ class Stack:
         self._cleanup.close()
 
     def delete_redis_data(self) -> None:
-        """Delete the Redis data of a finished job. Its report is beside the cut-outs."""
+        """Delete the Redis data of a finished job. Its report is beside the outputs."""
         shutil.rmtree(self.folder / "redis", ignore_errors=True)
 
     def _start_worker(self, name: str) -> None:

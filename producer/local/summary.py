@@ -52,7 +52,7 @@ def _print_text(progress: Progress, failures: list[Outcome]) -> None:
     destination = _as_typed(spec.destination)
     report = f"{destination}/{names.report_key(spec.id, 'csv')}"
     console.print(f"Outputs: {destination}", soft_wrap=True, markup=False)
-    console.print(f"Report:   {report}", soft_wrap=True, markup=False)
+    console.print(f"Report:  {report}", soft_wrap=True, markup=False)
 
 
 def _as_typed(location: str) -> str:
