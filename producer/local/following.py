@@ -29,10 +29,10 @@ def follow(
     with closing(ProgressDisplay(Console(stderr=True, quiet=as_json))) as display:
         progress = ledger.batches.progress(batch)
         while True:
-            with suppress(RetryableError):
-                progress = ledger.batches.progress(batch)
             display.show(progress)
             if progress.state == "closed":
                 return progress
             check(progress)
             time.sleep(POLL_SECONDS)
+            with suppress(RetryableError):
+                progress = ledger.batches.progress(batch)
