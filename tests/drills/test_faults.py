@@ -47,12 +47,12 @@ def tcp(redis_server: RedisServer):
 @pytest.fixture
 def impatient(tcp: TcpProxy):
     """A client that tries once, and waits 0.3 s for a reply."""
-    with redis.Redis.from_url(tcp.url(), socket_timeout=0.3, retry=ONCE) as client:
+    with redis.Redis.from_url(tcp.url, socket_timeout=0.3, retry=ONCE) as client:
         yield client
 
 
 def test_a_ledger_works_through_the_proxy(tcp) -> None:
-    ledger = RedisLedger(tcp.url())  # kept in a variable: the connection closes with it
+    ledger = RedisLedger(tcp.url)  # kept in a variable: the connection closes with it
     ledger.ping()
     assert (tcp.accepted, tcp.connections) == (1, 1)
 
@@ -80,7 +80,7 @@ def test_refused_means_at_once(tcp, impatient) -> None:
             impatient.ping()
         assert time.monotonic() - start < 0.2
     with pytest.raises(RetryableError) as caught:
-        RedisLedger(tcp.url(), retries=0).ping()
+        RedisLedger(tcp.url, retries=0).ping()
     assert caught.value.code is ErrorCode.REDIS_UNAVAILABLE
     assert tcp.connections == 0
     tcp.mode = "pass"
@@ -103,7 +103,7 @@ def test_a_black_hole_holds_what_is_sent_into_it(tcp, impatient, redis_server) -
 
 
 def test_a_black_hole_keeps_connections_open(tcp) -> None:
-    with redis.Redis.from_url(tcp.url(), socket_timeout=5, retry=ONCE) as patient:
+    with redis.Redis.from_url(tcp.url, socket_timeout=5, retry=ONCE) as patient:
         patient.ping()
         tcp.mode = "blackhole"
         threading.Timer(0.3, setattr, [tcp, "mode", "pass"]).start()

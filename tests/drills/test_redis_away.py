@@ -146,7 +146,7 @@ def test_redis_takes_no_writes(drill: Drill, load: BatchSpec) -> None:
 def test_the_network_swallows_everything(drill: Drill, end: str) -> None:
     seconds = drill.size(5, 45)
     with TcpProxy(drill.cluster.redis.url.removeprefix("unix://")) as proxy:
-        drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url()
+        drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url
         spec = begin(drill)
         with unharmed(drill):
             proxy.mode = "blackhole"
@@ -164,7 +164,7 @@ def test_the_network_forgets_its_connections(drill: Drill) -> None:
     if not drill.full:
         pytest.skip("half a minute: part of `make drills`")
     with TcpProxy(drill.cluster.redis.url.removeprefix("unix://")) as proxy:
-        drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url()
+        drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url
         spec = begin(drill)
         with unharmed(drill):
             proxy.strand()

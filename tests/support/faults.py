@@ -58,8 +58,9 @@ class TcpProxy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def url(self, pattern: str = "redis://{host}:{port}/0") -> str:
-        return pattern.format(host=self.host, port=self.port)
+    @property
+    def url(self) -> str:
+        return f"redis://{self.host}:{self.port}/0"
 
     @property
     def mode(self) -> Mode:
@@ -427,12 +428,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self._body()
         try:
             answer = self._answer(target, body, proxy.faults(self.command, target))
-        except (
-            NoAnswer,
-            OSError,
-            http.client.HTTPException,
-        ):  # storage that is down shows as a cut
-            self.close_connection = True
+        except (NoAnswer, OSError, http.client.HTTPException):
+            self.close_connection = True  # storage that is down shows as a cut
             return
         self._send(answer)
 

@@ -213,7 +213,7 @@ SAFEGUARDS: dict[str, Callable[[], None]] = {
 }
 
 
-def limit(words: list[str]) -> None:
+def set_constants(words: list[str]) -> None:
     """Set the constants given before the verb."""
     from worker.supervision import heartbeat, policy
 
@@ -225,7 +225,7 @@ def limit(words: list[str]) -> None:
 def main() -> None:
     for name in filter(None, os.environ.get("DRILL_WITHOUT", "").split(",")):
         SAFEGUARDS[name]()
-    limit(sys.argv)
+    set_constants(sys.argv)
     if sys.argv[1] in {"worker", "models", "health"}:
         install(Path(os.environ["CUTOUT_MODEL_DIR"]))
         signal.signal(signal.SIGRTMIN, lambda *_: time.sleep(600))

@@ -43,7 +43,7 @@ def test_troubles_of_several_kinds_add_up_and_the_commonest_is_named() -> None:
 
 
 @pytest.mark.parametrize("code", sorted(INFRASTRUCTURE_CODES))
-def test_trouble_that_may_pass_is_tried_again_and_the_rest_waits_for_a_person(code) -> None:
+def test_trouble_that_may_pass_is_tried_again_and_the_rest_waits_for_an_operator(code) -> None:
     tripped = evaluate(results(KEPT, 0, code))
 
     assert tripped is not None
