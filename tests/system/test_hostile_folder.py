@@ -6,7 +6,6 @@ product's code is imported here.
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,10 +15,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from support.commands import CUTOUT, addresses_of
 from support.paths import SAMPLES
 from support.services import answers, free_port, until
 
-CUTOUT = Path(sys.executable).parent / "cutout"
 OURS = ("contract", "producer", "worker")
 CONFIGURATIONS = ("celeryconfig", "flowerconfig", "sitecustomize", "usercustomize")
 VERBS = (
@@ -49,14 +48,14 @@ class HostileFolder:
 
     def cutout(self, *arguments: object, **env: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [str(CUTOUT), *map(str, arguments)], cwd=self.path, env=environment(**env),
+            [CUTOUT, *map(str, arguments)], cwd=self.path, env=environment(**env),
             check=False, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
 
     @contextmanager
     def running(self, *arguments: str, **env: str) -> Iterator["subprocess.Popen[str]"]:
         process = subprocess.Popen(
-            [str(CUTOUT), *arguments], cwd=self.path, env=environment(**env), text=True,
+            [CUTOUT, *arguments], cwd=self.path, env=environment(**env), text=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         try:
@@ -150,12 +149,7 @@ def test_a_run_and_its_stack_run_no_file_of_the_folder(hostile, weights, tmp_pat
 def test_verbs_that_stay_up_run_no_file_of_the_folder(hostile, weights, tmp_path) -> None:
     web, flower = free_port(), free_port()
     with hostile.running("up") as stack:
-        shown = ""
-        while "Ctrl-C" not in shown:
-            line = stack.stderr.readline()
-            assert line, shown
-            shown += line
-        redis = re.search(r"CUTOUT_REDIS_URL=(\S+)", shown)[1]
+        _, redis = addresses_of(stack)
         env = {
             "CUTOUT_REDIS_URL": redis, "CUTOUT_WEB_PORT": str(web),
             "CUTOUT_FLOWER_PORT": str(flower), "CUTOUT_API_KEYS": str(tmp_path / "keys"),

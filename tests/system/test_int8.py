@@ -1,24 +1,14 @@
 """An INT8 model gives nearly the same cut-outs as its float model."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from support.catalogue import report_rows
+from support.commands import cutout
 from support.paths import SAMPLES
 
-CUTOUT = Path(sys.executable).parent / "cutout"
 PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
-
-
-def cutout(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(CUTOUT), *map(str, arguments)],
-        check=False, capture_output=True, text=True, env={**os.environ, **env}, timeout=120,
-    )  # fmt: skip
 
 
 def test_the_samples_come_out_nearly_as_in_float(weights: Path, tmp_path: Path) -> None:

@@ -1,26 +1,14 @@
 """`cutout run` if the batch pauses because of an error that the user must fix."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import boto3
 from support.catalogue import photograph, report_rows
+from support.commands import cutout
 from support.faults import HttpProxy, status
 from support.services import CREDENTIALS, S3Server
 
-CUTOUT = Path(sys.executable).parent / "cutout"
 COUNT = 40
-
-
-def run(endpoint: str, out: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(CUTOUT), "run", "s3://paused-run", str(out)],
-        check=False, capture_output=True, text=True, timeout=240,
-        env={**os.environ, "AWS_ENDPOINT_URL": endpoint},
-    )  # fmt: skip
 
 
 def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
@@ -36,9 +24,9 @@ def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
     out = tmp_path / "out"
     with HttpProxy(rclone_server.url) as proxy:
         proxy.add(status(403), path=".jpg")
-        stopped = run(proxy.url, out)
+        stopped = cutout("run", "s3://paused-run", out, AWS_ENDPOINT_URL=proxy.url)
         proxy.clear()
-        finished = run(proxy.url, out)
+        finished = cutout("run", "s3://paused-run", out, AWS_ENDPOINT_URL=proxy.url)
 
     assert stopped.returncode == 1, stopped.stderr
     assert re.search(

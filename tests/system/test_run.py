@@ -7,7 +7,6 @@ import re
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import urllib.request
 import zlib
@@ -19,19 +18,12 @@ import psutil
 import pytest
 from PIL import Image
 from support.catalogue import photograph, report_rows
+from support.commands import CUTOUT, addresses_of, cutout
 from support.paths import SAMPLES
 from support.services import CREDENTIALS, until
 
-CUTOUT = Path(sys.executable).parent / "cutout"
 IGNORING_SIGINT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 """Starts a command with SIGINT ignored, as a script does its background jobs."""
-
-
-def cutout(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(CUTOUT), *map(str, arguments)],
-        check=False, capture_output=True, text=True, env={**os.environ, **env}, timeout=240,
-    )  # fmt: skip
 
 
 def read(url: str) -> bytes:
@@ -172,7 +164,7 @@ def assert_stops_by_sigint(catalogue: Path, out: Path, starter: list[str]) -> No
     for number in range(10):
         photograph(catalogue / f"{number}.jpg", number)
     run = subprocess.Popen(
-        [*starter, str(CUTOUT), "run", str(catalogue), str(out)], stderr=subprocess.PIPE, text=True
+        [*starter, CUTOUT, "run", str(catalogue), str(out)], stderr=subprocess.PIPE, text=True
     )
     until(lambda: len(list(out.glob("*.png"))) >= 3)
     run.send_signal(signal.SIGINT)
@@ -218,7 +210,7 @@ def test_a_run_that_was_killed_leaves_no_process_and_goes_on(
         photograph(catalogue / f"{number}.jpg", number)
     out = tmp_path / "out"
     state = os.environ["CUTOUT_STATE_DIR"]
-    first = subprocess.Popen([str(CUTOUT), "run", str(catalogue), str(out)], stderr=subprocess.PIPE)
+    first = subprocess.Popen([CUTOUT, "run", str(catalogue), str(out)], stderr=subprocess.PIPE)
     until(lambda: list(out.glob("*.png")))
     first.kill()
     first.communicate()
@@ -258,7 +250,7 @@ def test_a_mistake_is_answered_with_one_sentence(arguments, status, says, tmp_pa
 
 def test_on_a_terminal_the_progress_is_live(folder: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = [str(CUTOUT), "run", str(folder), str(tmp_path / "out")]
+    command = [CUTOUT, "run", str(folder), str(tmp_path / "out")]
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=env) as process:
         os.close(theirs)
@@ -300,7 +292,7 @@ def test_from_bucket_to_bucket_through_submit_watch_and_report(
     env = {"CUTOUT_REDIS_URL": redis_server.url}
     with (tmp_path / "log").open("wb") as log:
         running = [
-            subprocess.Popen([str(CUTOUT), *verb], env={**os.environ, **env}, stderr=log)
+            subprocess.Popen([CUTOUT, *verb], env={**os.environ, **env}, stderr=log)
             for verb in (["dispatch"], ["worker", "--concurrency", "2"])
         ]
         try:
@@ -335,17 +327,11 @@ def test_flower_counts_what_the_report_counts_and_lets_nobody_touch(
     (folder / "page.jpg").write_bytes(b"<!doctype html>")
     out = tmp_path / "out"
     stack = subprocess.Popen(
-        [*IGNORING_SIGINT, str(CUTOUT), "up"], stderr=subprocess.PIPE, text=True,
+        [*IGNORING_SIGINT, CUTOUT, "up"], stderr=subprocess.PIPE, text=True,
         env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
     try:
-        said = ""
-        while "Ctrl-C" not in said:
-            line = stack.stderr.readline()
-            assert line, said
-            said += line
-        flower = re.search(r"Flower: (\S+)", said)[1]
-        redis = re.search(r"CUTOUT_REDIS_URL=(\S+)", said)[1]
+        flower, redis = addresses_of(stack)
         batch = cutout("submit", folder, out, CUTOUT_REDIS_URL=redis).stdout.strip()
         assert cutout("watch", batch, CUTOUT_REDIS_URL=redis).returncode == 3
 
