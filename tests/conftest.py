@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.services import CREDENTIALS, RedisServer, S3Server, missing, moto, rclone
+from support.services import RedisServer, S3Server, missing, moto, rclone
 from support.temporary import TemporaryFolder
 
 
@@ -58,8 +58,7 @@ def rclone_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server
 def s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """Each S3 server in turn, with the standard AWS variables pointing at it."""
     server: S3Server = request.getfixturevalue(f"{request.param}_server")
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
+    server.select(monkeypatch)
     return server
 
 

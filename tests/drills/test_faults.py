@@ -25,7 +25,7 @@ from support.faults import (
     status,
     truncate,
 )  # fmt: skip
-from support.services import CREDENTIALS, RedisServer, S3Server, until
+from support.services import RedisServer, S3Server, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.ledger.redis_ledger import RedisLedger
@@ -145,8 +145,7 @@ def test_no_upstream_looks_like_a_dead_redis(redis_server, tcp, impatient) -> No
 def s3(request, monkeypatch) -> S3Server:
     """One server, because the proxy is what is tested."""
     server = request.getfixturevalue(f"{getattr(request, 'param', 'rclone')}_server")
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
+    server.select(monkeypatch)
     return server
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.catalogue import photograph
 from support.cluster import Cluster
-from support.services import CREDENTIALS, free_port, rclone, until
+from support.services import S3Server, free_port, rclone, until
 
 
 @pytest.fixture
@@ -14,9 +14,7 @@ def bucket_of_three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for number in range(3):
         photograph(tmp_path / f"buckets/photographs/{number}.jpg", number)
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": url}.items():
-        monkeypatch.setenv(name, value)
+    S3Server(f"http://127.0.0.1:{port}").select(monkeypatch)
     return lambda: rclone(tmp_path / "buckets", port)
 
 

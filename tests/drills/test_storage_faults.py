@@ -20,7 +20,7 @@ from support.faults import (
     status,
     truncate,
 )
-from support.services import CREDENTIALS, missing, rclone, until
+from support.services import missing, rclone, until
 
 from contract import names
 from contract.batch import BatchSpec
@@ -38,8 +38,7 @@ def storage(drill: Drill, tmp_path, monkeypatch) -> Iterator[HttpProxy]:
     drill.out.mkdir()
     drill.locations = "s3://catalogue", "s3://out"
     with rclone(tmp_path) as server, HttpProxy(server.url) as proxy:
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-            monkeypatch.setenv(name, value)
+        server.select(monkeypatch)
         yield proxy
 
 

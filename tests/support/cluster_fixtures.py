@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.cluster import Cluster
-from support.services import CREDENTIALS, RedisServer
+from support.services import RedisServer
 from support.serving import Server, serving, whole
 
 
@@ -45,7 +45,7 @@ def shared(
     """
     s3_server = request.getfixturevalue(f"{getattr(request.module, 'S3', 'moto')}_server")
     with whole(
-        tmp_path_factory.mktemp("shared"), {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_server.url},
+        tmp_path_factory.mktemp("shared"), s3_server.environment,
         getattr(request.module, "SETTINGS", {}),
     ) as running:  # fmt: skip
         yield running

@@ -117,8 +117,17 @@ class RedisServer:
 
 @dataclass(frozen=True)
 class S3Server:
-    name: str
     url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The standard AWS variables of a client."""
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
+
+    def select(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Point this process's AWS variables at the server."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
 
 
 @contextmanager
@@ -127,7 +136,7 @@ def moto() -> Iterator[S3Server]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with served([program("moto_server"), "-H", "127.0.0.1", "-p", str(port)], url, CREDENTIALS):
-        yield S3Server("moto", url)
+        yield S3Server(url)
 
 
 @contextmanager
@@ -145,7 +154,7 @@ def rclone(
         "--auth-key", f"{access_key},{secret_key}", "--config", os.devnull, str(folder),
     ]  # fmt: skip
     with served(command, url, {}):
-        yield S3Server("rclone", url)
+        yield S3Server(url)
 
 
 def answers(url: str) -> bool:

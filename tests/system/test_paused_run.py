@@ -6,7 +6,7 @@ import boto3
 from support.catalogue import photograph, report_rows
 from support.commands import cutout
 from support.faults import HttpProxy, status
-from support.services import CREDENTIALS, S3Server
+from support.services import S3Server
 
 COUNT = 40
 
@@ -14,8 +14,7 @@ COUNT = 40
 def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
     rclone_server: S3Server, weights, catalogue, tmp_path, monkeypatch
 ) -> None:
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": rclone_server.url}.items():
-        monkeypatch.setenv(name, value)
+    rclone_server.select(monkeypatch)
     client = boto3.client("s3")
     client.create_bucket(Bucket="paused-run")
     photograph(catalogue / "a.jpg")

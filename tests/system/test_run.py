@@ -20,7 +20,7 @@ from PIL import Image
 from support.catalogue import photograph, report_rows
 from support.commands import CUTOUT, addresses_of, cutout
 from support.paths import SAMPLES
-from support.services import CREDENTIALS, until
+from support.services import until
 
 IGNORING_SIGINT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
 """Starts a command with SIGINT ignored, as a script does its background jobs."""
@@ -282,8 +282,7 @@ def test_from_bucket_to_bucket_through_submit_watch_and_report(
 ) -> None:
     import boto3
 
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": rclone_server.url}.items():
-        monkeypatch.setenv(name, value)
+    rclone_server.select(monkeypatch)
     client, bucket = boto3.session.Session().client("s3"), "shop"
     client.create_bucket(Bucket=bucket)
     keys = [p.relative_to(folder).as_posix() for p in folder.rglob("*.jpg")]
