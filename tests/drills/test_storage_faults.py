@@ -214,7 +214,7 @@ def test_storage_is_slow_and_some_of_it_never_answers(drill: Drill, storage: Htt
     assert drill.passed(spec, injected, bound, took)["done"] == count
 
 
-def test_the_time_limit_strikes_while_a_request_hangs(drill: Drill, storage: HttpProxy) -> None:
+def test_the_time_limit_ends_a_request_that_hangs(drill: Drill, storage: HttpProxy) -> None:
     drill.fill(10)
     spec = drill.submit()
     drill.cluster.env.update(CUTOUT_TIME_LIMIT="5", CUTOUT_VISIBILITY_TIMEOUT="12")
