@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
+from support.images import SRGB
 from support.paths import SAMPLES
 from support.services import missing
 
@@ -61,9 +62,10 @@ PICTURES = {"cutout": cutout(), "noise": noisy(), "transparent": np.zeros((40, 3
 each_picture = pytest.mark.parametrize("pixels", PICTURES.values(), ids=list(PICTURES))
 
 
-def encoded(pixels: np.ndarray) -> bytes:
+def encoded(pixels: np.ndarray, icc_profile: bytes | None = None) -> bytes:
     height, width, _ = pixels.shape
-    return encode(lambda top, bottom: pixels[top:bottom], (width, height), None, (11_811, 11_811))
+    size, resolution = (width, height), (11_811, 11_811)
+    return encode(lambda top, bottom: pixels[top:bottom], size, icc_profile, resolution)
 
 
 def program(name: str) -> str:
@@ -76,13 +78,11 @@ def test_opencv_reads_the_same_pixels(pixels: np.ndarray):
     assert (cv2.cvtColor(read, cv2.COLOR_BGRA2RGBA) == pixels).all()
 
 
-@pytest.mark.parametrize("profile", [False, True], ids=["sRGB", "profile"])
+@pytest.mark.parametrize("icc_profile", [None, SRGB], ids=["sRGB", "profile"])
 @each_picture
-def test_pngcheck_finds_no_errors(pixels: np.ndarray, profile: bool, tmp_path: Path):
-    height, width, _ = pixels.shape
-    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() if profile else None
+def test_pngcheck_finds_no_errors(pixels: np.ndarray, icc_profile: bytes | None, tmp_path: Path):
     path = tmp_path / "cutout.png"
-    path.write_bytes(encode(lambda top, bottom: pixels[top:bottom], (width, height), icc))
+    path.write_bytes(encoded(pixels, icc_profile))
     result = subprocess.run(
         [program("pngcheck"), "-v", path], check=False, capture_output=True, text=True, timeout=60
     )

@@ -5,8 +5,13 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, ImageCms
+import pytest
+from PIL import ExifTags, Image, ImageCms
 
+from contract.errors import ErrorCode, PermanentError
+from worker.imaging.decode import Limits, decode
+
+LIMITS = Limits()
 WIDTH, HEIGHT = 48, 32
 LOSSY = 8
 """Tolerance of `assert_like` for lossy formats."""
@@ -54,6 +59,19 @@ def assert_like(result: Image.Image, expected: Image.Image, tolerance: float = 0
     difference = np.abs(np.asarray(result, float) - np.asarray(expected, float))
     assert difference.mean() <= tolerance / 2
     assert difference.max() <= tolerance * 6
+
+
+def refusal(data: bytes, limits: Limits = LIMITS) -> ErrorCode:
+    """Decode what must be refused; return the error's code."""
+    with pytest.raises(PermanentError) as caught:
+        decode(data, limits)
+    return caught.value.code
+
+
+def exif(orientation: int) -> Image.Exif:
+    block = Image.Exif()
+    block[ExifTags.Base.Orientation] = orientation
+    return block
 
 
 def profile(space: bytes) -> bytes:

@@ -5,12 +5,19 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from support.images import SRGB, assert_like, cmyk_profile, encoded, picture, png, profile
+from support.images import (
+    LIMITS,
+    SRGB,
+    assert_like,
+    cmyk_profile,
+    encoded,
+    picture,
+    png,
+    profile,
+)
 
 from worker.imaging.colour import parse_colour
-from worker.imaging.decode import Limits, decode
-
-LIMITS = Limits()
+from worker.imaging.decode import decode
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,22 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from support.images import FORMATS, HEIGHT, LOSSY, WIDTH, assert_like, encoded, picture, png
+from support.images import (
+    FORMATS,
+    HEIGHT,
+    LIMITS,
+    LOSSY,
+    WIDTH,
+    assert_like,
+    encoded,
+    exif,
+    picture,
+    png,
+    refusal,
+)
 
-from contract.errors import ErrorCode, PermanentError
+from contract.errors import ErrorCode
 from worker.imaging.decode import Limits, decode
-
-LIMITS = Limits()
-
-
-def refusal(data: bytes, limits: Limits = LIMITS) -> ErrorCode:
-    with pytest.raises(PermanentError) as caught:
-        decode(data, limits)
-    return caught.value.code
-
 
 # decoded
 
@@ -100,10 +103,9 @@ def test_a_photograph_is_turned_as_exif_says(format_name: str, orientation: int)
     stored = shown if y in {"top", "bottom"} else shown.swapaxes(0, 1)
     stored = stored[::-1] if y in {"bottom", "right"} else stored
     stored = stored[:, ::-1] if x in {"bottom", "right"} else stored
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     tolerance, options = FORMATS[format_name]
-    data = encoded(Image.fromarray(np.ascontiguousarray(stored)), format_name, exif=exif, **options)
+    image = Image.fromarray(np.ascontiguousarray(stored))
+    data = encoded(image, format_name, exif=exif(orientation), **options)
     photograph = decode(data, LIMITS)
     assert_like(photograph.rgb, picture(), tolerance)
     with Image.open(io.BytesIO(data)) as reference:
@@ -111,21 +113,19 @@ def test_a_photograph_is_turned_as_exif_says(format_name: str, orientation: int)
 
 
 def test_alpha_is_turned_with_the_photograph():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    photograph = decode(encoded(picture("RGBA"), "PNG", exif=exif), LIMITS)
+    photograph = decode(encoded(picture("RGBA"), "PNG", exif=exif(6)), LIMITS)
     assert photograph.alpha is not None
     assert_like(photograph.alpha, picture("RGBA").getchannel("A").rotate(-90, expand=True))
 
 
 @pytest.mark.parametrize(
-    "exif", [b"Exif\0\0rubbish!", b"Exif\0\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
+    "broken", [b"Exif\0\0rubbish!", b"Exif\0\0", b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
              b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\x63\0\0\0\0\0\0\0"],
     ids=["rubbish", "empty", "cut short", "orientation 99"],
 )  # fmt: skip
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP"])
-def test_broken_exif_is_ignored(format_name: str, exif: bytes):
-    assert decode(encoded(picture(), format_name, exif=exif), LIMITS).size == (WIDTH, HEIGHT)
+def test_broken_exif_is_ignored(format_name: str, broken: bytes):
+    assert decode(encoded(picture(), format_name, exif=broken), LIMITS).size == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize("format_name", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
@@ -145,9 +145,7 @@ def test_the_resolution_is_kept(format_name: str):
 
 
 def test_the_resolution_is_turned_with_the_photograph():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    result = decode(encoded(picture(), "JPEG", dpi=(300, 150), exif=exif), LIMITS)
+    result = decode(encoded(picture(), "JPEG", dpi=(300, 150), exif=exif(6)), LIMITS)
     assert result.dots_per_metre == (5906, 11811)
 
 

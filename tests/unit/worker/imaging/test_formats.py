@@ -9,19 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
-from support.images import FORMATS, SRGB, cmyk_profile, encoded, picture
+from support.images import FORMATS, LIMITS, SRGB, cmyk_profile, encoded, picture, refusal
 
-from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.errors import CutoutError, ErrorCode
 from worker.imaging.decode import Limits, Photograph, decode
 from worker.imaging.formats import SIGNATURES
-
-LIMITS = Limits()
-
-
-def refusal(data: bytes, limits: Limits = LIMITS) -> ErrorCode:
-    with pytest.raises(PermanentError) as caught:
-        decode(data, limits)
-    return caught.value.code
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,15 @@
-import io
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from support.images import LIMITS, encoded, exif
 
 from contract.errors import ErrorCode, PermanentError
 from contract.rendition import PLAIN, Rendition
 from worker.imaging import render as rendering
 from worker.imaging.cutout import Cutout, compose
-from worker.imaging.decode import Limits, Photograph, decode
+from worker.imaging.decode import Photograph, decode
 from worker.imaging.render import Picture
 from worker.imaging.subject import NOISE_ALPHA, clear_outside
 
@@ -174,11 +173,7 @@ def test_outside_the_region_everything_is_background(roi: tuple, box: tuple | No
 def test_region_and_crop_are_of_the_photograph_as_displayed():
     """EXIF 6: stored lying, displayed upright. The subject is at the top left as displayed."""
     stored = Image.new("RGB", (60, 40), BLUE)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    file = io.BytesIO()
-    stored.save(file, "PNG", exif=exif)
-    source = decode(file.getvalue(), Limits())
+    source = decode(encoded(stored, "PNG", exif=exif(6)), LIMITS)
     assert source.size == (40, 60)
     cutout = compose(source, photograph((40, 60), (0, 0, 10, 20)).alpha)
     assert render(cutout, Rendition(crop=True)).size == (10, 20)

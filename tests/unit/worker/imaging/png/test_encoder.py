@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageFilter
+from PIL import Image, ImageFilter
+from support.images import LIMITS, SRGB
 from support.paths import SAMPLES
 
-from worker.imaging.decode import Limits, decode
+from worker.imaging.decode import decode
 from worker.imaging.png import encoder, filters, strategy
 
 
@@ -54,10 +55,9 @@ def test_a_png_decodes_to_the_same_pixels(pixels: np.ndarray):
 
 
 def test_the_profile_comes_back_to_the_byte():
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    data = encode(cutout(20, 30), profile)
-    assert decode(data, Limits()).icc_profile == profile
-    assert encode(cutout(20, 30), profile) == data
+    data = encode(cutout(20, 30), SRGB)
+    assert decode(data, LIMITS).icc_profile == SRGB
+    assert encode(cutout(20, 30), SRGB) == data
     assert encode(cutout(20, 30)) != data
 
 
@@ -108,10 +108,8 @@ def test_lines_are_requested_a_strip_at_a_time():
 
     encoder.encode(rows, (1000, 1000))
     assert max(bottom - top for top, bottom in requests) < 200
-    samples, strips = (
-        requests[: strategy.SAMPLE_BYTES // 4000],
-        requests[strategy.SAMPLE_BYTES // 4000 :],
-    )
+    count = strategy.SAMPLE_BYTES // 4000
+    samples, strips = requests[:count], requests[count:]
     assert {bottom - top for top, bottom in samples} == {2}
     # each strip with the line above it
     assert [top for top, _ in strips] == [0, *(bottom - 1 for _, bottom in strips[:-1])]
