@@ -184,7 +184,7 @@ def _fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tupl
     if isinstance(error, PermanentError):
         return _failed(attempt, error.code, error.message), error.code
     reason = _retryable(error, runtime)
-    delay = retry_delay(max(0, attempt.number - 1), runtime.config)
+    delay = retry_delay(attempt.number - 1, runtime.config)
     if delay is not None:
         job, lines = attempt.job, runtime.ledger.lines
         retry_until(

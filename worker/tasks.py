@@ -23,7 +23,6 @@ from worker.runtime import runtime
 
 log = structlog.get_logger(__name__)
 
-
 BOUND_FIELDS = {"line", "key", "outputs"}
 """Fields of an outcome that its log line has already, or can do without."""
 

@@ -15,7 +15,7 @@ from support.services import missing
 from contract.errors import CutoutError, ErrorCode
 from worker.imaging.decode import Limits
 from worker.models import weights as model_weights
-from worker.models.int8.calibrate import calibrate, photographs
+from worker.models.int8.calibrate import calibrate, network_inputs
 from worker.models.int8.quantize import build
 from worker.models.registry import MODELS, Model, find
 from worker.models.session import Session
@@ -103,10 +103,8 @@ def test_masks_are_those_of_the_float_model(float_weights: Path, tmp_path: Path,
 
 
 def test_a_build_that_gives_other_bytes_is_refused(weights: Path, tmp_path: Path, monkeypatch):
+    table = json.loads((model_weights.TABLES / "u2netp.json").read_text())
     monkeypatch.setattr(model_weights, "TABLES", tmp_path)
-    table = json.loads(
-        (Path(model_weights.__file__).parent / "int8/ranges/u2netp.json").read_text()
-    )
     table["ranges"]["804"] = [[0, 1]]
     (tmp_path / "u2netp.json").write_text(json.dumps(table))
     with pytest.raises(CutoutError, match="u2netp-int8 has") as caught:
@@ -190,7 +188,7 @@ def test_too_few_photographs_are_counted(tmp_path: Path):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
     (tmp_path / "notes.txt").write_text("no photograph")
     with pytest.raises(CutoutError, match="has 3 photographs") as caught:
-        photographs(tmp_path, find("u2netp-int8"), Limits())
+        network_inputs(tmp_path, find("u2netp-int8"), Limits())
     assert caught.value.code is ErrorCode.NOTHING_TO_DO
 
 

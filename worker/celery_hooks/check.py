@@ -1,6 +1,6 @@
 """Checks that Celery, kombu and billiard have the names that this package relies on.
 
-Most of them are not public, so that any release may drop them; pyproject.toml has the ceiling.
+Most of them are not public, so any release may drop them. pyproject.toml limits the versions.
 """
 
 from importlib import import_module, metadata

@@ -21,7 +21,7 @@ def health(ready: Ready = False) -> None:
     Exit status: 0 all workers are alive (with --ready: and ready); 1 at least one is not, or none
     is running.
     """
-    for beat in heartbeat.check(settings().state_dir.expanduser() / "workers", ready=ready):
+    for beat in heartbeat.check(heartbeat.heartbeat_folder(settings()), ready=ready):
         typer.echo(
             f"worker {beat.pid}: {'ready' if beat.ready else 'not ready'}, {beat.queue}, "
             f"{beat.children} children, last heartbeat {beat.age:.0f} s ago"

@@ -67,9 +67,10 @@ def _jpeg(rows: Rows, size: tuple[int, int], photograph: Photograph) -> bytes:
     dots = photograph.dots_per_metre
     if dots and max(dots) * METRES_PER_INCH > MAX_JPEG_DPI:
         dots = None
-    profile = {"icc_profile": photograph.icc_profile} if photograph.icc_profile else {}
-    options = profile | _dpi_option(dots)
-    image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", **options)
+    image.save(
+        file, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4",
+        icc_profile=photograph.icc_profile, **_dpi_option(dots),
+    )  # fmt: skip
     return file.getvalue()
 
 

@@ -7,7 +7,6 @@ from worker.imaging.u2net import CENTRED, IMAGENET, Normalisation
 
 RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/"
 
-
 DUTS_LICENCE = "weights Apache-2.0; training data (DUTS) states no commercial grant"
 PERSON_LICENCE = "weights Apache-2.0; training data (Supervisely Person) has terms of its own"
 ISNET_LICENCE = "code Apache-2.0; weights state no licence of their own"

@@ -13,6 +13,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.errors import ErrorCode, PermanentError
+from contract.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,11 @@ def set_loaded(child: int, *, loaded: bool) -> None:
 
 def loaded_children() -> int:
     return sum(_loaded[:])
+
+
+def heartbeat_folder(config: Settings) -> Path:
+    """Return the folder of the heartbeat files of all workers on this machine."""
+    return config.state_dir.expanduser() / "workers"
 
 
 class Heartbeat(BaseModel):
@@ -68,9 +74,7 @@ def start_time(pid: int) -> str | None:
     try:
         os.kill(pid, 0)
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except PermissionError:
-        return None  # another user's process, so not one of these workers
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # another user's process is not our worker
         return None
     except FileNotFoundError:
         return ""

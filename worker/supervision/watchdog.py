@@ -133,7 +133,7 @@ def _main_thread_stack() -> str:
 @contextlib.contextmanager
 def watched(app: Celery, config: Settings, name: str, queue: str, children: int) -> Iterator[None]:
     """Supervise the worker of `app` that runs in this context."""
-    file = HeartbeatFile(config.state_dir.expanduser() / "workers", queue, children)
+    file = HeartbeatFile(heartbeat.heartbeat_folder(config), queue, children)
     write_heartbeats(app, file)
     watchdog = Watchdog(file, config, name, queue, children)
     watchdog.start()

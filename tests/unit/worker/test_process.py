@@ -1,4 +1,4 @@
-"""Every row of DESIGN.md's error table, with a ledger in memory, folders and a stand-in model."""
+"""Errors of each kind: retryable, permanent, poison; with a ledger in memory and folders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -446,8 +446,8 @@ def with_output(worker: Worker) -> Worker:
 
 
 def again(worker: Worker, batch: str, **fields) -> Outcome:
-    etag = worker.job.photograph
-    worker.job = worker.open(batch, **fields).model_copy(update={"photograph": etag})
+    photograph = worker.job.photograph
+    worker.job = worker.open(batch, **fields).model_copy(update={"photograph": photograph})
     return worker.process()
 
 

@@ -39,7 +39,7 @@ def calibrate(model: Model, base: Path, images: Path, folder: Path, limits: Limi
     Writes the model and its calibration (`weights.own_calibration`) to `folder`; returns the loss
     on the held-out photographs. Raises PermanentError (`nothing_to_do`) if there are too few.
     """
-    inputs = photographs(images, model, limits)
+    inputs = network_inputs(images, model, limits)
     used = [tensor for number, tensor in enumerate(inputs, 1) if number % HOLD_OUT_EVERY]
     ranges = measure_ranges(base, used)
     path, partial = folder / model.file, folder / f".{model.file}.new"
@@ -56,11 +56,11 @@ def calibrate(model: Model, base: Path, images: Path, folder: Path, limits: Limi
     return loss
 
 
-def photographs(folder: Path, model: Model, limits: Limits) -> list[Float32Array]:
+def network_inputs(folder: Path, model: Model, limits: Limits) -> list[Float32Array]:
     """Return the network input, float32 [1, 3, side, side], of each photograph below `folder`.
 
-    In the order of their paths. Files that cannot be decoded are skipped. Raises PermanentError
-    (`nothing_to_do`) if there are fewer than four photographs.
+    They are in the order of their paths. Files that cannot be decoded are skipped. Raises
+    PermanentError (`nothing_to_do`) if there are fewer than four photographs.
     """
     inputs = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

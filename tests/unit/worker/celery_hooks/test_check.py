@@ -5,6 +5,7 @@ from worker.celery_hooks import check
 
 
 def test_the_installed_version_has_all_names():
+    assert [name for name in check.NAMES if not check._exists(name)] == []
     check.check_names()
 
 

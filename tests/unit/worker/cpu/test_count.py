@@ -76,9 +76,8 @@ def test_a_system_without_affinity_counts_its_cpus(monkeypatch: pytest.MonkeyPat
 def test_children_share_the_cpus_and_each_has_a_thread(
     sixteen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, children: int, count: int
 ):
-    monkeypatch.setattr(
-        cpus.available_cpus, "__defaults__", (tmp_path,)
-    )  # not this machine's quota
+    # not this machine's quota
+    monkeypatch.setattr(cpus.available_cpus, "__defaults__", (tmp_path,))
     assert cpus.threads_per_child(children) == count
 
 

@@ -15,12 +15,7 @@ def test_the_subjects_box_is_exact():
     assert subject_box(matte((1, 1), (0, 0, 1, 1))) == (0, 0, 1, 1)
     assert subject_box(matte((50, 40), (49, 39, 50, 40))) == (49, 39, 50, 40)
     assert subject_box(matte((50, 40), (7, 9, 30, 31), NOISE_ALPHA)) is None
-    assert subject_box(matte((50, 40), (7, 9, 30, 31), NOISE_ALPHA + 1)) == (
-        7,
-        9,
-        30,
-        31,
-    )
+    assert subject_box(matte((50, 40), (7, 9, 30, 31), NOISE_ALPHA + 1)) == (7, 9, 30, 31)
 
 
 def test_haze_elsewhere_does_not_widen_the_subject_and_its_own_soft_edge_does():
