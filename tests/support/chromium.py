@@ -46,14 +46,14 @@ class Browser:
 
         return until(displayed, seconds)
 
-    def count(self, selector: str, number: int, seconds: float = 30) -> None:
+    def wait_for_count(self, selector: str, number: int, seconds: float = 30) -> None:
         until(lambda: len(self.all(selector)) == number, seconds)
 
     def text(self, selector: str) -> str:
         # from the document: `element.text` is what styles leave visible
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))
 
-    def says(self, selector: str, words: str, seconds: float = 20) -> None:
+    def wait_for_text(self, selector: str, words: str, seconds: float = 20) -> None:
         until(lambda: words in self.text(selector), seconds)
 
     def button(self, words: str, within: str = "main") -> WebElement:
@@ -141,7 +141,7 @@ def chromium(folder: Path, *flags: str) -> Iterator[Browser]:
         chrome.quit()
 
 
-def steadily(ask: Callable[[], object], seconds: float) -> None:
+def assert_steadily(ask: Callable[[], object], seconds: float) -> None:
     """Assert that `ask` stays true for `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -78,8 +78,8 @@ def shoot_cutouts(browser: Browser, cluster: PageCluster, folder: Path, docs: Pa
     for _ in range(2):  # the first round warms the worker
         browser.open(cluster.serve())
         browser.choose(*photographs(folder))
-        browser.count('.card[data-group="done"]', len(SAMPLES))
-        browser.count('.card[data-status="failed"]', 1)
+        browser.wait_for_count('.card[data-group="done"]', len(SAMPLES))
+        browser.wait_for_count('.card[data-status="failed"]', 1)
     late = folder / "coffee-from-above.jpg"
     with Image.open(next(path for path in SAMPLES if path.stem == "coffee")) as image:
         image.resize(LATE_PIXELS).save(late)
@@ -90,7 +90,7 @@ def shoot_cutouts(browser: Browser, cluster: PageCluster, folder: Path, docs: Pa
     browser.one('.card[data-status="working"] .before')
     shoot(browser, docs / "page-desktop.png")
     os.killpg(worker, signal.SIGCONT)
-    browser.count('.card[data-group="active"]', 0)
+    browser.wait_for_count('.card[data-group="active"]', 0)
     look_like(browser, 1280, 1040, 1, "dark")
     shoot(browser, docs / "page-dark.png")
     look_like(browser, 390, 844, 2, "light")

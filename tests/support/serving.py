@@ -100,7 +100,7 @@ class Server:
 
         return until(once_ended, seconds)
 
-    def works(self) -> None:
+    def assert_works(self) -> None:
         """Assert that a plain upload is cut out."""
         done = self.upload(jpeg(), wait=30)
         assert (done.status_code, done.json()["status"]) == (200, "done"), done.text
@@ -205,7 +205,7 @@ def is_cutout(data: bytes, size: tuple[int, int] = (160, 120)) -> bool:
         return (picture.format, picture.mode, picture.size) == ("PNG", "RGBA", size) and low < high
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """Return the problem in an answer, after checking that it is one as documented."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -215,11 +215,11 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["next_step"]
     if status in {429, 503}:
         assert int(answer.headers["retry-after"]) > 0
-    safe(answer)
+    assert_safe(answer)
     return body
 
 
-def safe(answer: httpx.Response) -> None:
+def assert_safe(answer: httpx.Response) -> None:
     """Assert that an answer has the safety headers and no CORS headers."""
     for name, value in HEADERS.items():
         assert answer.headers[name].startswith(value), (name, answer.headers)

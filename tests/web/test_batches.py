@@ -6,7 +6,7 @@ import json
 
 import pytest
 from support.services import until
-from support.serving import Server, jpeg, problem
+from support.serving import Server, assert_problem, jpeg
 
 S3 = "rclone"
 
@@ -61,7 +61,7 @@ def test_a_catalogue_from_bucket_to_bucket(shared: Server, locations) -> None:
     assert photograph.headers["x-content-type-options"] == "nosniff"
     for line in (-1, 5, 10**9):
         url = f"/v1/batches/{batch}/photographs/{line}"
-        problem(shared.client.get(url), 404, "not_found")
+        assert_problem(shared.client.get(url), 404, "not_found")
 
     table = shared.client.get(f"/v1/batches/{batch}/report")
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
@@ -77,7 +77,7 @@ def test_a_catalogue_from_bucket_to_bucket(shared: Server, locations) -> None:
     assert in_state(shared, batch, "closed")["done"] == 5
     assert shared.client.post(f"/v1/batches/{batch}/retry").json() == {"reopened": 0}
     never = shared.client.post(f"/v1/batches/{batch}/retry", json={"code": "unsafe_key"})
-    problem(never, 409, "batch_conflict")
+    assert_problem(never, 409, "batch_conflict")
 
     again = in_state(shared, create(shared, locations), "closed")
     assert (again["done"], again["skipped"]) == (0, 5)
@@ -90,8 +90,8 @@ def test_pause_resume_cancel(shared: Server, locations) -> None:
         shared.put(bucket_of(locations), f"in/slow {number:02}.jpg", jpeg(number, "slow:0.5"))
     batch = create(shared, locations)
     url = f"/v1/batches/{batch}"
-    problem(shared.client.post(f"{url}/resume"), 409, "batch_conflict")
-    problem(shared.client.get(f"{url}/report"), 409, "not_ready")
+    assert_problem(shared.client.post(f"{url}/resume"), 409, "batch_conflict")
+    assert_problem(shared.client.get(f"{url}/report"), 409, "not_ready")
     assert shared.client.post(f"{url}/pause").json()["state"] == "paused"
     assert "Paused by" in shared.client.get(url).json()["stalled_reason"]
     assert shared.client.post(f"{url}/resume").json()["state"] == "open"
@@ -102,31 +102,35 @@ def test_pause_resume_cancel(shared: Server, locations) -> None:
     some = shared.client.get(f"{url}/failures", params={"limit": 2}).json()["failures"]
     assert [row["code"] for row in some] == ["cancelled", "cancelled"]
     for verb in ("pause", "resume", "cancel"):
-        problem(shared.client.post(f"{url}/{verb}"), 409, "batch_conflict")
+        assert_problem(shared.client.post(f"{url}/{verb}"), 409, "batch_conflict")
 
 
 def test_invalid_batches_are_refused(shared: Server, locations) -> None:
-    def refused(status: int, code: str, **body) -> None:
-        problem(shared.client.post("/v1/batches", json={**locations, **body}), status, code)
+    def assert_refused(status: int, code: str, **body) -> None:
+        assert_problem(shared.client.post("/v1/batches", json={**locations, **body}), status, code)
 
-    refused(422, "overlapping_locations", destination=locations["source"])
-    refused(422, "overlapping_locations", destination=f"s3://{bucket_of(locations)}")
-    refused(422, "nothing_to_do", source=f"s3://{bucket_of(locations)}/empty")
-    refused(404, "object_missing", source="s3://no-such-bucket/in")
-    refused(422, "model_unknown", model="none")
-    refused(422, "invalid_request", source="/etc")
-    refused(422, "invalid_request", source="file:///etc")
-    refused(422, "invalid_location", source="s3:///etc")
-    refused(422, "invalid_request", more=1)
-    refused(422, "unsafe_key", source=f"s3://{bucket_of(locations)}/../other")
-    refused(422, "unsafe_key", destination=f"s3://{bucket_of(locations)}/in/../../other")
+    assert_refused(422, "overlapping_locations", destination=locations["source"])
+    assert_refused(422, "overlapping_locations", destination=f"s3://{bucket_of(locations)}")
+    assert_refused(422, "nothing_to_do", source=f"s3://{bucket_of(locations)}/empty")
+    assert_refused(404, "object_missing", source="s3://no-such-bucket/in")
+    assert_refused(422, "model_unknown", model="none")
+    assert_refused(422, "invalid_request", source="/etc")
+    assert_refused(422, "invalid_request", source="file:///etc")
+    assert_refused(422, "invalid_location", source="s3:///etc")
+    assert_refused(422, "invalid_request", more=1)
+    assert_refused(422, "unsafe_key", source=f"s3://{bucket_of(locations)}/../other")
+    assert_refused(422, "unsafe_key", destination=f"s3://{bucket_of(locations)}/in/../../other")
     for unknown in ("b-20250101-000000-abcdef", "b-1", "x:settled"):
         for verb in ("", "/failures", "/report", "/photographs/0"):
             answer = shared.client.get(f"/v1/batches/{unknown}{verb}")
-            problem(answer, 404, "batch_unknown")
+            assert_problem(answer, 404, "batch_unknown")
         for verb in ("pause", "resume", "cancel", "retry"):
-            problem(shared.client.post(f"/v1/batches/{unknown}/{verb}"), 404, "batch_unknown")
-    problem(shared.client.get("/v1/batches/b-1/failures", params={"limit": 0}), 422,
-            "invalid_request")  # fmt: skip
-    problem(shared.client.get("/v1/batches/b-1/report", params={"format": "x"}), 422,
-            "invalid_request")  # fmt: skip
+            assert_problem(
+                shared.client.post(f"/v1/batches/{unknown}/{verb}"), 404, "batch_unknown"
+            )
+    assert_problem(
+        shared.client.get("/v1/batches/b-1/failures", params={"limit": 0}), 422, "invalid_request"
+    )
+    assert_problem(
+        shared.client.get("/v1/batches/b-1/report", params={"format": "x"}), 422, "invalid_request"
+    )

@@ -8,7 +8,7 @@ import pytest
 from support.cluster import Cluster
 from support.receivers import answer, receiving
 from support.services import free_port, until
-from support.serving import SECRET, Server, jpeg, problem, serving
+from support.serving import SECRET, Server, assert_problem, jpeg, serving
 
 from producer.callbacks.signatures import verify
 
@@ -20,7 +20,7 @@ def verified(request) -> dict:
     return json.loads(request.body)
 
 
-def secrets_are_nowhere(server: Server) -> None:
+def assert_no_secrets(server: Server) -> None:
     text = server.redis_text()
     for log in server.cluster.folder.glob("*.log"):
         text += log.read_text()
@@ -53,7 +53,7 @@ def test_a_callback_is_sent_once_signed_and_as_the_document_says(shared: Server)
         body["application/json"]["schema"]["$ref"].rpartition("/")[2]
     ]
     assert received.keys() == documented["properties"].keys()
-    secrets_are_nowhere(shared)
+    assert_no_secrets(shared)
 
 
 def test_a_receiver_that_fails_gets_the_callback_again(shared: Server) -> None:
@@ -69,7 +69,7 @@ def test_a_receiver_that_fails_gets_the_callback_again(shared: Server) -> None:
 @pytest.mark.parametrize("url", ["http://192.0.43.8/", "https://10.0.0.1/", "ftp://x", "https://"])
 def test_where_callbacks_may_not_go(shared: Server, url: str) -> None:
     before = shared.stored()
-    problem(shared.upload(jpeg(), data={"callback_url": url}), 422, "url_refused")
+    assert_problem(shared.upload(jpeg(), data={"callback_url": url}), 422, "url_refused")
     assert shared.stored() == before
 
 
@@ -79,7 +79,7 @@ def test_the_server_dies_between_outcome_and_delivery(
     monkeypatch.setenv("CUTOUT_URL_ALLOWLIST", "127.0.0.1")
     with receiving(answer(200)) as receiver, serving(quick_cluster, tmp_path) as server:
         server.work()
-        server.works()
+        server.assert_works()
         created = server.upload(jpeg(1, "slow:2"), data={"callback_url": receiver.url()}).json()
         server.cluster.kill("serve")
         redis = server.cluster.ledger.connection.client
@@ -107,10 +107,10 @@ def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, mo
             "callback_url": receiver.url(f"/?{QUERY}"),
         }
         created = server.submit(**body).json()
-        secrets_are_nowhere(server)
+        assert_no_secrets(server)
         server.work()
         until(lambda: source.requests)
-        secrets_are_nowhere(server)
+        assert_no_secrets(server)
         until(lambda: receiver.requests, 90)
         shown = ""
 
@@ -126,4 +126,4 @@ def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, mo
         assert "sesame" not in shown
         assert server.ended(created["id"])["code"] == "exhausted"
         assert "sesame" not in server.client.get(f"/v1/cutouts/{created['id']}").text
-        secrets_are_nowhere(server)
+        assert_no_secrets(server)

@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode, checks
 from support.services import until
-from support.serving import Server, jpeg, problem, safe
+from support.serving import Server, assert_problem, assert_safe, jpeg
 
 from contract.rendition import PLAIN, Rendition
 
@@ -51,7 +51,7 @@ def ids(shared: Server) -> dict[str, str]:
     return {"batch_id": batch, "cutout_id": cutout, "line": "0"}
 
 
-def exercise(shared: Server, operation, mode: GenerationMode, **options) -> None:
+def assert_conforms(shared: Server, operation, mode: GenerationMode, **options) -> None:
     @FEW
     @given(case=operation.as_strategy(generation_mode=mode, **options))
     def run(case) -> None:
@@ -71,13 +71,13 @@ def test_the_server_does_as_its_document_says(shared: Server, document: dict, id
     assert len(operations) >= 16
     for operation in sorted(operations, key=lambda op: op.method == "delete"):
         names = {p.name for p in operation.path_parameters}
-        exercise(shared, operation, GenerationMode.POSITIVE)
+        assert_conforms(shared, operation, GenerationMode.POSITIVE)
         if operation.body or operation.query or operation.headers:
-            exercise(shared, operation, GenerationMode.NEGATIVE)
+            assert_conforms(shared, operation, GenerationMode.NEGATIVE)
         if names:
             existing = {name: ids[name] for name in names}
-            exercise(shared, operation, GenerationMode.POSITIVE, path_parameters=existing)
-    shared.works()
+            assert_conforms(shared, operation, GenerationMode.POSITIVE, path_parameters=existing)
+    shared.assert_works()
     assert "Traceback" not in shared.cluster.log("serve")
 
 
@@ -113,7 +113,7 @@ def test_other_methods_are_answered_405(shared: Server, document: dict, ids) -> 
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS"):
             if method.lower() not in path:
                 answer: httpx.Response = shared.client.request(method, url)
-                problem(answer, 405, "invalid_request")
+                assert_problem(answer, 405, "invalid_request")
                 assert answer.headers["allow"].lower().split(", ") == sorted(path), url
 
 
@@ -121,5 +121,5 @@ def test_the_page_is_served(shared: Server) -> None:
     page = shared.client.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    safe(page)
+    assert_safe(page)
     assert shared.upload(jpeg()).status_code == 202

@@ -16,7 +16,16 @@ from PIL import Image
 from support.cluster import Cluster
 from support.receivers import answer, receiving
 from support.services import until
-from support.serving import Server, is_cutout, jpeg, new_key, problem, refused_start, safe, serving
+from support.serving import (
+    Server,
+    assert_problem,
+    assert_safe,
+    is_cutout,
+    jpeg,
+    new_key,
+    refused_start,
+    serving,
+)
 
 from contract import names
 from producer.web.body_limits import JSON_BYTES
@@ -32,7 +41,7 @@ def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
     before = shared.stored()
     created = shared.upload(jpeg())
     assert created.status_code == 202
-    safe(created)
+    assert_safe(created)
     cutout_id = created.json()["id"]
     assert created.headers["location"] == f"/v1/cutouts/{cutout_id}"
     ended = shared.ended(cutout_id)
@@ -41,7 +50,7 @@ def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
     assert 0 < ended["foreground"] < 1
 
     image = shared.client.get(ended["image"])
-    safe(image)
+    assert_safe(image)
     assert image.headers["content-type"] == "image/png"
     assert is_cutout(image.content)
     tag = {"If-None-Match": image.headers["etag"]}
@@ -52,9 +61,9 @@ def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
     assert shared.client.delete(created.headers["location"]).status_code == 204
     assert shared.stored() == before
     assert cutout_id not in shared.redis_text()
-    problem(shared.client.get(created.headers["location"]), 404, "not_found")
-    problem(shared.client.get(ended["image"]), 404, "not_found")
-    problem(shared.client.delete(created.headers["location"]), 404, "not_found")
+    assert_problem(shared.client.get(created.headers["location"]), 404, "not_found")
+    assert_problem(shared.client.get(ended["image"]), 404, "not_found")
+    assert_problem(shared.client.delete(created.headers["location"]), 404, "not_found")
 
 
 def test_prefer_wait_returns_the_end(shared: Server) -> None:
@@ -64,7 +73,7 @@ def test_prefer_wait_returns_the_end(shared: Server) -> None:
     assert slow.status_code == 202
     url = slow.headers["location"]
     assert shared.client.get(url).json()["status"] in {"queued", "working"}
-    problem(shared.client.get(f"{url}/image"), 409, "not_ready")
+    assert_problem(shared.client.get(f"{url}/image"), 409, "not_ready")
     waited = shared.client.get(url, headers={"Prefer": "respond-async, wait=30"})
     assert waited.json()["status"] == "done"
     for odd in ("wait=x", "wait=²", "wait=", "wait=-1", "wait", ",,="):
@@ -99,10 +108,10 @@ def test_objects_of_a_bucket(shared: Server) -> None:
     assert (missing["status"], missing["code"]) == ("failed", "object_missing")
     assert missing["message"]
     assert missing["next_step"]
-    problem(shared.submit(source=source, destination=source), 422, "overlapping_locations")
+    assert_problem(shared.submit(source=source, destination=source), 422, "overlapping_locations")
     for wrong in ("s3://", "s3://bucket", "s3://bucket/", "s3:///key"):
-        problem(shared.submit(source=wrong), 422, "invalid_location")
-        problem(shared.submit(source=source, destination=wrong), 422, "invalid_location")
+        assert_problem(shared.submit(source=wrong), 422, "invalid_location")
+        assert_problem(shared.submit(source=source, destination=wrong), 422, "invalid_location")
 
 
 @pytest.mark.parametrize(
@@ -172,14 +181,14 @@ def test_an_invalid_rendition_is_refused_by_its_field(
     named = shared.submit(source="s3://b/k.jpg", rendition=rendition)
     sent = shared.upload(jpeg(), data={"rendition": json.dumps(rendition)})
     for refused in (named, sent):
-        error = problem(refused, 422, "invalid_request")
+        error = assert_problem(refused, 422, "invalid_request")
         assert error["detail"].startswith(f"{field}: ")
         assert "Value error" not in error["detail"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "jpg", "NaN", "[" * 500, '{"size": 1e999}', '"\\ud800"'])
 def test_a_rendition_that_is_not_json(shared: Server, text: str) -> None:
-    error = problem(shared.upload(jpeg(), data={"rendition": text}), 422, "invalid_request")
+    error = assert_problem(shared.upload(jpeg(), data={"rendition": text}), 422, "invalid_request")
     assert error["detail"].startswith("rendition")
 
 
@@ -205,7 +214,7 @@ def test_other_files_fail_by_name(shared: Server, data: bytes, code: str) -> Non
     assert failed.status_code == 200
     assert (failed.json()["status"], failed.json()["code"]) == ("failed", code)
     assert failed.json()["next_step"]
-    problem(shared.client.get(f"{failed.headers['location']}/image"), 409, "not_ready")
+    assert_problem(shared.client.get(f"{failed.headers['location']}/image"), 409, "not_ready")
 
 
 def test_a_photograph_that_breaks_off_fails_by_name(shared: Server) -> None:
@@ -229,31 +238,36 @@ def test_a_photograph_that_breaks_off_fails_by_name(shared: Server) -> None:
 )
 def test_invalid_requests_are_refused(shared: Server, body: bytes, code: str) -> None:
     headers = {"Content-Type": "application/json"}
-    error = problem(shared.client.post("/v1/cutouts", content=body, headers=headers), 422, code)
+    error = assert_problem(
+        shared.client.post("/v1/cutouts", content=body, headers=headers), 422, code
+    )
     if code == "invalid_request":
         assert "/openapi.json" in error["next_step"]
 
 
 def test_other_content_types_and_addresses_are_problems_too(shared: Server) -> None:
     client = shared.client
-    problem(client.post("/v1/cutouts", content=b"x"), 422, "invalid_request")
-    problem(client.post("/v1/cutouts", data={"model": "u2netp"}), 422, "invalid_request")
+    assert_problem(client.post("/v1/cutouts", content=b"x"), 422, "invalid_request")
+    assert_problem(client.post("/v1/cutouts", data={"model": "u2netp"}), 422, "invalid_request")
     broken = {"Content-Type": "multipart/form-data"}
-    problem(client.post("/v1/cutouts", content=b"x", headers=broken), 422, "invalid_request")
-    problem(client.get("/v1/none"), 404, "not_found")
-    problem(client.get("/docs"), 404, "not_found")
-    problem(client.put("/v1/cutouts"), 405, "invalid_request")
-    problem(client.request("OPTIONS", "/v1/cutouts", headers={"Origin": "https://x"}), 405,
-            "invalid_request")  # fmt: skip
+    assert_problem(client.post("/v1/cutouts", content=b"x", headers=broken), 422, "invalid_request")
+    assert_problem(client.get("/v1/none"), 404, "not_found")
+    assert_problem(client.get("/docs"), 404, "not_found")
+    assert_problem(client.put("/v1/cutouts"), 405, "invalid_request")
+    assert_problem(
+        client.request("OPTIONS", "/v1/cutouts", headers={"Origin": "https://x"}),
+        405,
+        "invalid_request",
+    )
     for hostile in ("c-1:settled", "x", "c-20250101-000000-abcdef:settled", "%00", "c" * 3000):
-        problem(client.get(f"/v1/cutouts/{hostile}"), 404, "not_found")
-    safe(client.get("/", headers={"Origin": "https://elsewhere.example"}))
-    safe(client.get("/openapi.json"))
+        assert_problem(client.get(f"/v1/cutouts/{hostile}"), 404, "not_found")
+    assert_safe(client.get("/", headers={"Origin": "https://elsewhere.example"}))
+    assert_safe(client.get("/openapi.json"))
 
 
 def test_a_body_over_the_limit_is_not_read(shared: Server) -> None:
     max_bytes = int(SETTINGS["CUTOUT_MAX_BYTES"])
-    problem(shared.upload(b"x" * (max_bytes + JSON_BYTES)), 413, "too_many_bytes")
+    assert_problem(shared.upload(b"x" * (max_bytes + JSON_BYTES)), 413, "too_many_bytes")
     sent = 0
 
     def endless():
@@ -266,33 +280,37 @@ def test_a_body_over_the_limit_is_not_read(shared: Server) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     try:
         refused = shared.client.post("/v1/cutouts", content=endless(), headers=headers)
-        problem(refused, 413, "too_many_bytes")
+        assert_problem(refused, 413, "too_many_bytes")
     except httpx.TransportError:  # the server closed the connection
         pass
     assert sent < 50 * 1024**2
     json = {"Content-Type": "application/json"}
     for path in ("/v1/cutouts", "/v1/batches", "/v1/events/s3"):
         body = b'"' + b"x" * (JSON_BYTES + 1) + b'"'
-        problem(shared.client.post(path, content=body, headers=json), 413, "too_many_bytes")
-    shared.works()
+        assert_problem(shared.client.post(path, content=body, headers=json), 413, "too_many_bytes")
+    shared.assert_works()
 
 
 def test_one_idempotency_key_is_one_image(shared: Server) -> None:
     key = {"Idempotency-Key": "order 1"}
     first = shared.upload(jpeg(7), headers=key)
     assert shared.upload(jpeg(7), headers=key).json()["id"] == first.json()["id"]
-    problem(shared.upload(jpeg(8), headers=key), 422, "idempotency_conflict")
+    assert_problem(shared.upload(jpeg(8), headers=key), 422, "idempotency_conflict")
     for field in ({"destination": "s3://b/x.png"}, {"rendition": '{"format": "jpg"}'}):
         other = shared.upload(jpeg(7), headers=key, data=field)
-        problem(other, 422, "idempotency_conflict")
+        assert_problem(other, 422, "idempotency_conflict")
     plain = shared.upload(jpeg(7), headers=key, data={"rendition": '{"format": "png"}'})
     assert plain.json()["id"] == first.json()["id"]
     shared.ended(first.json()["id"])
     shared.client.delete(first.headers["location"])
 
     refused = {"Idempotency-Key": "order 2"}
-    problem(shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown")
-    problem(shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown")
+    assert_problem(
+        shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown"
+    )
+    assert_problem(
+        shared.upload(jpeg(7), headers=refused, data={"model": "x"}), 422, "model_unknown"
+    )
     assert shared.upload(jpeg(7), headers=refused).status_code == 202
 
 
@@ -316,7 +334,7 @@ def test_a_cutout_without_a_worker_says_so(shared: Server) -> None:
 
 def test_a_form_brings_the_file_itself(shared: Server) -> None:
     both = shared.upload(jpeg(), data={"source": "s3://bucket/a.jpg"})
-    assert "JSON" in problem(both, 422, "invalid_request")["detail"]
+    assert "JSON" in assert_problem(both, 422, "invalid_request")["detail"]
 
 
 def test_fifty_at_once_with_one_key_are_one_image(shared: Server) -> None:
@@ -338,7 +356,7 @@ def test_fifty_at_once_with_one_key_are_one_image(shared: Server) -> None:
 def test_cutouts_are_not_listed_as_batches(shared: Server) -> None:
     done = shared.upload(jpeg(), wait=30).json()
     assert done["id"] not in shared.client.get("/v1/batches").text
-    problem(shared.client.get(f"/v1/batches/{done['id']}"), 404, "batch_unknown")
+    assert_problem(shared.client.get(f"/v1/batches/{done['id']}"), 404, "batch_unknown")
     assert done["id"] not in shared.cluster.ledger.batches.ids()  # what `cutout status` lists
     assert shared.client.get("/v1/models").json() == {"models": ["u2netp"], "default": "u2netp"}
 
@@ -362,7 +380,7 @@ def test_a_full_queue_refuses_for_a_while(quick_cluster: Cluster, tmp_path) -> N
     with serving(quick_cluster, tmp_path, CUTOUT_MAX_QUEUED="2") as server:
         assert [server.upload(jpeg()).status_code for _ in range(2)] == [202, 202]
         before = server.stored()
-        problem(server.upload(jpeg()), 429, "queue_full")
+        assert_problem(server.upload(jpeg()), 429, "queue_full")
         assert server.stored() == before
         server.work()
         until(lambda: server.upload(jpeg()).status_code == 202)
@@ -383,23 +401,23 @@ def test_keys(quick_cluster: Cluster, tmp_path) -> None:
     settings = {"CUTOUT_API_KEYS": str(path), "CUTOUT_RATE_LIMIT_PER_MINUTE": "8"}
     with serving(quick_cluster, tmp_path, **settings) as server:
         get, post = server.client.get, server.client.post
-        unknown = problem(get("/v1/batches"), 401, "invalid_api_key")
+        unknown = assert_problem(get("/v1/batches"), 401, "invalid_api_key")
         assert "Bearer" in unknown["next_step"]
         assert get("/v1/batches").headers["www-authenticate"] == "Bearer"
         for wrong in ("Bearer cut_wrong", f"Basic {read}", f"Bearer{read}", "Bearer", "Bearer é"):
             headers = {"Authorization": wrong.encode("latin-1")}
-            problem(get("/v1/batches", headers=headers), 401, "invalid_api_key")
+            assert_problem(get("/v1/batches", headers=headers), 401, "invalid_api_key")
         bearer = {"Authorization": f"Bearer {read}"}
         assert get("/v1/batches", headers=bearer).status_code == 200
         assert get("/v1/batches", headers={"X-API-Key": read}).status_code == 200
-        problem(post("/v1/batches/b-1/pause", headers=bearer), 403, "insufficient_scope")
-        problem(server.upload(jpeg(), headers=bearer), 403, "insufficient_scope")
+        assert_problem(post("/v1/batches/b-1/pause", headers=bearer), 403, "insufficient_scope")
+        assert_problem(server.upload(jpeg(), headers=bearer), 403, "insufficient_scope")
         wanted = {"X-API-Key": submit}
         assert server.upload(jpeg(), headers=wanted).status_code == 202
-        problem(get("/v1/batches", headers=wanted), 403, "insufficient_scope")
+        assert_problem(get("/v1/batches", headers=wanted), 403, "insufficient_scope")
         # twice the limit at most, if a new minute begins meanwhile
         answers = [get("/v1/models", headers=bearer) for _ in range(20)]
-        problem(answers[-1], 429, "too_many_requests")
+        assert_problem(answers[-1], 429, "too_many_requests")
         assert get("/v1/models", headers={"X-API-Key": admin}).status_code == 403
         assert get("/healthz").status_code == 200
         said = server.cluster.log("serve") + server.redis_text()
@@ -416,27 +434,27 @@ def _measured(server: Server) -> float:
         lambda: server.client.get("/healthz"),
     ):
         began = time.monotonic()
-        problem(ask(), 503, "redis_unavailable")
+        assert_problem(ask(), 503, "redis_unavailable")
         longest = max(longest, time.monotonic() - began)
     return longest
 
 
 def test_redis_is_away_or_does_not_answer(server: Server) -> None:
-    server.works()
+    server.assert_works()
     redis = server.cluster.redis
     redis.stop(signal.SIGKILL)
     assert _measured(server) < PATIENCE_SECONDS
     redis.start()
     until(lambda: server.client.get("/healthz").status_code == 200)
     until(lambda: server.upload(jpeg()).status_code == 202, 20)
-    server.works()
+    server.assert_works()
     redis.process.send_signal(signal.SIGSTOP)
     try:
         longest = _measured(server)
     finally:
         redis.process.send_signal(signal.SIGCONT)
     assert longest < PATIENCE_SECONDS
-    server.works()
+    server.assert_works()
 
 
 def outcomes(server: Server, cutout_id: str) -> int:
@@ -451,7 +469,7 @@ def test_a_worker_is_killed_while_it_processes_the_image(quick_cluster: Cluster,
     quick_cluster.env.update(QUICK)
     with serving(quick_cluster, tmp_path) as server:
         server.work()
-        server.works()
+        server.assert_works()
         cutout_id = server.upload(jpeg(1, "slow:1.5")).json()["id"]
         until(lambda: server.cluster.ledger.batches.progress(cutout_id).claimed, pause=0.02)
         server.cluster.kill("worker")
@@ -464,7 +482,7 @@ def test_a_worker_is_killed_while_it_processes_the_image(quick_cluster: Cluster,
 
 
 def test_redis_is_killed_while_images_are_processed(server: Server) -> None:
-    server.works()
+    server.assert_works()
     images = [server.upload(jpeg(n, "slow:1")).json()["id"] for n in range(3)]
     server.cluster.redis.stop(signal.SIGKILL)
     time.sleep(1)
@@ -502,17 +520,17 @@ def test_an_image_that_ends_its_process_is_poisoned(server: Server) -> None:
     assert (failed["status"], failed["code"], failed["attempts"]) == ("failed", "poisoned", 3)
     assert "SIGSEGV" in failed["message"]
     assert failed["next_step"]
-    server.works()
+    server.assert_works()
 
 
 def test_an_image_is_deleted_while_it_is_cut_out(server: Server) -> None:
-    server.works()
+    server.assert_works()
     before = server.stored()
     created = server.upload(jpeg(1, "slow:2"))
     until(lambda: server.cluster.ledger.batches.progress(created.json()["id"]).claimed, pause=0.02)
     assert server.client.delete(created.headers["location"]).status_code == 204
     until(lambda: "nothing to do" in server.cluster.log("worker"), 30)
-    server.works()
+    server.assert_works()
     assert server.stored() == before
     assert created.json()["id"] not in server.redis_text()
 
@@ -531,4 +549,4 @@ def test_a_header_that_is_too_long_is_refused(shared: Server) -> None:
     link = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=10)
     link.request("GET", "/healthz", headers={"X-Long": "x" * 200_000})
     assert link.getresponse().status in {400, 431}
-    shared.works()
+    shared.assert_works()

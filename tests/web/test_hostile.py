@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.receivers import answer, receiving
-from support.serving import SECRET, Server, jpeg, problem
+from support.serving import SECRET, Server, assert_problem, jpeg
 
 from contract.cutout import PrivateFields
 from contract.errors import PermanentError
@@ -40,7 +40,7 @@ def announced(shared: Server) -> None:
 @pytest.fixture(autouse=True)
 def unharmed(shared: Server) -> Iterator[None]:
     yield
-    shared.works()
+    shared.assert_works()
     assert "Traceback" not in shared.cluster.log("serve")
     assert shared.cluster.log("serve").count("unexpected error") == 0
 
@@ -80,14 +80,14 @@ def test_an_announced_object_is_cut_out_once(shared: Server) -> None:
 )
 def test_signatures_that_do_not_hold(shared: Server, skew: int, secret: str) -> None:
     body = json.dumps(event("in/b.jpg", "01")).encode()
-    problem(signed(shared, body, skew, secret), 401, "signature_refused")
+    assert_problem(signed(shared, body, skew, secret), 401, "signature_refused")
 
 
 def test_a_signature_of_another_body(shared: Server) -> None:
     headers = sign("msg_1", int(time.time()), b"{}", [SECRET])
     body = json.dumps(event("in/b.jpg", "01")).encode()
     refused = shared.client.post("/v1/events/s3", content=body, headers=headers)
-    problem(refused, 401, "signature_refused")
+    assert_problem(refused, 401, "signature_refused")
 
 
 DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
@@ -111,7 +111,7 @@ DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
     ],
 )
 def test_invalid_events(shared: Server, body: bytes, status: int, code: str) -> None:
-    problem(signed(shared, body), status, code)
+    assert_problem(signed(shared, body), status, code)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_forged_envelopes_of_sns(shared: Server, change: dict) -> None:
         "SigningCertURL": "https://sns.us-west-2.amazonaws.com/x.pem", **change,
     }  # fmt: skip
     refused = shared.client.post("/v1/events/s3", json=envelope)
-    problem(refused, 401, "signature_refused")
+    assert_problem(refused, 401, "signature_refused")
 
 
 # addresses
@@ -173,9 +173,9 @@ PRIVATE = [
 
 def test_private_and_metadata_addresses(shared: Server) -> None:
     for url in PRIVATE:
-        problem(shared.submit(source=url), 422, "url_refused")
+        assert_problem(shared.submit(source=url), 422, "url_refused")
         hook = shared.submit(source="s3://announced/in/a.jpg", callback_url=url)
-        problem(hook, 422, "url_refused")
+        assert_problem(hook, 422, "url_refused")
 
 
 def test_redirects_to_metadata(shared: Server) -> None:
@@ -261,7 +261,7 @@ def test_file_names_of_uploads_are_not_used(shared: Server) -> None:
     for name in NAMES:
         created = shared.upload(jpeg(), name, wait=30)
         if created.status_code == 422:  # a part without a file name is not a file
-            problem(created, 422, "invalid_request")
+            assert_problem(created, 422, "invalid_request")
             continue
         assert created.json()["status"] == "done", (name, created.text)
         assert "x-evil" not in created.headers
@@ -278,17 +278,17 @@ def test_file_names_of_uploads_are_not_used(shared: Server) -> None:
 
 @pytest.mark.parametrize("key", ["../../x.jpg", "a/../../x.jpg", "a//b.jpg", "./a.jpg", "a\0.jpg"])
 def test_keys_that_climb(shared: Server, key: str) -> None:
-    problem(shared.submit(source=f"s3://announced/{key}"), 422, "unsafe_key")
+    assert_problem(shared.submit(source=f"s3://announced/{key}"), 422, "unsafe_key")
     refused = shared.submit(source="s3://announced/in/a.jpg", destination=f"s3://announced/{key}")
-    problem(refused, 422, "unsafe_key")
+    assert_problem(refused, 422, "unsafe_key")
 
 
 def test_a_form_of_a_thousand_fields(shared: Server) -> None:
     fields = {f"field{n}": "x" for n in range(1000)}
-    problem(shared.upload(jpeg(), data=fields), 422, "invalid_request")
+    assert_problem(shared.upload(jpeg(), data=fields), 422, "invalid_request")
     files = [("image", ("a.jpg", jpeg())) for _ in range(5)]
-    problem(shared.client.post("/v1/cutouts", files=files), 422, "invalid_request")
-    problem(shared.upload(jpeg(), data={"more": "x"}), 422, "invalid_request")
+    assert_problem(shared.client.post("/v1/cutouts", files=files), 422, "invalid_request")
+    assert_problem(shared.upload(jpeg(), data={"more": "x"}), 422, "invalid_request")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,9 @@ def test_hostile_json(shared: Server, body: bytes) -> None:
     for path in ("/v1/cutouts", "/v1/batches"):
         refused = shared.client.post(path, content=body, headers=headers)
         large = len(body) > 65536
-        problem(refused, 413 if large else 422, "too_many_bytes" if large else "invalid_request")
+        assert_problem(
+            refused, 413 if large else 422, "too_many_bytes" if large else "invalid_request"
+        )
     answered = shared.client.post("/v1.0/removebg", content=body, headers=headers)
     assert answered.status_code == 400, answered.text
     assert answered.json()["errors"][0]["code"]
@@ -310,4 +312,4 @@ def test_headers_that_are_too_long(shared: Server) -> None:
         link.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000)
         assert link.recv(100).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
     odd = {"Idempotency-Key": "x" * 300}
-    problem(shared.upload(jpeg(), headers=odd), 422, "invalid_request")
+    assert_problem(shared.upload(jpeg(), headers=odd), 422, "invalid_request")

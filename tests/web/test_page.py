@@ -14,7 +14,7 @@ from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
-from support.chromium import Browser, chromium, steadily
+from support.chromium import Browser, assert_steadily, chromium
 from support.faults import Answer, Fault, HttpProxy, rewrite
 from support.page_cluster import HOSTILE, MAX_PIXELS, PageCluster, fill, page_cluster
 from support.paths import SAMPLES
@@ -73,7 +73,7 @@ def browser(tmp_path: Path, site: Site) -> Iterator[Browser]:
         assert opened.hosts() == {urlsplit(site.url).netloc}
 
 
-def is_cutout(data: bytes, size: tuple[int, int]) -> None:
+def assert_cutout(data: bytes, size: tuple[int, int]) -> None:
     with Image.open(io.BytesIO(data)) as image:
         image.load()
         assert image.format == "PNG"
@@ -117,8 +117,8 @@ def test_a_photograph_becomes_a_png_with_alpha(browser: Browser, site: Site):
     )
     assert "600 \N{MULTIPLICATION SIGN} 400" in card.text
     browser.press("Download")
-    is_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
-    browser.says("#announcer", "coffee.jpg: cut out.")
+    assert_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
+    browser.wait_for_text("#announcer", "coffee.jpg: cut out.")
 
 
 def choose_rendition(browser: Browser, words: str) -> None:
@@ -133,7 +133,7 @@ def test_every_result_that_is_offered(browser: Browser, site: Site, tmp_path: Pa
         path.write_bytes(COFFEE.read_bytes())
         choose_rendition(browser, words)  # photographs added before keep theirs
         browser.choose(path)
-    browser.count('.card[data-status="done"]', len(offered))
+    browser.wait_for_count('.card[data-status="done"]', len(offered))
     browser.press(f"Download all {len(offered)}")
     with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
         for number, words in enumerate(offered):
@@ -150,7 +150,7 @@ def test_only_images_with_the_same_layout_are_compared(browser: Browser, site: S
     browser.open(site.url)
     choose_rendition(browser, "JPEG on white, original size")
     browser.choose(COFFEE)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     assert browser.all(f".card {SLIDER}")
     browser.press("Download")
     with Image.open(browser.downloaded("coffee.jpg")) as image:
@@ -159,7 +159,7 @@ def test_only_images_with_the_same_layout_are_compared(browser: Browser, site: S
 
     choose_rendition(browser, "Transparent PNG, cropped to the product")
     browser.choose(ROCKET)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     browser.press("Enlarge")
     for area in (".card", "#look-content"):
         shown = browser.one(f"{area} .after")
@@ -176,13 +176,14 @@ def test_a_retry_uses_the_current_choice(browser: Browser, site: Site, tmp_path:
     assert "no_subject" in browser.one('.card[data-status="failed"]').text
     choose_rendition(browser, "Transparent PNG, original size")
     browser.press("Retry")
-    browser.count('.card[data-status="done"]', 1)
+    card = browser.one('.card[data-status="done"]')
+    assert "160 \N{MULTIPLICATION SIGN} 120" in card.text
 
 
 def test_one_bad_file_among_several_harms_no_other(browser: Browser, site: Site, tmp_path: Path):
     browser.open(site.url)
     browser.choose(CAT, broken_file(tmp_path), COFFEE, ROCKET)
-    browser.count('.card[data-status="done"]', 3)
+    browser.wait_for_count('.card[data-status="done"]', 3)
     failed = browser.one('.card[data-status="failed"]')
     assert "not_an_image" in failed.text
     assert "Replace the file" in failed.text
@@ -194,9 +195,10 @@ def test_one_bad_file_among_several_harms_no_other(browser: Browser, site: Site,
     )
     browser.press("Retry")
     until(lambda: browser.all('[data-again="yes"]'))
-    browser.count('.card[data-status="failed"]', 1)
+    browser.wait_for_count('.card[data-status="failed"]', 1)
     browser.press("Remove")
-    browser.count(".card", 3)
+    browser.wait_for_count(".card", 3)
+    assert not browser.all('.card[data-status="failed"]')
 
 
 def test_all_in_one_archive(browser: Browser, site: Site, tmp_path: Path):
@@ -206,21 +208,22 @@ def test_all_in_one_archive(browser: Browser, site: Site, tmp_path: Path):
     umlauts.write_bytes(COFFEE.read_bytes())
     browser.open(site.url)
     browser.choose(CAT, twin, umlauts, broken_file(tmp_path))
-    browser.count('.card[data-status="done"]', 3)
-    browser.count('.card[data-status="failed"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 3)
+    browser.wait_for_count('.card[data-status="failed"]', 1)
     browser.press("Download all 3")
     with zipfile.ZipFile(browser.downloaded("*.zip")) as archive:
         assert archive.testzip() is None
         assert sorted(archive.namelist()) == ["CAT (2).png", "Schöne Tasse, 杯.png", "cat.png"]
         for name in archive.namelist():
-            is_cutout(archive.read(name), (600, 400) if "Tasse" in name else (451, 300))
+            assert_cutout(archive.read(name), (600, 400) if "Tasse" in name else (451, 300))
 
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
 def test_files_may_be_dropped_and_pasted(browser: Browser, site: Site, event: str):
     browser.open(site.url)
     hand_over(browser, event, ROCKET, "rocket.jpg")
-    browser.count('.card[data-status="done"]', 1)
+    card = browser.one('.card[data-status="done"]')
+    assert "rocket.jpg" in card.text
 
 
 def test_the_keyboard_is_enough(browser: Browser, site: Site):
@@ -255,7 +258,7 @@ def test_the_keyboard_is_enough(browser: Browser, site: Site):
     assert offered.first_selected_option == offered.options[1]
     press(Keys.ARROW_UP)
     browser.choose(CAT, COFFEE)
-    browser.count('.card[data-status="done"]', 2)
+    browser.wait_for_count('.card[data-status="done"]', 2)
 
     browser.run("document.querySelector('#choose').focus()")
     tab_to('.card input[type="range"]')
@@ -266,7 +269,7 @@ def test_the_keyboard_is_enough(browser: Browser, site: Site):
     assert slider.get_attribute("aria-valuetext") == f"{before - 2} % original"
     tab_to(".card .buttons button")
     press(Keys.ENTER)
-    is_cutout(browser.downloaded("cat.png").read_bytes(), (451, 300))
+    assert_cutout(browser.downloaded("cat.png").read_bytes(), (451, 300))
 
     tab_to('.card [aria-label^="Enlarge"]')
     press(Keys.ENTER)
@@ -276,14 +279,14 @@ def test_the_keyboard_is_enough(browser: Browser, site: Site):
     assert browser.focused().get_attribute("aria-label") == "Enlarge cat.jpg"
     tab_to('.card [aria-label^="Remove"]')
     press(Keys.ENTER)
-    browser.count(".card", 1)
+    browser.wait_for_count(".card", 1)
     assert browser.focused().get_attribute("aria-label") == "Download coffee.jpg"
 
 
 def test_every_control_has_a_name(browser: Browser, site: Site):
     browser.open(site.url)
     browser.choose(CAT)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     nodes = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     roles = {"button", "slider", "radio", "combobox", "link", "textbox", "progressbar", "image"}
     shown = [n for n in nodes if not n["ignored"] and n["role"]["value"] in roles]
@@ -296,7 +299,7 @@ def test_every_control_has_a_name(browser: Browser, site: Site):
 def test_the_background_is_chosen_for_the_preview_only(browser: Browser, site: Site):
     browser.open(site.url)
     browser.choose(COFFEE)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
 
     def ground() -> str:
         return browser.run(
@@ -313,19 +316,20 @@ def test_the_background_is_chosen_for_the_preview_only(browser: Browser, site: S
     browser.all('[name="view"][value="0"]')[0].click()
     assert browser.all('.card input[type="range"]')[0].get_attribute("value") == "0"
     browser.press("Download")
-    is_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
+    assert_cutout(browser.downloaded("coffee.png").read_bytes(), (600, 400))
 
 
 def test_clearing_asks_about_images_not_downloaded(browser: Browser, site: Site):
     browser.open(site.url)
     browser.choose(CAT)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     browser.press("Clear")
     browser.one("#confirm-no").click()
-    browser.count(".card", 1)
+    assert len(browser.all(".card")) == 1
     browser.press("Clear")
     browser.one("#confirm-yes").click()
-    browser.count(".card", 0)
+    browser.wait_for_count(".card", 0)
+    assert browser.focused().get_attribute("id") == "choose"
 
 
 @dataclass
@@ -365,7 +369,7 @@ def test_at_most_four_at_a_time(proxy: HttpProxy, browser: Browser, site: Site, 
         files[-1].write_bytes(CAT.read_bytes())
     browser.open(site.url)
     browser.choose(*files)
-    browser.count('.card[data-status="done"]', 14)
+    browser.wait_for_count('.card[data-status="done"]', 14)
     assert peaks["POST"].highest == 4
     assert peaks["GET"].highest <= 8  # four read the status, four download
 
@@ -386,17 +390,20 @@ def test_a_busy_server_is_waited_for(proxy: HttpProxy, browser: Browser, site: S
     proxy.add(away, methods={"GET"}, path="/v1/cutouts/", limit=2)
     browser.open(site.url)
     browser.choose(CAT, COFFEE, ROCKET)
-    browser.says("#notices", "1,000 images wait already. Uploads will continue automatically.")
-    browser.count('.card[data-status="done"]', 3)
+    browser.wait_for_text(
+        "#notices", "1,000 images wait already. Uploads will continue automatically."
+    )
+    browser.wait_for_count('.card[data-status="done"]', 3)
     until(lambda: browser.text("#notices") == "")
+    assert len(browser.all('.card[data-status="done"]')) == 3
 
 
 def test_a_hostile_file_name_is_text(browser: Browser, site: Site, tmp_path: Path):
     browser.open(site.url)
     browser.choose(broken_file(tmp_path, HOSTILE))
     hand_over(browser, "drop", CAT, "..\\<b>\u202ejpg.exe\u202c/" + HOSTILE)
-    browser.count('.card[data-status="failed"]', 1)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="failed"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     assert browser.run("return document.querySelector('.card .name').textContent") == HOSTILE
     assert not browser.all('.card img[src="x"]')
     assert not browser.all(".card .name b")
@@ -411,12 +418,12 @@ def test_a_hostile_file_name_is_text(browser: Browser, site: Site, tmp_path: Pat
 def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, site: Site):
     browser.open(site.url)
     browser.one("#key").send_keys("wrong-key", Keys.ENTER)
-    browser.says("#key-error", "did not accept")
+    browser.wait_for_text("#key-error", "did not accept")
     browser.one("#key").send_keys(site.key, Keys.ENTER)
     until(lambda: not browser.all("dialog[open]"))
     until(lambda: browser.all("#model option"))
     browser.choose(COFFEE)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     browser.driver.refresh()
     until(lambda: browser.all("#model option"))
     assert not browser.all("dialog[open]")
@@ -427,11 +434,11 @@ def test_photographs_wait_for_the_key(browser: Browser, site: Site):
     browser.open(site.url)
     browser.one("#key-cancel").click()
     browser.choose(CAT)
-    browser.count('.card[data-status="waiting"]', 1)
-    steadily(lambda: not browser.all("dialog[open]"), 0.5)
+    browser.wait_for_count('.card[data-status="waiting"]', 1)
+    assert_steadily(lambda: not browser.all("dialog[open]"), 0.5)
     browser.press("Enter the key", "#notices")
     browser.one("#key").send_keys(site.key, Keys.ENTER)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     assert browser.text("#notices") == ""
 
 
@@ -440,7 +447,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.press("New batch")
     browser.one("#source").send_keys("nowhere")
     browser.one("#destination").send_keys(site.destination, Keys.ENTER)
-    browser.says("#batch-error", "s3://")
+    browser.wait_for_text("#batch-error", "s3://")
     browser.one("#source").clear()
     browser.one("#source").send_keys(site.source, Keys.ENTER)
     browser.one('.batch:first-child[data-state="open"]')
@@ -452,7 +459,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.press("Resume")
     browser.one('.batch:first-child[data-state="open"]')
     browser.one(".curve")
-    browser.says(".pace", "images/s")
+    browser.wait_for_text(".pace", "images/s")
 
     browser.one('.batch:first-child[data-state="closed"]', 60)
     bar = browser.one('[role="progressbar"]')
@@ -473,8 +480,9 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.press("Report, JSONL")
     assert browser.downloaded("*.jsonl").read_text().startswith("{")
     browser.press("Retry failures")
-    browser.says("#announcer", "Retrying")
+    browser.wait_for_text("#announcer", "Retrying 2 images.")
     browser.one('.batch:first-child[data-state="closed"]', 60)
+    assert browser.text(".failures summary") == "2 failures"  # of the same files
 
 
 def test_a_batch_is_cancelled_after_a_question(browser: Browser, site: Site):
@@ -484,10 +492,13 @@ def test_a_batch_is_cancelled_after_a_question(browser: Browser, site: Site):
     browser.one("#destination").send_keys(site.destination, Keys.ENTER)
     browser.press("Cancel", ".batch")
     browser.one("#confirm-no").click()
-    steadily(lambda: browser.all('.batch:first-child[data-state="open"]'), 0.6)
+    assert_steadily(lambda: browser.all('.batch:first-child[data-state="open"]'), 0.6)
     browser.press("Cancel", ".batch")
     browser.one("#confirm-yes").click()
     browser.one('.batch:first-child[data-state="closed"]')
+    bar = browser.one('[role="progressbar"]')
+    assert bar.get_attribute("aria-valuenow") == bar.get_attribute("aria-valuemax")
+    assert browser.one(".failures summary").text.endswith("failures")  # what was not processed
 
 
 def test_it_fits_a_phone(browser: Browser, site: Site):
@@ -499,7 +510,7 @@ def test_it_fits_a_phone(browser: Browser, site: Site):
     wide = "return document.documentElement.scrollWidth"
     assert browser.run(wide) <= 360
     browser.choose(CAT)
-    browser.count('.card[data-status="done"]', 1)
+    browser.wait_for_count('.card[data-status="done"]', 1)
     assert browser.run(wide) <= 360
     browser.open(f"{site.url}/#batches")
     browser.press("New batch")

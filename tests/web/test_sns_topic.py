@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.receivers import Receiver, Request, answer, certificate, receiving, tls
-from support.serving import Server, is_cutout, jpeg, problem
+from support.serving import Server, assert_problem, is_cutout, jpeg
 
 HOST = "sns.us-west-2.amazonaws.com"
 TOPIC = "arn:aws:sns:us-west-2:123456789012:uploads"
@@ -122,8 +122,10 @@ def test_a_rule_that_asks_for_a_jpeg(shared: Server, aws: Receiver) -> None:
 def test_a_topic_that_somebody_else_signs(shared: Server, aws: Receiver) -> None:
     other = rsa.generate_private_key(65537, 2048)
     message = announced("in/b.jpg", "02")
-    problem(sent(shared, other, Type="Notification", Message=message), 401, "signature_refused")
+    assert_problem(
+        sent(shared, other, Type="Notification", Message=message), 401, "signature_refused"
+    )
     confirmation = sent(shared, other, Type="SubscriptionConfirmation", Message="x", Token="23364",
                  SubscribeURL=CONFIRM)  # fmt: skip
-    problem(confirmation, 401, "signature_refused")
+    assert_problem(confirmation, 401, "signature_refused")
     assert all(request.path.endswith(".pem") for request in aws.requests)

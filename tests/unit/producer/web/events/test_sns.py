@@ -73,13 +73,15 @@ def never(url: str) -> bytes:
     pytest.fail(f"{url} was fetched")
 
 
-def refused(
-    envelope: dict, fetch: Callable[[str], bytes] = never, topics: tuple[str, ...] = (TOPIC,)
-) -> str:
-    with pytest.raises(PermanentError) as caught:
+def assert_refused(
+    envelope: dict,
+    reason: str,
+    fetch: Callable[[str], bytes] = never,
+    topics: tuple[str, ...] = (TOPIC,),
+) -> None:
+    with pytest.raises(PermanentError, match=reason) as caught:
         verify_sns(envelope, topics, fetch)
     assert caught.value.code is ErrorCode.SIGNATURE_REFUSED
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
@@ -104,7 +106,7 @@ def test_a_confirmation_gives_the_url_that_confirms(version: str):
 )
 def test_another_topic_is_refused_before_anything_is_fetched(topics: tuple[str, ...]):
     for envelope in (notification(), confirmation()):
-        assert "topic" in refused(envelope, topics=topics)
+        assert_refused(envelope, "topic", topics=topics)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_another_topic_is_refused_before_anything_is_fetched(topics: tuple[str, 
     ],
 )  # fmt: skip
 def test_a_certificate_from_elsewhere_is_not_fetched(url: str):
-    assert "SigningCertURL" in refused({**notification(), "SigningCertURL": url})
+    assert_refused({**notification(), "SigningCertURL": url}, "SigningCertURL")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_every_region_of_aws_is_known(host: str):
 )  # fmt: skip
 def test_a_subscribe_url_that_leads_elsewhere_is_refused(url: str):
     for message_type in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-        assert "SubscribeURL" in refused({**confirmation(message_type), "SubscribeURL": url})
+        assert_refused({**confirmation(message_type), "SubscribeURL": url}, "SubscribeURL")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_a_subscribe_url_that_leads_elsewhere_is_refused(url: str):
     ],
 )  # fmt: skip
 def test_an_altered_message_is_refused(changes: dict):
-    refused({**notification(), **changes}, fetch_pem)
+    assert_refused({**notification(), **changes}, "signature", fetch_pem)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_an_altered_message_is_refused(changes: dict):
     ],
 )  # fmt: skip
 def test_an_altered_confirmation_is_refused(changes: dict):
-    refused({**confirmation(), **changes}, fetch_pem)
+    assert_refused({**confirmation(), **changes}, "signature", fetch_pem)
 
 
 @pytest.mark.parametrize("name", [name for name in notification() if name != "UnsubscribeURL"])
@@ -201,17 +203,17 @@ def test_a_field_that_is_missing_or_no_text_is_refused(name: str, value: object)
         del envelope[name]
     else:
         envelope[name] = value
-    refused(envelope, fetch_pem)
+    assert_refused(envelope, name if name != "Subject" else "signature", fetch_pem)
 
 
 @pytest.mark.parametrize("version", ["0", "3", "", "1.0", "sha1"])
 def test_another_signature_version_is_refused(version: str):
-    assert "SignatureVersion" in refused({**notification(), "SignatureVersion": version})
+    assert_refused({**notification(), "SignatureVersion": version}, "SignatureVersion")
 
 
 @pytest.mark.parametrize("message_type", ["", "Other", "notification"])
 def test_another_type_is_refused(message_type: str):
-    assert "Type" in refused({**notification(), "Type": message_type})
+    assert_refused({**notification(), "Type": message_type}, "Type")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_another_type_is_refused(message_type: str):
     ],
 )  # fmt: skip
 def test_an_invalid_certificate_is_refused(pem: bytes):
-    refused(notification(), lambda _: pem)
+    assert_refused(notification(), "certificate|signature", lambda _: pem)
 
 
 def test_an_unreachable_aws_is_not_a_refusal():
