@@ -27,6 +27,9 @@ function storeKey(value) {
   byId("key-button").hidden = !value;
 }
 
+// True if requests are in vain until the user enters a key.
+export const isLocked = () => declined;
+
 // Registers a function to call each time the user enters a key.
 export const onKey = (listener) => listeners.add(listener);
 
@@ -120,6 +123,9 @@ export function start() {
     byId("key-dialog").close();
   });
 }
+
+export const cutoutPath = (id) => `cutouts/${encodeURIComponent(id)}`;
+export const batchPath = (id, rest = "") => `batches/${encodeURIComponent(id)}${rest}`;
 
 const apiUrl = (path) => new URL(`v1/${path}`, document.baseURI);
 

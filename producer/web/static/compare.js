@@ -1,7 +1,7 @@
 // Photograph and cut-out on top of each other, with a slider that reveals one or the other. The
 // slider is a range input, so it works with pointer and keyboard.
 
-import { h } from "./dom.js";
+import { byId, h, isolated } from "./dom.js";
 
 export function comparison(name, lazy = true) {
   const picture = (side) => h("img", {
@@ -49,4 +49,20 @@ export function comparison(name, lazy = true) {
       show();
     },
   };
+}
+
+// Opens a dialog with the images of two Blobs. `before` is null if they cannot be compared.
+export function enlarge({ name, before, after, width, height, percent }) {
+  const dialog = byId("look-dialog");
+  const large = comparison(name, false);
+  const [beforeUrl, afterUrl] = [before, after].map((blob) => blob && URL.createObjectURL(blob));
+  byId("look-title").replaceChildren(isolated(name));
+  byId("look-content").replaceChildren(large.element);
+  large.set(percent);
+  large.fill({ beforeUrl, afterUrl, width, height });
+  dialog.addEventListener("close", () => {
+    [beforeUrl, afterUrl].filter(Boolean).forEach((url) => URL.revokeObjectURL(url));
+    byId("look-content").replaceChildren();
+  }, { once: true });
+  dialog.showModal();
 }
