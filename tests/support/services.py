@@ -1,6 +1,7 @@
 """Real services, started and stopped as processes. Nothing here imports the product."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -43,10 +44,22 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+PORTS = range(10_000, 32_000)
+"""Below those that the kernel gives to clients, which could take a port before its server does."""
+
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that no other test gets, in whichever process, until this process ends."""
+    for port in random.sample(PORTS, len(PORTS)):
+        reservation = socket.socket(socket.AF_UNIX)
+        with suppress(OSError), socket.socket() as probe:
+            reservation.bind(f"\0cutout-tests-{port}")  # a name of Linux's, gone with its process
+            _reserved.append(reservation)
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("every port is taken")
 
 
 def until(condition: Callable[[], T], seconds: float = 60, pause: float = 0.1) -> T:
