@@ -25,10 +25,10 @@ up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C
 	@$(BIN)/cutout up
 
 check: lint ## the inner loop, under a minute: lint, types, layers, unit and behaviour tests
-	$(BIN)/python -m pytest tests/unit tests/behaviour -n 2 --dist loadscope
+	$(BIN)/python -m pytest tests/unit tests/behaviour -n 4 --dist worksteal
 
 test: $(BIN)/cutout ## every test
-	$(BIN)/python -m pytest -n 3 --dist loadscope
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 drills: $(BIN)/cutout ## break a real cluster in every known way and write docs/drills.md; half an hour
 	$(BIN)/python -m pytest tests/drills -n 3 --dist worksteal --full --timeout 1800 --table docs/drills.md

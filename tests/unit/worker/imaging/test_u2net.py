@@ -138,12 +138,12 @@ def test_where_the_matte_is_constant_it_is_what_lanczos_makes_of_the_whole(size,
     assert (result == expected).mean() > 0.99
 
 
-@pytest.mark.parametrize("size", [(3_000_000, 1), (1, 3_000_000)])
+@pytest.mark.parametrize("size", [(1_000_000, 1), (1, 1_000_000)])
 def test_a_strip_takes_memory_for_its_pixels_alone(size: tuple[int, int]):
     values = output(disc(1))
     tracemalloc.start()
     try:
         assert matte(values, size).size == size
-        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+        assert tracemalloc.get_traced_memory()[1] < 17_000_000
     finally:
         tracemalloc.stop()

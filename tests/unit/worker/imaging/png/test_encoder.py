@@ -100,11 +100,11 @@ def test_textures_may_follow_each_other_in_any_order(textures: list[str], width:
 
 
 def test_lines_are_requested_a_strip_at_a_time():
-    requests = []
+    requests, pixels = [], gradient(1000, 1000)
 
     def rows(top: int, bottom: int) -> np.ndarray:
         requests.append((top, bottom))
-        return gradient(1000, 1000)[top:bottom]
+        return pixels[top:bottom]
 
     encoder.encode(rows, (1000, 1000))
     assert max(bottom - top for top, bottom in requests) < 200
