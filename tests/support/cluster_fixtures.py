@@ -36,16 +36,22 @@ def server(quick_cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def server_settings() -> dict[str, str]:
+    """Environment variables of `shared`; a module that needs some overrides this."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    server_settings: dict[str, str],
 ) -> Iterator[Server]:
     """Like `server`, with an S3 server, for all tests of a module: they must do no harm.
 
-    The module may choose the S3 server (`S3`) and add environment variables (`SETTINGS`).
+    The module may choose the S3 server (`S3`) and override `server_settings`.
     """
     s3_server = request.getfixturevalue(f"{getattr(request.module, 'S3', 'moto')}_server")
-    with whole(
-        tmp_path_factory.mktemp("shared"), s3_server.environment,
-        getattr(request.module, "SETTINGS", {}),
-    ) as running:  # fmt: skip
+    folder = tmp_path_factory.mktemp("shared")
+    with whole(folder, s3_server.environment, server_settings) as running:
         yield running

@@ -3,7 +3,6 @@
 import json
 import socket
 import struct
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -23,13 +22,17 @@ from producer.callbacks.signatures import sign
 from worker.fetch import fetch
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:uploads"
-RULES = Path(tempfile.mkdtemp()) / "rules.json"
-RULES.write_text(
-    json.dumps([{"bucket": "announced", "prefix": "in/", "destination": "s3://announced/in/out"}])
-)
-SETTINGS = {
-    "CUTOUT_EVENT_RULES": str(RULES), "CUTOUT_SNS_TOPICS": TOPIC, "CUTOUT_MAX_PIXELS": "1000000",
-}  # fmt: skip
+RULES = [{"bucket": "announced", "prefix": "in/", "destination": "s3://announced/in/out"}]
+
+
+@pytest.fixture(scope="module")
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    rules = tmp_path_factory.mktemp("rules") / "rules.json"
+    rules.write_text(json.dumps(RULES))
+    return {
+        "CUTOUT_EVENT_RULES": str(rules), "CUTOUT_SNS_TOPICS": TOPIC,
+        "CUTOUT_MAX_PIXELS": "1000000",
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)

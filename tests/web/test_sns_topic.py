@@ -7,7 +7,7 @@ certificate, the signature, the queue, the worker.
 import base64
 import json
 import socket
-import tempfile
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,33 +24,48 @@ PEM = f"https://{HOST}/SimpleNotificationService-1.pem"
 CONFIRM = f"https://{HOST}/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=23364"
 KEY = rsa.generate_private_key(65537, 2048)
 
-FOLDER = Path(tempfile.mkdtemp())
 WHITE = {"destination": "s3://topic/white", "rendition": {"format": "jpg"}}
 RULES = [
     {"bucket": "topic", "prefix": "in/white/", **WHITE},
     {"bucket": "topic", "prefix": "in/", "destination": "s3://topic/out"},
 ]
-(FOLDER / "rules.json").write_text(json.dumps(RULES))
 # Python imports it first in the server's process
-(FOLDER / "sitecustomize.py").write_text(f"""
+SITECUSTOMIZE = """
 import socket
 from pathlib import Path
 
 known = socket.getaddrinfo
 
 def getaddrinfo(host, port, *arguments, **more):
-    if host == {HOST!r}:
-        host, port = "127.0.0.1", int(Path({str(FOLDER)!r}, "port").read_text())
+    if host == {host!r}:
+        host, port = "127.0.0.1", int(Path({folder!r}, "port").read_text())
     return known(host, port, *arguments, **more)
 
 socket.getaddrinfo = getaddrinfo
-""")
-TLS, _ = tls(FOLDER, HOST)
-SETTINGS = {
-    "CUTOUT_EVENT_RULES": str(FOLDER / "rules.json"), "CUTOUT_SNS_TOPICS": TOPIC,
-    "CUTOUT_URL_ALLOWLIST": HOST, "SSL_CERT_FILE": str(FOLDER / "server.pem"),
-    "PYTHONPATH": str(FOLDER),
-}  # fmt: skip
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the server reads: its rules, AWS's certificate, and at which port AWS answers."""
+    made = tmp_path_factory.mktemp("aws")
+    (made / "rules.json").write_text(json.dumps(RULES))
+    (made / "sitecustomize.py").write_text(SITECUSTOMIZE.format(host=HOST, folder=str(made)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def server_context(folder: Path) -> ssl.SSLContext:
+    return tls(folder, HOST)[0]
+
+
+@pytest.fixture(scope="module")
+def server_settings(folder: Path, server_context: ssl.SSLContext) -> dict[str, str]:
+    return {
+        "CUTOUT_EVENT_RULES": str(folder / "rules.json"), "CUTOUT_SNS_TOPICS": TOPIC,
+        "CUTOUT_URL_ALLOWLIST": HOST, "SSL_CERT_FILE": str(folder / "server.pem"),
+        "PYTHONPATH": str(folder),
+    }  # fmt: skip
 
 
 def respond(link: socket.socket, request: Request) -> None:
@@ -59,9 +74,9 @@ def respond(link: socket.socket, request: Request) -> None:
 
 
 @pytest.fixture
-def aws(shared: Server) -> Iterator[Receiver]:
-    with receiving(respond, context=TLS) as receiver:
-        (FOLDER / "port").write_text(str(receiver.port))
+def aws(shared: Server, folder: Path, server_context: ssl.SSLContext) -> Iterator[Receiver]:
+    with receiving(respond, context=server_context) as receiver:
+        (folder / "port").write_text(str(receiver.port))
         yield receiver
 
 
