@@ -7,12 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.cutout import CutoutSpec
 from contract.recipe import Recipe
+from contract.schedule import IMMEDIATELY, Schedule
 
 State = Literal["registering", "open", "paused", "cancelling", "closed"]
 
 
 class BatchSpec(BaseModel):
-    """The properties of a batch that never change after its registration."""
+    """The properties of a batch. After its registration, only its schedule changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,6 +26,7 @@ class BatchSpec(BaseModel):
     total: int = Field(description="images in the manifest")
     ignored: int = Field(0, description="listed objects that are not images")
     segment_lines: int = Field(description="lines in each manifest segment but the last")
+    schedule: Schedule = IMMEDIATELY
     cutout: CutoutSpec | None = Field(
         None, description="set for a batch of one: an image that a client waits for"
     )
@@ -60,6 +62,15 @@ class Progress:
     """why the batch makes no progress, if known; else empty"""
     retry_at: float | None
     """Unix seconds at which the dispatcher resumes a paused batch; None: an operator must"""
+
+    eta: float | None
+    """Unix seconds at which the batch will end at its present speed; None while that is unknown"""
+
+    @property
+    def late(self) -> bool:
+        """True if the batch ended after its deadline, or is expected to."""
+        deadline, end = self.spec.schedule.deadline, self.closed or self.eta
+        return deadline is not None and end is not None and end > deadline.timestamp()
 
     @property
     def settled(self) -> int:

@@ -48,6 +48,7 @@ class ErrorCode(StrEnum):
     INVALID_SETTING = "invalid_setting"
     OVERLAPPING_LOCATIONS = "overlapping_locations"
     NOTHING_TO_DO = "nothing_to_do"
+    INVALID_SCHEDULE = "invalid_schedule"
     ALREADY_RUNNING = "already_running"
     BATCH_UNKNOWN = "batch_unknown"
     BATCH_EXISTS = "batch_exists"

@@ -124,6 +124,10 @@ _COMMAND: Texts = {
         "The source holds too few photographs: none for a batch, or too few for a calibration.",
         "Check the path; `cutout run --help` lists the formats.",
     ),
+    ErrorCode.INVALID_SCHEDULE: (
+        "The schedule of a batch contradicts itself, or a value is out of range.",
+        "Correct the value; `cutout submit --help` describes each.",
+    ),
     ErrorCode.ALREADY_RUNNING: (
         "The same command is running in another process.",
         "Wait for it, or stop it with Ctrl-C in its terminal.",

@@ -33,5 +33,23 @@ BATCH_IMAGES = MetricSpec(
     "Images of an open batch by status: done, skipped, failed, or issued (not settled)",
 )
 BATCH_TOTAL = MetricSpec("cutout_batch_total", ("batch",), "All images of an open batch")
+BATCH_ETA = MetricSpec(
+    "cutout_batch_eta_timestamp_seconds",
+    ("batch",),
+    "When an open batch will end at its present speed, in Unix time; absent while that is unknown",
+)
+BATCH_DEADLINE = MetricSpec(
+    "cutout_batch_deadline_timestamp_seconds",
+    ("batch",),
+    "When an open batch should be finished, in Unix time; absent without a deadline",
+)
 
-METRICS = (WORKER_CLOCK_SKEW, WORKER_CHILDREN, QUEUE_LENGTH, BATCH_IMAGES, BATCH_TOTAL)
+METRICS = (
+    WORKER_CLOCK_SKEW,
+    WORKER_CHILDREN,
+    QUEUE_LENGTH,
+    BATCH_IMAGES,
+    BATCH_TOTAL,
+    BATCH_ETA,
+    BATCH_DEADLINE,
+)

@@ -81,6 +81,9 @@ class RedisBatches:
     def cancel(self, batch: str) -> bool:
         return bool(self._connection.run_for("stop", batch, [""], "cancelling", "", ""))
 
+    def reschedule(self, spec: BatchSpec) -> bool:
+        return bool(self._connection.run_for("reschedule", spec.id, [""], spec.model_dump_json()))
+
     def resume(self, batch: str) -> int:
         return self._recall(batch, idle=False)
 
@@ -112,6 +115,9 @@ class RedisBatches:
 
     def set_stalled_reason(self, batch: str, reason: str) -> None:
         self._connection.run_for("set_stalled_reason", batch, [""], reason)
+
+    def set_eta(self, batch: str, eta: float) -> None:
+        self._connection.run_for("set_eta", batch, [""], eta)
 
     def open_ids(self) -> list[str]:
         with translated():
@@ -207,4 +213,5 @@ def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
         closed=float(row["closed"]) if "closed" in row else None,
         stalled_reason=row.get("stalled_reason", ""),
         retry_at=float(row["retry_at"]) if "retry_at" in row else None,
+        eta=float(row["eta"]) if "eta" in row else None,
     )

@@ -82,6 +82,13 @@ class Batches(Protocol):
         """
         ...
 
+    def reschedule(self, spec: BatchSpec) -> bool:
+        """Store the spec of a batch whose schedule was changed.
+
+        Returns False if the batch is neither open nor paused.
+        """
+        ...
+
     def resume(self, batch: str) -> int:
         """Reopen a paused batch and mark its queued lines for republishing; return how many."""
         ...
@@ -115,6 +122,10 @@ class Batches(Protocol):
 
     def set_stalled_reason(self, batch: str, reason: str) -> None:
         """Record why a batch makes no progress; empty once it does. Ignored while it is paused."""
+        ...
+
+    def set_eta(self, batch: str, eta: float) -> None:
+        """Store when a batch is expected to end (Unix seconds)."""
         ...
 
     def open_ids(self) -> list[str]:

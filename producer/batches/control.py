@@ -1,5 +1,6 @@
 """What an operator does to a batch: pause, resume, cancel, retry, rebuild."""
 
+from collections.abc import Mapping
 from itertools import chain
 
 from contract.batch import BatchSpec
@@ -7,6 +8,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.ledger import Ledger
 from contract.line_bits import no_bits, set_bit
 from contract.outcome import Status
+from contract.schedule import changed
 from contract.storage import batch_files, canonical_location, open_store
 from producer.batches import reports
 
@@ -33,6 +35,21 @@ def resume(ledger: Ledger, batch: str) -> None:
 def cancel(ledger: Ledger, batch: str) -> None:
     """End a batch early. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
     _require(ledger.batches.cancel(batch), ledger, batch)
+
+
+def reschedule(ledger: Ledger, batch: str, changes: Mapping[str, object]) -> BatchSpec:
+    """Change fields of a batch's schedule; return the new spec.
+
+    It is stored in object storage first, from where `rebuild` reads it. Raises PermanentError:
+    `batch_unknown`, `batch_conflict`, `invalid_schedule`.
+    """
+    progress = ledger.batches.progress(batch)
+    schedule = changed(progress.spec.schedule, changes)
+    spec = progress.spec.model_copy(update={"schedule": schedule})
+    _require(progress.state in {"open", "paused"}, ledger, batch)
+    batch_files.write_spec(spec)
+    _require(ledger.batches.reschedule(spec), ledger, batch)
+    return spec
 
 
 def _require(accepted: bool, ledger: Ledger, batch: str) -> None:

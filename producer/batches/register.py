@@ -11,6 +11,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.ledger import Ledger
 from contract.recipe import Recipe
+from contract.schedule import IMMEDIATELY, Schedule
 from contract.storage import ObjectInfo, Store, batch_files, canonical_location, open_store
 from producer.batches.collisions import CollisionIndex, collision_index, shown_key
 from producer.batches.reports import drain
@@ -23,7 +24,13 @@ SETTLE_CHUNK = 1000
 
 
 def register(
-    ledger: Ledger, source: str, destination: str, recipe: Recipe, *, force: bool = False
+    ledger: Ledger,
+    source: str,
+    destination: str,
+    recipe: Recipe,
+    *,
+    force: bool = False,
+    schedule: Schedule = IMMEDIATELY,
 ) -> BatchSpec:
     """List the source, write the manifest, register the batch and open it.
 
@@ -50,7 +57,7 @@ def register(
         spec = BatchSpec(
             id=batch, source=source, destination=destination, recipe=recipe, force=force,
             created=time.time(), total=manifest.lines, ignored=ignored,
-            segment_lines=SEGMENT_LINES,
+            segment_lines=SEGMENT_LINES, schedule=schedule,
         )  # fmt: skip
         batch_files.write_spec(spec)
         ledger.batches.register(spec)

@@ -189,6 +189,9 @@ def as_json(progress: Progress) -> dict[str, object]:
         "issued": progress.issued,
         "duplicates": progress.duplicates,
         "stalled_reason": progress.stalled_reason,
+        "schedule": spec.schedule.model_dump(mode="json"),
+        "eta": None if progress.closed else progress.eta,
+        "late": progress.late,
         "created": spec.created,
         "closed": progress.closed,
     }

@@ -13,18 +13,22 @@ from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import recipe_for
+from contract.schedule import IMMEDIATELY, utc_text
 from contract.settings import settings
 from producer.batches import control, reports
 from producer.cli.options import (
     AsJson,
     BatchId,
+    Deadline,
     Destination,
     Force,
     ModelName,
+    NotBefore,
     Source,
     enable_ctrl_c,
     open_ledger,
 )
+from producer.cli.times import rescheduled
 
 app = typer.Typer()
 
@@ -46,15 +50,18 @@ def submit(
     destination: Destination,
     model: ModelName = None,
     force: Force = False,
+    not_before: NotBefore = None,
+    deadline: Deadline = None,
     as_json: AsJson = False,
 ) -> None:
     """Register every photograph below SRC as a batch of the cluster, and print the batch's ID."""
     from producer.batches.register import register  # noqa: PLC0415 - the other verbs start faster
 
     recipe = recipe_for(model or settings().model)
+    schedule = rescheduled(IMMEDIATELY, not_before, deadline)
     ledger = open_ledger()
     ledger.ping()
-    spec = register(ledger, source, destination, recipe, force=force)
+    spec = register(ledger, source, destination, recipe, force=force, schedule=schedule)
     if as_json:
         typer.echo(json.dumps({"batch": spec.id, "total": spec.total, "ignored": spec.ignored}))
     else:
@@ -78,8 +85,19 @@ def status(
         return
     Console().print(_table(rows))
     for progress in rows:
-        if progress.stalled_reason:
-            typer.echo(f"{progress.spec.id}: {progress.stalled_reason}")
+        for note in filter(None, (progress.stalled_reason, _lateness(progress))):
+            typer.echo(f"{progress.spec.id}: {note}")
+
+
+def _lateness(progress: Progress) -> str:
+    """Return a sentence about the deadline that an open batch is expected to miss, or ""."""
+    deadline = progress.spec.schedule.deadline
+    if not (progress.late and progress.eta and deadline) or progress.closed:
+        return ""
+    return (
+        f"Expected to end at {utc_text(progress.eta)}, after its deadline at"
+        f" {utc_text(deadline.timestamp())}: start more workers, or run other batches later."
+    )
 
 
 def _table(rows: list[Progress]) -> Table:
@@ -111,6 +129,30 @@ def watch(batch: BatchId, as_json: AsJson = False) -> None:
     ledger = _open_ledger_of(batch)
     progress = follow(ledger, batch, as_json=as_json)
     raise typer.Exit(print_summary(ledger, progress, as_json=as_json))
+
+
+@app.command()
+def schedule(
+    batch: BatchId,
+    not_before: NotBefore = None,
+    deadline: Deadline = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show when a batch runs, or change it while the batch is open or paused.
+
+    Options that are not given stay as they are; `none` clears a time.
+    """
+    ledger = _open_ledger_of(batch)
+    current = ledger.batches.progress(batch).spec.schedule
+    new = rescheduled(current, not_before, deadline)
+    if new != current:
+        control.reschedule(ledger, batch, new.model_dump())
+    fields = new.model_dump(mode="json")
+    if as_json:
+        typer.echo(json.dumps(fields))
+        return
+    for name, value in fields.items():
+        typer.echo(f"{name.replace('_', '-')}: {'none' if value is None else value}")
 
 
 @app.command()

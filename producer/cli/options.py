@@ -46,6 +46,24 @@ Workers = Annotated[
         help="Worker processes (default: one per CPU plus one per four CPUs).",
     ),
 ]
+NotBefore = Annotated[
+    str | None,
+    typer.Option(
+        "--not-before",
+        metavar="TIME",
+        help="Start no image before TIME: 22:00 (the next one, in this machine's time zone),"
+        " 2026-01-31T22:00 or 2026-01-31T22:00:00+01:00.",
+    ),
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option(
+        "--deadline",
+        metavar="TIME",
+        help="Say so in `status`, log and metrics if the batch will not be finished by TIME, such"
+        " as 06:00 (the next one after its start).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 CLI_RETRIES = 2

@@ -33,7 +33,9 @@ from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts
 from producer.dispatch.breaker import RETRY_SECONDS, evaluate
 from producer.dispatch.closing import LEASE_SECONDS, BatchCloser
+from producer.dispatch.forecast import Forecasts
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
+from producer.dispatch.start import waits_for_start
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +72,7 @@ class Dispatcher:
         self._served: set[str] = set()
         self._segment = lru_cache(maxsize=16)(manifest_lines)
         self._closer = BatchCloser(ledger, self._token)
+        self._forecasts = Forecasts(ledger)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
@@ -110,6 +113,7 @@ class Dispatcher:
         for batch in self._queues.keys() - set(open_ids):
             del self._queues[batch]
             self._closer.forget(batch)
+            self._forecasts.forget(batch)
         for batch in open_ids:
             if time.monotonic() < self._backing_off.get(batch, 0):
                 continue
@@ -145,6 +149,7 @@ class Dispatcher:
         if progress.settled >= spec.total and progress.state != "closed":
             self._closer.close(spec)
             return False
+        self._forecasts.update(progress)
         if snapshot.undrained >= DRAIN_ROWS:
             reports.drain(self._ledger, spec)
         more = False
@@ -171,6 +176,8 @@ class Dispatcher:
             retry_at = time.time() + RETRY_SECONDS if tripped.may_recover else None
             self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
             log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
+            return False
+        if waits_for_start(self._ledger, snapshot.progress):
             return False
         if snapshot.something_due:
             self._republish(spec, snapshot.oldest_queued)

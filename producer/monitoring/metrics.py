@@ -45,12 +45,18 @@ class ClusterMetrics(Collector):
     def _batches(self) -> Iterator[Metric]:
         images = _family(metrics.BATCH_IMAGES)
         total = _family(metrics.BATCH_TOTAL)
+        eta = _family(metrics.BATCH_ETA)
+        deadline = _family(metrics.BATCH_DEADLINE)
         for batch in self._ledger.batches.open_ids():
             progress = self._ledger.batches.progress(batch)
             for status in ("done", "skipped", "failed", "issued"):
                 images.add_metric([batch, status], getattr(progress, status))
             total.add_metric([batch], progress.spec.total)
-        yield from (images, total)
+            if progress.eta is not None:
+                eta.add_metric([batch], progress.eta)
+            if end := progress.spec.schedule.deadline:
+                deadline.add_metric([batch], end.timestamp())
+        yield from (images, total, eta, deadline)
 
 
 def _family(spec: metrics.MetricSpec) -> GaugeMetricFamily:

@@ -19,6 +19,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.line_bits import has_bit
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
+from contract.schedule import Schedule
 
 BATCH = "b-20260101-000000-000000"
 CUTOUT = "c-20260101-000000-000000"
@@ -350,6 +351,33 @@ def test_a_reason_for_no_progress_never_replaces_that_of_a_pause(ledger, batch) 
     ledger.batches.pause(batch, "why")
     ledger.batches.set_stalled_reason(batch, "no worker")
     assert stalled(ledger) == ("paused", "why")
+
+
+def test_only_the_schedule_of_an_open_or_paused_batch_changes(ledger, batch) -> None:
+    later = Schedule(not_before="2026-01-31T22:00:00Z")
+    new = ledger.batches.progress(batch).spec.model_copy(update={"schedule": later})
+    assert ledger.batches.reschedule(new)
+    ledger.batches.pause(batch, "why")
+    assert ledger.batches.reschedule(new)
+    assert ledger.batches.progress(batch).spec == new
+    ledger.batches.cancel(batch)
+    assert not ledger.batches.reschedule(spec())
+    assert not ledger.batches.reschedule(spec("b-20260101-000000-ffffff"))
+    assert ledger.batches.progress(batch).spec == new
+
+
+def test_a_batch_is_late_if_it_ends_after_its_deadline(ledger) -> None:
+    deadline = Schedule(deadline="2026-01-31T06:00:00Z")
+    ledger.batches.register(spec(schedule=deadline))
+    assert not ledger.batches.progress(BATCH).late
+    moment = deadline.deadline.timestamp()
+    for eta, late in ((moment - 1, False), (moment + 1, True)):
+        ledger.batches.set_eta(BATCH, eta)
+        progress = ledger.batches.progress(BATCH)
+        assert (progress.eta, progress.late) == (eta, late)
+    ledger.batches.forget(BATCH)
+    ledger.batches.set_eta(BATCH, moment)
+    assert not ledger.batches.exists(BATCH)
 
 
 def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> None:

@@ -2,6 +2,7 @@
 
 import time
 import urllib.request
+from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 from support.catalogue import photograph
@@ -10,6 +11,7 @@ from support.services import free_port, until
 
 from contract.ledger.records import Worker
 from contract.ledger.workers import WorkerRegistry
+from contract.schedule import Schedule
 
 Values = dict[tuple[str, ...], float]
 
@@ -17,7 +19,9 @@ Values = dict[tuple[str, ...], float]
 def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, tmp_path) -> None:
     for number in range(3):
         photograph(catalogue / f"{number}.jpg", number)
-    spec = cluster.submit(catalogue, tmp_path / "out")
+    deadline = datetime(2100, 1, 1, tzinfo=UTC)
+    spec = cluster.submit(catalogue, tmp_path / "out", schedule=Schedule(deadline=deadline))
+    cluster.ledger.batches.set_eta(spec.id, 1)
     present = WorkerRegistry(cluster.ledger.connection)
     present.register(Worker(name="a@one", queue="bulk.u2netp", children=3, clock_skew=0.25))
     cluster.start_dispatcher()  # and no worker: the three messages wait
@@ -49,6 +53,8 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
         **images,
         ("cutout_batch_images", spec.id, "issued"): 3,
         ("cutout_batch_total", spec.id): 3,
+        ("cutout_batch_eta_timestamp_seconds", spec.id): 1,
+        ("cutout_batch_deadline_timestamp_seconds", spec.id): deadline.timestamp(),
     }
 
     cluster.redis.stop()

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -86,7 +87,7 @@ class Cluster:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def submit(self, source: Path | str, destination: Path | str, **options: bool) -> BatchSpec:
+    def submit(self, source: Path | str, destination: Path | str, **options: Any) -> BatchSpec:
         recipe = Recipe(model="u2netp")
         return register(self.ledger, str(source), str(destination), recipe, **options)
 

@@ -71,6 +71,13 @@ class MemoryBatches:
         row.state, row.stalled_reason, row.retry_at = "cancelling", "", None
         return True
 
+    def reschedule(self, spec: BatchSpec) -> bool:
+        row = self._state.find(spec.id)
+        if row is None or row.state not in {"open", "paused"}:
+            return False
+        row.spec = spec
+        return True
+
     def resume(self, batch: str) -> int:
         row = self._state.find(batch)
         if row is None:
@@ -138,6 +145,10 @@ class MemoryBatches:
         if row and row.state != "paused":
             row.stalled_reason = reason
 
+    def set_eta(self, batch: str, eta: float) -> None:
+        if row := self._state.find(batch):
+            row.eta = eta
+
     def open_ids(self) -> list[str]:
         return sorted(
             r.spec.id for r in self._state.all() if r.state not in {"registering", "closed"}
@@ -168,6 +179,7 @@ class MemoryBatches:
             closed=row.closed,
             stalled_reason=row.stalled_reason,
             retry_at=row.retry_at,
+            eta=row.eta,
         )
 
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:

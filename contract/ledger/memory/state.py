@@ -56,6 +56,7 @@ class MemoryBatch:
     closed: float | None = None
     stalled_reason: str = ""
     retry_at: float | None = None
+    eta: float | None = None
     cutout_outcome: Outcome | None = None
     lines: dict[int, MemoryLine] = field(default_factory=dict)
     outcomes: list[tuple[int, str]] = field(default_factory=list)

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract import names
 from contract.batch import Progress, State
 from contract.errors import ErrorCode
+from contract.schedule import IMMEDIATELY, Schedule
 from producer.batches import reports
 from producer.web.context import Context
 from producer.web.problems import RequestError
@@ -34,6 +35,7 @@ class NewBatch(BaseModel):
         description="Process images even if their output is current. By default an image is"
         " skipped if its output was made from the same bytes with the same model and options.",
     )
+    schedule: Schedule = Field(IMMEDIATELY, description="When the batch runs. Default: at once.")
 
 
 class Batch(BaseModel):
@@ -70,6 +72,14 @@ class Batch(BaseModel):
     stalled_reason: str = Field(
         description="Why the batch makes no progress, in a sentence, if known; else empty."
     )
+    schedule: Schedule = Field(
+        description="When the batch runs; see `PATCH /v1/batches/{batch_id}/schedule`."
+    )
+    eta: float | None = Field(
+        description="When the batch will end at its present speed, in Unix seconds; null if that is"
+        " unknown or the batch is closed."
+    )
+    late: bool = Field(description="Whether the batch ended after its deadline, or is expected to.")
     created: float = Field(description="When the batch was created, in Unix seconds.")
     closed: float | None = Field(
         description="When the batch was closed, in Unix seconds; null if it is not closed."

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from contract import names
 from contract.errors import NEXT_STEP
+from contract.schedule import Schedule
 from producer.batches import control, reports
 from producer.batches.register import register
 from producer.web.auth import Admin, Reader
@@ -46,7 +47,9 @@ def create_batch(new: NewBatch, context: RequestContext, _: Admin, response: Res
     for location in (new.source, new.destination):
         names.check_key(location.removeprefix("s3://").strip("/"))
     recipe = context.recipe(new.model)
-    spec = register(context.ledger, new.source, new.destination, recipe, force=new.force)
+    spec = register(
+        context.ledger, new.source, new.destination, recipe, force=new.force, schedule=new.schedule
+    )
     response.headers["Location"] = f"/v1/batches/{spec.id}"
     return batch_resource(context.ledger.batches.progress(spec.id))
 
@@ -97,6 +100,21 @@ def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     Requires a key with the scope `admin`.
     """
     control.cancel(context.ledger, find(context, batch_id).spec.id)
+    return batch_resource(find(context, batch_id))
+
+
+@router.patch(
+    "/{batch_id}/schedule", summary="Reschedule a batch", response_description="The batch."
+)
+def reschedule_batch(
+    batch_id: BatchId, changes: Schedule, context: RequestContext, _: Admin
+) -> Batch:
+    """Change when the batch runs. Fields that are left out stay as they are; null clears one.
+
+    Answers 409 unless the batch is open or paused. Requires a key with the scope `admin`.
+    """
+    fields = changes.model_dump(exclude_unset=True)
+    control.reschedule(context.ledger, find(context, batch_id).spec.id, fields)
     return batch_resource(find(context, batch_id))
 
 

@@ -8,8 +8,8 @@ from producer.cli import main
 from producer.cli.options import enable_ctrl_c
 
 VERBS = (
-    "run", "up", "submit", "status", "watch", "pause", "resume", "cancel", "retry", "rebuild",
-    "report", "dispatch", "serve", "flower", "key",
+    "run", "up", "submit", "status", "watch", "schedule", "pause", "resume", "cancel", "retry",
+    "rebuild", "report", "dispatch", "serve", "flower", "key",
 )  # fmt: skip
 
 

@@ -1,0 +1,56 @@
+"""When a batch runs: chosen at its creation, and changeable until it is closed."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from contract.errors import ErrorCode, PermanentError
+from contract.validation import first_error
+
+
+class Schedule(BaseModel):
+    """When a batch runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    not_before: AwareDatetime | None = Field(
+        None,
+        description="No image is started before this time. The photographs are listed at once.",
+        examples=["2026-01-31T22:00:00+01:00"],
+    )
+    deadline: AwareDatetime | None = Field(
+        None,
+        description="When the batch should be finished. It changes nothing but what is reported:"
+        " `late` is true if the batch is expected to end later.",
+        examples=["2026-02-01T06:00:00+01:00"],
+    )
+
+    @property
+    def start(self) -> float:
+        """Unix seconds before which no image is started; 0 without `not_before`."""
+        return self.not_before.timestamp() if self.not_before else 0.0
+
+    @model_validator(mode="after")
+    def _times_are_in_order(self) -> Self:
+        if self.not_before and self.deadline and self.deadline <= self.not_before:
+            raise ValueError("the deadline must be later than not_before")
+        return self
+
+
+IMMEDIATELY = Schedule()
+"""The schedule of a batch that names none."""
+
+
+def changed(schedule: Schedule, changes: Mapping[str, object]) -> Schedule:
+    """Return a schedule with some fields replaced. Raises PermanentError (`invalid_schedule`)."""
+    try:
+        return Schedule.model_validate({**schedule.model_dump(), **changes})
+    except ValidationError as error:
+        raise PermanentError(ErrorCode.INVALID_SCHEDULE, first_error(error).sentence) from None
+
+
+def utc_text(seconds: float) -> str:
+    """Return a time (Unix seconds) as sentences show it, to the minute."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
