@@ -27,6 +27,7 @@ class BatchSpec(BaseModel):
     ignored: int = Field(0, description="listed objects that are not images")
     segment_lines: int = Field(description="lines in each manifest segment but the last")
     schedule: Schedule = IMMEDIATELY
+    has_callback: bool = Field(False, description="`PrivateFields` holds a callback URL")
     cutout: CutoutSpec | None = Field(
         None, description="set for a batch of one: an image that a client waits for"
     )

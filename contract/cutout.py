@@ -19,7 +19,7 @@ class CutoutSpec(BaseModel):
 
 
 class PrivateFields(BaseModel):
-    """Fields kept out of Redis because they may hold signed URLs or credentials."""
+    """Fields of a cutout or batch kept out of Redis: they may hold signed URLs or credentials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -87,6 +87,11 @@ def spec_key(batch: str) -> str:
     return f"{RESERVED}/{batch}/batch.json"
 
 
+def private_fields_key(batch: str) -> str:
+    """Return the key of a batch's PrivateFields."""
+    return f"{RESERVED}/{batch}/private.json"
+
+
 def manifest_key(batch: str, segment: int) -> str:
     """Return the key of a segment of the manifest: JSON lines of ManifestLine."""
     return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl"
@@ -138,4 +143,11 @@ OPEN_BATCHES = "cutout:open"
 ALL_BATCHES = "cutout:batches"
 DISPATCHER_LEASE = "cutout:dispatcher"
 CALLBACKS = "cutout:callbacks"
-CALLBACK_ATTEMPTS = "cutout:callbacks:attempts"
+"""Callbacks of cutouts: servers deliver them."""
+BATCH_CALLBACKS = "cutout:batch_callbacks"
+"""Callbacks of batches: dispatchers deliver them."""
+
+
+def callback_attempts(callbacks: str) -> str:
+    """Return the Redis key of the attempts that go with CALLBACKS or BATCH_CALLBACKS."""
+    return f"{callbacks}:attempts"

@@ -33,7 +33,8 @@ class RedisBatches:
         key, settled_key, failed_key = keys = names.redis_keys(spec.id, BATCH_KEYS)
         row: dict[Any, Any] = {
             "spec": spec.model_dump_json(), "state": "open" if spec.cutout else "registering",
-            "total": spec.total, "cursor": 0, "duplicates": 0, "epoch": 0,
+            "has_callback": int(spec.has_callback), "total": spec.total, "cursor": 0,
+            "duplicates": 0, "epoch": 0,
             **{status.value: count for status, count in counts.items()},
         }  # fmt: skip
         with translated(), self._redis.pipeline() as pipe:
@@ -62,7 +63,7 @@ class RedisBatches:
     def _close(self, batch: str, kept: float, epoch: int | Literal[""], lease_token: str) -> bool:
         keys = [
             *names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES, names.DISPATCHER_LEASE,
-            *names.redis_keys(batch, TEMPORARY_KEYS),
+            names.BATCH_CALLBACKS, *names.redis_keys(batch, TEMPORARY_KEYS),
         ]  # fmt: skip
         return bool(
             self._connection.run("close", keys, batch, time.time(), kept, epoch, lease_token)

@@ -56,7 +56,8 @@ class Batches(Protocol):
 
         Returns False if a line is unsettled, a retry has raised the epoch since, `lease_token` does
         not hold the lease any more, or outcome rows are left that the report lacks. Counters stay
-        readable for CLOSED_KEPT_SECONDS.
+        readable for CLOSED_KEPT_SECONDS. If the batch has a callback, it becomes due in the same
+        step, as `BATCH:EPOCH`.
         """
         ...
 

@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -35,6 +36,9 @@ NOT_PUBLIC: tuple[Network, ...] = (
     ipaddress.IPv6Network("2002::/16"),  # 6to4: embeds an IPv4 address, deprecated by RFC 7526
     ipaddress.IPv6Network("3fff::/20"),  # for documentation (RFC 9637)
 )
+
+CHECK_SECONDS = 0.5
+"""Seconds to wait for a host name to resolve while a user waits for an answer."""
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
 _NETLOC = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@\\]+))(?::([0-9]{0,5}))?")
@@ -128,6 +132,15 @@ def resolve_target(url: str, allow: Sequence[str], seconds: float) -> Target:
     if not (secure or host_allowed or all_in_networks):
         raise _not_encrypted(host)
     return Target(secure, host, port, path, tuple(sockets))
+
+
+def check_url(url: str, allow: Sequence[str]) -> None:
+    """Raise PermanentError (`url_refused`) for a URL that a later request would refuse.
+
+    A host name that does not resolve now is accepted: it may resolve later.
+    """
+    with suppress(RetryableError):
+        resolve_target(url, allow, CHECK_SECONDS)
 
 
 def _is_in(address: Address, network: Network) -> bool:

@@ -1,4 +1,4 @@
-"""The files of a batch in its destination store: spec, manifest and outcome rows.
+"""The files of a batch in its destination store: spec, private fields, manifest, outcome rows.
 
 The manifest records what was listed. `cutout rebuild` restores the ledger from these files.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from contract import names
 from contract.batch import BatchSpec
+from contract.cutout import PrivateFields
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.line_bits import has_bit, no_bits, set_bit
@@ -30,6 +31,17 @@ def read_spec(batch: str, destination: str) -> BatchSpec:
             ) from None
         raise
     return BatchSpec.model_validate_json(blob.data)
+
+
+def write_private_fields(batch: str, destination: str, fields: PrivateFields) -> None:
+    body = fields.model_dump_json().encode()
+    open_store(destination).put(names.private_fields_key(batch), body, "application/json")
+
+
+def read_private_fields(batch: str, destination: str) -> PrivateFields:
+    """Read a batch's private fields. Raises PermanentError (`object_missing`) if it has none."""
+    blob = open_store(destination).get(names.private_fields_key(batch))
+    return PrivateFields.model_validate_json(blob.data)
 
 
 def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:

@@ -7,6 +7,7 @@ from itertools import islice
 
 from contract import names
 from contract.batch import BatchSpec
+from contract.cutout import PrivateFields
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.ledger import Ledger
@@ -31,6 +32,7 @@ def register(
     *,
     force: bool = False,
     schedule: Schedule = IMMEDIATELY,
+    callback_url: str | None = None,
 ) -> BatchSpec:
     """List the source, write the manifest, register the batch and open it.
 
@@ -57,8 +59,11 @@ def register(
         spec = BatchSpec(
             id=batch, source=source, destination=destination, recipe=recipe, force=force,
             created=time.time(), total=manifest.lines, ignored=ignored,
-            segment_lines=SEGMENT_LINES, schedule=schedule,
+            segment_lines=SEGMENT_LINES, schedule=schedule, has_callback=callback_url is not None,
         )  # fmt: skip
+        if callback_url is not None:
+            fields = PrivateFields(callback_url=callback_url)
+            batch_files.write_private_fields(batch, destination, fields)
         batch_files.write_spec(spec)
         ledger.batches.register(spec)
         _settle_collisions(ledger, spec, collisions)

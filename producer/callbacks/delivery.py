@@ -58,7 +58,7 @@ class Delivery:
     body: bytes = field(repr=False)
     """JSON"""
     created: float
-    """Unix seconds at which the cutout was created"""
+    """Unix seconds at which the cutout was created, or the batch was closed"""
 
 
 class Result(StrEnum):
@@ -78,7 +78,7 @@ class Post(Protocol):
 
 
 Load = Callable[[str], Delivery | None]
-"""Returns what to send for a callback ID, or None if its cutout was deleted."""
+"""Returns what to send for a callback ID, or None if there is nothing to send any more."""
 
 
 def deliver(
@@ -94,7 +94,7 @@ def deliver(
         delivery = load(callback)
         if delivery is None:
             callbacks.drop(callback)
-            attempt_log.info("callback dropped", reason="its cutout was deleted")
+            attempt_log.info("callback dropped", reason="deleted or reopened")
             return Result.GIVEN_UP
         age = round(time.time() - delivery.created)
         attempt_log = attempt_log.bind(host=host_of(delivery.url), age=age)

@@ -11,9 +11,12 @@ from contract.ledger.connection import Connection, translated
 class CallbackSchedule:
     """Every method raises RetryableError or PermanentError (`redis_unavailable`)."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, key: str = names.CALLBACKS) -> None:
+        """`key`: `names.CALLBACKS` or `names.BATCH_CALLBACKS`."""
         self._redis = connection.client
         self._connection = connection
+        self._key = key
+        self._attempts_key = names.callback_attempts(key)
 
     def schedule(self, callback: str, delay: float = 0) -> None:
         """Make a callback due in `delay` seconds. Scheduling it twice delivers it once."""
@@ -24,7 +27,7 @@ class CallbackSchedule:
         return self._schedule(callback, delay, only_pending=True)
 
     def _schedule(self, callback: str, delay: float, *, only_pending: bool) -> bool:
-        keys = [names.CALLBACKS]
+        keys = [self._key]
         return bool(
             self._connection.run("callback_schedule", keys, callback, delay, int(only_pending))
         )
@@ -34,22 +37,22 @@ class CallbackSchedule:
 
         They are due again when the lease ends.
         """
-        keys = [names.CALLBACKS, names.CALLBACK_ATTEMPTS]
+        keys = [self._key, self._attempts_key]
         return list(self._connection.run("callback_take", keys, limit, lease_seconds))
 
     def attempts(self, callback: str) -> int:
         """Return how often the callback was taken, including now."""
         with translated():
-            return int(self._redis.hget(names.CALLBACK_ATTEMPTS, callback) or 0)
+            return int(self._redis.hget(self._attempts_key, callback) or 0)
 
     def drop(self, callback: str) -> None:
         """Delete a callback: it was delivered or given up."""
         with translated(), self._redis.pipeline() as pipe:
-            pipe.zrem(names.CALLBACKS, callback)
-            pipe.hdel(names.CALLBACK_ATTEMPTS, callback)
+            pipe.zrem(self._key, callback)
+            pipe.hdel(self._attempts_key, callback)
             pipe.execute()
 
     def pending(self) -> int:
         """Return the number of callbacks neither delivered nor given up."""
         with translated():
-            return int(self._redis.zcard(names.CALLBACKS))
+            return int(self._redis.zcard(self._key))

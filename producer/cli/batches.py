@@ -13,6 +13,7 @@ from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import recipe_for
+from contract.safe_http.policy import check_url
 from contract.schedule import IMMEDIATELY, utc_text
 from contract.settings import settings
 from producer.batches import control, reports
@@ -52,6 +53,15 @@ def submit(
     force: Force = False,
     not_before: NotBefore = None,
     deadline: Deadline = None,
+    callback_url: Annotated[
+        str | None,
+        typer.Option(
+            "--callback",
+            metavar="URL",
+            help="An https URL that receives the batch as a signed POST of JSON each time it is"
+            " closed. `cutout dispatch` sends it.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Register every photograph below SRC as a batch of the cluster, and print the batch's ID."""
@@ -59,9 +69,14 @@ def submit(
 
     recipe = recipe_for(model or settings().model)
     schedule = rescheduled(IMMEDIATELY, not_before, deadline)
+    if callback_url is not None:
+        check_url(callback_url, settings().url_allowlist)
     ledger = open_ledger()
     ledger.ping()
-    spec = register(ledger, source, destination, recipe, force=force, schedule=schedule)
+    spec = register(
+        ledger, source, destination, recipe, force=force, schedule=schedule,
+        callback_url=callback_url,
+    )  # fmt: skip
     if as_json:
         typer.echo(json.dumps({"batch": spec.id, "total": spec.total, "ignored": spec.ignored}))
     else:

@@ -15,12 +15,13 @@ app = typer.Typer()
 
 @app.command()
 def dispatch() -> None:
-    """Publish the images of open batches to the workers, and write the reports.
+    """Publish the images of open batches to the workers, write the reports, send the callbacks.
 
     Runs until SIGTERM or Ctrl-C. Several may run: one is active, and another takes over if it
     stops.
     """
     from producer.callbacks.schedule import CallbackSchedule  # noqa: PLC0415
+    from producer.dispatch.callbacks import delivering_callbacks  # noqa: PLC0415
     from producer.dispatch.dispatcher import Dispatcher  # noqa: PLC0415
 
     log.configure(settings())
@@ -34,7 +35,8 @@ def dispatch() -> None:
         signal.signal(number, on_signal)
     ledger = open_ledger()
     check_clock(ledger.workers)
-    Dispatcher(ledger, CallbackSchedule(ledger.connection), settings()).run(lambda: stop)
+    with delivering_callbacks(ledger):
+        Dispatcher(ledger, CallbackSchedule(ledger.connection), settings()).run(lambda: stop)
 
 
 @app.command()

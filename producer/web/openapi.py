@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from producer.batches.resource import Batch
 from producer.web import models
 from producer.web.batches import downloads
 from producer.web.batches import routes as batches
@@ -95,6 +96,18 @@ def create_api(**options: Any) -> FastAPI:
         Signed as Standard Webhooks 1.0.0 describes if the server has a webhook secret; the header
         `webhook-id` is the cutout's ID. Delivered at least once: after any answer but 2xx or
         410, it is sent again, with growing delays, for about a day.
+        """
+
+    @app.webhooks.post(
+        "batch-closed",
+        operation_id="batch_closed",
+        summary="Sent to `callback_url` each time a batch is closed",
+    )
+    def batch_closed(batch: Batch) -> None:
+        """Receive a batch whose images are all settled, as `GET /v1/batches/{batch_id}` returns it.
+
+        Signed and repeated like `cutout-ended`. The header `webhook-id` is the batch's ID, a colon
+        and a number: a batch that is closed again after a retry is sent again, with another number.
         """
 
     _amend_document(app)

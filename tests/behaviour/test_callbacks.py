@@ -13,7 +13,7 @@ from support.services import RedisServer, until
 
 from contract.errors import ErrorCode, RetryableError
 from contract.ledger.connection import Connection
-from contract.names import CALLBACK_ATTEMPTS, CALLBACKS
+from contract.names import CALLBACKS, callback_attempts
 from producer.callbacks import delivery as delivering
 from producer.callbacks.delivery import DELAYS_SECONDS, Delivery, Result, deliver, run
 from producer.callbacks.schedule import CallbackSchedule
@@ -49,7 +49,7 @@ def due_in(callbacks: CallbackSchedule, callback: str = "c-1") -> float | None:
 
 
 def nothing_stored(callbacks: CallbackSchedule) -> bool:
-    return not callbacks._redis.exists(CALLBACKS, CALLBACK_ATTEMPTS)
+    return not callbacks._redis.exists(CALLBACKS, callback_attempts(CALLBACKS))
 
 
 def delivery_to(url: str):

@@ -343,6 +343,33 @@ def test_lines_being_processed_are_settled_in_a_cancelled_batch(ledger, batch) -
     assert ledger.batches.progress(batch).done == 1
 
 
+def due_callbacks(ledger: Ledger) -> list[str]:
+    if isinstance(ledger, MemoryLedger):
+        return ledger.state.callbacks
+    return ledger.connection.client.zrange(names.BATCH_CALLBACKS, 0, -1)
+
+
+def test_each_end_of_a_batch_makes_its_callback_due(ledger) -> None:
+    ledger.batches.register(spec(total=1, has_callback=True))
+    ledger.batches.open(BATCH)
+    for epoch in range(2):
+        assert not close(ledger, BATCH)
+        assert due_callbacks(ledger) == [f"{BATCH}:{n}" for n in range(epoch)]
+        ledger.lines.finish(BATCH, failed(0))
+        assert close(ledger, BATCH)
+        assert due_callbacks(ledger) == [f"{BATCH}:{n}" for n in range(epoch + 1)]
+        assert ledger.batches.reopen(BATCH, [0])
+
+
+def test_a_batch_without_a_callback_or_report_makes_none_due(ledger, batch) -> None:
+    ledger.lines.finish_all(batch, [done(line) for line in range(TOTAL)])
+    assert close(ledger, batch)
+    other = "b-20260101-000000-ffffff"
+    ledger.batches.register(spec(other, has_callback=True))
+    ledger.batches.discard(other)
+    assert due_callbacks(ledger) == []
+
+
 def test_a_reason_for_no_progress_never_replaces_that_of_a_pause(ledger, batch) -> None:
     ledger.batches.set_stalled_reason(batch, "no worker")
     assert stalled(ledger) == ("open", "no worker")

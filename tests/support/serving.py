@@ -163,7 +163,7 @@ def whole(folder: Path, aws: dict[str, str], settings: dict[str, str]) -> Iterat
                 aws_access_key_id=aws["AWS_ACCESS_KEY_ID"],
                 aws_secret_access_key=aws["AWS_SECRET_ACCESS_KEY"],
             )  # fmt: skip
-            server.work()
+            server.work(CUTOUT_WEBHOOK_SECRET=SECRET)
             yield server
     finally:
         cluster.stop()

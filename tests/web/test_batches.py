@@ -3,10 +3,14 @@
 import csv
 import io
 import json
+import time
 
 import pytest
+from support.receivers import answer, receiving
 from support.services import until
-from support.serving import Server, assert_problem, jpeg
+from support.serving import SECRET, Server, assert_problem, jpeg
+
+from producer.callbacks.signatures import verify
 
 S3 = "rclone"
 
@@ -85,6 +89,47 @@ def test_a_catalogue_from_bucket_to_bucket(shared: Server, locations) -> None:
     assert (forced["done"], forced["skipped"]) == (5, 0)
 
 
+def test_a_batch_is_sent_to_its_callback_as_the_document_says(shared: Server, locations) -> None:
+    with receiving(answer(204), context=shared.tls) as receiver:
+        batch = create(shared, locations, callback_url=receiver.url("/hook?token=sesame"))
+        until(lambda: receiver.requests, 60)
+    (request,) = receiver.requests
+    assert verify(request.headers, request.body, [SECRET], time.time()) == f"{batch}:0"
+    received = json.loads(request.body)
+    assert received == shared.client.get(f"/v1/batches/{batch}").json()
+    assert received["state"] == "closed"
+    assert "sesame" not in shared.redis_text()
+    assert "sesame" not in shared.cluster.log("dispatcher")
+    schema = shared.client.get("/openapi.json").json()
+    body = schema["webhooks"]["batch-closed"]["post"]["requestBody"]["content"]
+    assert body["application/json"]["schema"] == {"$ref": "#/components/schemas/Batch"}
+    assert received.keys() == schema["components"]["schemas"]["Batch"]["properties"].keys()
+
+
+def test_a_batch_waits_for_its_start(shared: Server, locations) -> None:
+    schedule = {"not_before": "2100-01-01T22:00:00+01:00", "deadline": "2100-01-02T06:00:00+01:00"}
+    batch = create(shared, locations, schedule=schedule)
+    url = f"/v1/batches/{batch}"
+
+    def waiting() -> dict | None:
+        answer = shared.client.get(url).json()
+        return answer if answer["stalled_reason"] else None
+
+    shown = until(waiting)
+    assert shown["stalled_reason"] == "Starts at 2100-01-01 21:00 UTC, as its schedule says."
+    assert (shown["issued"], shown["late"], shown["eta"]) == (0, False, None)
+    assert shown["schedule"] == schedule
+
+    wrong = shared.client.patch(f"{url}/schedule", json={"not_before": schedule["deadline"]})
+    assert_problem(wrong, 422, "invalid_schedule")
+    assert_problem(shared.client.patch(f"{url}/schedule", json={"x": 1}), 422, "invalid_request")
+    changed = shared.client.patch(f"{url}/schedule", json={"not_before": None})
+    assert changed.json()["schedule"] == schedule | {"not_before": None}
+    in_state(shared, batch, "closed")
+    closed = shared.client.patch(f"{url}/schedule", json={"deadline": None})
+    assert_problem(closed, 409, "batch_conflict")
+
+
 def test_pause_resume_cancel(shared: Server, locations) -> None:
     for number in range(30):
         shared.put(bucket_of(locations), f"in/slow {number:02}.jpg", jpeg(number, "slow:0.5"))
@@ -114,6 +159,8 @@ def test_invalid_batches_are_refused(shared: Server, locations) -> None:
     assert_refused(422, "nothing_to_do", source=f"s3://{bucket_of(locations)}/empty")
     assert_refused(404, "object_missing", source="s3://no-such-bucket/in")
     assert_refused(422, "model_unknown", model="none")
+    assert_refused(422, "url_refused", callback_url="https://10.0.0.1/")
+    assert_refused(422, "invalid_request", schedule={"not_before": "22:00"})
     assert_refused(422, "invalid_request", source="/etc")
     assert_refused(422, "invalid_request", source="file:///etc")
     assert_refused(422, "invalid_location", source="s3:///etc")

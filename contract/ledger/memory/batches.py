@@ -43,6 +43,8 @@ class MemoryBatches:
         ):
             return False
         self.discard(batch)
+        if row.spec.has_callback:
+            self._state.callbacks.append(f"{batch}:{epoch}")
         return True
 
     def discard(self, batch: str, kept: float = CLOSED_KEPT_SECONDS) -> None:

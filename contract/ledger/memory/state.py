@@ -79,6 +79,8 @@ class MemoryState:
         """queue -> when each of its messages was issued, oldest first"""
         self.unacknowledged: list[str] = []
         """task IDs"""
+        self.callbacks: list[str] = []
+        """due callbacks of batches, oldest first"""
         self.lease = ("", 0.0)
         """the dispatcher's token, and until when it holds; Unix seconds"""
         self._batches: dict[str, MemoryBatch] = {}

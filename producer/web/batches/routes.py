@@ -7,19 +7,19 @@ from fastapi import APIRouter, Path, Query, Response
 
 from contract import names
 from contract.errors import NEXT_STEP
+from contract.safe_http.policy import check_url
 from contract.schedule import Schedule
 from producer.batches import control, reports
 from producer.batches.register import register
+from producer.batches.resource import Batch, batch_resource
 from producer.web.auth import Admin, Reader
 from producer.web.batches.resource import (
-    Batch,
     BatchList,
     Failure,
     FailureList,
     NewBatch,
     Retried,
     Retry,
-    batch_resource,
     find,
 )
 from producer.web.context import RequestContext
@@ -47,9 +47,12 @@ def create_batch(new: NewBatch, context: RequestContext, _: Admin, response: Res
     for location in (new.source, new.destination):
         names.check_key(location.removeprefix("s3://").strip("/"))
     recipe = context.recipe(new.model)
+    if new.callback_url is not None:
+        check_url(new.callback_url, context.settings.url_allowlist)
     spec = register(
-        context.ledger, new.source, new.destination, recipe, force=new.force, schedule=new.schedule
-    )
+        context.ledger, new.source, new.destination, recipe, force=new.force,
+        schedule=new.schedule, callback_url=new.callback_url,
+    )  # fmt: skip
     response.headers["Location"] = f"/v1/batches/{spec.id}"
     return batch_resource(context.ledger.batches.progress(spec.id))
 

@@ -1,23 +1,19 @@
 """Creates a cutout: store what must be kept, register it, publish its job."""
 
-from contextlib import suppress
 from pathlib import PurePosixPath
 
 from contract import names
 from contract.cutout import CutoutSpec, PrivateFields
-from contract.errors import ErrorCode, RetryableError
+from contract.errors import ErrorCode
 from contract.job import ManifestLine
 from contract.recipe import recipe_for
-from contract.safe_http.policy import resolve_target
+from contract.safe_http.policy import check_url
 from contract.storage import canonical_location
 from producer.dispatch.cutouts import submit
 from producer.web.context import Context
 from producer.web.cutouts.private_fields import private_fields_key, put_private_fields
 from producer.web.cutouts.request import NewCutout, Upload
 from producer.web.problems import RequestError
-
-RESOLVE_SECONDS = 0.5
-"""Seconds to wait for a host name to resolve while the client waits for its response."""
 
 
 def create(context: Context, cutout_id: str, new: NewCutout, upload: Upload | None) -> None:
@@ -34,7 +30,7 @@ def create(context: Context, cutout_id: str, new: NewCutout, upload: Upload | No
     source_is_url = upload is None and not new.source.startswith("s3://")
     for url in (new.callback_url, new.source if source_is_url else None):
         if url:
-            check_url(context, url)
+            check_url(url, context.settings.url_allowlist)
     source = _source(context, cutout_id, new, upload)
     if source == destination:
         raise RequestError(
@@ -85,12 +81,3 @@ def parse_location(location: str) -> tuple[str, str]:
     # the whole path: a store may keep buckets as folders, where `..` in a prefix would climb too
     names.check_key(location.removeprefix("s3://"))
     return store, key
-
-
-def check_url(context: Context, url: str) -> None:
-    """Raise PermanentError (`url_refused`) for a URL that the worker would refuse later.
-
-    A host name that does not resolve now is accepted: it may resolve later.
-    """
-    with suppress(RetryableError):
-        resolve_target(url, context.settings.url_allowlist, RESOLVE_SECONDS)

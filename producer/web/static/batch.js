@@ -19,6 +19,12 @@ function when(seconds) {
     : date.toLocaleString([], { year: "numeric", month: "short", day: "numeric", ...time });
 }
 
+function deadline({ schedule, closed, late }) {
+  if (!schedule?.deadline) return "";
+  const time = when(Date.parse(schedule.deadline) / 1000);
+  return !late ? `due ${time}` : closed ? `was due ${time}` : `due ${time}, will be late`;
+}
+
 // `wake`: called after each action, to poll at once.
 export class BatchRow {
   throughput = new Throughput();
@@ -72,6 +78,7 @@ export class BatchRow {
     this.showPace(batch, total - done);
     const facts = [
       batch.model, `started ${when(batch.created)}`, batch.closed ? `closed ${when(batch.closed)}` : "",
+      deadline(batch),
       batch.ignored ? `${count(batch.ignored)} ${batch.ignored === 1 ? "file" : "files"} ignored` : "",
       batch.issued && batch.state !== "closed" ? `${count(batch.issued)} in the queue` : "",
     ];
