@@ -23,6 +23,7 @@ from worker.imaging.render import render
 from worker.imaging.subject import clear_outside, subject_box
 from worker.retry import deadline_in, retry_delay, retry_until
 from worker.runtime import Runtime
+from worker.usage import Usage
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Attempt:
     deadline: float
     """until when it waits for Redis, by `time.monotonic`"""
     milliseconds: dict[str, int] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -123,6 +125,7 @@ def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
     job, rendition = attempt.job, attempt.job.recipe.rendition
     with attempt.stage("fetch"):
         blob = fetch(job, runtime.config)
+        attempt.usage.bytes_read = len(blob.data)
     try:
         with attempt.stage("wait"):
             runtime.cpu_slots.acquire(_slot_wait_seconds(job, runtime))
@@ -141,6 +144,7 @@ def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
         open_store(job.destination).put(
             job.output_key, data, rendition.content_type, _metadata(job, runtime, blob.etag)
         )
+    attempt.usage.bytes_written = len(data)
     width, height = picture.size
     return _outcome(
         attempt,
@@ -224,6 +228,7 @@ def _outcome(attempt: Attempt, status: Status, **fields: object) -> Outcome:
             "status": status,
             "attempts": attempt.number,
             "milliseconds": attempt.milliseconds,
+            **attempt.usage.fields(),
             **fields,
         }
     )

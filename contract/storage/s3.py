@@ -14,6 +14,7 @@ from botocore.handlers import add_expect_header
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import check_key, printable
 from contract.storage.protocol import CHUNK_BYTES, Blob, ObjectHead, ObjectInfo
+from contract.storage.request_count import count_request
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -118,6 +119,7 @@ def client() -> "S3Client":
         # `Expect: 100-continue` costs every PUT a round trip, to save the body of a refused one
         s3.meta.events.unregister("before-call.s3", add_expect_header)
         s3.meta.events.register_first("needs-retry.s3", _raise_interruption)
+        s3.meta.events.register("before-send.s3", count_request)
     except ValueError:
         raise PermanentError(
             ErrorCode.INVALID_SETTING, "The AWS endpoint URL or region is invalid."

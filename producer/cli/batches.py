@@ -17,6 +17,8 @@ from contract.safe_http.policy import check_url
 from contract.schedule import IMMEDIATELY, utc_text
 from contract.settings import settings
 from producer.batches import control, reports
+from producer.batches.usage import usage
+from producer.cli.batch_summary import print_batch_summary
 from producer.cli.options import (
     AsJson,
     BatchId,
@@ -235,11 +237,33 @@ def report(
         Literal["csv", "jsonl"],
         typer.Option("--format", "-f", help="csv: a table; jsonl: one JSON object per line."),
     ] = "csv",
+    summary: Annotated[
+        bool,
+        typer.Option(
+            "--summary",
+            help="Print sums instead: CPU time, S3 requests, bytes read and written.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON instead of text.")
+    ] = False,
+    price_per_core_hour: Annotated[
+        float | None,
+        typer.Option(
+            "--price-per-core-hour",
+            min=0,
+            metavar="PRICE",
+            help="Price of one CPU core for one hour, in any currency, such as 0.04: the summary"
+            " then has the cost of the CPU time per 1,000 images.",
+        ),
+    ] = None,
 ) -> None:
-    """Print the outcome of each image of a batch in Redis, open or closed.
+    """Print the outcome of each image of a batch in Redis, open or closed, or a summary of them.
 
     Closed batches also have their report in the destination: `_cutout/ID/report.csv`.
     """
+    if not summary and (as_json or price_per_core_hour is not None):
+        raise typer.BadParameter("--json and --price-per-core-hour need --summary.")
     if settings().redis_url is None:
         raise PermanentError(
             ErrorCode.INVALID_SETTING,
@@ -247,6 +271,10 @@ def report(
             f" destination: _cutout/{batch}/report.csv.",
         )
     ledger = _open_ledger_of(batch)
-    rows = reports.current(ledger, ledger.batches.progress(batch).spec)
+    progress = ledger.batches.progress(batch)
+    rows = reports.current(ledger, progress.spec)
+    if summary:
+        print_batch_summary(progress, usage(rows), price_per_core_hour, as_json=as_json)
+        return
     write = {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[report_format]
     write(rows, sys.stdout)

@@ -25,6 +25,7 @@ from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableErr
 from contract.storage import ObjectInfo, Store, canonical_location, open_store
 from contract.storage.files import FileStore
 from contract.storage.protocol import CHUNK_BYTES
+from contract.storage.request_count import requests_sent
 from contract.storage.s3 import S3Store
 
 PREFIX = "catalogue ü+%2F#?&'/shoes"
@@ -587,11 +588,13 @@ def test_a_bad_response_has_a_code_and_a_number_of_attempts(
 ):
     slept: list[float] = []
     monkeypatch.setattr("botocore.endpoint.time.sleep", slept.append)
+    sent = requests_sent()
     with answering(response) as (url, requested):
         use(monkeypatch, url)
         with pytest.raises(CutoutError) as caught:
             S3Store("shop", "").get("a.png")
     assert (caught.value.code, len(requested), len(slept)) == (code, attempts, attempts - 1)
+    assert requests_sent() - sent == attempts  # repeated ones included
     assert sum(slept) < 20
     assert isinstance(caught.value, RetryableError) == (code is ErrorCode.STORAGE_UNAVAILABLE)
 

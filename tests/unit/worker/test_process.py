@@ -1,5 +1,6 @@
 """Errors of each kind: retryable, permanent, poison; with a ledger in memory and folders."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -151,6 +152,25 @@ def test_an_image_is_claimed_cut_out_stored_and_settled(worker: Worker):
     assert [row for _, row in worker.ledger.lines.outcomes(BATCH, 9)] == [
         outcome.model_dump_json(exclude_defaults=True)
     ]
+
+
+def test_an_outcome_says_what_the_attempt_used(worker: Worker):
+    def compute() -> None:
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+
+    worker.model.meanwhile = compute
+    outcome = worker.process()
+    assert outcome.cpu_ms >= 50
+    assert outcome.bytes_read == (worker.source / "a.png").stat().st_size
+    assert outcome.bytes_written == worker.output.stat().st_size
+    assert outcome.s3_requests == 0  # folders
+
+    worker.job = worker.open(OTHER_BATCH)
+    (worker.source / "a.png").write_bytes(b"<html>")
+    failed = worker.process()
+    assert (failed.status, failed.bytes_read, failed.bytes_written) == (Status.FAILED, 6, 0)
 
 
 # retryable: deferred while a retry is left, then failed
