@@ -1,5 +1,6 @@
 """Runs `cutout run` from bucket to bucket, with an S3 server of this machine."""
 
+import gzip
 import json
 import os
 import shutil
@@ -37,8 +38,8 @@ class Endpoint:
         return sorted((self.folder / "cache" / "vfs").glob(f"**/{BUCKET}/out/*.png"))
 
     def report(self) -> list[dict[str, Any]]:
-        (path,) = (self.folder / "cache" / "vfs").glob(f"**/{BUCKET}/out/_cutout/*/report.jsonl")
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        (path,) = (self.folder / "cache" / "vfs").glob(f"**/{BUCKET}/out/_cutout/*/report.jsonl.gz")
+        return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
 @contextmanager

@@ -34,8 +34,9 @@ from contract.errors import CutoutError
 from contract.interpreter import python_command
 from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import recipe_for
-from producer.batches import control, reports
+from producer.batches import control
 from producer.batches.register import register
+from producer.batches.report.rows import current
 from producer.local import redis_server
 from worker.cpu.count import available_cpus, default_children
 
@@ -178,7 +179,7 @@ class Bench:
 
     def batch_image_seconds(self, spec: BatchSpec) -> float:
         """Return the median duration of the batch's images, without the wait for a CPU slot."""
-        rows = [row.milliseconds for row in reports.current(self._ledger, spec)]
+        rows = [row.milliseconds for row in current(self._ledger, spec)]
         return statistics.median(sum(row.values()) - row.get("wait", 0) for row in rows) / 1000
 
 

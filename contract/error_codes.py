@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     WORKER_UNHEALTHY = "worker_unhealthy"
     CLOCK_SKEW = "clock_skew"
     INCOMPATIBLE_VERSION = "incompatible_version"
+    EXTRA_MISSING = "extra_missing"
 
     INVALID_REQUEST = "invalid_request"
     REQUEST_TIMEOUT = "request_timeout"

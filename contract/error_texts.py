@@ -176,6 +176,10 @@ _COMMAND: Texts = {
         "An installed package lacks a function or class that the worker needs.",
         "Install celery>=5.7,<5.8 and kombu>=5.7,<5.8.",
     ),
+    ErrorCode.EXTRA_MISSING: (
+        "An optional package that this needs is not installed.",
+        "Install cutout-queue with the extra: `pip install 'cutout-queue[parquet]'`.",
+    ),
 }
 
 _REQUEST: Texts = {

@@ -82,6 +82,11 @@ def cutout_result_key(cutout_id: str, suffix: str) -> str:
     return f"cut-outs/{cutout_id}{suffix}"
 
 
+def batch_prefix(batch: str) -> str:
+    """Return the prefix of all files of a batch."""
+    return f"{RESERVED}/{batch}/"
+
+
 def spec_key(batch: str) -> str:
     """Return the key of a batch's BatchSpec in its destination."""
     return f"{RESERVED}/{batch}/batch.json"
@@ -93,8 +98,8 @@ def private_fields_key(batch: str) -> str:
 
 
 def manifest_key(batch: str, segment: int) -> str:
-    """Return the key of a segment of the manifest: JSON lines of ManifestLine."""
-    return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl"
+    """Return the key of a segment of the manifest: compressed JSON lines of ManifestLine."""
+    return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl.gz"
 
 
 def outcomes_prefix(batch: str) -> str:
@@ -102,19 +107,24 @@ def outcomes_prefix(batch: str) -> str:
     return f"{RESERVED}/{batch}/outcomes/"
 
 
-def outcomes_key(batch: str, first_id: str, last_id: str) -> str:
-    """Return the key of a segment of outcome rows, named after its first and last row ID.
+def outcomes_key(batch: str, epoch: int, first_id: str, last_id: str) -> str:
+    """Return the key of a segment of outcome rows of one epoch, with its first and last row ID.
 
     The same rows always get the same key, so writing them twice is harmless, and two dispatchers
-    that drain at once never overwrite each other's rows. Keys sort by time.
+    that drain at once never overwrite each other's rows. Keys sort by epoch, then by time.
     """
     parts = (entry.partition("-") for entry in (first_id, last_id))
     name = "_".join(f"{int(millis):015d}-{int(number):06d}" for millis, _, number in parts)
-    return f"{outcomes_prefix(batch)}{name}.jsonl"
+    return f"{outcomes_prefix(batch)}{epoch:06d}_{name}.jsonl.gz"
+
+
+def outcomes_epoch(key: str) -> int:
+    """Return the epoch of a segment of outcome rows, from its key."""
+    return int(key.rpartition("/")[2].partition("_")[0])
 
 
 def report_key(batch: str, suffix: str) -> str:
-    """Return the key of the report; `suffix` is `csv` or `jsonl`."""
+    """Return the key of the report; `suffix` is `csv` or `jsonl.gz`."""
     return f"{RESERVED}/{batch}/report.{suffix}"
 
 

@@ -1,5 +1,6 @@
 """The outcome of an image: a row of the report."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,3 +44,15 @@ class Outcome(BaseModel):
     )
     source_etag: str = Field("", description="ETag of the photograph that was processed")
     outputs: list[str] = Field(default_factory=list, description="keys in the destination")
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """An outcome as the ledger stores it until it is drained."""
+
+    id: str
+    """`MILLISECONDS-NUMBER`, another for each row of a batch. By Redis' clock, which may go back"""
+    epoch: int
+    """the batch's epoch when the line was settled"""
+    json: str
+    """the outcome without default values"""

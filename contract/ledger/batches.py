@@ -15,6 +15,8 @@ from contract.outcome import Outcome, Status
 BATCH_KEYS = ("", "settled", "failed")
 """The keys of a batch that outlive its closing: the hash itself, and two bits per line."""
 TEMPORARY_KEYS = ("outcomes", *LINE_KEYS, "recent_results")
+REPORT_LEASE = "report_lease"
+"""The key that says who writes the report. It expires by itself."""
 
 
 class RedisBatches:
@@ -28,13 +30,18 @@ class RedisBatches:
         self.restore(spec, b"", b"", dict.fromkeys(Status, 0))
 
     def restore(
-        self, spec: BatchSpec, settled: bytes, failed: bytes, counts: dict[Status, int]
+        self,
+        spec: BatchSpec,
+        settled: bytes,
+        failed: bytes,
+        counts: dict[Status, int],
+        epoch: int = 0,
     ) -> None:
         key, settled_key, failed_key = keys = names.redis_keys(spec.id, BATCH_KEYS)
         row: dict[Any, Any] = {
             "spec": spec.model_dump_json(), "state": "open" if spec.cutout else "registering",
             "has_callback": int(spec.has_callback), "total": spec.total, "cursor": 0,
-            "duplicates": 0, "epoch": 0,
+            "duplicates": 0, "epoch": epoch,
             **{status.value: count for status, count in counts.items()},
         }  # fmt: skip
         with translated(), self._redis.pipeline() as pipe:
@@ -62,12 +69,25 @@ class RedisBatches:
 
     def _close(self, batch: str, kept: float, epoch: int | Literal[""], lease_token: str) -> bool:
         keys = [
-            *names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES, names.DISPATCHER_LEASE,
-            names.BATCH_CALLBACKS, *names.redis_keys(batch, TEMPORARY_KEYS),
+            *names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES,
+            names.redis_key(batch, REPORT_LEASE), names.BATCH_CALLBACKS,
+            *names.redis_keys(batch, TEMPORARY_KEYS),
         ]  # fmt: skip
         return bool(
             self._connection.run("close", keys, batch, time.time(), kept, epoch, lease_token)
         )
+
+    def lease_report(self, batch: str, token: str, seconds: float) -> bool:
+        return bool(
+            self._connection.run_for("lease", batch, [REPORT_LEASE], token, int(seconds * 1000))
+        )
+
+    def release_report(self, batch: str, token: str) -> None:
+        self._connection.run_for("release_lease", batch, [REPORT_LEASE], token)
+
+    def forget_closed(self, batch: str) -> bool:
+        parts = (*BATCH_KEYS, *TEMPORARY_KEYS)
+        return bool(self._connection.run_for("forget_closed", batch, parts))
 
     def forget(self, batch: str) -> None:
         with translated(), self._redis.pipeline() as pipe:
@@ -173,11 +193,17 @@ class RedisBatches:
         )
 
     def settled_bits(self, batch: str) -> bytes:
+        return self._bits(batch, "settled")
+
+    def failed_bits(self, batch: str) -> bytes:
+        return self._bits(batch, "failed")
+
+    def _bits(self, batch: str, part: str) -> bytes:
         with translated():
             # the bits are not text: NEVER_DECODE keeps the client from decoding them
-            key = names.redis_key(batch, "settled")
             redis: Any = self._redis
-            return redis.execute_command("GET", key, NEVER_DECODE=[]) or b""
+            bits = redis.execute_command("GET", names.redis_key(batch, part), NEVER_DECODE=[])
+        return bits or b""
 
     def cutout_outcome(self, batch: str) -> Outcome | None:
         with translated(), self._redis.pipeline() as pipe:

@@ -7,7 +7,7 @@ from typing import Any
 from contract import names
 from contract.ledger.connection import Connection, translated
 from contract.ledger.records import RECENT_RESULTS, RESULT_OK, Claim, ClaimRefused, Issued
-from contract.outcome import Outcome
+from contract.outcome import Outcome, OutcomeRow
 
 OUTSTANDING_KEYS = ("issued", "quarantined", "claimed", "deferred")
 """The sorted sets that an unsettled line can be in, at most one at a time."""
@@ -100,10 +100,18 @@ class RedisLines:
 
     # outcome rows
 
-    def outcomes(self, batch: str, limit: int) -> list[tuple[str, str]]:
+    def outcomes(self, batch: str, limit: int) -> list[OutcomeRow]:
         with translated():
             entries: Any = self._redis.xrange(names.redis_key(batch, "outcomes"), count=limit)
-        return [(entry, fields["row"]) for entry, fields in entries]
+        return _rows(entries)
+
+    def newest_outcomes(self, batch: str, before: str, limit: int) -> list[OutcomeRow]:
+        newest = f"({before}" if before else "+"
+        with translated():
+            entries: Any = self._redis.xrevrange(
+                names.redis_key(batch, "outcomes"), newest, count=limit
+            )
+        return _rows(entries)
 
     def drop_outcomes(self, batch: str, last: str) -> None:
         millis, _, number = last.partition("-")
@@ -113,6 +121,10 @@ class RedisLines:
                 minid=f"{millis}-{int(number) + 1}",
                 approximate=False,
             )
+
+
+def _rows(entries: list[tuple[str, dict[str, str]]]) -> list[OutcomeRow]:
+    return [OutcomeRow(entry, int(row["epoch"]), row["row"]) for entry, row in entries]
 
 
 def issued_at(message: str | None) -> str:

@@ -22,7 +22,7 @@ from contract.ledger.records import (
     Issued,
     Worker,
 )
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, OutcomeRow, Status
 
 
 class Batches(Protocol):
@@ -36,11 +36,17 @@ class Batches(Protocol):
         ...
 
     def restore(
-        self, spec: BatchSpec, settled: bytes, failed: bytes, counts: dict[Status, int]
+        self,
+        spec: BatchSpec,
+        settled: bytes,
+        failed: bytes,
+        counts: dict[Status, int],
+        epoch: int = 0,
     ) -> None:
         """Store a batch some of whose lines are settled already.
 
-        `settled` and `failed`: one bit per line, as of `settled_bits`.
+        `settled` and `failed`: one bit per line, as of `settled_bits`. `epoch`: the highest of the
+        stored outcome rows.
         """
         ...
 
@@ -52,7 +58,7 @@ class Batches(Protocol):
         ...
 
     def close(self, batch: str, epoch: int, lease_token: str) -> bool:
-        """Close a batch whose report was written at `epoch` by the holder of the lease.
+        """Close a batch whose report was written at `epoch` by the holder of its report's lease.
 
         Returns False if a line is unsettled, a retry has raised the epoch since, `lease_token` does
         not hold the lease any more, or outcome rows are left that the report lacks. Counters stay
@@ -61,12 +67,24 @@ class Batches(Protocol):
         """
         ...
 
+    def lease_report(self, batch: str, token: str, seconds: float) -> bool:
+        """Take or renew the right to write a batch's report; return if `token` holds it now."""
+        ...
+
+    def release_report(self, batch: str, token: str) -> None:
+        """Give the right to write the report up, if `token` holds it."""
+        ...
+
     def discard(self, batch: str, kept: float = CLOSED_KEPT_SECONDS) -> None:
         """Close a batch whatever is settled: it has no report, or cannot continue."""
         ...
 
     def forget(self, batch: str) -> None:
         """Delete everything stored for a batch."""
+        ...
+
+    def forget_closed(self, batch: str) -> bool:
+        """Delete everything stored for a batch, unless it is not closed; return if it is gone."""
         ...
 
     def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
@@ -155,6 +173,10 @@ class Batches(Protocol):
         """Return one bit per line, most significant bit first; trailing bytes may be missing."""
         ...
 
+    def failed_bits(self, batch: str) -> bytes:
+        """Return the bits of the settled lines whose status is `failed`, as of `settled_bits`."""
+        ...
+
     def cutout_outcome(self, batch: str) -> Outcome | None:
         """Return the outcome of a cutout, or None if it is not settled."""
         ...
@@ -226,8 +248,15 @@ class Lines(Protocol):
         """Settle lines in one round trip; return how many were not settled before."""
         ...
 
-    def outcomes(self, batch: str, limit: int) -> list[tuple[str, str]]:
-        """Return up to `limit` outcome rows, oldest first, as (row ID, outcome as JSON)."""
+    def outcomes(self, batch: str, limit: int) -> list[OutcomeRow]:
+        """Return up to `limit` outcome rows, oldest first."""
+        ...
+
+    def newest_outcomes(self, batch: str, before: str, limit: int) -> list[OutcomeRow]:
+        """Return up to `limit` outcome rows, newest first: those before the row ID `before`.
+
+        `before` is empty for the first call.
+        """
         ...
 
     def drop_outcomes(self, batch: str, last: str) -> None:

@@ -28,7 +28,4 @@ class RedisLedger:
         )
 
     def release_lease(self, token: str) -> None:
-        redis = self.connection.client
-        with translated():
-            if redis.get(names.DISPATCHER_LEASE) == token:
-                redis.delete(names.DISPATCHER_LEASE)
+        self.connection.run("release_lease", [names.DISPATCHER_LEASE], token)

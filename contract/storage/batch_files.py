@@ -1,6 +1,7 @@
-"""The files of a batch in its destination store: spec, private fields, manifest, outcome rows.
+"""The spec, the private fields and the manifest of a batch, in its destination store.
 
-The manifest records what was listed. `cutout rebuild` restores the ledger from these files.
+The manifest records what was listed. `cutout rebuild` restores the ledger from these files and from
+those of `outcome_files.py`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,14 +11,21 @@ from contract.batch import BatchSpec
 from contract.cutout import PrivateFields
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
-from contract.line_bits import has_bit, no_bits, set_bit
-from contract.outcome import Outcome
-from contract.storage import Store, open_store
+from contract.storage.json_lines import get_lines, put_lines
+from contract.storage.locations import open_store
+from contract.storage.protocol import Store
 
 
 def write_spec(spec: BatchSpec) -> None:
     body = spec.model_dump_json(indent=2).encode()
     open_store(spec.destination).put(names.spec_key(spec.id), body, "application/json")
+
+
+def ids(store: Store) -> list[str]:
+    """Return the IDs of the batches with files in a destination, oldest first."""
+    prefix = names.batch_prefix("b-").rstrip("/")
+    folders = {item.key.split("/")[1] for item in store.list(prefix)}
+    return sorted(filter(names.is_batch_id, folders))
 
 
 def read_spec(batch: str, destination: str) -> BatchSpec:
@@ -44,30 +52,22 @@ def read_private_fields(batch: str, destination: str) -> PrivateFields:
     return PrivateFields.model_validate_json(blob.data)
 
 
-def manifest_lines(spec: BatchSpec, segment: int) -> list[ManifestLine]:
-    """Read one segment of a batch's manifest."""
-    blob = open_store(spec.destination).get(names.manifest_key(spec.id, segment))
-    return [ManifestLine.model_validate_json(line) for line in blob.data.splitlines()]
+def write_manifest_segment(store: Store, batch: str, segment: int, lines: Iterable[str]) -> None:
+    """Write one segment of a manifest: ManifestLines as JSON."""
+    put_lines(store, names.manifest_key(batch, segment), lines)
 
 
-def outcomes(store: Store, spec: BatchSpec, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
-    """Yield the latest outcome of each line, newest first.
-
-    `undrained`: outcome rows that are still in the ledger, oldest first. A line may have several
-    rows: a segment was written twice after a crash, the line was retried, or it was settled again
-    because Redis lost its latest writes.
-    """
-    seen = no_bits(spec.total)
-    for outcome in rows(store, spec.id, undrained):
-        if not has_bit(seen, outcome.line):
-            set_bit(seen, outcome.line)
-            yield outcome
+def manifest_segment(spec: BatchSpec, segment: int) -> list[bytes]:
+    """Read one segment of a batch's manifest: ManifestLines as JSON, about 1 MB."""
+    return get_lines(open_store(spec.destination), names.manifest_key(spec.id, segment))
 
 
-def rows(store: Store, batch: str, undrained: Iterable[str] = ()) -> Iterator[Outcome]:
-    """Yield every outcome row, newest first; see `outcomes`."""
-    yield from map(Outcome.model_validate_json, reversed(list(undrained)))
-    segments = [item.key for item in store.list(names.outcomes_prefix(batch))]
-    for key in reversed(segments):  # their names sort by time
-        lines = store.get(key).data.splitlines()
-        yield from map(Outcome.model_validate_json, reversed(lines))
+def manifest_lines(spec: BatchSpec, segment: int) -> Iterator[ManifestLine]:
+    """Yield the lines of one segment of a batch's manifest."""
+    return map(ManifestLine.model_validate_json, manifest_segment(spec, segment))
+
+
+def manifest_line(spec: BatchSpec, line: int) -> ManifestLine:
+    """Read one line of a batch's manifest."""
+    segment, offset = divmod(line, spec.segment_lines)
+    return ManifestLine.model_validate_json(manifest_segment(spec, segment)[offset])

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
-from contract.names import RESERVED, check_key
+from contract.names import RESERVED, check_key, is_reserved
 from contract.storage.protocol import CHUNK_BYTES, Blob, ObjectHead, ObjectInfo
 
 SCRATCH = f"{RESERVED}/unfinished"
@@ -162,6 +162,17 @@ class FileStore:
         with _translated(key):
             path.unlink(missing_ok=True)
             self._metadata_path(key).unlink(missing_ok=True)
+        if is_reserved(key):
+            self._remove_empty_folders(path.parent)
+
+    def _remove_empty_folders(self, folder: Path) -> None:
+        """Remove a folder of a batch, and its parents, if they are empty now."""
+        while folder != self._root / RESERVED and folder.is_relative_to(self._root):
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
 
     def _path(self, key: str) -> Path:
         """Return the file's path, with links resolved.

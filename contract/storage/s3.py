@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 import boto3
 import botocore.exceptions
 import urllib3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.handlers import add_expect_header
 
@@ -25,11 +26,14 @@ CLIENT = Config(
     read_timeout=20,  # seconds between bytes: limits a stall, not the time of a large object
     # one quick second attempt; the queue retries what lasts longer, well within the time limit
     retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=4,  # a child sends one request at a time; multipart uploads use the rest
+    max_pool_connections=4,  # a child sends one request at a time
     # checksums only if S3 requires them: S3-compatible servers differ in what they accept
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
+
+PART_BY_PART = TransferConfig(use_threads=False)
+"""How files are uploaded: boto3's threads would hold ten parts of 8 MB in memory at a time."""
 
 PERMANENT = {
     ErrorCode.OBJECT_MISSING: (
@@ -218,7 +222,9 @@ class S3Store:
             if isinstance(body, bytes):
                 _ = self._client.put_object(Body=body, **address, **headers)["ETag"]
             else:
-                self._client.upload_fileobj(body, address["Bucket"], address["Key"], headers)
+                self._client.upload_fileobj(
+                    body, address["Bucket"], address["Key"], headers, Config=PART_BY_PART
+                )
                 _ = self._client.head_object(**address)["ETag"]
 
     def delete(self, key: str) -> None:

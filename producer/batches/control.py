@@ -1,16 +1,17 @@
-"""What an operator does to a batch: pause, resume, cancel, retry, rebuild."""
+"""What an operator does to a batch: pause, resume, cancel, retry."""
 
 from collections.abc import Mapping
-from itertools import chain
+from dataclasses import replace
+from itertools import islice
 
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger import Ledger
-from contract.line_bits import no_bits, set_bit
-from contract.outcome import Status
+from contract.line_bits import lines_with_bit, no_bits, set_bit
 from contract.schedule import changed
-from contract.storage import batch_files, canonical_location, open_store
-from producer.batches import reports
+from contract.storage import batch_files, open_store
+from producer.batches.report.rows import failures
+from producer.batches.report.summary import write_summary
 
 REOPEN_CHUNK = 1000
 """Lines reopened in one call of the ledger."""
@@ -70,40 +71,20 @@ def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
             ErrorCode.BATCH_CONFLICT,
             f"A retry of {code} would fail the same way: submit a new batch instead.",
         )
-    spec = ledger.batches.progress(batch).spec
+    progress = ledger.batches.progress(batch)
+    spec = progress.spec
     skipped = NEVER_RETRIED | RETRIED_BY_CODE_ONLY
-    # a complete list before any line is reopened: one that fails again meanwhile must stay failed
-    lines = [
-        outcome.line
-        for outcome in reports.failures(ledger, spec)
-        if outcome.code == code or (code is None and outcome.code not in skipped)
-    ]
+    # all of them before any line is reopened: one that fails again meanwhile must stay failed
+    chosen = no_bits(spec.total)
+    for outcome in failures(ledger, spec):
+        if outcome.code == code or (code is None and outcome.code not in skipped):
+            set_bit(chosen, outcome.line)
+    if progress.state == "closed" and any(chosen):
+        # before the first is reopened: a batch whose summary says so is closed, and may be pruned
+        write_summary(replace(progress, state="open", closed=None), open_store(spec.destination))
+    lines = lines_with_bit(chosen)
     crash_causes = "poisoned before" if code is ErrorCode.POISONED else ""
-    return sum(
-        ledger.batches.reopen(batch, lines[start : start + REOPEN_CHUNK], crash_causes)
-        for start in range(0, len(lines), REOPEN_CHUNK)
-    )
-
-
-def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, int]:
-    """Restore a batch that Redis has lost, from the files below its destination, and open it.
-
-    Returns its spec and the number of lines with an outcome. The other lines are published again,
-    unless registration refused them; a worker that finds the output of one settles it without
-    processing it. Raises PermanentError (`batch_unknown`, `batch_exists`).
-    """
-    if batch in ledger.batches.ids():
-        raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis still knows the batch {batch}.")
-    spec = batch_files.read_spec(batch, canonical_location(destination))
-    settled, failed = no_bits(spec.total), no_bits(spec.total)
-    counts = dict.fromkeys(Status, 0)
-    stored = batch_files.outcomes(open_store(spec.destination), spec)
-    # the second is read after the first, which sets the bits
-    for outcome in chain(stored, reports.restore_refused(spec, settled)):
-        set_bit(settled, outcome.line)
-        if outcome.status is Status.FAILED:
-            set_bit(failed, outcome.line)
-        counts[outcome.status] += 1
-    ledger.batches.restore(spec, bytes(settled), bytes(failed), counts)
-    ledger.batches.open(batch)
-    return spec, sum(counts.values())
+    reopened = 0
+    while chunk := list(islice(lines, REOPEN_CHUNK)):
+        reopened += ledger.batches.reopen(batch, chunk, crash_causes)
+    return reopened

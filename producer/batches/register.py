@@ -15,7 +15,7 @@ from contract.recipe import Recipe
 from contract.schedule import IMMEDIATELY, Schedule
 from contract.storage import ObjectInfo, Store, batch_files, canonical_location, open_store
 from producer.batches.collisions import CollisionIndex, collision_index, shown_key
-from producer.batches.reports import drain
+from producer.batches.drain import drain
 from producer.batches.sources import listing
 
 SEGMENT_LINES = 10_000
@@ -100,10 +100,9 @@ class _ManifestWriter:
         """Write the lines that are not written yet as a segment."""
         if not self._pending:
             return
-        key = names.manifest_key(self._batch, (self.lines - 1) // SEGMENT_LINES)
-        body = "\n".join(self._pending).encode() + b"\n"
+        segment = (self.lines - 1) // SEGMENT_LINES
         try:
-            self._store.put(key, body, "application/x-ndjson")
+            batch_files.write_manifest_segment(self._store, self._batch, segment, self._pending)
         except PermanentError as error:
             if error.code is ErrorCode.ACCESS_DENIED:
                 raise

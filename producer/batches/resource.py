@@ -4,7 +4,7 @@ from pydantic import BaseModel, Field
 
 from contract.batch import Progress, State
 from contract.schedule import Schedule
-from producer.batches import reports
+from producer.batches.report.summary import batch_json
 
 
 class Batch(BaseModel):
@@ -57,5 +57,5 @@ class Batch(BaseModel):
 
 def batch_resource(progress: Progress) -> Batch:
     """Return the API's view of a batch."""
-    fields = reports.as_json(progress)
+    fields = batch_json(progress)
     return Batch.model_validate({**fields, "id": fields["batch"]})

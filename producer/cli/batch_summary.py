@@ -5,7 +5,7 @@ import json
 import typer
 
 from contract.batch import Progress
-from producer.batches import reports
+from producer.batches.report.summary import batch_json
 from producer.batches.usage import Usage
 
 
@@ -13,7 +13,7 @@ def print_batch_summary(
     progress: Progress, usage: Usage, price_per_core_hour: float | None, *, as_json: bool
 ) -> None:
     if as_json:
-        fields = {**reports.as_json(progress), **usage.as_json(price_per_core_hour)}
+        fields = {**batch_json(progress), **usage.as_json(price_per_core_hour)}
         typer.echo(json.dumps(fields, indent=2))
         return
     rows = [

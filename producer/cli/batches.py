@@ -16,7 +16,11 @@ from contract.recipe import recipe_for
 from contract.safe_http.policy import check_url
 from contract.schedule import IMMEDIATELY, utc_text
 from contract.settings import settings
-from producer.batches import control, reports
+from producer.batches import control
+from producer.batches.report import formats
+from producer.batches.report.parquet import write_parquet
+from producer.batches.report.rows import current
+from producer.batches.report.summary import batch_json
 from producer.batches.usage import usage
 from producer.cli.batch_summary import print_batch_summary
 from producer.cli.options import (
@@ -97,7 +101,7 @@ def status(
     ids = [batch] if batch else ledger.batches.ids()
     rows = [ledger.batches.progress(one) for one in ids]
     if as_json:
-        objects = [reports.as_json(progress) for progress in rows]
+        objects = [batch_json(progress) for progress in rows]
         typer.echo(json.dumps(objects[0] if batch else objects, indent=2))
         return
     Console().print(_table(rows))
@@ -216,26 +220,16 @@ def retry(
 
 
 @app.command()
-def rebuild(batch: BatchId, destination: Destination) -> None:
-    """Restore a batch that Redis has lost, from the files below its destination.
-
-    Finished images are not processed again.
-    """
-    ledger = open_ledger()
-    ledger.ping()
-    spec, settled = control.rebuild(ledger, batch, destination)
-    typer.echo(
-        f"{batch} continues: {settled:,} of {spec.total:,} images have an outcome. Others whose"
-        " output exists are recognised, and not processed again."
-    )
-
-
-@app.command()
 def report(
     batch: BatchId,
     report_format: Annotated[
-        Literal["csv", "jsonl"],
-        typer.Option("--format", "-f", help="csv: a table; jsonl: one JSON object per line."),
+        Literal["csv", "jsonl", "parquet"],
+        typer.Option(
+            "--format",
+            "-f",
+            help="csv: a table; jsonl: one JSON object per line; parquet: needs"
+            " `cutout-queue[parquet]`.",
+        ),
     ] = "csv",
     summary: Annotated[
         bool,
@@ -260,10 +254,16 @@ def report(
 ) -> None:
     """Print the outcome of each image of a batch in Redis, open or closed, or a summary of them.
 
-    Closed batches also have their report in the destination: `_cutout/ID/report.csv`.
+    Closed batches also have their report in the destination: `_cutout/ID/report.csv`. Parquet is
+    binary, so redirect it: `cutout report ID --format parquet > report.parquet`.
     """
     if not summary and (as_json or price_per_core_hour is not None):
         raise typer.BadParameter("--json and --price-per-core-hour need --summary.")
+    if report_format == "parquet" and not summary and sys.stdout.isatty():
+        raise typer.BadParameter(
+            f"Parquet is binary: write `cutout report {batch} --format parquet > report.parquet`",
+            param_hint="--format",
+        )
     if settings().redis_url is None:
         raise PermanentError(
             ErrorCode.INVALID_SETTING,
@@ -272,9 +272,14 @@ def report(
         )
     ledger = _open_ledger_of(batch)
     progress = ledger.batches.progress(batch)
-    rows = reports.current(ledger, progress.spec)
+    outcomes = current(ledger, progress.spec)
     if summary:
-        print_batch_summary(progress, usage(rows), price_per_core_hour, as_json=as_json)
+        print_batch_summary(progress, usage(outcomes), price_per_core_hour, as_json=as_json)
         return
-    write = {"csv": reports.write_csv, "jsonl": reports.write_jsonl}[report_format]
-    write(rows, sys.stdout)
+    match report_format:
+        case "csv":
+            formats.write_csv(outcomes, sys.stdout)
+        case "jsonl":
+            formats.write_jsonl(outcomes, sys.stdout)
+        case "parquet":
+            write_parquet(outcomes, sys.stdout.buffer)

@@ -1,12 +1,16 @@
 """Closes settled batches: report first, then the ledger, in a thread beside the dispatcher's loop.
 
-A report of a million lines takes half a minute. Meanwhile the loop serves the other batches and
-renews the lease. Closing is fenced: it happens only if the lease is still held, no retry has
-reopened a line, and every outcome row is in the report.
+A report of a million lines takes half a minute. Meanwhile the loop serves the other batches. At
+most one dispatcher writes it, under a lease of its own. Closing is fenced: it happens only if that
+lease is still held, no retry has reopened a line, and every outcome row is in the report.
+
+A report is not resumed: the next dispatcher starts it again from the outcome rows, all of which are
+in object storage. That costs its duration once more, and nothing else.
 """
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
@@ -16,12 +20,15 @@ from contract.batch import BatchSpec, Progress
 from contract.ledger import Ledger
 from contract.outcome import Status
 from contract.storage import open_store
-from producer.batches import reports
+from producer.batches.drain import drain, restore_refused
+from producer.batches.report import files
+from producer.batches.report.rows import current
+from producer.batches.report.summary import write_summary
+from producer.batches.report.tally import Tally
+from producer.dispatch.report_lease import LeaseLostError, ReportLease, report_lease
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 15
-"""After this a standby dispatcher takes over from one that died."""
 UNREPORTED_LINES = 10_000
 """Lines without an outcome row reopened in one call."""
 
@@ -29,9 +36,8 @@ UNREPORTED_LINES = 10_000
 class BatchCloser:
     """Two threads, so a short report need not wait for a long one."""
 
-    def __init__(self, ledger: Ledger, lease_token: str) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._lease_token = lease_token
         self._closing: dict[str, Future[None]] = {}
         self._thread = ThreadPoolExecutor(2, "close")
 
@@ -70,34 +76,51 @@ class BatchCloser:
         self._thread.shutdown(cancel_futures=True)
 
     def _close(self, spec: BatchSpec) -> None:
+        """Write the report and close the batch, unless another dispatcher is doing so."""
+        with report_lease(self._ledger, spec.id) as lease:
+            if lease is None:
+                return
+            try:
+                self._report_and_close(spec, lease)
+            except LeaseLostError:
+                log.warning("another dispatcher may write the report", batch=spec.id)
+            else:
+                return
+        self._repair(spec)
+
+    def _report_and_close(self, spec: BatchSpec, lease: ReportLease) -> None:
         """Write the report and close the batch, unless it changes meanwhile or rows are missing."""
-        while reports.drain(self._ledger, spec):
+        while drain(self._ledger, spec):
             pass
         progress = self._ledger.batches.progress(spec.id)
-        if progress.settled < spec.total:
-            return  # a retry reopened lines
+        if progress.settled < spec.total or progress.state == "closed":
+            return  # a retry reopened lines, or another dispatcher closed it a moment ago
         closed = replace(progress, state="closed", closed=time.time(), issued=0, stalled_reason="")
         store = open_store(spec.destination)
-        tally = reports.write(closed, store)
+        tally = files.write(closed, current(self._ledger, spec), store, lease.check)
         if not tally.complete:
             self._recover_unreported(progress, tally)
             return
         self._ledger.batches.set_stalled_reason(spec.id, "")
-        # a tick that takes longer than the lease must not waste the report; another dispatcher that
-        # holds the lease by now is not pushed out
-        self._ledger.acquire_lease(self._lease_token, LEASE_SECONDS)
-        if not self._ledger.batches.close(spec.id, progress.epoch, self._lease_token):
+        if not self._ledger.batches.close(spec.id, progress.epoch, lease.token):
             log.info("batch changed while its report was written", batch=spec.id)
-            latest = self._ledger.batches.progress(spec.id)
-            if latest.state == "closed":  # by another dispatcher, over whose report ours may lie
-                reports.write(latest, store)
+            write_summary(self._ledger.batches.progress(spec.id), store)
             return
         log.info(
             "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,
             failed=progress.failed,
         )  # fmt: skip
 
-    def _recover_unreported(self, progress: Progress, tally: reports.Tally) -> None:
+    def _repair(self, spec: BatchSpec) -> None:
+        """Write the report of a batch that another closed: ours may lie over its files."""
+        with report_lease(self._ledger, spec.id) as lease:
+            progress = self._ledger.batches.progress(spec.id)
+            if lease and progress.state == "closed":
+                store = open_store(spec.destination)
+                with suppress(LeaseLostError):
+                    files.write(progress, current(self._ledger, spec), store, lease.check)
+
+    def _recover_unreported(self, progress: Progress, tally: Tally) -> None:
         """Reopen settled lines whose outcome row was lost, as by a Redis that lost its last second.
 
         Workers that find the output of a line settle it without processing the image again. Lines
@@ -105,7 +128,7 @@ class BatchCloser:
         """
         spec, epoch = progress.spec, progress.epoch
         log.error("outcomes are missing", batch=spec.id, lines=tally.missing_count)
-        for _ in tally.watch(reports.restore_refused(spec, tally.seen)):
+        for _ in tally.watch(restore_refused(spec, tally.seen)):
             pass
         if tally.complete:
             return  # the next turn reports and closes the batch

@@ -27,18 +27,20 @@ from contract.ledger import Ledger
 from contract.line_bits import lines_without_bit
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
-from contract.storage.batch_files import manifest_lines
-from producer.batches import reports
+from contract.storage.batch_files import manifest_segment
+from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts
 from producer.dispatch.breaker import RETRY_SECONDS, evaluate
-from producer.dispatch.closing import LEASE_SECONDS, BatchCloser
+from producer.dispatch.closing import BatchCloser
 from producer.dispatch.forecast import Forecasts
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
 from producer.dispatch.start import waits_for_start
 
 log = structlog.get_logger(__name__)
 
+LEASE_SECONDS = 15
+"""After this a standby dispatcher takes over from one that died."""
 CHUNK_LINES = 200
 """Lines issued and published in one step."""
 DRAIN_ROWS = 1000
@@ -70,8 +72,8 @@ class Dispatcher:
         self._backing_off: dict[str, float] = {}
         self._queues: dict[str, tuple[str, str]] = {}
         self._served: set[str] = set()
-        self._segment = lru_cache(maxsize=16)(manifest_lines)
-        self._closer = BatchCloser(ledger, self._token)
+        self._segment = lru_cache(maxsize=16)(manifest_segment)
+        self._closer = BatchCloser(ledger)
         self._forecasts = Forecasts(ledger)
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -151,7 +153,7 @@ class Dispatcher:
             return False
         self._forecasts.update(progress)
         if snapshot.undrained >= DRAIN_ROWS:
-            reports.drain(self._ledger, spec)
+            drain(self._ledger, spec)
         more = False
         match progress.state:
             case "open":
@@ -228,7 +230,7 @@ class Dispatcher:
 
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)
-        return self._segment(spec, segment)[offset]
+        return ManifestLine.model_validate_json(self._segment(spec, segment)[offset])
 
     def _report_missing_workers(self, progress: Progress) -> None:
         """Set or clear the stalled reason of a batch whose queues no worker serves."""

@@ -14,7 +14,8 @@ from contract.batch import Progress
 from contract.errors import NEXT_STEP
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome
-from producer.batches import reports
+from producer.batches.report.rows import failures
+from producer.batches.report.summary import batch_json
 
 EXIT_FAILED_IMAGES = 3
 MAX_NAMED_FAILURES = 50
@@ -23,14 +24,14 @@ MAX_NAMED_FAILURES = 50
 
 def print_summary(ledger: RedisLedger, progress: Progress, *, as_json: bool) -> int:
     """Print the counts and the first failed images of a closed batch; return the exit status."""
-    failures: list[Outcome] = []
+    failed: list[Outcome] = []
     if progress.failed:
-        failures = list(islice(reports.failures(ledger, progress.spec), MAX_NAMED_FAILURES))
+        failed = list(islice(failures(ledger, progress.spec), MAX_NAMED_FAILURES))
     if as_json:
-        rows = [{"key": o.key, "code": o.code, "message": o.message} for o in failures]
-        sys.stdout.write(json.dumps({**reports.as_json(progress), "failures": rows}) + "\n")
+        objects = [{"key": o.key, "code": o.code, "message": o.message} for o in failed]
+        sys.stdout.write(json.dumps({**batch_json(progress), "failures": objects}) + "\n")
     else:
-        _print_text(progress, failures)
+        _print_text(progress, failed)
     return EXIT_FAILED_IMAGES if progress.failed else 0
 
 

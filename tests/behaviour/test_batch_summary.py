@@ -11,7 +11,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.settings import settings
-from producer.batches import reports
+from producer.batches.drain import drain
 from producer.batches.register import register
 from producer.cli import main
 
@@ -28,7 +28,7 @@ def batch(ledger: RedisLedger, redis_server, tmp_path: Path, monkeypatch) -> str
     spec = register(ledger, str(tmp_path / "in"), str(tmp_path / "out"), recipe)
     used = {"cpu_ms": 1800, "s3_requests": 3, "bytes_read": 10, "bytes_written": 20}
     ledger.lines.finish(spec.id, Outcome(line=0, key="0.jpg", status=Status.DONE, **used))
-    reports.drain(ledger, spec)
+    drain(ledger, spec)
     ledger.lines.finish(spec.id, Outcome(line=1, key="1.jpg", status=Status.DONE, **used))
     return spec.id
 

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from threading import Event, current_thread
 
 import pytest
+from support.services import until
 
 from contract import names
 from contract.batch import BatchSpec
@@ -12,9 +14,17 @@ from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.settings import settings
 from contract.storage import open_store
-from producer.batches import control, reports
+from contract.storage.files import FileStore
+from contract.storage.json_lines import get_lines
+from producer.batches import control
+from producer.batches.drain import drain
+from producer.batches.rebuild import rebuild
 from producer.batches.register import register
+from producer.batches.report import files
+from producer.batches.report.rows import current
+from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
+from producer.dispatch import report_lease
 from producer.dispatch.dispatcher import Dispatcher
 
 TOTAL = 10
@@ -46,10 +56,18 @@ class Closing:
 
     def tick(self, dispatcher: Dispatcher) -> None:
         """One turn of a dispatcher that takes over the lease, as after its expiry."""
-        self.ledger.connection.client.delete(names.DISPATCHER_LEASE)
-        self.ledger.acquire_lease(dispatcher._token, 60)
+        self.lead(dispatcher)
         dispatcher.tick()
         dispatcher._closer.wait()
+
+    def lead(self, dispatcher: Dispatcher) -> None:
+        self.ledger.connection.client.delete(names.DISPATCHER_LEASE)
+        self.ledger.acquire_lease(dispatcher._token, 60)
+
+    def lose_report_lease(self) -> None:
+        """Let the lease of the report pass to another dispatcher, as after a long stall."""
+        self.ledger.connection.client.delete(names.redis_key(self.spec.id, "report_lease"))
+        assert self.ledger.batches.lease_report(self.spec.id, "another", 60)
 
     @property
     def state(self) -> str:
@@ -60,7 +78,7 @@ class Closing:
         return progress.done, progress.failed
 
     def reported(self) -> list[str]:
-        rows = self.store.get(names.report_key(self.spec.id, "jsonl")).data.splitlines()
+        rows = get_lines(self.store, names.report_key(self.spec.id, "jsonl.gz"))
         return sorted(json.loads(row)["status"] for row in rows)
 
 
@@ -83,16 +101,16 @@ def test_a_stale_dispatcher_does_not_close_over_a_retry(closing: Closing, monkey
     """It has written its report when it stalls; a retry runs to its end before it goes on."""
     closing.settle(range(8), Status.DONE)
     closing.settle(range(8, TOTAL), Status.FAILED)
-    write = reports.write
+    write = files.write
 
-    def stalled(progress, store) -> reports.Tally:
-        tally = write(progress, store)
-        monkeypatch.setattr(reports, "write", write)
+    def stalled(*arguments) -> Tally:
+        tally = write(*arguments)
+        monkeypatch.setattr(files, "write", write)
         assert control.retry(closing.ledger, closing.spec.id) == 2
         closing.settle(range(8, TOTAL), Status.DONE)
         return tally
 
-    monkeypatch.setattr(reports, "write", stalled)
+    monkeypatch.setattr(files, "write", stalled)
     stale = closing.dispatcher()
     closing.tick(stale)
     assert closing.state == "open"
@@ -102,26 +120,89 @@ def test_a_stale_dispatcher_does_not_close_over_a_retry(closing: Closing, monkey
     assert closing.reported() == ["done"] * 10
 
 
-def test_a_dispatcher_that_lost_its_lease_does_not_close(closing: Closing, monkeypatch) -> None:
+def test_a_dispatcher_that_lost_the_reports_lease_does_not_close(
+    closing: Closing, monkeypatch
+) -> None:
     closing.settle(range(TOTAL), Status.DONE)
-    write = reports.write
+    write = files.write
 
-    def overtaken(progress, store) -> reports.Tally:
-        tally = write(progress, store)
-        closing.ledger.connection.client.delete(names.DISPATCHER_LEASE)
-        assert closing.ledger.acquire_lease("another", 60)
+    def overtaken(*arguments) -> Tally:
+        tally = write(*arguments)
+        closing.lose_report_lease()
         return tally
 
-    monkeypatch.setattr(reports, "write", overtaken)
+    monkeypatch.setattr(files, "write", overtaken)
     closing.tick(closing.dispatcher())
     assert closing.state == "open"
+
+
+def test_at_most_one_dispatcher_writes_a_report(closing: Closing, monkeypatch) -> None:
+    """The dispatcher's lease passes to another while a report is being written."""
+    closing.settle(range(TOTAL), Status.DONE)
+    write, writing, goes_on, writers = files.write, Event(), Event(), []
+
+    def slow(*arguments) -> Tally:
+        writers.append(current_thread())
+        writing.set()
+        assert goes_on.wait(30)
+        return write(*arguments)
+
+    monkeypatch.setattr(files, "write", slow)
+    first, second = closing.dispatcher(), closing.dispatcher()
+    closing.lead(first)
+    first.tick()
+    assert writing.wait(30)
+    closing.tick(second)
+    assert closing.state == "open"
+    goes_on.set()
+    first._closer.wait()
+    assert closing.state == "closed"  # although another holds the dispatcher's lease
+    assert len(writers) == 1
+
+
+def test_a_dispatcher_that_died_while_it_wrote_a_report_is_followed(closing: Closing) -> None:
+    closing.settle(range(TOTAL), Status.DONE)
+    assert closing.ledger.batches.lease_report(closing.spec.id, "dead", 0.5)
+    dispatcher = closing.dispatcher()
+    closing.tick(dispatcher)
+    assert closing.state == "open"
+    until(lambda: closing.tick(dispatcher) or closing.state == "closed", 10)
+    assert closing.reported() == ["done"] * TOTAL
+
+
+def test_a_dispatcher_stops_writing_once_the_reports_lease_is_lost(
+    closing: Closing, monkeypatch
+) -> None:
+    """It stalls before its first file; another reports and closes the batch meanwhile."""
+    closing.settle(range(TOTAL), Status.DONE)
+    monkeypatch.setattr(report_lease, "RENEWED_EVERY_SECONDS", 0.01)
+    stalled, put = closing.dispatcher(), []
+
+    def lost(rows, check):
+        yield from rows
+        closing.lose_report_lease()
+        until(lambda: raises(check), 10)
+
+    monkeypatch.setattr(files, "_checked", lost)
+    monkeypatch.setattr(FileStore, "put", lambda *arguments: put.append(arguments[1]))
+    closing.tick(stalled)
+    assert [key for key in put if "report" in key or "summary" in key] == []
+    assert closing.state == "open"
+
+
+def raises(check) -> bool:
+    try:
+        check()
+    except report_lease.LeaseLostError:
+        return True
+    return False
 
 
 def test_a_batch_with_a_lost_segment_stays_open_and_runs_those_lines_again(
     closing: Closing,
 ) -> None:
     closing.settle(range(5), Status.DONE)
-    reports.drain(closing.ledger, closing.spec)
+    drain(closing.ledger, closing.spec)
     (segment,) = closing.store.list(names.outcomes_prefix(closing.spec.id))
     closing.settle(range(5, TOTAL), Status.FAILED)
     closing.store.delete(segment.key)
@@ -157,7 +238,7 @@ def colliding(ledger: RedisLedger, tmp_path: Path) -> BatchSpec:
 
 
 def codes(ledger: RedisLedger, spec: BatchSpec) -> dict[str, str | None]:
-    return {row.key: row.code for row in reports.current(ledger, spec)}
+    return {row.key: row.code for row in current(ledger, spec)}
 
 
 REFUSED = {"b.jpg": "duplicate_destination", "b.webp": "duplicate_destination"}
@@ -171,7 +252,7 @@ def test_refused_lines_are_never_issued_although_their_rows_were_lost(
     done = [Outcome(line=n, key=key, status=Status.DONE) for n, key in ((0, "a.jpg"), (3, "c.jpg"))]
     ledger.lines.finish_all(colliding.id, done)
     if others_lost:
-        ledger.lines.drop_outcomes(colliding.id, ledger.lines.outcomes(colliding.id, 9)[-1][0])
+        ledger.lines.drop_outcomes(colliding.id, ledger.lines.outcomes(colliding.id, 9)[-1].id)
     closing.tick(dispatcher)
     progress = ledger.batches.progress(colliding.id)
     assert (progress.state, progress.failed) == ("open", 2)
@@ -189,6 +270,6 @@ def test_refused_lines_stay_refused_in_a_rebuilt_batch(
     ledger: RedisLedger, colliding: BatchSpec
 ) -> None:
     ledger.batches.forget(colliding.id)
-    assert control.rebuild(ledger, colliding.id, colliding.destination) == (colliding, 2)
+    assert rebuild(ledger, colliding.id, colliding.destination) == (colliding, 2)
     assert ledger.lines.issue(colliding.id, 9, 9, 60).bulk == [0, 3]
     assert codes(ledger, colliding) == REFUSED

@@ -11,11 +11,13 @@ from contract.errors import CutoutError, ErrorCode
 from contract.job import ImageJob, ManifestLine
 from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, OutcomeRow, Status
 from contract.recipe import recipe_for
 from contract.settings import Settings
-from producer.batches import control, reports
+from producer.batches.drain import drain
+from producer.batches.rebuild import rebuild
 from producer.batches.register import register
+from producer.batches.report.rows import current
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import dispatcher
 from producer.dispatch.publisher import publish
@@ -79,7 +81,7 @@ def test_two_dispatchers_that_drain_at_once_lose_no_row(
     class EarlierLines:
         """What a dispatcher read that was then held up before it wrote."""
 
-        def outcomes(self, *_: object) -> list[tuple[str, str]]:
+        def outcomes(self, *_: object) -> list[OutcomeRow]:
             return seen
 
         def drop_outcomes(self, batch: str, last: str) -> None:
@@ -90,10 +92,10 @@ def test_two_dispatchers_that_drain_at_once_lose_no_row(
     seen = ledger.lines.outcomes(spec.id, 10)
     for line in range(2, 5):
         settle(line)
-    assert reports.drain(ledger, spec)
-    assert reports.drain(SimpleNamespace(lines=EarlierLines()), spec)
+    assert drain(ledger, spec)
+    assert drain(SimpleNamespace(lines=EarlierLines()), spec)
 
-    assert sorted(o.line for o in reports.current(ledger, spec)) == [0, 1, 2, 3, 4]
+    assert sorted(o.line for o in current(ledger, spec)) == [0, 1, 2, 3, 4]
     assert ledger.batches.progress(spec.id).done == 5
 
 
@@ -103,16 +105,16 @@ def test_only_a_batch_that_is_lost_is_rebuilt(ledger: RedisLedger, catalogue, tm
     spec = register(ledger, str(catalogue), out, recipe_for("u2netp"))
 
     with pytest.raises(CutoutError) as known:
-        control.rebuild(ledger, spec.id, out)
+        rebuild(ledger, spec.id, out)
     assert known.value.code is ErrorCode.BATCH_EXISTS
     with pytest.raises(CutoutError) as unknown:
-        control.rebuild(ledger, "20200101-000000-aaaa", out)
+        rebuild(ledger, "20200101-000000-aaaa", out)
     assert unknown.value.code is ErrorCode.BATCH_UNKNOWN
 
     ledger.connection.client.flushall()
     ledger.batches.set_stalled_reason(spec.id, "of a batch that is gone")
     assert not ledger.connection.client.keys()
-    assert control.rebuild(ledger, spec.id, out) == (spec, 0)
+    assert rebuild(ledger, spec.id, out) == (spec, 0)
     assert ledger.batches.progress(spec.id).state == "open"
 
 

@@ -10,8 +10,9 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.settings import settings
-from producer.batches import reports
 from producer.batches.register import register
+from producer.batches.report import files
+from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import dispatcher as dispatching
 from producer.dispatch.dispatcher import CHUNK_LINES, DRAIN_ROWS, Dispatcher
@@ -58,14 +59,14 @@ def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
 def test_a_report_that_takes_long_holds_up_no_other_batch(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:
-    write, writing, goes_on = reports.write, threading.Event(), threading.Event()
+    write, writing, goes_on = files.write, threading.Event(), threading.Event()
 
-    def slow(progress, store) -> reports.Tally:
+    def slow(*arguments) -> Tally:
         writing.set()
         assert goes_on.wait(30)
-        return write(progress, store)
+        return write(*arguments)
 
-    monkeypatch.setattr(reports, "write", slow)
+    monkeypatch.setattr(files, "write", slow)
     monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
     settled = batch(ledger, tmp_path / "a", 3)
     rows = [Outcome(line=n, key=f"{n:05d}.jpg", status=Status.DONE) for n in range(3)]

@@ -16,8 +16,9 @@ from contract.ledger import Claim, ClaimRefused, Issued, Ledger
 from contract.ledger.memory import MemoryLedger
 from contract.ledger.records import RECENT_RESULTS, Worker
 from contract.ledger.redis_ledger import RedisLedger
+from contract.ledger.undrained import undrained
 from contract.line_bits import has_bit
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, OutcomeRow, Status
 from contract.recipe import Recipe
 from contract.schedule import Schedule
 
@@ -72,10 +73,10 @@ def claim(ledger: Ledger, line: int, token="a-1:x", lease: float = 60, quarantin
 
 def close(ledger: Ledger, batch: str) -> bool:
     """Close a batch as the dispatcher does once its outcomes are drained."""
-    ledger.acquire_lease("d", 60)
+    ledger.batches.lease_report(batch, "d", 60)
     rows = ledger.lines.outcomes(batch, 1000)
     if rows:
-        ledger.lines.drop_outcomes(batch, rows[-1][0])
+        ledger.lines.drop_outcomes(batch, rows[-1].id)
     return ledger.batches.close(batch, ledger.batches.progress(batch).epoch, "d")
 
 
@@ -89,6 +90,10 @@ def done(line: int) -> Outcome:
 
 def failed(line: int) -> Outcome:
     return Outcome(line=line, key=f"{line}.jpg", status=Status.FAILED)
+
+
+def outcome_of(row: OutcomeRow) -> Outcome:
+    return Outcome.model_validate_json(row.json)
 
 
 def reissue(ledger: Ledger, timeout: float = 60, grace: float = 0) -> Issued:
@@ -248,13 +253,30 @@ def test_outcome_rows_are_read_in_order_and_dropped_once_stored(ledger, batch) -
     for line in range(4):
         ledger.lines.finish(batch, done(line))
     rows = ledger.lines.outcomes(batch, 3)
-    assert [Outcome.model_validate_json(row) for _, row in rows] == [done(0), done(1), done(2)]
-    ledger.lines.drop_outcomes(batch, rows[1][0])
+    assert [outcome_of(row) for row in rows] == [done(0), done(1), done(2)]
+    ledger.lines.drop_outcomes(batch, rows[1].id)
     left = ledger.lines.outcomes(batch, 10)
-    assert [Outcome.model_validate_json(row).line for _, row in left] == [2, 3]
+    assert [outcome_of(row).line for row in left] == [2, 3]
     assert left[0] == rows[2]
-    first, last = left[0][0], left[-1][0]
-    assert names.outcomes_key(batch, first, last) < names.outcomes_key(batch, last, last)
+    first, last = left[0].id, left[-1].id
+    assert names.outcomes_key(batch, 0, first, last) < names.outcomes_key(batch, 0, last, last)
+
+
+def test_outcome_rows_are_read_newest_first_page_by_page(ledger, batch) -> None:
+    ledger.lines.finish_all(batch, [done(line) for line in range(5)])
+    first = ledger.lines.newest_outcomes(batch, "", 2)
+    second = ledger.lines.newest_outcomes(batch, first[-1].id, 2)
+    assert [outcome_of(row).line for row in first + second] == [4, 3, 2, 1]
+    assert [outcome_of(row).line for row in undrained(ledger.lines, batch)] == [4, 3, 2, 1, 0]
+
+
+def test_a_row_carries_the_epoch_in_which_its_line_was_settled(ledger, batch) -> None:
+    ledger.lines.finish_all(batch, [failed(0), done(1)])
+    assert ledger.batches.reopen(batch, [0]) == 1
+    ledger.lines.finish(batch, done(0))
+    assert [(row.epoch, outcome_of(row).line) for row in ledger.lines.outcomes(batch, 9)] == [
+        (0, 0), (0, 1), (1, 0),
+    ]  # fmt: skip
 
 
 def test_recent_results_are_bounded_and_name_the_error_behind_a_failure(ledger, batch) -> None:
@@ -465,9 +487,12 @@ def test_nothing_is_issued_before_a_batch_is_opened(ledger) -> None:
 
 def test_a_restored_batch_continues_with_its_unsettled_lines(ledger) -> None:
     counts = {Status.DONE: 1, Status.SKIPPED: 1, Status.FAILED: 1}
-    ledger.batches.restore(spec(total=5), bytes([0b1101_0000]), bytes([0b0001_0000]), counts)
+    bits = bytes([0b1101_0000]), bytes([0b0001_0000])
+    ledger.batches.restore(spec(total=5), *bits, counts, epoch=3)
     ledger.batches.open(BATCH)
     progress = ledger.batches.progress(BATCH)
+    assert progress.epoch == 3
+    assert (ledger.batches.settled_bits(BATCH), ledger.batches.failed_bits(BATCH)) == bits
     assert (progress.done, progress.skipped, progress.failed, progress.settled) == (1, 1, 1, 3)
     assert progress.spec == spec(total=5, created=progress.spec.created)
     assert claim(ledger, 3) == ClaimRefused("settled")
@@ -511,6 +536,16 @@ def test_a_forgotten_batch_is_gone_with_all_its_lines(ledger, batch) -> None:
     assert ledger.batches.open_ids() == []
     assert not ledger.lines.finish(batch, done(0))
     assert not ledger.batches.exists(batch)
+
+
+def test_only_a_closed_batch_is_forgotten_for_good(ledger, batch) -> None:
+    ledger.lines.finish(batch, failed(0))
+    assert not ledger.batches.forget_closed(batch)
+    ledger.batches.discard(batch)
+    assert ledger.batches.forget_closed(batch)
+    assert ledger.batches.reopen(batch, [0]) == 0
+    assert not ledger.batches.exists(batch)
+    assert ledger.batches.forget_closed(batch)
 
 
 def test_counters_of_a_closed_batch_expire(ledger, batch) -> None:
@@ -646,6 +681,17 @@ def test_one_dispatcher_holds_the_lease(ledger) -> None:
     until(lambda: ledger.acquire_lease("one", 60), 5, pause=0.02)
 
 
+def test_one_dispatcher_at_a_time_may_write_a_report(ledger, batch) -> None:
+    assert ledger.batches.lease_report(batch, "one", 60)
+    assert ledger.batches.lease_report(batch, "one", 60)
+    assert not ledger.batches.lease_report(batch, "two", 60)
+    ledger.batches.release_report(batch, "two")
+    assert not ledger.batches.lease_report(batch, "two", 60)
+    ledger.batches.release_report(batch, "one")
+    assert ledger.batches.lease_report(batch, "two", 0.05)
+    until(lambda: ledger.batches.lease_report(batch, "one", 60), 5, pause=0.02)
+
+
 def test_a_ledger_that_answers_can_be_pinged(ledger) -> None:
     ledger.ping()
     assert abs(ledger.workers.clock_skew()) < 1
@@ -686,19 +732,21 @@ def test_a_batch_is_not_closed_over_a_retry(ledger) -> None:
     before = ledger.batches.progress(BATCH).epoch
     ledger.batches.reopen(BATCH, [0])
     ledger.lines.finish(BATCH, done(0))
-    ledger.acquire_lease("d", 60)
-    ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1][0])
+    ledger.batches.lease_report(BATCH, "d", 60)
+    ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1].id)
     assert not ledger.batches.close(BATCH, before, "d")
     assert ledger.batches.close(BATCH, ledger.batches.progress(BATCH).epoch, "d")
 
 
-def test_a_batch_is_closed_by_the_holder_of_the_lease_once_its_rows_are_drained(ledger) -> None:
+def test_a_batch_is_closed_by_the_holder_of_its_reports_lease_once_its_rows_are_drained(
+    ledger,
+) -> None:
     ledger.batches.register(spec(total=1))
     ledger.batches.open(BATCH)
     ledger.lines.finish(BATCH, done(0))
-    ledger.acquire_lease("d", 60)
+    assert ledger.batches.lease_report(BATCH, "d", 60)
     assert not ledger.batches.close(BATCH, 0, "d")
-    ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1][0])
+    ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1].id)
     assert not ledger.batches.close(BATCH, 0, "another")
     assert ledger.batches.close(BATCH, 0, "d")
 

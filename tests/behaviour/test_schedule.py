@@ -15,6 +15,7 @@ from contract.recipe import Recipe
 from contract.schedule import Schedule
 from contract.settings import settings
 from producer.batches import control
+from producer.batches.rebuild import rebuild
 from producer.batches.register import register
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import dispatcher as dispatching
@@ -73,7 +74,7 @@ def test_a_changed_schedule_outlives_redis(ledger: RedisLedger, tmp_path: Path) 
     changed = control.reschedule(ledger, spec.id, {"deadline": deadline})
     assert changed.schedule == Schedule(not_before=SOON, deadline=deadline)
     ledger.connection.client.flushall()
-    assert control.rebuild(ledger, spec.id, spec.destination)[0] == changed
+    assert rebuild(ledger, spec.id, spec.destination)[0] == changed
     assert ledger.batches.progress(spec.id).spec == changed
 
 

@@ -1,5 +1,6 @@
 """`cutout audit` finds each way in which a finished batch can be wrong."""
 
+import gzip
 import json
 import struct
 import zlib
@@ -53,11 +54,11 @@ class Spoiler:
         self.rewrite(self.output.with_suffix(".tmp").read_bytes())
 
     def rows(
-        self, change: Callable[[list[str]], list[str]], path: str = "outcomes/*.jsonl"
+        self, change: Callable[[list[str]], list[str]], path: str = "outcomes/*.jsonl.gz"
     ) -> None:
         for segment in self.folder.glob(path):
-            lines = change(segment.read_text().splitlines())
-            segment.write_text("".join(f"{line}\n" for line in lines))
+            lines = change(gzip.decompress(segment.read_bytes()).decode().splitlines())
+            segment.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
 
     def flipped_byte(self) -> None:
         body = bytearray(self.output.read_bytes())
@@ -121,10 +122,10 @@ CORRUPTIONS: dict[str, tuple[str, Callable[[Spoiler], object]]] = {
     "an outcome of no line": ("unlisted_outcome", lambda s: s.rows(beyond)),
     "an outcome with another status": ("counters_differ", lambda s: s.rows(failed)),
     "a report without a row": (
-        "report_differs", lambda s: s.rows(dropped, "report.jsonl"),
+        "report_differs", lambda s: s.rows(dropped, "report.jsonl.gz"),
     ),
     "a manifest without a line": (
-        "manifest_differs", lambda s: s.rows(dropped, "manifest/*.jsonl"),
+        "manifest_differs", lambda s: s.rows(dropped, "manifest/*.jsonl.gz"),
     ),
     "a message that a worker still holds": (
         "unacknowledged",

@@ -13,7 +13,7 @@ from support.services import until
 from support.stand_in import mark
 
 from contract.batch import BatchSpec
-from contract.storage import batch_files, open_store
+from contract.storage import open_store, outcome_files
 
 WORKERS = "left", "right"
 CHILDREN = 2
@@ -199,7 +199,7 @@ def test_redis_forgets_everything(drill: Drill) -> None:
         until(lambda: all(drill.cluster.titled("idle", name) for name in WORKERS))
         before = outputs(drill.out)
         reported = {
-            Path(row.key).stem for row in batch_files.rows(open_store(spec.destination), spec.id)
+            Path(row.key).stem for row in outcome_files.rows(open_store(spec.destination), spec.id)
         }
         assert bool(reported) == drill.full
         assert count // 2 <= len(before) < count

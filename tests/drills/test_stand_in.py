@@ -19,7 +19,7 @@ from contract.job import ImageJob, ManifestLine
 from contract.ledger.memory import MemoryLedger
 from contract.recipe import Recipe
 from contract.settings import settings
-from producer.batches import reports
+from producer.batches.report.rows import current
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
@@ -157,7 +157,7 @@ def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path)
 
     ended = quick_cluster.log("worker").count
     assert ended("exited with 'signal") == ended("exited with 'signal 11 (SIGSEGV)'") >= 1
-    settled = {row.key: row for row in reports.current(quick_cluster.ledger, spec)}
+    settled = {row.key: row for row in current(quick_cluster.ledger, spec)}
     assert settled["sound.jpg"].status == "done"
     for name in ("memory", "ort"):
         assert settled[f"{name}.jpg"].code == "exhausted"

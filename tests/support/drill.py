@@ -11,7 +11,7 @@ from contract import names
 from contract.batch import BatchSpec, Progress
 from contract.outcome import Outcome
 from contract.storage.batch_files import manifest_lines
-from producer.batches import reports
+from producer.batches.report.rows import current
 from support.catalogue import photograph
 from support.cluster import Cluster
 from support.services import until
@@ -86,7 +86,7 @@ class Drill:
 
     def outcomes(self, spec: BatchSpec) -> dict[str, Outcome]:
         """Return the outcomes of the settled lines by object key."""
-        return {row.key: row for row in reports.current(self.cluster.ledger, spec)}
+        return {row.key: row for row in current(self.cluster.ledger, spec)}
 
     def cutout(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a verb of the command line."""

@@ -23,7 +23,7 @@ OURS = ("contract", "producer", "worker")
 CONFIGURATIONS = ("celeryconfig", "flowerconfig", "sitecustomize", "usercustomize")
 VERBS = (
     "run", "up", "submit", "status", "watch", "pause", "resume", "cancel", "retry", "rebuild",
-    "report", "dispatch", "worker", "models", "audit", "health", "flower", "serve", "key",
+    "prune", "report", "dispatch", "worker", "models", "audit", "health", "flower", "serve", "key",
 )  # fmt: skip
 
 
@@ -169,5 +169,5 @@ def test_verbs_that_stay_up_run_no_file_of_the_folder(hostile, weights, tmp_path
             assert hostile.cutout("watch", batch, **env).returncode == 0
             for verb in ("status", "report", "pause", "resume", "retry", "cancel", "audit"):
                 hostile.cutout(verb, batch, **env)
-            assert hostile.cutout("rebuild", batch, "out", **env).returncode == 1
+            assert hostile.cutout("rebuild", "prune", batch, "out", **env).returncode == 1
     assert hostile.marks() == []

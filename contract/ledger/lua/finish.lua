@@ -1,6 +1,6 @@
 -- Settles a line: bit, counter and outcome row together, once, however often it is called.
 --
--- KEYS[1]  batch           hash    counters `done`, `skipped`, `failed`, `duplicates`
+-- KEYS[1]  batch           hash    counters `done`, `skipped`, `failed`, `duplicates`; field `epoch`
 -- KEYS[2]  settled         bitmap
 -- KEYS[3]  issued          zset
 -- KEYS[4]  quarantined     zset
@@ -10,7 +10,7 @@
 -- KEYS[8]  crash_count     hash
 -- KEYS[9]  crash_causes    hash
 -- KEYS[10] retries         hash
--- KEYS[11] outcomes        stream  field `row`: the outcome as JSON
+-- KEYS[11] outcomes        stream  `row`: the outcome as JSON; `epoch`: the batch's, when the line was settled
 -- KEYS[12] recent_results  list    results of the latest attempts, newest first
 -- KEYS[13] failed          bitmap  one bit per line whose status is `failed`
 -- ARGV[1] line
@@ -19,8 +19,8 @@
 -- ARGV[4] result of the attempt: the code of the error behind a failure, or `ok`
 -- ARGV[5] number of recent results to keep
 -- returns 1 if this call settled it, 0 if it was settled before or the batch is closed
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state or state == 'closed' then return 0 end
+local batch = redis.call('HMGET', KEYS[1], 'state', 'epoch')
+if not batch[1] or batch[1] == 'closed' then return 0 end
 for zset = 3, 6 do redis.call('ZREM', KEYS[zset], ARGV[1]) end
 for hash = 7, 10 do redis.call('HDEL', KEYS[hash], ARGV[1]) end
 if redis.call('SETBIT', KEYS[2], ARGV[1], 1) == 1 then
@@ -29,7 +29,7 @@ if redis.call('SETBIT', KEYS[2], ARGV[1], 1) == 1 then
 end
 redis.call('HINCRBY', KEYS[1], ARGV[2], 1)
 if ARGV[2] == 'failed' then redis.call('SETBIT', KEYS[13], ARGV[1], 1) end
-redis.call('XADD', KEYS[11], '*', 'row', ARGV[3])
+redis.call('XADD', KEYS[11], '*', 'row', ARGV[3], 'epoch', batch[2])
 redis.call('LPUSH', KEYS[12], ARGV[4])
 redis.call('LTRIM', KEYS[12], 0, ARGV[5] - 1)
 return 1

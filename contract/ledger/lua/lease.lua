@@ -1,4 +1,4 @@
--- Takes or renews the dispatcher's lease.
+-- Takes or renews a lease: the dispatcher's, or that of a batch's report.
 --
 -- KEYS[1] lease  string  the holder's token
 -- ARGV[1] token

@@ -19,12 +19,17 @@ class MemoryBatches:
         self.restore(spec, b"", b"", dict.fromkeys(Status, 0))
 
     def restore(
-        self, spec: BatchSpec, settled: bytes, failed: bytes, counts: dict[Status, int]
+        self,
+        spec: BatchSpec,
+        settled: bytes,
+        failed: bytes,
+        counts: dict[Status, int],
+        epoch: int = 0,
     ) -> None:
         expires = self._state.clock() + REGISTERING_KEPT_SECONDS
-        self._state.add(
-            MemoryBatch(spec, dict(counts), _line_set(settled), _line_set(failed), expires)
-        )
+        batch = MemoryBatch(spec, dict(counts), _line_set(settled), _line_set(failed), expires)
+        batch.epoch = epoch
+        self._state.add(batch)
         if spec.cutout:
             self.open(spec.id)
 
@@ -39,7 +44,7 @@ class MemoryBatches:
             or sum(row.counts.values()) < row.spec.total
             or row.epoch != epoch
             or row.outcomes
-            or not self._state.holds_lease(lease_token)
+            or not row.report_lease.held_by(lease_token, self._state.clock())
         ):
             return False
         self.discard(batch)
@@ -55,6 +60,21 @@ class MemoryBatches:
         row.state, row.closed, row.expires = "closed", now, now + kept
         for rest in (row.lines, row.outcomes, row.recent_results):
             rest.clear()
+
+    def lease_report(self, batch: str, token: str, seconds: float) -> bool:
+        row = self._state.require(batch)
+        return row.report_lease.take(token, self._state.clock(), seconds)
+
+    def release_report(self, batch: str, token: str) -> None:
+        if row := self._state.find(batch):
+            row.report_lease.release(token)
+
+    def forget_closed(self, batch: str) -> bool:
+        row = self._state.find(batch)
+        if row and row.state != "closed":
+            return False
+        self.forget(batch)
+        return True
 
     def forget(self, batch: str) -> None:
         self._state.remove(batch)
@@ -198,21 +218,28 @@ class MemoryBatches:
 
     def settled_bits(self, batch: str) -> bytes:
         row = self._state.find(batch)
-        settled = row.settled if row else set()
-        bits = no_bits(max(settled, default=-1) + 1)
-        for line in settled:
-            set_bit(bits, line)
-        return bytes(bits)
+        return _bits(row.settled if row else set())
+
+    def failed_bits(self, batch: str) -> bytes:
+        row = self._state.find(batch)
+        return _bits(row.failed if row else set())
 
     def cutout_outcome(self, batch: str) -> Outcome | None:
         row = self._state.find(batch)
         if row is None or row.cutout_outcome or not row.outcomes:
             return row.cutout_outcome if row else None
-        return Outcome.model_validate_json(row.outcomes[0][1])
+        return Outcome.model_validate_json(row.outcomes[0].json)
 
     def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
         if row := self._state.find(batch):
             row.cutout_outcome = outcome
+
+
+def _bits(lines: set[int]) -> bytes:
+    bits = no_bits(max(lines, default=-1) + 1)
+    for line in lines:
+        set_bit(bits, line)
+    return bytes(bits)
 
 
 def _line_set(bits: bytes) -> set[int]:

@@ -28,16 +28,10 @@ class MemoryLedger:
         pass
 
     def acquire_lease(self, token: str, seconds: float) -> bool:
-        holder, deadline = self.state.lease
-        now = self.state.clock()
-        if holder not in {"", token} and deadline > now:
-            return False
-        self.state.lease = (token, now + seconds)
-        return True
+        return self.state.lease.take(token, self.state.clock(), seconds)
 
     def release_lease(self, token: str) -> None:
-        if self.state.holds_lease(token):
-            self.state.lease = ("", 0)
+        self.state.lease.release(token)
 
 
 class MemoryWorkers:

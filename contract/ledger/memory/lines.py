@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from contract.ledger.memory.state import MemoryLine, MemoryState
 from contract.ledger.records import RESULT_OK, Claim, ClaimRefused, Issued
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, OutcomeRow, Status
 
 
 class MemoryLines:
@@ -113,7 +113,7 @@ class MemoryLines:
         if outcome.status is Status.FAILED:
             row.failed.add(outcome.line)
         json = outcome.model_dump_json(exclude_defaults=True)
-        row.outcomes.append((self._state.next_row(), json))
+        row.outcomes.append(OutcomeRow(self._state.next_row(row.outcomes), row.epoch, json))
         row.recent_results.appendleft(result)
         return True
 
@@ -122,14 +122,24 @@ class MemoryLines:
 
     # outcome rows
 
-    def outcomes(self, batch: str, limit: int) -> list[tuple[str, str]]:
+    def outcomes(self, batch: str, limit: int) -> list[OutcomeRow]:
         row = self._state.find(batch)
-        return [(f"0-{number}", json) for number, json in row.outcomes[:limit]] if row else []
+        return row.outcomes[:limit] if row else []
+
+    def newest_outcomes(self, batch: str, before: str, limit: int) -> list[OutcomeRow]:
+        row = self._state.find(batch)
+        rows = [x for x in row.outcomes if not before or _is_before(x.id, before)] if row else []
+        return rows[::-1][:limit]
 
     def drop_outcomes(self, batch: str, last: str) -> None:
         if row := self._state.find(batch):
-            number = int(last.partition("-")[2])
-            row.outcomes = [entry for entry in row.outcomes if entry[0] > number]
+            row.outcomes = [entry for entry in row.outcomes if _is_before(last, entry.id)]
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Return whether a row ID is lower than another."""
+    first, second = ([int(part) for part in row.split("-")] for row in (one, other))
+    return first < second
 
 
 def _claimed(entry: MemoryLine, crash_count: int) -> Claim:

@@ -9,7 +9,7 @@ from typing import Literal
 from contract.batch import BatchSpec, State
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.records import RECENT_RESULTS
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, OutcomeRow, Status
 
 MAX_UNSEEN_CRASHES = 1
 """Crashes whose cause no worker saw before a line goes to quarantine: the first is more likely a
@@ -40,6 +40,28 @@ class MemoryLine:
 
 
 @dataclass
+class MemoryLease:
+    """A lease, and until when it holds (Unix seconds)."""
+
+    token: str = ""
+    expires: float = 0
+
+    def held_by(self, token: str, now: float) -> bool:
+        return self.token == token and self.expires > now
+
+    def take(self, token: str, now: float, seconds: float) -> bool:
+        """Take or renew it; return whether `token` holds it now."""
+        if self.token not in {"", token} and self.expires > now:
+            return False
+        self.token, self.expires = token, now + seconds
+        return True
+
+    def release(self, token: str) -> None:
+        if self.token == token:
+            self.token, self.expires = "", 0
+
+
+@dataclass
 class MemoryBatch:
     """A batch, its unsettled lines and its outcome rows."""
 
@@ -59,8 +81,9 @@ class MemoryBatch:
     eta: float | None = None
     cutout_outcome: Outcome | None = None
     lines: dict[int, MemoryLine] = field(default_factory=dict)
-    outcomes: list[tuple[int, str]] = field(default_factory=list)
-    """(row number, outcome as JSON), oldest first"""
+    outcomes: list[OutcomeRow] = field(default_factory=list)
+    """oldest first"""
+    report_lease: MemoryLease = field(default_factory=MemoryLease)
     recent_results: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_RESULTS))
 
     def outstanding(self, where: str = "") -> list[tuple[int, MemoryLine]]:
@@ -81,13 +104,10 @@ class MemoryState:
         """task IDs"""
         self.callbacks: list[str] = []
         """due callbacks of batches, oldest first"""
-        self.lease = ("", 0.0)
-        """the dispatcher's token, and until when it holds; Unix seconds"""
+        self.lease = MemoryLease()
+        """the dispatcher's"""
         self._batches: dict[str, MemoryBatch] = {}
         self._rows = 0
-
-    def holds_lease(self, token: str) -> bool:
-        return self.lease[0] == token and self.lease[1] > self.clock()
 
     def add(self, batch: MemoryBatch) -> None:
         self._batches[batch.spec.id] = batch
@@ -113,6 +133,8 @@ class MemoryState:
         """Yield the batches that have not expired."""
         return filter(None, map(self.find, list(self._batches)))
 
-    def next_row(self) -> int:
+    def next_row(self, rows: list[OutcomeRow]) -> str:
+        """Return the ID of a row added to `rows`: higher than theirs, as in a stream of Redis."""
+        last = int(rows[-1].id.partition("-")[0]) if rows else 0
         self._rows += 1
-        return self._rows
+        return f"{max(last, int(self.clock() * 1000))}-{self._rows}"

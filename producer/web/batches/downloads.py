@@ -8,7 +8,8 @@ from fastapi.responses import StreamingResponse
 from contract import names
 from contract.errors import ErrorCode
 from contract.storage import open_store
-from contract.storage.batch_files import manifest_lines
+from contract.storage.batch_files import manifest_line
+from contract.storage.json_lines import decompressed
 from producer.web.auth import Reader
 from producer.web.batches.resource import find
 from producer.web.batches.routes import BatchId
@@ -19,7 +20,11 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"], responses=RESPONSES)
 
 UNTRUSTED_HEADERS = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
 """Keep a browser from running a photograph as a page of this server: sources are untrusted."""
-REPORT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
+REPORT_FILES = {
+    "csv": ("csv", "text/csv; charset=utf-8"),
+    "jsonl": ("jsonl.gz", "application/x-ndjson"),
+}
+"""format -> (suffix of its file, content type). The JSONL file is decompressed on its way."""
 PHOTOGRAPH_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"application/octet-stream": {}},
@@ -51,8 +56,7 @@ def read_photograph(
     spec = find(context, batch_id).spec
     if not 0 <= line < spec.total:
         raise RequestError(ErrorCode.NOT_FOUND, f"The batch has no line {line}.")
-    segment, offset = divmod(line, spec.segment_lines)
-    key = manifest_lines(spec, segment)[offset].key
+    key = manifest_line(spec, line).key
     if not names.is_image(key):
         raise RequestError(ErrorCode.NOT_FOUND, f"Line {line} is not a photograph.")
     blob = open_store(spec.source).get(key, context.settings.max_bytes)
@@ -79,6 +83,8 @@ def read_report(
     progress = find(context, batch_id)
     if progress.state != "closed":
         raise RequestError(ErrorCode.NOT_READY, f"The batch is {progress.state}.")
-    rows = open_store(progress.spec.destination).stream(names.report_key(batch_id, format))
+    suffix, content_type = REPORT_FILES[format]
+    body = open_store(progress.spec.destination).stream(names.report_key(batch_id, suffix))
     headers = {"Content-Disposition": f'attachment; filename="{batch_id}.{format}"'}
-    return StreamingResponse(rows, 200, headers, REPORT_TYPES[format])
+    plain = decompressed(body) if suffix.endswith(".gz") else body
+    return StreamingResponse(plain, 200, headers, content_type)

@@ -9,8 +9,9 @@ from contract import names
 from contract.errors import NEXT_STEP
 from contract.safe_http.policy import check_url
 from contract.schedule import Schedule
-from producer.batches import control, reports
+from producer.batches import control
 from producer.batches.register import register
+from producer.batches.report.rows import failures
 from producer.batches.resource import Batch, batch_resource
 from producer.web.auth import Admin, Reader
 from producer.web.batches.resource import (
@@ -153,7 +154,7 @@ def list_failures(
 
     Requires a key with the scope `read`.
     """
-    outcomes = reports.failures(context.ledger, find(context, batch_id).spec)
+    outcomes = failures(context.ledger, find(context, batch_id).spec)
     return FailureList(
         failures=[
             Failure(

@@ -1,7 +1,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.line_bits import has_bit, lines_without_bit, no_bits, set_bit
+from contract.line_bits import (
+    count_bits,
+    has_bit,
+    lines_with_bit,
+    lines_without_bit,
+    no_bits,
+    set_bit,
+)
 
 
 def test_bits_are_in_the_order_of_redis():
@@ -19,3 +26,5 @@ def test_every_line_either_has_its_bit_or_is_yielded(lines: set[int], total: int
     for stored in (bits, bits.rstrip(b"\0")):  # Redis stores no trailing bytes without a bit
         assert {line for line in range(60) if has_bit(stored, line)} == lines
         assert list(lines_without_bit(stored, total)) == sorted({*range(total)} - lines)
+        assert list(lines_with_bit(stored)) == sorted(lines)
+        assert count_bits(stored) == len(lines)

@@ -92,8 +92,11 @@ IDS = st.tuples(st.integers(0, 10**15 - 1), st.integers(0, 10**6 - 1))
 
 @given(IDS, IDS)
 def test_outcome_segments_sort_like_their_row_ids(one: tuple[int, int], other: tuple[int, int]):
-    first, second = (names.outcomes_key("b", f"{ms}-{n}", f"{ms}-{n}") for ms, n in (one, other))
+    first, second = (names.outcomes_key("b", 0, f"{ms}-{n}", f"{ms}-{n}") for ms, n in (one, other))
     assert (first < second, first == second) == (one < other, one == other)
+    later = names.outcomes_key("b", 1, "0-0", "0-0")
+    assert max(first, second) < later
+    assert names.outcomes_epoch(later) == 1
     assert first.startswith(names.outcomes_prefix("b"))
 
 
@@ -104,9 +107,9 @@ def test_manifest_segments_sort_by_number(one: int, other: int):
 
 def test_every_batch_file_is_in_the_reserved_folder_and_is_not_an_image():
     for key in [
-        names.manifest_key("b", 1), names.outcomes_key("b", "1-0", "2-0"),
+        names.manifest_key("b", 1), names.outcomes_key("b", 0, "1-0", "2-0"),
         names.report_key("b", "csv"),
-        names.report_key("b", "jsonl"), names.summary_key("b"),
+        names.report_key("b", "jsonl.gz"), names.summary_key("b"),
     ]:  # fmt: skip
         assert names.is_reserved(names.check_key(key))
         assert not names.is_image(key)

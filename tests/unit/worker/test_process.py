@@ -149,7 +149,7 @@ def test_an_image_is_claimed_cut_out_stored_and_settled(worker: Worker):
     assert list(outcome.milliseconds) == stages
     assert Image.open(worker.output).mode == "RGBA"
     assert (worker.progress.done, worker.progress.issued, worker.recent_results) == (1, 0, ["ok"])
-    assert [row for _, row in worker.ledger.lines.outcomes(BATCH, 9)] == [
+    assert [row.json for row in worker.ledger.lines.outcomes(BATCH, 9)] == [
         outcome.model_dump_json(exclude_defaults=True)
     ]
 

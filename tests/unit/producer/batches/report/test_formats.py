@@ -6,7 +6,7 @@ import pytest
 
 from contract.errors import ErrorCode, PermanentError
 from contract.outcome import Outcome, Status
-from producer.batches.reports import write_csv, write_jsonl
+from producer.batches.report.formats import write_csv, write_jsonl
 from producer.cli.batches import report
 
 HOSTILE = "=cmd|' /C calc'!A0\x1b]0;owned\x07\r\n.jpg"

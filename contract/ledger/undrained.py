@@ -1,0 +1,21 @@
+"""Reads outcome rows that are still in the ledger, page by page."""
+
+from collections.abc import Iterator
+
+from contract.ledger.protocol import Lines
+from contract.outcome import OutcomeRow
+
+PAGE_ROWS = 1000
+"""Rows read in one call."""
+
+
+def undrained(lines: Lines, batch: str) -> Iterator[OutcomeRow]:
+    """Yield the undrained rows of a batch, newest first.
+
+    List the segments in object storage afterwards: a row that is drained meanwhile is then read
+    twice instead of never.
+    """
+    before = ""
+    while page := lines.newest_outcomes(batch, before, PAGE_ROWS):
+        yield from page
+        before = page[-1].id

@@ -1,0 +1,50 @@
+"""The forms of a report: CSV and JSONL, one row per image."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from contract import names
+from contract.outcome import Outcome
+
+STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
+COLUMNS = (
+    "line", "key", "status", "code", "message", "attempts",
+    *(f"{stage}_ms" for stage in STAGES),
+    "width", "height", "foreground", "outputs",
+)  # fmt: skip
+
+
+def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
+    """Write a header and one row per image as CSV; return the number of images."""
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    count = 0
+    for outcome in rows:
+        count += 1
+        stages = [outcome.milliseconds.get(stage, "") for stage in STAGES]
+        texts = (outcome.key, outcome.message, ";".join(outcome.outputs))
+        key, message, outputs = map(_cell, texts)
+        table.writerow(
+            [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
+             *stages, outcome.width, outcome.height, outcome.foreground, outputs]
+        )  # fmt: skip
+    return count
+
+
+def _cell(text: str) -> str:
+    """Return text that neither a terminal nor a spreadsheet executes."""
+    plain = names.printable(text)
+    return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
+
+
+def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> int:
+    """Write one JSON object per line and image; return the number of images."""
+    return sum(1 for _ in copy_jsonl(rows, out))
+
+
+def copy_jsonl(rows: Iterable[Outcome], out: TextIO) -> Iterator[Outcome]:
+    """Yield the rows, and write each as a line of JSON."""
+    for outcome in rows:
+        out.write(outcome.model_dump_json() + "\n")
+        yield outcome

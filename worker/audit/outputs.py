@@ -1,0 +1,86 @@
+"""Checks outputs: each exists, decodes, and has the right source, recipe and size."""
+
+import io
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from PIL import Image
+
+from contract import names
+from contract.batch import BatchSpec
+from contract.errors import CutoutError
+from contract.outcome import Outcome
+from contract.rendition import PLAIN, Rendition
+from contract.storage import Blob, open_store
+from worker.audit.findings import Fault, Finding
+from worker.imaging.decode import displayed_size
+from worker.imaging.formats import DECODER_ERRORS
+
+
+def check_outputs(spec: BatchSpec, outcomes: list[Outcome]) -> Iterator[Finding]:
+    """Yield what is wrong with the outputs of images that are done or skipped."""
+    with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:  # they mostly wait for storage
+        for findings in pool.map(lambda outcome: _check_output(spec, outcome), outcomes):
+            yield from findings
+
+
+def _check_output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
+    rendition = spec.recipe.rendition
+    key = names.output_key(outcome.key, rendition.suffix)
+    store = open_store(spec.destination)
+    head = store.head(key)
+    if head is None:
+        message = f"The output {key!r} does not exist."
+        return [Finding(Fault.OUTPUT_MISSING, message, outcome.line)]
+    findings = []
+    for fault, name, expected in (
+        (Fault.OUTPUT_SOURCE, "source-etag", outcome.source_etag),
+        (Fault.OUTPUT_RECIPE, "recipe", spec.recipe.digest),
+    ):
+        actual = head.metadata.get(name)
+        if actual != expected:
+            writer = head.metadata.get("batch", "another program")
+            message = f"{key!r} has the {name} {actual}, not {expected}; {writer} wrote it."
+            findings.append(Finding(fault, message, outcome.line))
+    try:
+        size = _decoded_size(store.get(key), rendition)
+    except DECODER_ERRORS as error:
+        message = f"{key!r} cannot be decoded ({type(error).__name__}: {error})."
+        return [*findings, Finding(Fault.OUTPUT_BROKEN, message, outcome.line)]
+    expected_size = _expected_size(spec, outcome)
+    if expected_size and size != expected_size:
+        message = "{!r} has {}x{} pixels, not {}x{}.".format(key, *size, *expected_size)
+        findings.append(Finding(Fault.OUTPUT_SIZE, message, outcome.line))
+    return findings
+
+
+def _decoded_size(blob: Blob, rendition: Rendition) -> tuple[int, int]:
+    """Return (width, height) of an output after decoding all its pixels.
+
+    Raises ValueError if it has another mode than the rendition, or what Pillow raises.
+    """
+    formats = ["JPEG" if rendition.format == "jpg" else "PNG"]
+    mode = {"jpg": "RGB", "png": "L" if rendition.channels == "alpha" else "RGBA"}[rendition.format]
+    with Image.open(io.BytesIO(blob.data), formats=formats) as image:
+        image.verify()  # all checksums of a PNG; `load` stops after the last pixel
+    with Image.open(io.BytesIO(blob.data), formats=formats) as image:
+        image.load()
+        if image.mode != mode:
+            raise ValueError(f"its mode is {image.mode}, not {mode}")
+        return image.size
+
+
+def _expected_size(spec: BatchSpec, outcome: Outcome) -> tuple[int, int] | None:
+    """Return the (width, height) that an output must have, or None if that is not known.
+
+    A plain output has the size of its photograph. If the photograph is gone or changed, and for
+    other renditions, this is the size in the outcome.
+    """
+    if spec.recipe.rendition == PLAIN:
+        with suppress(CutoutError):
+            blob = open_store(spec.source).get(outcome.key)
+            if blob.etag == outcome.source_etag:
+                return displayed_size(blob.data)
+    return (outcome.width, outcome.height) if outcome.width and outcome.height else None
