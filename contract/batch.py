@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.cutout import CutoutSpec
+from contract.outcome import AttemptResult
 from contract.recipe import Recipe
 from contract.schedule import IMMEDIATELY, Schedule
 
@@ -53,6 +54,8 @@ class Progress:
     """lines queued for the quarantine worker"""
     claimed: int
     """lines being processed"""
+    deferred: int
+    """lines that wait for a retry"""
     duplicates: int
     """deliveries of lines that were already settled or being processed elsewhere"""
     epoch: int
@@ -78,14 +81,19 @@ class Progress:
         """Number of lines in a terminal state."""
         return self.done + self.skipped + self.failed
 
+    @property
+    def active(self) -> int:
+        """Number of lines in the batch's main queue or being processed."""
+        return self.issued - self.quarantined - self.deferred
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything the dispatcher needs to know about a batch, read in one round trip."""
 
     progress: Progress
-    recent_results: list[str]
-    """results of the latest attempts, newest first: error codes, or `ok`"""
+    recent_results: list[AttemptResult]
+    """results of the latest attempts, newest first"""
     undrained: int
     """outcome rows not yet moved to object storage"""
     all_issued: bool

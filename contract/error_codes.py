@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     REDIS_UNAVAILABLE = "redis_unavailable"
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
+    RELEASE_MISMATCH = "release_mismatch"
     INTERNAL_ERROR = "internal_error"
 
     INVALID_LOCATION = "invalid_location"
@@ -60,6 +61,7 @@ class ErrorCode(StrEnum):
     STACK_FAILED = "stack_failed"
     WORKER_UNHEALTHY = "worker_unhealthy"
     CLOCK_SKEW = "clock_skew"
+    SETTINGS_DIFFER = "settings_differ"
     INCOMPATIBLE_VERSION = "incompatible_version"
     EXTRA_MISSING = "extra_missing"
 

@@ -101,6 +101,10 @@ _INFRASTRUCTURE: Texts = {
         "Processing took longer than CUTOUT_TIME_LIMIT allows.",
         "Raise CUTOUT_TIME_LIMIT, or lower CUTOUT_MAX_PIXELS.",
     ),
+    ErrorCode.RELEASE_MISMATCH: (
+        "A worker received a message of another release, which it cannot process.",
+        "Run dispatchers and workers of one release, or stop the workers of the older one.",
+    ),
     ErrorCode.INTERNAL_ERROR: (
         "An unexpected error; the log holds its traceback.",
         "Report this bug with the log of the worker or server.",
@@ -171,6 +175,10 @@ _COMMAND: Texts = {
     ErrorCode.CLOCK_SKEW: (
         "This machine's clock differs from that of Redis by more than 5 s.",
         "Synchronise the clock with NTP.",
+    ),
+    ErrorCode.SETTINGS_DIFFER: (
+        "A setting that all processes must share differs from that of the running ones.",
+        "Set the same value everywhere. To change it, stop all processes for 30 s first.",
     ),
     ErrorCode.INCOMPATIBLE_VERSION: (
         "An installed package lacks a function or class that the worker needs.",

@@ -26,6 +26,11 @@ WORKER_CLOCK_SKEW = MetricSpec(
 WORKER_CHILDREN = MetricSpec(
     "cutout_worker_children", ("worker", "queue"), "Child processes of a worker"
 )
+WORKER_OUT_OF_ROTATION = MetricSpec(
+    "cutout_worker_out_of_rotation",
+    ("worker", "queue"),
+    "1 if the worker takes no images because its attempts fail where others succeed, else 0",
+)
 QUEUE_LENGTH = MetricSpec("cutout_queue_length", ("queue",), "Messages waiting in a queue")
 BATCH_IMAGES = MetricSpec(
     "cutout_batch_images",
@@ -47,6 +52,7 @@ BATCH_DEADLINE = MetricSpec(
 METRICS = (
     WORKER_CLOCK_SKEW,
     WORKER_CHILDREN,
+    WORKER_OUT_OF_ROTATION,
     QUEUE_LENGTH,
     BATCH_IMAGES,
     BATCH_TOTAL,

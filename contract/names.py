@@ -5,12 +5,15 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from contract.errors import ErrorCode, PermanentError
+from contract.recipe import PIPELINE
 
 CUT_TASK = "cutout.cut"
 """The Celery task that processes one image."""
 
 BATCH_ID = re.compile(r"[bc]-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}")
 """IDs of batches (`b-`) and of cutouts (`c-`): date, time and random digits."""
+
+CUTOUT_ID_PREFIX = "c-"
 
 RESERVED = "_cutout"
 """Folder in a destination for manifests, reports and a FileStore's metadata. No outputs."""
@@ -25,19 +28,29 @@ IMAGE_EXTENSIONS = frozenset(
 and AVIF are included so that they fail with `unsupported_format` instead of being ignored."""
 
 
-def bulk_queue(model: str) -> str:
-    """Return the queue of batches for one model. A worker holds one model and serves one queue."""
-    return f"bulk.{model}"
+def bulk_queue(model: str, pipeline: int = PIPELINE) -> str:
+    """Return the queue of batches for one model and one version of the image code.
+
+    A worker holds one model and serves one such queue, so while releases change, the images of
+    each wait for its own workers.
+    """
+    return f"bulk.{model}.p{pipeline}"
 
 
-def interactive_queue(model: str) -> str:
+def interactive_queue(model: str, pipeline: int = PIPELINE) -> str:
     """Return the queue of cutouts: images that a client waits for."""
-    return f"interactive.{model}"
+    return f"interactive.{model}.p{pipeline}"
 
 
-def quarantine_queue(model: str) -> str:
+def quarantine_queue(model: str, pipeline: int = PIPELINE) -> str:
     """Return the queue of images that crashed their worker process at an earlier attempt."""
-    return f"quarantine.{model}"
+    return f"quarantine.{model}.p{pipeline}"
+
+
+def pipelines_of(model: str, queues: Iterable[str]) -> list[int]:
+    """Return the pipelines whose queue of batches for a model is among `queues`, ascending."""
+    prefix = f"bulk.{model}.p"
+    return sorted(int(queue[len(prefix) :]) for queue in queues if queue.startswith(prefix))
 
 
 def is_image(key: str) -> bool:
@@ -149,6 +162,7 @@ def worker_key(name: str) -> str:
 
 
 WORKERS = "cutout:workers"
+SHARED_SETTINGS = "cutout:settings"
 OPEN_BATCHES = "cutout:open"
 ALL_BATCHES = "cutout:batches"
 DISPATCHER_LEASE = "cutout:dispatcher"

@@ -1,4 +1,4 @@
-"""The outcome of an image: a row of the report."""
+"""The outcome of an image: a row of the report. And the result of a single attempt."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +16,18 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How an attempt at an image of a batch ended."""
+
+    code: str
+    """an error code, or `ok`"""
+    worker: str = ""
+    """the worker's name, if known"""
+    time: int = 0
+    """Unix seconds by the ledger's clock"""
+
+
 class Outcome(BaseModel):
     """How an image ended, and its output."""
 
@@ -27,6 +39,7 @@ class Outcome(BaseModel):
     code: ErrorCode | None = Field(None, description="why it failed; None unless it failed")
     message: str = Field("", description="the failure as a sentence")
     attempts: int = Field(1, description="attempts that ran, crashed ones included")
+    worker: str = Field("", description="the worker that made the last attempt: queue-PID@host")
     milliseconds: dict[str, int] = Field(default_factory=dict, description="duration of each stage")
     cpu_ms: int = Field(0, description="CPU time of the attempt that settled it")
     s3_requests: int = Field(0, description="requests of that attempt, repeated ones included")

@@ -101,10 +101,12 @@ class Settings(BaseSettings):
         " the actual delay is a random share of it (full jitter).",
     )
     window: int = Field(
-        1000,
+        20_000,
         gt=0,
-        description="Maximum number of images of one batch that are queued, being processed or"
-        " waiting for a retry at a time. It limits the memory that Redis uses.",
+        description="Upper bound of the images that are queued or being processed at a time, by all"
+        " batches of a model together. Below it, the dispatcher queues about 5 seconds of work for"
+        " the workers that are running. It limits the memory that Redis uses, to about 2 KB per"
+        " image.",
     )
     url_allowlist: CommaSeparated = Field(
         (),

@@ -65,7 +65,8 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
         # then kills the child
         task_soft_time_limit=config.time_limit / HARD_LIMIT_GRACE,
         task_time_limit=config.time_limit,
-        task_track_started=True,
+        # anyone who reaches Redis could stop the worker, or have it consume from other queues
+        worker_enable_remote_control=False,
         # Flower is fed by these events
         worker_send_task_events=True,
         # Celery's default is 4 s

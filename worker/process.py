@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
+from contract.errors import (
+    INFRASTRUCTURE_CODES,
+    CutoutError,
+    ErrorCode,
+    PermanentError,
+    RetryableError,
+)
 from contract.job import ImageJob
 from contract.ledger import Claim, ClaimRefused
 from contract.ledger.records import RESULT_OK
@@ -33,6 +39,10 @@ MAX_CRASHES = 3
 SLOT_WAIT_SHARE = 1 / 40
 """Share of the time limit that an image waits for a CPU slot; then it computes without one."""
 
+RETRIES_ELSEWHERE = 2
+"""Retries after an infrastructure error that is final for this worker: refused credentials, or an
+object that is not found. Another worker may have credentials, or a folder that is mounted."""
+
 CURRENT_METADATA = ("source-etag", "recipe", "model-sha256")
 """Metadata of an existing output that must match for the output to be current."""
 
@@ -48,6 +58,7 @@ class Attempt:
     job: ImageJob
     number: int
     token: str
+    worker: str
     deadline: float
     """until when it waits for Redis, by `time.monotonic`"""
     milliseconds: dict[str, int] = field(default_factory=dict)
@@ -72,7 +83,7 @@ def process(job: ImageJob, runtime: Runtime) -> Outcome | ClaimRefused:
     claim = retry_until(deadline, lambda: _claim(job, token, runtime))
     if isinstance(claim, ClaimRefused):
         return claim
-    attempt = Attempt(job, claim.attempt, token, deadline)
+    attempt = Attempt(job, claim.attempt, token, runtime.worker, deadline)
     result = RESULT_OK
     try:
         _refuse_poisoned(claim, attempt)
@@ -185,21 +196,31 @@ def _fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tupl
 
     Raises DeferredError instead if the error is retryable and a retry is left.
     """
-    if isinstance(error, PermanentError):
-        return _failed(attempt, error.code, error.message), error.code
-    reason = _retryable(error, runtime)
+    final = isinstance(error, PermanentError)
+    reason = error if isinstance(error, PermanentError) else _retryable(error, runtime)
     delay = retry_delay(attempt.number - 1, runtime.config)
-    if delay is not None:
+    if delay is not None and (not final or _may_succeed_elsewhere(reason, attempt)):
         job, lines = attempt.job, runtime.ledger.lines
         retry_until(
             attempt.deadline,
-            lambda: lines.defer(job.batch, job.line, attempt.token, delay, reason.code),
+            lambda: lines.defer(
+                job.batch, job.line, attempt.token, delay, reason.code, attempt.worker
+            ),
         )
         raise DeferredError(str(reason)) from error
+    if final:
+        return _failed(attempt, reason.code, reason.message), reason.code
     internal = reason.code is ErrorCode.INTERNAL_ERROR
     message = f"{attempt.number} attempts failed with {reason.code}: {reason.message}"
     code = ErrorCode.INTERNAL_ERROR if internal else ErrorCode.EXHAUSTED
     return _failed(attempt, code, message), reason.code
+
+
+def _may_succeed_elsewhere(error: CutoutError, attempt: Attempt) -> bool:
+    """Return whether another worker may succeed. Nobody waits longer for a cutout to find out."""
+    if attempt.job.interactive or error.code not in INFRASTRUCTURE_CODES:
+        return False
+    return attempt.number <= RETRIES_ELSEWHERE
 
 
 def _retryable(error: Exception, runtime: Runtime) -> CutoutError:
@@ -227,6 +248,7 @@ def _outcome(attempt: Attempt, status: Status, **fields: object) -> Outcome:
             "key": attempt.job.photograph.key,
             "status": status,
             "attempts": attempt.number,
+            "worker": attempt.worker,
             "milliseconds": attempt.milliseconds,
             **attempt.usage.fields(),
             **fields,

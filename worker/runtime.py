@@ -41,11 +41,13 @@ class Plan:
     quarantine: bool
     interactive: bool
     worker: str
-    """random name of this worker"""
+    """name of this worker, as Celery and the registry know it"""
+    token: str
+    """random; tells this worker from an earlier one of the same name"""
 
     def token_prefix(self, pid: int) -> str:
         """Return the prefix of all claim tokens of a child (see `Lines.record_crash`)."""
-        return f"{self.worker}-{pid}:"
+        return f"{self.token}-{pid}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +61,26 @@ class Runtime:
     cpu_slots: CpuSlots
     quarantine: bool
     token_prefix: str
+    worker: str
+    """name of the worker that this child belongs to"""
 
 
 _plans: dict[str, Plan] = {}
 
 
 def prepare(
-    config: Settings, children: int, *, quarantine: bool, interactive: bool = False
+    config: Settings, children: int, worker: str, *, quarantine: bool, interactive: bool = False
 ) -> None:
     """Verify the weights and store the plan, in the main process before it forks.
 
-    Raises PermanentError (`model_missing`, `model_mismatch`).
+    `worker`: its name. Raises PermanentError (`model_missing`, `model_mismatch`).
     """
     model = registry.find(config.model)
     path = config.model_dir.expanduser() / model.file
     _plans[config.model] = Plan(
         weights=path, sha256=weights.verify(path, model), threads=threads_per_child(children),
         cpu_slots=CpuSlots(available_cpus()), quarantine=quarantine, interactive=interactive,
-        worker=secrets.token_hex(4),
+        worker=worker, token=secrets.token_hex(4),
     )  # fmt: skip
 
 
@@ -119,4 +123,5 @@ def runtime() -> Runtime:
         cpu_slots=prepared.cpu_slots,
         quarantine=prepared.quarantine,
         token_prefix=prepared.token_prefix(os.getpid()),
+        worker=prepared.worker,
     )

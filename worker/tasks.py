@@ -1,9 +1,10 @@
 """The Celery task: takes a message, calls `process`, and ends in a state that Flower understands.
 
 Succeeded: done or skipped. Failed: failed, with its code. Retry: deferred, or Redis is away.
-Rejected: the message is invalid or for another recipe. Ignored: there was nothing to do.
+Rejected: the message is invalid. Ignored: there was nothing to do.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from contract.errors import CutoutError
 from contract.job import ImageJob
 from contract.ledger import ClaimRefused
 from contract.outcome import Outcome, Status
-from contract.recipe import PIPELINE
+from worker.foreign import ForeignJob, is_foreign, put_off
 from worker.process import DeferredError, process
 from worker.runtime import runtime
 
@@ -54,23 +55,25 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
         setproctitle(f"cutout worker {model} idle")
 
 
-def _parse(job: dict[str, Any], model: str, task_id: str | None) -> ImageJob:
+def _parse(job: dict[str, Any], model: str, task_id: str | None) -> ImageJob | ForeignJob:
+    """Return the job, or what can be read of it if it is another release's.
+
+    Raises Reject for a message that no release sends. If it was for a line all the same, the line
+    becomes overdue and is published again.
+    """
     try:
         parsed = ImageJob.model_validate(job)
     except ValidationError as error:
+        with suppress(ValidationError):
+            return ForeignJob.model_validate(job)
         log.error("message refused", task=task_id, problems=error.error_count())  # noqa: TRY400 - the input is hostile, its traceback noise
         raise Reject("not a cutout job", requeue=False) from None
-    recipe = parsed.recipe
-    if (recipe.model, recipe.pipeline) != (model, PIPELINE):
-        # the job was published by another release; its line becomes overdue and is published again
-        log.error("recipe mismatch", task=task_id, **recipe.model_dump())
-        raise Reject("this worker has another recipe", requeue=False)
-    return parsed
+    return ForeignJob.model_validate(parsed.model_dump()) if is_foreign(parsed, model) else parsed
 
 
-def _process(job: ImageJob) -> Outcome:
+def _process(job: ImageJob | ForeignJob) -> Outcome:
     try:
-        outcome = process(job, runtime())
+        outcome = process(job, runtime()) if isinstance(job, ImageJob) else put_off(job, runtime())
     except DeferredError as error:
         log.warning("image deferred", reason=str(error))
         raise Retry(str(error)) from None

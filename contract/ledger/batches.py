@@ -10,7 +10,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.ledger.connection import Connection, translated
 from contract.ledger.lines import LINE_KEYS, OUTSTANDING_KEYS, issued_at
 from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
-from contract.outcome import Outcome, Status
+from contract.outcome import AttemptResult, Outcome, Status
 
 BATCH_KEYS = ("", "settled", "failed")
 """The keys of a batch that outlive its closing: the hash itself, and two bits per line."""
@@ -110,7 +110,8 @@ class RedisBatches:
 
     def reset_messages(self, *queues: str) -> None:
         with translated():
-            self._redis.delete(*queues, "unacked", "unacked_index", "unacked_mutex")
+            unacknowledged = ("unacked", "unacked_index", "unacked_mutex")
+            self._redis.delete(*queues, *unacknowledged, names.SHARED_SETTINGS)
         for batch in self.open_ids():
             self._recall(batch, idle=True)
 
@@ -185,12 +186,18 @@ class RedisBatches:
         progress = _progress(batch, row, sizes)
         return Snapshot(
             progress=progress,
-            recent_results=list(recent_results),
+            recent_results=[_attempt_result(entry) for entry in recent_results],
             undrained=int(undrained),
             all_issued=int(row["cursor"]) >= progress.spec.total,
             something_due=any(float(due) < now for lines in earliest for _, due in lines),
             oldest_queued=(issued_at(first), issued_at(second)),
         )
+
+    def recent_results(self, batch: str) -> list[AttemptResult]:
+        with translated():
+            key = names.redis_key(batch, "recent_results")
+            entries = cast("list[str]", self._redis.lrange(key, 0, -1))
+        return [_attempt_result(entry) for entry in entries]
 
     def settled_bits(self, batch: str) -> bytes:
         return self._bits(batch, "settled")
@@ -222,6 +229,11 @@ def _unknown(batch: str) -> PermanentError:
     return PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
 
 
+def _attempt_result(entry: str) -> AttemptResult:
+    code, seconds, worker = entry.split(" ", 2)
+    return AttemptResult(code, worker, int(seconds))
+
+
 def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
     """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS."""
     if not row:
@@ -235,6 +247,7 @@ def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
         issued=sum(sizes),
         quarantined=sizes[OUTSTANDING_KEYS.index("quarantined")],
         claimed=sizes[OUTSTANDING_KEYS.index("claimed")],
+        deferred=sizes[OUTSTANDING_KEYS.index("deferred")],
         duplicates=int(row["duplicates"]),
         epoch=int(row["epoch"]),
         closed=float(row["closed"]) if "closed" in row else None,

@@ -6,7 +6,14 @@ from typing import Any
 
 from contract import names
 from contract.ledger.connection import Connection, translated
-from contract.ledger.records import RECENT_RESULTS, RESULT_OK, Claim, ClaimRefused, Issued
+from contract.ledger.records import (
+    MAX_OUTSTANDING,
+    RECENT_RESULTS,
+    RESULT_OK,
+    Claim,
+    ClaimRefused,
+    Issued,
+)
 from contract.outcome import Outcome, OutcomeRow
 
 OUTSTANDING_KEYS = ("issued", "quarantined", "claimed", "deferred")
@@ -25,9 +32,14 @@ class RedisLines:
 
     # called by the dispatcher
 
-    def issue(self, batch: str, limit: int, window: int, timeout: float) -> Issued:
+    def issue(
+        self, batch: str, limit: int, window: int, timeout: float,
+        max_outstanding: int = MAX_OUTSTANDING,
+    ) -> Issued:  # fmt: skip
         parts = ("", "settled", *OUTSTANDING_KEYS)
-        moment, *lines = self._connection.run_for("issue", batch, parts, limit, window, timeout)
+        moment, *lines = self._connection.run_for(
+            "issue", batch, parts, limit, window, timeout, max_outstanding
+        )
         return Issued(float(moment), [int(line) for line in lines], [])
 
     def reissue(
@@ -69,14 +81,16 @@ class RedisLines:
             self._connection.run_for("record_crash", batch, parts, line, token_prefix, cause)
         )
 
-    def defer(self, batch: str, line: int, token: str, delay: float, code: str) -> int:
+    def defer(
+        self, batch: str, line: int, token: str, delay: float, code: str, worker: str = ""
+    ) -> int:
         parts = (
             "", "settled", "claimed", "deferred", "claim_tokens", "crash_count", "crash_causes",
             "retries", "recent_results",
         )  # fmt: skip
         return int(
             self._connection.run_for(
-                "defer", batch, parts, line, token, delay, code, RECENT_RESULTS
+                "defer", batch, parts, line, token, delay, code, RECENT_RESULTS, worker
             )
         )
 
@@ -94,6 +108,7 @@ class RedisLines:
                     row,
                     result,
                     RECENT_RESULTS,
+                    outcome.worker,
                 ]
                 self._connection.scripts["finish"](keys=keys, args=arguments, client=pipe)
             return sum(int(settled) for settled in pipe.execute())

@@ -16,13 +16,14 @@ from typing import Protocol
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.ledger.records import (
     CLOSED_KEPT_SECONDS,
+    MAX_OUTSTANDING,
     RESULT_OK,
     Claim,
     ClaimRefused,
     Issued,
     Worker,
 )
-from contract.outcome import Outcome, OutcomeRow, Status
+from contract.outcome import AttemptResult, Outcome, OutcomeRow, Status
 
 
 class Batches(Protocol):
@@ -116,7 +117,7 @@ class Batches(Protocol):
         """Delete queued messages and mark every outstanding line for republishing.
 
         Only for an embedded Redis with no worker running: lines that were being processed are
-        taken back without counting as crashes.
+        taken back without counting as crashes. Shared settings are forgotten.
         """
         ...
 
@@ -169,6 +170,10 @@ class Batches(Protocol):
         """
         ...
 
+    def recent_results(self, batch: str) -> list[AttemptResult]:
+        """Return the results of the latest attempts, newest first."""
+        ...
+
     def settled_bits(self, batch: str) -> bytes:
         """Return one bit per line, most significant bit first; trailing bytes may be missing."""
         ...
@@ -192,8 +197,15 @@ class Batches(Protocol):
 class Lines(Protocol):
     """The lines of a batch: issued, claimed, deferred, settled."""
 
-    def issue(self, batch: str, limit: int, window: int, timeout: float) -> Issued:
-        """Take up to `limit` further lines for publishing, while fewer than `window` are out.
+    def issue(
+        self, batch: str, limit: int, window: int, timeout: float,
+        max_outstanding: int = MAX_OUTSTANDING,
+    ) -> Issued:  # fmt: skip
+        """Take up to `limit` further lines for publishing.
+
+        At most `window` lines are then queued or being processed. Lines that wait for a retry or
+        for the quarantine worker do not count, so that they do not hold up the others; with them,
+        at most `max_outstanding` are outstanding.
 
         A line that is not settled or claimed within `timeout` seconds becomes overdue.
         """
@@ -230,7 +242,9 @@ class Lines(Protocol):
         """
         ...
 
-    def defer(self, batch: str, line: int, token: str, delay: float, code: str) -> int:
+    def defer(
+        self, batch: str, line: int, token: str, delay: float, code: str, worker: str = ""
+    ) -> int:
         """Release a claimed line for a retry in `delay` seconds; return its retries so far.
 
         Returns 0 if the line is not claimed by `token`.
@@ -275,6 +289,13 @@ class Workers(Protocol):
 
     def list(self) -> list[Worker]:
         """Return the registered workers by name."""
+        ...
+
+    def share_settings(self, values: dict[str, str]) -> dict[str, str]:
+        """Store settings that all processes must share, unless others are stored; return what is.
+
+        Equal ones are renewed: they are forgotten after WORKER_SILENT_SECONDS.
+        """
         ...
 
     def clock_skew(self) -> float:

@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 from typing import Literal
 
-RECENT_RESULTS = 25
-"""Number of attempt results kept per batch for the circuit breaker."""
+RECENT_RESULTS = 40
+"""Number of attempt results kept per batch, for the circuit breaker and for workers that compare
+themselves with others."""
 RESULT_OK = "ok"
 """The result of an attempt that no error ended. All other results are error codes."""
+RESULT_CRASH = "crash"
+"""The result of an attempt that ended its process. Known to its worker only."""
 CLOSED_KEPT_SECONDS = 30 * 24 * 3600
 """Seconds for which the counters of a closed batch can be read. The report is kept forever."""
 REGISTERING_KEPT_SECONDS = 24 * 3600
 """Seconds until a batch is forgotten whose `submit` was killed before it opened the batch."""
+MAX_OUTSTANDING = 100_000
+"""Most lines of a batch that are outstanding, unless the dispatcher sets a lower limit."""
 WORKER_SILENT_SECONDS = 30
 """Seconds without a new registration after which a worker counts as gone."""
 
@@ -55,3 +60,5 @@ class Worker:
     children: int
     clock_skew: float
     """seconds this machine's clock is ahead of Redis's"""
+    out_of_rotation: str = ""
+    """why it takes no images at present, in a sentence; else empty"""

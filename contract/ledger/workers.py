@@ -2,8 +2,8 @@
 
 import json
 import time
-from dataclasses import asdict
-from typing import cast
+from dataclasses import asdict, fields
+from typing import Any, cast
 
 import structlog
 
@@ -20,10 +20,14 @@ MAX_SKEW_SECONDS = 5
 images run a second time while other workers still process them."""
 
 
+WORKER_FIELDS = {field.name for field in fields(Worker)}
+
+
 class WorkerRegistry:
     """See `contract.ledger.protocol.Workers`."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._redis = connection.client
 
     def register(self, worker: Worker) -> None:
@@ -45,7 +49,14 @@ class WorkerRegistry:
             rows = self._redis.mget([names.worker_key(name) for name in known]) if known else []
             if gone := [name for name, row in zip(known, rows, strict=True) if row is None]:
                 self._redis.srem(names.WORKERS, *gone)
-        return [Worker(**json.loads(row)) for row in rows if row is not None]
+        return [_worker(json.loads(row)) for row in rows if row is not None]
+
+    def share_settings(self, values: dict[str, str]) -> dict[str, str]:
+        pairs = [text for pair in values.items() for text in pair]
+        rows = self._connection.run(
+            "share_settings", [names.SHARED_SETTINGS], WORKER_SILENT_SECONDS, *pairs
+        )
+        return dict(zip(rows[::2], rows[1::2], strict=True))
 
     def clock_skew(self) -> float:
         before = time.time()
@@ -56,6 +67,11 @@ class WorkerRegistry:
     def queue_length(self, queue: str) -> int:
         with translated():
             return int(self._redis.llen(queue))
+
+
+def _worker(row: dict[str, Any]) -> Worker:
+    """Return a worker. Fields that another release added are ignored."""
+    return Worker(**{name: value for name, value in row.items() if name in WORKER_FIELDS})
 
 
 def check_clock(workers: Workers) -> None:

@@ -20,6 +20,10 @@ class Batch(BaseModel):
     source: str = Field(description="Location of the photographs.")
     destination: str = Field(description="Location of the outputs.")
     model: str = Field(description="The neural network that the batch uses.")
+    pipeline: int = Field(
+        description="Version of the image code that the batch uses. Its images wait for workers of"
+        " a release with this version."
+    )
     total: int = Field(description="Number of images in the batch.")
     done: int = Field(description="Number of images whose output was written.")
     skipped: int = Field(description="Number of images whose output was already current.")

@@ -6,7 +6,9 @@ import sys
 import typer
 
 from contract import log
-from contract.ledger.workers import check_clock
+from contract.ledger.connection import Connection
+from contract.ledger.shared_settings import check_shared
+from contract.ledger.workers import WorkerRegistry, check_clock
 from contract.settings import settings
 from producer.cli.options import open_ledger
 
@@ -35,6 +37,7 @@ def dispatch() -> None:
         signal.signal(number, on_signal)
     ledger = open_ledger()
     check_clock(ledger.workers)
+    check_shared(ledger.workers, settings())
     with delivering_callbacks(ledger):
         Dispatcher(ledger, CallbackSchedule(ledger.connection), settings()).run(lambda: stop)
 
@@ -44,6 +47,7 @@ def serve() -> None:
     """Serve the HTTP API and the web page at CUTOUT_WEB_ADDRESS and CUTOUT_WEB_PORT."""
     from producer.web.app import serve as run_server  # noqa: PLC0415 - FastAPI is slow to import
 
+    _check_settings()
     run_server(settings())
 
 
@@ -56,4 +60,11 @@ def flower() -> None:
     """
     from producer.monitoring.flower import serve_flower  # noqa: PLC0415
 
+    _check_settings()
     sys.exit(serve_flower(settings()))
+
+
+def _check_settings() -> None:
+    """Raise PermanentError (`settings_differ`). Tries once: Redis may start later."""
+    url = settings().require_redis_url()
+    check_shared(WorkerRegistry(Connection(url, retries=0)), settings())

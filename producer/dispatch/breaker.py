@@ -1,20 +1,32 @@
-"""Circuit breaker: pause a batch when most recent attempts hit infrastructure errors."""
+"""Circuit breaker: pause a batch when most recent attempts hit infrastructure errors.
 
+One bad worker that fails fast makes most attempts. So each worker counts only up to its share, and
+workers that have shown nothing yet are waited for.
+"""
+
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.errors import INFRASTRUCTURE_CODES, NEXT_STEP, ErrorCode
+from contract.outcome import AttemptResult
 
 MIN_RESULTS = 20
 """With fewer results the breaker never trips: a small batch uses up its retries instead."""
 TRIP_SHARE = 0.8
 """Share of infrastructure errors among the recent results at which the breaker trips."""
+FULL_RESULTS = 30
+"""The latest results that count, spread evenly over the workers."""
+MIN_RESULTS_PER_WORKER = 3
+"""The latest results that count of each worker, however many there are."""
+WAIT_SECONDS = 5
+"""How long the breaker waits for results of workers that have none yet."""
 RETRY_SECONDS = 60
 MAY_RECOVER = frozenset(
     {
         ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.URL_UNAVAILABLE, ErrorCode.OUT_OF_MEMORY,
-        ErrorCode.TIME_LIMIT,
+        ErrorCode.TIME_LIMIT, ErrorCode.RELEASE_MISMATCH,
     }
 )  # fmt: skip
 """Errors that pass by themselves: the batch is resumed every RETRY_SECONDS. With any other code
@@ -29,10 +41,14 @@ class Tripped:
     may_recover: bool
 
 
-def evaluate(recent_results: Sequence[str]) -> Tripped | None:
-    """Return why a batch must pause, or None. `recent_results`: error codes or `ok`."""
-    errors = Counter(code for code in recent_results if code in INFRASTRUCTURE_CODES)
-    total = len(recent_results)
+def evaluate(recent_results: Sequence[AttemptResult], workers: int = 1) -> Tripped | None:
+    """Return why a batch must pause, or None.
+
+    `recent_results`: newest first. `workers`: how many serve the batch's queue.
+    """
+    codes = _counted(recent_results, workers)
+    errors = Counter(code for code in codes if code in INFRASTRUCTURE_CODES)
+    total = len(codes)
     if total < MIN_RESULTS or errors.total() < TRIP_SHARE * total:
         return None
     code, count = errors.most_common(1)[0]
@@ -43,3 +59,43 @@ def evaluate(recent_results: Sequence[str]) -> Tripped | None:
         f" {NEXT_STEP[ErrorCode(code)]} {after}",
         may_recover,
     )
+
+
+def _counted(recent_results: Sequence[AttemptResult], workers: int) -> list[str]:
+    """Return the codes that count: of each worker at most its share, if there are several."""
+    if workers <= 1:
+        return [result.code for result in recent_results]
+    share = max(MIN_RESULTS_PER_WORKER, math.ceil(FULL_RESULTS / workers))
+    seen: Counter[str] = Counter()
+    codes = []
+    for result in recent_results:
+        seen[result.worker] += 1
+        if seen[result.worker] <= share:
+            codes.append(result.code)
+    return codes
+
+
+class CircuitBreaker:
+    """Evaluates batches again and again, and remembers since when each would have tripped."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def check(
+        self, batch: str, recent_results: Sequence[AttemptResult], workers: int, now: float
+    ) -> Tripped | None:
+        """Return why a batch must pause now, or None. `now`: seconds of a monotonic clock."""
+        tripped = evaluate(recent_results, workers)
+        if tripped is None:
+            self._since.pop(batch, None)
+            return None
+        heard = {result.worker for result in recent_results}
+        waited = now - self._since.setdefault(batch, now)
+        if len(heard) < workers and waited < WAIT_SECONDS:
+            return None
+        self.forget(batch)
+        return tripped
+
+    def forget(self, batch: str) -> None:
+        """Drop a batch that is not open any more."""
+        self._since.pop(batch, None)

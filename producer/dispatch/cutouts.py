@@ -8,6 +8,7 @@ import secrets
 import time
 from datetime import UTC, datetime
 
+from contract import names
 from contract.batch import BatchSpec, Snapshot
 from contract.cutout import CutoutSpec
 from contract.ledger import Ledger
@@ -21,7 +22,7 @@ KEPT_SECONDS = 7 * 24 * 3600
 
 
 def new_cutout_id() -> str:
-    return f"c-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
+    return f"{names.CUTOUT_ID_PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
 
 
 def submit(

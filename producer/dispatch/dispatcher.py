@@ -1,8 +1,9 @@
 """Feeds batches to the workers, collects outcomes, and closes finished batches.
 
-At most a window of a batch is in the broker at a time, so Redis stays small however large the
-batch. Every step can be interrupted anywhere and repeated: lines are marked issued before they are
-published, and outcome rows are deleted from Redis after they are in object storage.
+At most a window of a batch is in the broker at a time (see `window.py`), so Redis stays small
+however large the batch. Every step can be interrupted anywhere and repeated: lines are marked
+issued before they are published, and outcome rows are deleted from Redis after they are in object
+storage.
 
 In one tick each batch publishes one chunk at most, so neither a batch of ten million lines nor
 workers faster than the dispatcher hold up the others. Reports are written beside the loop: see
@@ -19,11 +20,11 @@ from itertools import islice
 
 import structlog
 
-from contract import names
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Ledger
+from contract.ledger.shared_settings import SharedSettings
 from contract.line_bits import lines_without_bit
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
@@ -31,9 +32,11 @@ from contract.storage.batch_files import manifest_segment
 from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts
-from producer.dispatch.breaker import RETRY_SECONDS, evaluate
+from producer.dispatch.breaker import RETRY_SECONDS, CircuitBreaker, Tripped
 from producer.dispatch.closing import BatchCloser
+from producer.dispatch.fleet import FleetView
 from producer.dispatch.forecast import Forecasts
+from producer.dispatch.missing_workers import is_about_workers, missing_workers
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
 from producer.dispatch.start import waits_for_start
 
@@ -48,12 +51,6 @@ DRAIN_ROWS = 1000
 TICK_SECONDS = 0.2
 CANCELLED_LINES = 10_000
 """Lines of a cancelled batch settled per tick."""
-NO_QUARANTINE = (
-    "Images that crashed their process wait for a quarantine worker: `cutout worker --quarantine`."
-)
-NO_WORKER = "No worker serves {model}: `CUTOUT_MODEL={model} cutout worker`."
-WORKER_START_SECONDS = 30
-"""Time for workers started together with a batch to register, before NO_WORKER is reported."""
 BACKOFF_SECONDS = 10
 """How long a batch is left alone after an error in its step, such as unreachable storage."""
 
@@ -71,10 +68,12 @@ class Dispatcher:
         self._token = secrets.token_hex(8)
         self._backing_off: dict[str, float] = {}
         self._queues: dict[str, tuple[str, str]] = {}
-        self._served: set[str] = set()
+        self._fleet = FleetView()
+        self._breaker = CircuitBreaker()
         self._segment = lru_cache(maxsize=16)(manifest_segment)
         self._closer = BatchCloser(ledger)
         self._forecasts = Forecasts(ledger)
+        self._shared_settings = SharedSettings(ledger.workers, config)
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
@@ -82,6 +81,7 @@ class Dispatcher:
         while not stopping():
             busy = False
             try:
+                self._shared_settings.renew()
                 leading = self._ledger.acquire_lease(self._token, LEASE_SECONDS)
                 if leading is not working:
                     working = leading
@@ -111,9 +111,11 @@ class Dispatcher:
         busy = False
         open_ids = self._ledger.batches.open_ids()
         if open_ids:
-            self._served = {worker.queue for worker in self._ledger.workers.list()}
+            self._fleet.update(self._ledger.workers.list(), time.monotonic())
         for batch in self._queues.keys() - set(open_ids):
-            del self._queues[batch]
+            queue, _ = self._queues.pop(batch)
+            self._fleet.forget(batch, queue)
+            self._breaker.forget(batch)
             self._closer.forget(batch)
             self._forecasts.forget(batch)
         for batch in open_ids:
@@ -137,7 +139,12 @@ class Dispatcher:
     def _snapshot(self, batch: str) -> Snapshot:
         if batch not in self._queues:
             self._queues[batch] = queues_of(self._ledger.batches.progress(batch).spec)
-        return self._ledger.batches.snapshot(batch, self._queues[batch])
+        snapshot = self._ledger.batches.snapshot(batch, self._queues[batch])
+        progress = snapshot.progress
+        started = progress.state == "open" and time.time() >= progress.spec.schedule.start
+        unissued = started and not snapshot.all_issued
+        self._fleet.observe(batch, self._queues[batch][0], progress.settled, unissued=unissued)
+        return snapshot
 
     def _advance(self, snapshot: Snapshot) -> bool:
         """Do what the batch's state asks for; return True if it has more to publish at once."""
@@ -174,7 +181,7 @@ class Dispatcher:
         Returns True if there may be room for another.
         """
         spec = snapshot.progress.spec
-        if tripped := evaluate(snapshot.recent_results):
+        if tripped := self._tripped(snapshot):
             retry_at = time.time() + RETRY_SECONDS if tripped.may_recover else None
             self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
             log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
@@ -184,8 +191,22 @@ class Dispatcher:
         if snapshot.something_due:
             self._republish(spec, snapshot.oldest_queued)
         self._report_missing_workers(snapshot.progress)
-        room = not snapshot.all_issued and snapshot.progress.issued < self._config.window
-        return room and self._publish_chunk(spec)
+        progress = snapshot.progress
+        window = self._window(spec)
+        room = progress.active < window and progress.issued < self._config.window
+        return room and not snapshot.all_issued and self._publish_chunk(spec, window)
+
+    def _window(self, spec: BatchSpec) -> int:
+        """Return how many lines of a batch may be queued or in process."""
+        return self._fleet.window(self._queues[spec.id][0], self._config.window)
+
+    def _tripped(self, snapshot: Snapshot) -> Tripped | None:
+        """Return why a batch must pause. Workers out of rotation do not count."""
+        batch = snapshot.progress.spec.id
+        queue, _ = self._queues[batch]
+        out = self._fleet.out_of_rotation
+        results = [result for result in snapshot.recent_results if result.worker not in out]
+        return self._breaker.check(batch, results, self._fleet.of(queue).workers, time.monotonic())
 
     def _resume_if_due(self, progress: Progress) -> None:
         if progress.retry_at is not None and time.time() >= progress.retry_at:
@@ -206,10 +227,12 @@ class Dispatcher:
 
     # publishing
 
-    def _publish_chunk(self, spec: BatchSpec) -> bool:
+    def _publish_chunk(self, spec: BatchSpec, window: int) -> bool:
         """Publish the next chunk; return True if there may be room for another."""
-        window, timeout = self._config.window, self._config.visibility_timeout
-        issued = self._ledger.lines.issue(spec.id, CHUNK_LINES, window, timeout)
+        timeout, limit = self._config.visibility_timeout, self._config.window
+        issued = self._ledger.lines.issue(
+            spec.id, CHUNK_LINES, window, timeout, max_outstanding=limit
+        )
         publish_issued(spec, issued, partial(self._photograph, spec))
         return len(issued.bulk) == CHUNK_LINES
 
@@ -234,14 +257,7 @@ class Dispatcher:
 
     def _report_missing_workers(self, progress: Progress) -> None:
         """Set or clear the stalled reason of a batch whose queues no worker serves."""
-        model = progress.spec.recipe.model
-        no_worker = NO_WORKER.format(model=model)
-        starting = time.time() <= progress.spec.created + WORKER_START_SECONDS
-        reason = ""
-        if progress.quarantined and names.quarantine_queue(model) not in self._served:
-            reason = NO_QUARANTINE
-        elif names.bulk_queue(model) not in self._served and not starting:
-            reason = no_worker
+        reason = missing_workers(progress, self._fleet, time.time())
         current = progress.stalled_reason
-        if reason != current and current in {"", NO_QUARANTINE, no_worker}:
+        if reason != current and is_about_workers(current):
             self._ledger.batches.set_stalled_reason(progress.spec.id, reason)

@@ -44,9 +44,9 @@ def app() -> Celery:
 
 def queues_of(spec: BatchSpec) -> tuple[str, str]:
     """Return a batch's main queue and its quarantine queue."""
-    model = spec.recipe.model
-    main = names.interactive_queue(model) if spec.cutout else names.bulk_queue(model)
-    return main, names.quarantine_queue(model)
+    release = spec.recipe.model, spec.recipe.pipeline
+    main = names.interactive_queue(*release) if spec.cutout else names.bulk_queue(*release)
+    return main, names.quarantine_queue(*release)
 
 
 def publish_issued(

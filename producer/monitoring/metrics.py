@@ -33,14 +33,16 @@ class ClusterMetrics(Collector):
     def _workers(self) -> Iterator[Metric]:
         skew = _family(metrics.WORKER_CLOCK_SKEW)
         children = _family(metrics.WORKER_CHILDREN)
+        out = _family(metrics.WORKER_OUT_OF_ROTATION)
         length = _family(metrics.QUEUE_LENGTH)
         workers = self._ledger.workers.list()
         for worker in workers:
             skew.add_metric([worker.name], worker.clock_skew)
             children.add_metric([worker.name, worker.queue], worker.children)
+            out.add_metric([worker.name, worker.queue], bool(worker.out_of_rotation))
         for queue in sorted({worker.queue for worker in workers}):
             length.add_metric([queue], self._ledger.workers.queue_length(queue))
-        yield from (skew, children, length)
+        yield from (skew, children, out, length)
 
     def _batches(self) -> Iterator[Metric]:
         images = _family(metrics.BATCH_IMAGES)

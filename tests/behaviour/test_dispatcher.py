@@ -19,7 +19,7 @@ from producer.batches.rebuild import rebuild
 from producer.batches.register import register
 from producer.batches.report.rows import current
 from producer.callbacks.schedule import CallbackSchedule
-from producer.dispatch import dispatcher
+from producer.dispatch import dispatcher, missing_workers
 from producer.dispatch.publisher import publish
 
 
@@ -53,7 +53,7 @@ def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
 def test_a_batch_without_workers_says_which_one_it_needs(
     ledger: RedisLedger, catalogue, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "WORKER_START_SECONDS", 0)
+    monkeypatch.setattr(missing_workers, "WORKER_START_SECONDS", 0)
     monkeypatch.setattr(dispatcher, "publish_issued", lambda *_: 0)
     photograph(catalogue / "a.jpg")
     spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
@@ -61,7 +61,7 @@ def test_a_batch_without_workers_says_which_one_it_needs(
     dispatching.tick()
     assert "`CUTOUT_MODEL=u2netp cutout worker`" in ledger.batches.progress(spec.id).stalled_reason
 
-    ledger.workers.register(Worker(name="w", queue="bulk.u2netp", children=1, clock_skew=0))
+    ledger.workers.register(Worker(name="w", queue="bulk.u2netp.p3", children=1, clock_skew=0))
     dispatching.tick()
     assert ledger.batches.progress(spec.id).stalled_reason == ""
 

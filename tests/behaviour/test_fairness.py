@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from support.services import until
 
+from contract import names
+from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
@@ -16,6 +18,7 @@ from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import dispatcher as dispatching
 from producer.dispatch.dispatcher import CHUNK_LINES, DRAIN_ROWS, Dispatcher
+from producer.dispatch.window import LINES_PER_CHILD, MIN_WINDOW
 
 
 @pytest.fixture
@@ -79,3 +82,32 @@ def test_a_report_that_takes_long_holds_up_no_other_batch(
     assert ledger.batches.progress(settled).state == "open"
     goes_on.set()
     until(lambda: ledger.batches.progress(settled).state == "closed", 30)
+
+
+def test_the_window_follows_the_children_that_serve_the_queue(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    large = batch(ledger, tmp_path / "a", 3000)
+    while dispatcher.tick():
+        pass
+    assert ledger.batches.progress(large).issued == MIN_WINDOW
+    ledger.workers.register(Worker("a@b", names.bulk_queue("u2netp"), 500, 0))
+    while dispatcher.tick():
+        pass
+    assert ledger.batches.progress(large).issued == 500 * LINES_PER_CHILD
+
+
+def test_lines_that_wait_for_a_retry_do_not_hold_up_the_others(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    """As when the storage answers slowly or refuses: each deferred line waits for minutes."""
+    monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    large = batch(ledger, tmp_path / "a", 3 * MIN_WINDOW)
+    dispatcher.tick()
+    for line in range(MIN_WINDOW):
+        ledger.lines.claim(large, line, "token", 60, quarantine=False)
+        ledger.lines.defer(large, line, "token", 600, "pauses_no_batch")
+    dispatcher.tick()
+    progress = ledger.batches.progress(large)
+    assert (progress.deferred, progress.active) == (MIN_WINDOW, MIN_WINDOW)

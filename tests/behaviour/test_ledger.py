@@ -25,7 +25,7 @@ from contract.schedule import Schedule
 BATCH = "b-20260101-000000-000000"
 CUTOUT = "c-20260101-000000-000000"
 TOTAL = 20
-QUEUES = ("bulk.u2netp", "quarantine.u2netp")
+QUEUES = ("bulk.u2netp.p3", "quarantine.u2netp.p3")
 
 redis_only = pytest.mark.parametrize("ledger", ["redis"], indirect=True)
 """For what only Redis has: keys, their expiry, a connection."""
@@ -81,7 +81,9 @@ def close(ledger: Ledger, batch: str) -> bool:
 
 
 def recent_results(ledger: Ledger) -> list[str]:
-    return ledger.batches.snapshot(BATCH, QUEUES).recent_results
+    results = ledger.batches.snapshot(BATCH, QUEUES).recent_results
+    assert results == ledger.batches.recent_results(BATCH)
+    return [result.code for result in results]
 
 
 def done(line: int) -> Outcome:
@@ -113,7 +115,7 @@ def receive(ledger: Ledger, task_id: str) -> None:
     if isinstance(ledger, MemoryLedger):
         ledger.state.unacknowledged.append(task_id)
     else:
-        message = json.dumps([{"headers": {"id": task_id}}, "", "bulk.u2netp"])
+        message = json.dumps([{"headers": {"id": task_id}}, "", "bulk.u2netp.p3"])
         ledger.connection.client.hset("unacked", task_id, message)
 
 
@@ -131,6 +133,22 @@ def test_lines_are_issued_once_in_order_and_within_the_window(ledger, batch) -> 
     assert ledger.lines.issue(batch, 5, 8, 60).bulk == []
     assert ledger.lines.finish(batch, done(0))
     assert ledger.lines.issue(batch, 5, 8, 60).bulk == [8]
+
+
+def test_lines_that_wait_for_a_retry_or_for_quarantine_do_not_fill_the_window(
+    ledger, batch
+) -> None:
+    ledger.lines.issue(batch, 4, 4, -60)
+    claim(ledger, 0)
+    ledger.lines.defer(batch, 0, "a-1:x", 60, "storage_unavailable")
+    claim(ledger, 1)
+    ledger.lines.record_crash(batch, 1, "a-1:", "SIGSEGV")
+    ledger.lines.reissue(batch, 1, 60, 0, ("", ""))
+    progress = ledger.batches.progress(batch)
+    assert (progress.deferred, progress.quarantined, progress.active) == (1, 1, 2)
+    assert ledger.lines.issue(batch, 9, 4, 60, max_outstanding=5).bulk == [4]
+    assert ledger.lines.issue(batch, 9, 4, 60).bulk == [5]
+    assert ledger.lines.issue(batch, 9, 4, 60).bulk == []
 
 
 def test_a_line_is_settled_once(ledger, batch) -> None:
@@ -277,6 +295,21 @@ def test_a_row_carries_the_epoch_in_which_its_line_was_settled(ledger, batch) ->
     assert [(row.epoch, outcome_of(row).line) for row in ledger.lines.outcomes(batch, 9)] == [
         (0, 0), (0, 1), (1, 0),
     ]  # fmt: skip
+
+
+def test_recent_results_name_the_worker_and_the_time(ledger, batch) -> None:
+    ledger.lines.issue(batch, 3, 3, 60)
+    began = int(time.time())
+    claim(ledger, 0)
+    ledger.lines.defer(batch, 0, "a-1:x", 30, "time_limit", "bulk.u2netp.p3-1@my host")
+    ledger.lines.finish(batch, done(1).model_copy(update={"worker": "b@c"}))
+    ledger.lines.finish(batch, done(2))
+    results = ledger.batches.recent_results(batch)
+    assert [(result.code, result.worker) for result in results] == [
+        ("ok", ""), ("ok", "b@c"), ("time_limit", "bulk.u2netp.p3-1@my host"),
+    ]  # fmt: skip
+    assert all(began - 1 <= result.time <= time.time() + 1 for result in results)
+    assert ledger.batches.recent_results("b-20260101-000000-999999") == []
 
 
 def test_recent_results_are_bounded_and_name_the_error_behind_a_failure(ledger, batch) -> None:
@@ -565,7 +598,7 @@ def test_a_snapshot_agrees_with_the_progress(ledger, batch) -> None:
     snapshot = ledger.batches.snapshot(batch, QUEUES)
     assert snapshot.progress == ledger.batches.progress(batch)
     assert (snapshot.progress.issued, snapshot.progress.claimed) == (2, 1)
-    assert (snapshot.undrained, snapshot.recent_results) == (1, ["ok"])
+    assert (snapshot.undrained, [result.code for result in snapshot.recent_results]) == (1, ["ok"])
 
 
 def test_a_snapshot_says_if_all_lines_were_issued(ledger, batch) -> None:
@@ -650,7 +683,7 @@ def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> No
 
 
 def test_workers_are_listed_by_name_until_they_unregister(ledger) -> None:
-    workers = [Worker(name, "bulk.u2netp", 2, 0.25) for name in ("a", "b")]
+    workers = [Worker(name, "bulk.u2netp.p3", 2, 0.25) for name in ("a", "b")]
     for worker in reversed(workers):
         ledger.workers.register(worker)
         ledger.workers.register(worker)
@@ -662,12 +695,32 @@ def test_workers_are_listed_by_name_until_they_unregister(ledger) -> None:
 
 @redis_only
 def test_a_silent_worker_expires(ledger) -> None:
-    ledger.workers.register(Worker("a", "bulk.u2netp", 2, 0))
+    ledger.workers.register(Worker("a", "bulk.u2netp.p3", 2, 0))
     redis = ledger.connection.client
     assert 0 < redis.ttl(names.worker_key("a")) <= 30
     redis.delete(names.worker_key("a"))
     assert ledger.workers.list() == []
     assert redis.smembers(names.WORKERS) == set()
+
+
+def test_shared_settings_are_those_of_the_processes_that_run(ledger) -> None:
+    own, other = {"a": "1", "b": "2.5"}, {"a": "1", "b": "3"}
+    assert ledger.workers.share_settings(own) == own
+    assert ledger.workers.share_settings(own) == own
+    assert ledger.workers.share_settings(other) == own
+    ledger.batches.reset_messages()
+    assert ledger.workers.share_settings(other) == other
+
+
+@redis_only
+def test_shared_settings_that_nobody_renews_expire(ledger) -> None:
+    redis = ledger.connection.client
+    ledger.workers.share_settings({"a": "1"})
+    redis.expire(names.SHARED_SETTINGS, 5)
+    ledger.workers.share_settings({"a": "2"})  # does not prolong them
+    assert 0 < redis.ttl(names.SHARED_SETTINGS) <= 5
+    ledger.workers.share_settings({"a": "1"})
+    assert 5 < redis.ttl(names.SHARED_SETTINGS) <= 30
 
 
 def test_one_dispatcher_holds_the_lease(ledger) -> None:
@@ -703,11 +756,14 @@ def test_a_ledger_that_answers_can_be_pinged(ledger) -> None:
 def test_time_passes_in_memory_as_the_test_says() -> None:
     now = [1000.0]
     ledger = MemoryLedger(clock=lambda: now[0])
-    ledger.workers.register(Worker("a", "bulk.u2netp", 2, 0))
+    ledger.workers.register(Worker("a", "bulk.u2netp.p3", 2, 0))
+    ledger.workers.share_settings({"a": "1"})
     ledger.batches.register(spec())
     now[0] += 29
     assert len(ledger.workers.list()) == 1
+    assert ledger.workers.share_settings({"a": "2"}) == {"a": "1"}
     now[0] += 1
+    assert ledger.workers.share_settings({"a": "2"}) == {"a": "2"}
     assert ledger.workers.list() == []
     now[0] += 24 * 3600
     assert not ledger.batches.exists(BATCH)  # never opened

@@ -95,7 +95,7 @@ def failed(lines: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-MESSAGE = json.dumps([{"headers": {"id": "{batch}.3"}}, "", "bulk.u2netp"])
+MESSAGE = json.dumps([{"headers": {"id": "{batch}.3"}}, "", "bulk.u2netp.p3"])
 
 CORRUPTIONS: dict[str, tuple[str, Callable[[Spoiler], object]]] = {
     "a deleted output": ("output_missing", lambda s: s.output.unlink()),

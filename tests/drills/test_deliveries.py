@@ -47,7 +47,8 @@ def test_a_message_is_lost_by_the_broker(drill: Drill) -> None:
 def test_messages_merely_wait(drill: Drill) -> None:
     drill.fill(6)
     spec = drill.submit()
-    drill.cluster.start_dispatcher(CUTOUT_VISIBILITY_TIMEOUT="2", CUTOUT_TIME_LIMIT="1.5")
+    drill.cluster.env.update(CUTOUT_VISIBILITY_TIMEOUT="2", CUTOUT_TIME_LIMIT="1.5")
+    drill.cluster.start_dispatcher()
     redis = drill.cluster.ledger.connection.client
     until(lambda: redis.llen(queue()) == 6)
     time.sleep(5)  # no worker: all are overdue, and all are still queued

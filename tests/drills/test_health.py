@@ -112,10 +112,7 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     cluster = drill.cluster
     worker = start_impatient(cluster, "DEAF_SECONDS=3", "WATCH_SECONDS=0.5")
     until(ready)
-    broker = Celery(broker=Settings(redis_url=cluster.redis.url).broker_url)
-    (answer,) = broker.control.cancel_consumer(QUEUE, reply=True, timeout=5)
-    broker.close()
-    assert "no longer consuming" in str(answer)
+    worker.send_signal(signal.SIGRTMIN + 1)
     time.sleep(5)
     assert worker.poll() is None  # no message waits, so it is not deaf
     drill.fill(3)
@@ -133,6 +130,21 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     drill.closed(spec)
     bound = 3 + 5
     assert drill.passed(spec, "a consumer cancelled, with a limit of 3 s", bound, took)["done"] == 3
+
+
+def test_a_worker_obeys_no_command_that_comes_through_redis(quick_cluster: Cluster) -> None:
+    """Anyone who reaches Redis could stop all workers otherwise."""
+    cluster = quick_cluster
+    worker = start_impatient(cluster)
+    until(ready)
+    broker = Celery(broker=Settings(redis_url=cluster.redis.url).broker_url)
+    assert broker.control.ping(timeout=2) == []
+    broker.control.shutdown()
+    broker.control.broadcast("cancel_consumer", arguments={"queue": QUEUE})
+    broker.close()
+    time.sleep(3)
+    assert worker.poll() is None
+    assert ready()
 
 
 def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(

@@ -43,7 +43,9 @@ def session(tmp_path, monkeypatch) -> Session:
 def test_an_image_goes_all_the_way(session, catalogue, tmp_path) -> None:
     photograph(catalogue / "a.jpg")
     ledger = MemoryLedger()
-    runtime = Runtime(settings(), ledger, session, Limits(pixels=10**6), CpuSlots(1), False, "a-1:")
+    runtime = Runtime(
+        settings(), ledger, session, Limits(pixels=10**6), CpuSlots(1), False, "a-1:", "a"
+    )
     job = ImageJob(
         batch="b-20260101-000000-00000a", line=0,
         source=str(catalogue), destination=str(tmp_path / "out"),

@@ -6,7 +6,9 @@
 Everything but the weights is the product's code. CUTOUT_MODEL_DIR must be a temporary folder: the
 tiny network is written there as u2netp.onnx. DRILL_WITHOUT=name,name disables safeguards, so that a
 drill can show that it fails without them. Words like STALE_SECONDS=3 before the verb set constants
-of `worker.supervision` that are not settings. SIGRTMIN makes a worker's main loop hang.
+of `worker.supervision` that are not settings; PIPELINE=4 makes it a process of another release;
+HIDE=path lets it find no photograph while the path exists, as on a machine without the mount.
+SIGRTMIN makes a worker's main loop hang; SIGRTMIN+1 makes a worker deaf.
 """
 
 import ctypes
@@ -193,9 +195,9 @@ def without_crash_limit() -> None:
 
 
 def without_breaker() -> None:
-    from producer.dispatch import dispatcher
+    from producer.dispatch import breaker
 
-    dispatcher.evaluate = lambda _: None
+    breaker.evaluate = lambda *_: None
 
 
 def without_watchdog() -> None:
@@ -215,20 +217,60 @@ SAFEGUARDS: dict[str, Callable[[], None]] = {
 
 def set_constants(words: list[str]) -> None:
     """Set the constants given before the verb."""
-    from worker.supervision import heartbeat, policy
+    from contract import recipe
 
+    values = {}
     while "=" in words[1]:
         name, value = words.pop(1).split("=")
-        setattr(heartbeat if hasattr(heartbeat, name) else policy, name, float(value))
+        values[name] = value
+    recipe.PIPELINE = int(values.pop("PIPELINE", recipe.PIPELINE))  # before others import it
+    if path := values.pop("HIDE", ""):
+        hide_photographs_while_exists(Path(path))
+
+    from producer.dispatch import missing_workers
+    from worker.supervision import heartbeat, outlier, policy
+
+    for name, value in values.items():
+        owners = (heartbeat, outlier, policy, missing_workers)
+        setattr(next(owner for owner in owners if hasattr(owner, name)), name, float(value))
+
+
+def hide_photographs_while_exists(path: Path) -> None:
+    from contract.errors import ErrorCode, PermanentError
+    from worker import process
+
+    fetch = process.fetch
+
+    def fetch_unless_hidden(job, config):
+        if path.exists():
+            raise PermanentError(ErrorCode.OBJECT_MISSING, "The mount is missing.")
+        return fetch(job, config)
+
+    process.fetch = fetch_unless_hidden
+
+
+def deafen() -> None:
+    """Stop consuming without the worker's knowledge, as consumers have done after reconnects."""
+    from celery.worker import consumer
+
+    start = consumer.Consumer.on_ready
+
+    def on_ready(self) -> None:
+        start(self)
+        signal.signal(signal.SIGRTMIN + 1, lambda *_: self.task_consumer.cancel())
+
+    consumer.Consumer.on_ready = on_ready
 
 
 def main() -> None:
+    set_constants(sys.argv)
     for name in filter(None, os.environ.get("DRILL_WITHOUT", "").split(",")):
         SAFEGUARDS[name]()
-    set_constants(sys.argv)
     if sys.argv[1] in {"worker", "models", "health"}:
         install(Path(os.environ["CUTOUT_MODEL_DIR"]))
         signal.signal(signal.SIGRTMIN, lambda *_: time.sleep(600))
+        if sys.argv[1] == "worker":
+            deafen()
         from worker import process
         from worker.cli import main as verbs
 

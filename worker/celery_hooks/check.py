@@ -15,11 +15,13 @@ NAMES = (
     # loader.py
     "celery.loaders.app:AppLoader.import_from_cwd",
     # tasks.py, request.py
+    "billiard.einfo:ExceptionWithTraceback",
     "billiard.exceptions:TimeLimitExceeded",
     "billiard.exceptions:WorkerLostError",
     "celery.app.task:Task.Request",
     "celery.worker.request:Request.kwargs",
     "celery.worker.request:Request.on_failure",
+    "celery.worker.request:Request.on_success",
     "celery.worker.request:Request.on_timeout",
     "celery.worker.request:Request.worker_pid",
     # consumer.py
@@ -45,12 +47,15 @@ NAMES = (
     "celery.app.amqp:AMQP.Connection",
     "celery.bootsteps:Blueprint.human_state",
     "celery.worker.consumer:Consumer.blueprint",
+    "celery.worker.consumer:Consumer.on_ready",
     "celery.worker.state:active_requests",
     "celery.worker.state:all_total_count",
     "celery.worker.state:should_stop",
     "celery.worker.state:should_terminate",
     "kombu:Connection._ensure_connection",
     "kombu:Connection.connected",
+    "kombu:Consumer.cancel",
+    "kombu:Consumer.consume",
     "kombu.asynchronous:Hub.call_repeatedly",
 )
 """Each as `module:attribute` or `module:class.attribute`."""

@@ -1,18 +1,23 @@
-"""Celery's request, made to record in the ledger why a child died while processing an image.
+"""Celery's request, made to record why a child died while processing an image, and each result.
 
-Celery only returns the message to the queue (`task_reject_on_worker_lost`), and does so endlessly:
+Of a dead child, Celery only returns the message to the queue (`task_reject_on_worker_lost`), and
+does so endlessly:
 https://github.com/celery/celery/issues/9082
 """
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import structlog
+from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]  # newer than the stubs
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Ignore, Reject
 from celery.worker.request import Request
 
 from contract.errors import CutoutError
+from contract.ledger.records import RESULT_CRASH, RESULT_OK
 from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import settings
 from worker.runtime import plan
@@ -21,6 +26,11 @@ log = structlog.get_logger(__name__)
 
 EXIT = re.compile(r"signal \d+ \((SIG\w+)\)|(exitcode \d+)")
 """Matches billiard's `Worker exited prematurely: signal 9 (SIGKILL) Job: 1.`"""
+
+
+result_listeners: list[Callable[[str, str], None]] = []
+"""Called in the main process with the batch and the result of every attempt: an error code,
+`crash` or `ok`."""
 
 
 @cache
@@ -37,20 +47,45 @@ def cause_of(error: BaseException) -> str:
     return (match[1] or match[2]) if match else "unknown"
 
 
+def result_of(error: BaseException) -> str:
+    """Return the result of an attempt that ended with an exception: the code it begins with.
+
+    Empty if the attempt says nothing about this worker.
+    """
+    if isinstance(error, Ignore | Reject):
+        return ""
+    return RESULT_CRASH if isinstance(error, WorkerLostError) else str(error).partition(":")[0]
+
+
 class CutoutRequest(Request):
     """A task that a child is running, as the main process sees it."""
+
+    def on_success(self, failed__retval__runtime: Any, **options: Any) -> Any:
+        if not failed__retval__runtime[0]:
+            self._report(RESULT_OK)
+        return super().on_success(failed__retval__runtime, **options)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         if not soft:
             self._record_crash(TimeLimitExceeded(timeout))
+            self._report(RESULT_CRASH)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> Any:
-        # billiard wraps the exceptions that its own code raises
-        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):  # billiard's own code raised it
+            error = error.exc
         if isinstance(error, WorkerLostError):
             self._record_crash(error)
+        if result := result_of(error):
+            self._report(result)
         return super().on_failure(exc_info, *arguments, **options)
+
+    def _report(self, result: str) -> None:
+        """Tell the listeners, before the message is acknowledged and the next one is taken."""
+        batch = self.id.rpartition(".")[0]  # see `ImageJob.task_id`
+        for listener in result_listeners:
+            listener(batch, result)
 
     def _record_crash(self, error: BaseException) -> None:
         job, cause = self.kwargs.get("job"), cause_of(error)

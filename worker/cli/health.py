@@ -16,7 +16,8 @@ Ready = Annotated[
 def health(ready: Ready = False) -> None:
     """Check that the workers on this machine are alive or, with --ready, also ready.
 
-    Reads their heartbeat files. A worker that waits for Redis is alive but not ready.
+    Reads their heartbeat files. A worker that waits for Redis, or that is out of rotation because
+    its images fail where other workers succeed, is alive but not ready.
 
     Exit status: 0 all workers are alive (with --ready: and ready); 1 at least one is not, or none
     is running.
@@ -26,3 +27,5 @@ def health(ready: Ready = False) -> None:
             f"worker {beat.pid}: {'ready' if beat.ready else 'not ready'}, {beat.queue}, "
             f"{beat.children} children, last heartbeat {beat.age:.0f} s ago"
         )
+        if beat.out_of_rotation:
+            typer.echo(f"worker {beat.pid}: out of rotation. {beat.out_of_rotation}")

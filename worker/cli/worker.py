@@ -9,6 +9,7 @@ import typer
 
 from contract import log, names
 from contract.ledger.connection import Connection
+from contract.ledger.shared_settings import check_shared
 from contract.ledger.workers import WorkerRegistry, check_clock
 from contract.settings import settings
 from worker.cpu.count import available_cpus, default_children
@@ -65,15 +66,17 @@ def worker(
     config = settings()
     log.configure(config)
     children = 1 if quarantine else concurrency or default_children(available_cpus())
-    prepare(config, children, quarantine=quarantine, interactive=interactive)
-    celery = create_app(children, quarantine=quarantine)
-    check_clock(WorkerRegistry(Connection(config.require_redis_url(), retries=0, timeout=5)))
     queues = _queues(config.model, quarantine=quarantine, interactive=interactive)
-    hostname = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
-    with watched(celery, config, hostname, queues[-1], children):
+    name = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
+    prepare(config, children, name, quarantine=quarantine, interactive=interactive)
+    celery = create_app(children, quarantine=quarantine)
+    registry = WorkerRegistry(Connection(config.require_redis_url(), retries=0, timeout=5))
+    check_clock(registry)
+    check_shared(registry, config)
+    with watched(celery, config, name, queues[-1], children):
         celery.worker_main(
             [
-                "--quiet", "worker", "--hostname", hostname, "--queues", ",".join(queues),
+                "--quiet", "worker", "--hostname", name, "--queues", ",".join(queues),
                 "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
             ]
         )  # fmt: skip

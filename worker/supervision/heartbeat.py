@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.errors import ErrorCode, PermanentError
 from contract.settings import Settings
+from worker.supervision.outlier import OutlierCheck
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +53,11 @@ class Heartbeat(BaseModel):
     time: float
     """when it was written, in Unix seconds"""
     ready: bool
-    """at least one model is loaded, and the broker is connected"""
+    """at least one model is loaded, the broker is connected, and it takes images"""
     queue: str
     children: int
+    out_of_rotation: str = ""
+    """why it takes no images, in a sentence; else empty"""
 
     @property
     def age(self) -> float:
@@ -84,12 +87,15 @@ def start_time(pid: int) -> str | None:
 class HeartbeatFile:
     """This worker's file. Written by its main loop only, so that a stuck loop shows."""
 
-    def __init__(self, folder: Path, queue: str, children: int) -> None:
+    def __init__(
+        self, folder: Path, queue: str, children: int, outlier_check: OutlierCheck
+    ) -> None:
         self.last_beat = time.monotonic()
         self._pid = os.getpid()
         self._file = folder / f"{self._pid}.json"
         self._queue = queue
         self._children = children
+        self._outlier_check = outlier_check
         self._born = start_time(self._pid) or ""
         self._written = -float(HEARTBEAT_SECONDS)
         self._ready: bool | None = None
@@ -103,7 +109,7 @@ class HeartbeatFile:
         if os.getpid() != self._pid:
             return  # a child, which inherited this object and the broker connection that calls it
         self.last_beat = time.monotonic()
-        ready = connected and loaded_children() > 0
+        ready = connected and loaded_children() > 0 and not self._outlier_check.reason
         if ready != self._ready or self.last_beat - self._written >= HEARTBEAT_SECONDS:
             self._ready, self._written = ready, self.last_beat
             self._write(ready)
@@ -115,7 +121,7 @@ class HeartbeatFile:
     def _write(self, ready: bool) -> None:
         heartbeat = Heartbeat(
             pid=self._pid, born=self._born, time=time.time(), ready=ready,
-            queue=self._queue, children=self._children,
+            queue=self._queue, children=self._children, out_of_rotation=self._outlier_check.reason,
         )  # fmt: skip
         partial = self._file.with_suffix(".new")
         try:
@@ -158,6 +164,11 @@ def check(folder: Path, *, ready: bool) -> list[Heartbeat]:
             raise PermanentError(
                 ErrorCode.WORKER_UNHEALTHY,
                 f"{worker} is stuck: its last heartbeat was {heartbeat.age:.0f} s ago.",
+            )
+        if ready and heartbeat.out_of_rotation:
+            raise PermanentError(
+                ErrorCode.WORKER_UNHEALTHY,
+                f"{worker} is out of rotation. {heartbeat.out_of_rotation}",
             )
         if ready and not heartbeat.ready:
             raise PermanentError(ErrorCode.WORKER_UNHEALTHY, f"{worker} is not ready.")

@@ -23,11 +23,14 @@ from celery.worker import state
 from contract.errors import CutoutError
 from contract.ledger.connection import Connection
 from contract.ledger.records import Worker
+from contract.ledger.shared_settings import SharedSettings
 from contract.ledger.workers import WorkerRegistry
 from contract.settings import Settings
 from worker.supervision import heartbeat, policy
+from worker.supervision.comparison import REVIEW_SECONDS, Comparison
 from worker.supervision.heartbeat import HeartbeatFile
-from worker.supervision.main_loop import write_heartbeats
+from worker.supervision.main_loop import supervise
+from worker.supervision.outlier import OutlierCheck
 from worker.supervision.policy import HealthPolicy, Verdict, WorkerSample
 
 log = structlog.get_logger(__name__)
@@ -41,28 +44,36 @@ MAX_FRAMES = 15
 
 
 class Watchdog(threading.Thread):
-    """Samples this worker every few seconds, and registers it in Redis."""
+    """Samples this worker every few seconds, registers it in Redis, and compares it with others."""
 
     def __init__(
-        self, file: HeartbeatFile, config: Settings, name: str, queue: str, children: int
-    ) -> None:
+        self, file: HeartbeatFile, outlier_check: OutlierCheck, config: Settings, name: str,
+        queue: str, children: int,
+    ) -> None:  # fmt: skip
         super().__init__(name="watchdog", daemon=True)
         self._heartbeat_file = file
+        self._outlier_check = outlier_check
         self._worker = (name, queue, children)
         self._policy = HealthPolicy(config.time_limit + policy.STOP_GRACE_SECONDS)
         connection = Connection(config.require_redis_url(), retries=0, timeout=REPLY_SECONDS)
         self._registry = WorkerRegistry(connection)
+        self._comparison = Comparison(outlier_check, connection, name, queue)
+        self._shared_settings = SharedSettings(self._registry, config)
         self._stopped = threading.Event()
 
     def run(self) -> None:
         # signals must reach the main thread, which handles them: one taken here would not wake it
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        due = 0.0
         while True:
             try:
-                self._check()
+                changed = self._comparison.review_if_due()
+                if changed or time.monotonic() >= due:
+                    due = time.monotonic() + policy.WATCH_SECONDS
+                    self._check()
             except Exception as error:
                 log.exception("watchdog error", exc_info=error)
-            if self._stopped.wait(policy.WATCH_SECONDS):
+            if self._stopped.wait(min(REVIEW_SECONDS, policy.WATCH_SECONDS)):
                 return
 
     def stop(self) -> None:
@@ -78,7 +89,7 @@ class Watchdog(threading.Thread):
             last_beat=self._heartbeat_file.last_beat,
             stopping=state.should_stop is not None or state.should_terminate is not None,
             queue_length=queue_length,
-            free_children=heartbeat.loaded_children() - len(state.active_requests),
+            free_children=self._free_children(),
             started_tasks=state.all_total_count[0],
         )
         verdict = self._policy.evaluate(sample)
@@ -92,14 +103,18 @@ class Watchdog(threading.Thread):
         elif verdict is Verdict.STUCK:
             self._exit(sample)
 
+    def _free_children(self) -> int:
+        if not self._outlier_check.takes_images:
+            return 0
+        return heartbeat.loaded_children() - len(state.active_requests)
+
     def _register(self) -> int | None:
         """Register this worker. Returns the length of its queue, or None if Redis is away."""
         name, queue, children = self._worker
         try:
             skew = self._registry.clock_skew()
-            self._registry.register(
-                Worker(name=name, queue=queue, children=children, clock_skew=skew)
-            )
+            self._registry.register(Worker(name, queue, children, skew, self._outlier_check.reason))
+            self._shared_settings.renew()
             return self._registry.queue_length(queue)
         except CutoutError:
             return None
@@ -133,9 +148,11 @@ def _main_thread_stack() -> str:
 @contextlib.contextmanager
 def watched(app: Celery, config: Settings, name: str, queue: str, children: int) -> Iterator[None]:
     """Supervise the worker of `app` that runs in this context."""
-    file = HeartbeatFile(heartbeat.heartbeat_folder(config), queue, children)
-    write_heartbeats(app, file)
-    watchdog = Watchdog(file, config, name, queue, children)
+    outlier_check = OutlierCheck(name)
+    folder = heartbeat.heartbeat_folder(config)
+    file = HeartbeatFile(folder, queue, children, outlier_check)
+    supervise(app, file, outlier_check)
+    watchdog = Watchdog(file, outlier_check, config, name, queue, children)
     watchdog.start()
     try:
         yield

@@ -8,12 +8,13 @@
 -- KEYS[6] crash_count     hash
 -- KEYS[7] crash_causes    hash
 -- KEYS[8] retries         hash
--- KEYS[9] recent_results  list    results of the latest attempts, newest first
+-- KEYS[9] recent_results  list    `code seconds worker` of the latest attempts, newest first
 -- ARGV[1] line
 -- ARGV[2] token of the attempt
 -- ARGV[3] delay in seconds
 -- ARGV[4] the error's code
 -- ARGV[5] number of recent results to keep
+-- ARGV[6] name of the worker
 -- returns the retries so far, this one included; 0 if the line is not claimed by the token
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state or state == 'closed' then return 0 end
@@ -23,6 +24,6 @@ local clock = redis.call('TIME')
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[4], clock[1] + clock[2] / 1000000 + ARGV[3], ARGV[1])
 for hash = 5, 7 do redis.call('HDEL', KEYS[hash], ARGV[1]) end
-redis.call('LPUSH', KEYS[9], ARGV[4])
+redis.call('LPUSH', KEYS[9], ARGV[4] .. ' ' .. clock[1] .. ' ' .. ARGV[6])
 redis.call('LTRIM', KEYS[9], 0, ARGV[5] - 1)
 return redis.call('HINCRBY', KEYS[8], ARGV[1], 1)

@@ -11,13 +11,14 @@
 -- KEYS[9]  crash_causes    hash
 -- KEYS[10] retries         hash
 -- KEYS[11] outcomes        stream  `row`: the outcome as JSON; `epoch`: the batch's, when the line was settled
--- KEYS[12] recent_results  list    results of the latest attempts, newest first
+-- KEYS[12] recent_results  list    `code seconds worker` of the latest attempts, newest first
 -- KEYS[13] failed          bitmap  one bit per line whose status is `failed`
 -- ARGV[1] line
 -- ARGV[2] status, which is also the counter's name
 -- ARGV[3] outcome as JSON
 -- ARGV[4] result of the attempt: the code of the error behind a failure, or `ok`
 -- ARGV[5] number of recent results to keep
+-- ARGV[6] name of the worker
 -- returns 1 if this call settled it, 0 if it was settled before or the batch is closed
 local batch = redis.call('HMGET', KEYS[1], 'state', 'epoch')
 if not batch[1] or batch[1] == 'closed' then return 0 end
@@ -30,6 +31,6 @@ end
 redis.call('HINCRBY', KEYS[1], ARGV[2], 1)
 if ARGV[2] == 'failed' then redis.call('SETBIT', KEYS[13], ARGV[1], 1) end
 redis.call('XADD', KEYS[11], '*', 'row', ARGV[3], 'epoch', batch[2])
-redis.call('LPUSH', KEYS[12], ARGV[4])
+redis.call('LPUSH', KEYS[12], ARGV[4] .. ' ' .. redis.call('TIME')[1] .. ' ' .. ARGV[6])
 redis.call('LTRIM', KEYS[12], 0, ARGV[5] - 1)
 return 1

@@ -8,8 +8,9 @@
 -- KEYS[5] claimed      zset
 -- KEYS[6] deferred     zset
 -- ARGV[1] maximum number of lines to take
--- ARGV[2] window: maximum number of outstanding lines
+-- ARGV[2] window: maximum number of lines in `issued` and `claimed`
 -- ARGV[3] seconds until the taken lines become overdue
+-- ARGV[4] maximum number of outstanding lines, in all four sets
 -- returns the time, as text, and the lines to publish, in order; skips lines that are settled or
 -- outstanding already (a retry sets the cursor back)
 local clock = redis.call('TIME')
@@ -18,9 +19,10 @@ local answer = {tostring(now)}
 if redis.call('HGET', KEYS[1], 'state') ~= 'open' then return answer end
 local cursor = tonumber(redis.call('HGET', KEYS[1], 'cursor'))
 local total = tonumber(redis.call('HGET', KEYS[1], 'total'))
-local room = tonumber(ARGV[2])
-for zset = 3, 6 do room = room - redis.call('ZCARD', KEYS[zset]) end
-room = math.min(tonumber(ARGV[1]), room)
+local active = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[5])
+local waiting = redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[6])
+local room = math.min(
+  tonumber(ARGV[1]), tonumber(ARGV[2]) - active, tonumber(ARGV[4]) - active - waiting)
 local function outstanding(line)
   for zset = 3, 6 do
     if redis.call('ZSCORE', KEYS[zset], line) then return true end

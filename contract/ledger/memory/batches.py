@@ -6,7 +6,7 @@ from contract.batch import BatchSpec, Progress, Snapshot
 from contract.ledger.memory.state import MemoryBatch, MemoryLine, MemoryState
 from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
 from contract.line_bits import has_bit, no_bits, set_bit
-from contract.outcome import Outcome, Status
+from contract.outcome import AttemptResult, Outcome, Status
 
 
 class MemoryBatches:
@@ -112,6 +112,7 @@ class MemoryBatches:
         for queue in queues:
             self._state.queues.pop(queue, None)
         self._state.unacknowledged.clear()
+        self._state.shared_settings = ({}, 0)
         for batch in self.open_ids():
             row = self._state.require(batch)
             for line in row.lines.values():
@@ -196,6 +197,7 @@ class MemoryBatches:
             issued=len(row.outstanding()),
             quarantined=len(row.outstanding("quarantined")),
             claimed=len(row.outstanding("claimed")),
+            deferred=len(row.outstanding("deferred")),
             duplicates=row.duplicates,
             epoch=row.epoch,
             closed=row.closed,
@@ -215,6 +217,10 @@ class MemoryBatches:
             something_due=any(line.due < self._state.clock() for _, line in row.outstanding()),
             oldest_queued=(first, second),
         )
+
+    def recent_results(self, batch: str) -> list[AttemptResult]:
+        row = self._state.find(batch)
+        return list(row.recent_results) if row else []
 
     def settled_bits(self, batch: str) -> bytes:
         row = self._state.find(batch)

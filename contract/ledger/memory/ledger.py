@@ -52,6 +52,14 @@ class MemoryWorkers:
         rows = [worker for worker, expires in self._workers.values() if expires > now]
         return sorted(rows, key=lambda worker: worker.name)
 
+    def share_settings(self, values: dict[str, str]) -> dict[str, str]:
+        now = self._state.clock()
+        stored, expires = self._state.shared_settings
+        if expires <= now or stored == values:
+            stored = dict(values)
+            self._state.shared_settings = (stored, now + WORKER_SILENT_SECONDS)
+        return stored
+
     def clock_skew(self) -> float:
         return time.time() - self._state.clock()
 

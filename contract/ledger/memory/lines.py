@@ -3,8 +3,14 @@
 from collections.abc import Iterable
 
 from contract.ledger.memory.state import MemoryLine, MemoryState
-from contract.ledger.records import RESULT_OK, Claim, ClaimRefused, Issued
-from contract.outcome import Outcome, OutcomeRow, Status
+from contract.ledger.records import (
+    MAX_OUTSTANDING,
+    RESULT_OK,
+    Claim,
+    ClaimRefused,
+    Issued,
+)
+from contract.outcome import AttemptResult, Outcome, OutcomeRow, Status
 
 
 class MemoryLines:
@@ -15,11 +21,15 @@ class MemoryLines:
 
     # called by the dispatcher
 
-    def issue(self, batch: str, limit: int, window: int, timeout: float) -> Issued:
+    def issue(
+        self, batch: str, limit: int, window: int, timeout: float,
+        max_outstanding: int = MAX_OUTSTANDING,
+    ) -> Issued:  # fmt: skip
         now, row = self._state.clock(), self._state.find(batch)
         taken: list[int] = []
         if row and row.state == "open":
-            room = min(limit, window - len(row.outstanding()))
+            active = len(row.outstanding("issued")) + len(row.outstanding("claimed"))
+            room = min(limit, window - active, max_outstanding - len(row.outstanding()))
             while len(taken) < room and row.cursor < row.spec.total:
                 line = row.lines.get(row.cursor, MemoryLine())
                 if row.cursor not in row.settled and not line.where:
@@ -89,7 +99,9 @@ class MemoryLines:
         entry.crash_causes = ", ".join(filter(None, [entry.crash_causes, cause]))
         return True
 
-    def defer(self, batch: str, line: int, token: str, delay: float, code: str) -> int:
+    def defer(
+        self, batch: str, line: int, token: str, delay: float, code: str, worker: str = ""
+    ) -> int:
         row = self._state.find(batch)
         entry = row.lines.get(line) if row and row.state != "closed" else None
         if row is None or entry is None or entry.token != token:
@@ -97,7 +109,8 @@ class MemoryLines:
         entry.move("deferred", self._state.clock() + delay)
         entry.crash_count, entry.crash_causes = 0, ""
         entry.retries += 1
-        row.recent_results.appendleft(code)
+        now = int(self._state.clock())
+        row.recent_results.appendleft(AttemptResult(code, worker, now))
         return entry.retries
 
     def finish(self, batch: str, outcome: Outcome, result: str = RESULT_OK) -> bool:
@@ -114,7 +127,8 @@ class MemoryLines:
             row.failed.add(outcome.line)
         json = outcome.model_dump_json(exclude_defaults=True)
         row.outcomes.append(OutcomeRow(self._state.next_row(row.outcomes), row.epoch, json))
-        row.recent_results.appendleft(result)
+        now = int(self._state.clock())
+        row.recent_results.appendleft(AttemptResult(result, outcome.worker, now))
         return True
 
     def finish_all(self, batch: str, outcomes: Iterable[Outcome], result: str = RESULT_OK) -> int:

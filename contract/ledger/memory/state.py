@@ -9,7 +9,7 @@ from typing import Literal
 from contract.batch import BatchSpec, State
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.records import RECENT_RESULTS
-from contract.outcome import Outcome, OutcomeRow, Status
+from contract.outcome import AttemptResult, Outcome, OutcomeRow, Status
 
 MAX_UNSEEN_CRASHES = 1
 """Crashes whose cause no worker saw before a line goes to quarantine: the first is more likely a
@@ -84,7 +84,9 @@ class MemoryBatch:
     outcomes: list[OutcomeRow] = field(default_factory=list)
     """oldest first"""
     report_lease: MemoryLease = field(default_factory=MemoryLease)
-    recent_results: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_RESULTS))
+    recent_results: deque[AttemptResult] = field(
+        default_factory=lambda: deque(maxlen=RECENT_RESULTS)
+    )
 
     def outstanding(self, where: str = "") -> list[tuple[int, MemoryLine]]:
         """Return the lines of one set, or of all four, in the order in which they are due."""
@@ -106,6 +108,8 @@ class MemoryState:
         """due callbacks of batches, oldest first"""
         self.lease = MemoryLease()
         """the dispatcher's"""
+        self.shared_settings: tuple[dict[str, str], float] = ({}, 0)
+        """values, and until when they are kept; Unix seconds"""
         self._batches: dict[str, MemoryBatch] = {}
         self._rows = 0
 

@@ -9,7 +9,7 @@ from contract.outcome import Outcome
 
 STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
-    "line", "key", "status", "code", "message", "attempts",
+    "line", "key", "status", "code", "message", "attempts", "worker",
     *(f"{stage}_ms" for stage in STAGES),
     "width", "height", "foreground", "outputs",
 )  # fmt: skip
@@ -27,7 +27,7 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
         key, message, outputs = map(_cell, texts)
         table.writerow(
             [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
-             *stages, outcome.width, outcome.height, outcome.foreground, outputs]
+             outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground, outputs]
         )  # fmt: skip
     return count
 

@@ -26,6 +26,7 @@ def write_parquet(rows: Iterable[Outcome], out: BinaryIO) -> int:
         [
             ("line", pa.int64()), ("key", pa.string()), ("status", pa.string()),
             ("code", pa.string()), ("message", pa.string()), ("attempts", pa.int32()),
+            ("worker", pa.string()),
             *((f"{stage}_ms", pa.int32()) for stage in STAGES),
             ("width", pa.int32()), ("height", pa.int32()), ("foreground", pa.float64()),
             ("outputs", pa.list_(pa.string())), ("cpu_ms", pa.int64()),

@@ -17,6 +17,7 @@ def batch_json(progress: Progress) -> dict[str, object]:
         "source": spec.source,
         "destination": spec.destination,
         "model": spec.recipe.model,
+        "pipeline": spec.recipe.pipeline,
         "total": spec.total,
         "done": progress.done,
         "skipped": progress.skipped,

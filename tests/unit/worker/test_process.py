@@ -26,7 +26,7 @@ from worker import process as module
 from worker import retry
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
-from worker.process import DeferredError, process
+from worker.process import RETRIES_ELSEWHERE, DeferredError, process
 from worker.runtime import Runtime
 
 BATCH = "b-20260101-000000-aaaaaa"
@@ -67,7 +67,7 @@ class Worker:
         )
         self.runtime = Runtime(
             self.config, self.ledger, self.model, Limits(pixels=10_000), CPU_SLOTS,
-            quarantine=False, token_prefix="worker-1:",
+            quarantine=False, token_prefix="worker-1:", worker="w@host",
         )  # fmt: skip
         self.source.mkdir()
         Image.new("RGB", (60, 40), "red").save(self.source / "a.png")
@@ -123,7 +123,7 @@ class Worker:
 
     @property
     def recent_results(self) -> list[str]:
-        return self.ledger.batches.snapshot(self.job.batch, ("", "")).recent_results
+        return [result.code for result in self.ledger.batches.recent_results(self.job.batch)]
 
 
 @pytest.fixture
@@ -144,6 +144,7 @@ def raising(error: BaseException) -> Callable[..., object]:
 def test_an_image_is_claimed_cut_out_stored_and_settled(worker: Worker):
     outcome = worker.process()
     assert (outcome.status, outcome.attempts, outcome.outputs) == (Status.DONE, 1, ["a.png"])
+    assert outcome.worker == "w@host"
     assert (outcome.width, outcome.height) == (60, 40)
     stages = ["check", "fetch", "wait", "decode", "matte", "encode", "store"]
     assert list(outcome.milliseconds) == stages
@@ -295,9 +296,7 @@ PERMANENT = {
     ErrorCode.TOO_MANY_PIXELS: large,
     ErrorCode.TOO_MANY_BYTES: write(bytes(100_001)),
     ErrorCode.NO_SUBJECT: without_subject,
-    ErrorCode.OBJECT_MISSING: absent,
     ErrorCode.UNSAFE_KEY: with_unsafe_key,
-    ErrorCode.ACCESS_DENIED: refused(ErrorCode.ACCESS_DENIED),
     ErrorCode.CORRUPT_IMAGE: refused(ErrorCode.CORRUPT_IMAGE),
     ErrorCode.URL_REFUSED: refused(ErrorCode.URL_REFUSED),
     ErrorCode.URL_FAILED: refused(ErrorCode.URL_FAILED),
@@ -313,6 +312,36 @@ def test_a_permanent_error_fails_the_image_at_once(worker: Worker, code, arrange
     assert worker.recent_results == [code]
     assert (worker.progress.failed, worker.progress.issued) == (1, 0)
     assert not list(worker.folder.glob("out/*.png"))
+
+
+ELSEWHERE = {
+    ErrorCode.OBJECT_MISSING: absent,
+    ErrorCode.ACCESS_DENIED: refused(ErrorCode.ACCESS_DENIED),
+}
+
+
+@pytest.mark.parametrize("budget", [1, 5])
+@pytest.mark.parametrize(("code", "arrange"), ELSEWHERE.items())
+def test_an_error_that_another_worker_may_not_have_is_retried_before_it_is_final(
+    worker: Worker, code, arrange, budget: int
+):
+    worker.configure(retry_budget=budget)
+    retries = min(budget, RETRIES_ELSEWHERE)
+    arrange(worker)
+    for _ in range(retries):
+        with pytest.raises(DeferredError, match=code):
+            worker.process()
+        worker.clock += 60
+    outcome = worker.process()
+    assert (outcome.status, outcome.code, outcome.attempts) == (Status.FAILED, code, retries + 1)
+    assert worker.recent_results == [code] * (retries + 1)
+    assert {x.worker for x in worker.ledger.batches.recent_results(BATCH)} == {"w@host"}
+
+
+def test_nobody_waits_longer_for_a_cutout_to_find_out(worker: Worker):
+    worker.job = worker.open(CUTOUT, key="missing.png", destination_key="x.png", interactive=True)
+    outcome = worker.process()
+    assert (outcome.code, outcome.attempts) == (ErrorCode.OBJECT_MISSING, 1)
 
 
 # poison: the process died

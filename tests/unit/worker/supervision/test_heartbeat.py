@@ -8,6 +8,7 @@ import pytest
 from contract.errors import ErrorCode, PermanentError
 from worker.supervision import heartbeat
 from worker.supervision.heartbeat import HeartbeatFile, check, read_heartbeats, set_loaded
+from worker.supervision.outlier import OutlierCheck
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +25,9 @@ def unhealthy(folder: Path, *, ready: bool = False) -> str:
 
 
 def test_the_file_names_the_worker_and_whether_it_is_ready(tmp_path: Path):
-    file = HeartbeatFile(tmp_path / "workers", "bulk.u2netp", 3)
+    file = HeartbeatFile(tmp_path / "workers", "bulk.u2netp.p3", 3, OutlierCheck("w"))
     (seen,) = read_heartbeats(tmp_path / "workers")
-    assert (seen.pid, seen.queue, seen.children) == (os.getpid(), "bulk.u2netp", 3)
+    assert (seen.pid, seen.queue, seen.children) == (os.getpid(), "bulk.u2netp.p3", 3)
     assert seen.is_recent
     assert not seen.ready
 
@@ -44,7 +45,7 @@ def test_the_file_names_the_worker_and_whether_it_is_ready(tmp_path: Path):
 
 
 def test_the_file_is_written_if_ready_changed_or_an_interval_passed(tmp_path: Path, monkeypatch):
-    file = HeartbeatFile(tmp_path, "bulk.u2netp", 3)
+    file = HeartbeatFile(tmp_path, "bulk.u2netp.p3", 3, OutlierCheck("w"))
     (path,) = tmp_path.iterdir()
     first = path.stat().st_mtime_ns
     file.beat(connected=False)
@@ -56,13 +57,29 @@ def test_the_file_is_written_if_ready_changed_or_an_interval_passed(tmp_path: Pa
 
 
 def test_a_running_worker_with_an_old_heartbeat_is_unhealthy(tmp_path: Path, monkeypatch):
-    HeartbeatFile(tmp_path, "bulk.u2netp", 3)
+    HeartbeatFile(tmp_path, "bulk.u2netp.p3", 3, OutlierCheck("w"))
     monkeypatch.setattr(heartbeat, "STALE_SECONDS", 0)
-    assert f"Worker {os.getpid()} (bulk.u2netp) is stuck: its last heartbeat" in unhealthy(tmp_path)
+    assert f"Worker {os.getpid()} (bulk.u2netp.p3) is stuck: its last heartbeat" in unhealthy(
+        tmp_path
+    )
+
+
+def test_a_worker_out_of_rotation_is_alive_and_not_ready(tmp_path: Path):
+    check_of_others = OutlierCheck("w")
+    file = HeartbeatFile(tmp_path, "bulk.u2netp.p3", 3, check_of_others)
+    set_loaded(0, loaded=True)
+    file.beat(connected=True)
+    check_of_others.reason = "It failed."
+    file.beat(connected=True)
+    assert not check(tmp_path, ready=False)[0].ready
+    assert unhealthy(tmp_path, ready=True).endswith("is out of rotation. It failed.")
+    check_of_others.reason = ""
+    file.beat(connected=True)
+    assert check(tmp_path, ready=True)[0].out_of_rotation == ""
 
 
 def test_files_of_dead_workers_are_deleted_even_if_their_pid_is_used_again(tmp_path: Path):
-    HeartbeatFile(tmp_path, "bulk.u2netp", 3)
+    HeartbeatFile(tmp_path, "bulk.u2netp.p3", 3, OutlierCheck("w"))
     (own,) = read_heartbeats(tmp_path)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -86,7 +103,7 @@ def test_a_zombie_process_is_dead():
 
 def test_a_worker_survives_a_folder_it_cannot_write_to(tmp_path: Path):
     (tmp_path / "workers").write_text("no folder")
-    file = HeartbeatFile(tmp_path / "workers", "bulk.u2netp", 3)
+    file = HeartbeatFile(tmp_path / "workers", "bulk.u2netp.p3", 3, OutlierCheck("w"))
     file.beat(connected=True)
     file.delete()
     assert (tmp_path / "workers").read_text() == "no folder"

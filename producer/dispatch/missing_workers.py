@@ -1,0 +1,38 @@
+"""Which workers a batch waits for."""
+
+from contract import names
+from contract.batch import Progress
+from producer.dispatch.fleet import FleetView
+
+NO_QUARANTINE = (
+    "Images that crashed their process wait for a quarantine worker: `cutout worker --quarantine`."
+)
+NO_WORKER = "No worker serves {model} (pipeline {pipeline})"
+START_ONE = ": `CUTOUT_MODEL={model} cutout worker`."
+OTHER_RELEASE = (
+    ", only pipeline {others}: start workers of the release that the batch was submitted with."
+)
+WORKER_START_SECONDS = 30
+"""Time for workers started together with a batch to register, before NO_WORKER is reported."""
+
+
+def missing_workers(progress: Progress, fleet: FleetView, now: float) -> str:
+    """Return which workers a batch waits for, in a sentence; empty if it has all that it needs.
+
+    `now`: Unix seconds.
+    """
+    recipe = progress.spec.recipe
+    model, pipeline = recipe.model, recipe.pipeline
+    if progress.quarantined and not fleet.serves(names.quarantine_queue(model, pipeline)):
+        return NO_QUARANTINE
+    starting = now <= progress.spec.created + WORKER_START_SECONDS
+    if starting or fleet.serves(names.bulk_queue(model, pipeline)):
+        return ""
+    others = ", ".join(map(str, names.pipelines_of(model, fleet.queues())))
+    text = NO_WORKER + (OTHER_RELEASE if others else START_ONE)
+    return text.format(model=model, pipeline=pipeline, others=others)
+
+
+def is_about_workers(reason: str) -> bool:
+    """Return whether a stalled reason came from `missing_workers`, or is empty."""
+    return not reason or reason == NO_QUARANTINE or reason.startswith(NO_WORKER.partition("{")[0])

@@ -1,0 +1,72 @@
+"""How many lines of a batch are issued at a time. Arithmetic only: no Redis, no clock.
+
+The queue holds a few seconds of work for the workers that serve it: enough that no child is idle
+while the dispatcher does something else, and no more, because every queued line takes memory in
+Redis and delays what is published after it.
+"""
+
+import math
+from dataclasses import dataclass
+
+LINES_PER_CHILD = 4
+"""Lines for each child until the fleet's speed is known: one being processed, three queued."""
+BACKLOG_SECONDS = 5
+"""Seconds of work in the queue at the measured speed. A dispatcher that dies is replaced later than
+that, but one that is busy with other batches returns much sooner."""
+MIN_WINDOW = 200
+"""Lines of a batch that are queued even if no worker is running yet."""
+SAMPLE_SECONDS = 1
+"""Shortest interval over which a speed is measured."""
+DECAY = 0.2
+"""Weight of a new sample that is below the present speed. One above it counts at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The workers that serve one queue."""
+
+    workers: int = 0
+    children: int = 0
+    """of all of these workers"""
+    images_per_second: float = 0
+    """settled by them lately"""
+
+
+def window_of(fleet: Fleet, batches: int, limit: int) -> int:
+    """Return how many lines of one batch may be queued or in process at a time, from 1.
+
+    `batches`: open batches that share the fleet, from 1. `limit`: upper bound for all of them
+    together.
+    """
+    wanted = LINES_PER_CHILD * fleet.children + BACKLOG_SECONDS * fleet.images_per_second
+    total = min(limit, max(math.ceil(wanted), MIN_WINDOW * batches))
+    return max(1, total // batches)
+
+
+class SpeedMeter:
+    """Images per second, from a counter of settled images. Follows a rise at once, a fall slowly.
+
+    So neither a short pause of the storage nor a restart of Redis empties the queue.
+    """
+
+    def __init__(self) -> None:
+        self.images_per_second = 0.0
+        self._images = 0
+        self._since: float | None = None
+
+    def add(self, images: int) -> None:
+        """Count images that were settled since the last call."""
+        self._images += images
+
+    def sample(self, now: float) -> None:
+        """Update the speed, if a sample is due. `now`: seconds of a monotonic clock."""
+        if self._since is None:
+            self._since, self._images = now, 0
+            return
+        seconds = now - self._since
+        if seconds < SAMPLE_SECONDS:
+            return
+        speed = self._images / seconds
+        weight = 1 if speed > self.images_per_second else DECAY
+        self.images_per_second += weight * (speed - self.images_per_second)
+        self._since, self._images = now, 0
