@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Any
 
 from celery import Celery
-from kombu import exceptions
+from kombu import Producer, exceptions
 
 from contract import names
 from contract.batch import BatchSpec
@@ -12,17 +13,12 @@ from contract.errors import ErrorCode, RetryableError
 from contract.job import ImageJob, ManifestLine
 from contract.ledger import Issued
 from contract.settings import settings, transport_options
+from producer.dispatch import envelopes
+from producer.dispatch.envelopes import EnvelopeTemplate
 
 CLAIM_GRACE_SECONDS = 2
 """Time between a worker's receiving a message and its claim of the line. Meanwhile the line is
 neither queued nor claimed, and must not count as lost."""
-
-PUBLISH_ERRORS: tuple[type[Exception], ...] = (
-    exceptions.OperationalError,
-    exceptions.BatchPublishError,  # type: ignore[attr-defined]  # newer than the stubs
-    OSError,
-)
-"""Redis is unreachable, or refused a chunk: it is full, or a read-only replica."""
 
 
 @cache
@@ -81,23 +77,58 @@ def job_for(spec: BatchSpec, line: int, photograph: ManifestLine) -> ImageJob:
 
 
 def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> None:
-    """Send jobs to a queue. Raises RetryableError (`redis_unavailable`)."""
+    """Send jobs to a queue: all of them, or none. Raises RetryableError (`redis_unavailable`)."""
     try:
-        with app().producer_or_acquire() as producer, producer.batch():
-            for job in jobs:
-                app().send_task(
-                    names.CUT_TASK,
-                    kwargs={"job": job.model_dump(mode="json")},
-                    task_id=job.task_id,
-                    queue=queue,
-                    producer=producer,
-                    # what Flower, `inspect` and logs show of a task
-                    argsrepr=names.printable(job.photograph.key),
-                    kwargsrepr=job.batch,
-                    # by the ledger's clock: tells a queued message from a lost one
-                    headers={"issued": issued_at},
-                )
-    except PUBLISH_ERRORS as error:
+        redis_key, template = template_of(queue)
+        messages = [template.message(job, issued_at) for job in jobs]
+        with app().producer_or_acquire() as producer:
+            channel: Any = producer.channel
+            with channel.conn_or_acquire() as client:
+                client.lpush(redis_key, *messages)
+    except _publish_errors() as error:
         raise RetryableError(
             ErrorCode.REDIS_UNAVAILABLE, f"Publishing failed ({type(error).__name__})."
         ) from None
+
+
+def send_sample(queue: str, producer: Producer) -> None:
+    """Have Celery send a message whose fields are the placeholders of an EnvelopeTemplate."""
+    app().send_task(
+        names.CUT_TASK,
+        kwargs={"job": envelopes.JOB},
+        task_id=envelopes.TASK_ID,
+        queue=queue,
+        producer=producer,
+        # what Flower, `inspect` and logs show of a task
+        argsrepr=envelopes.PHOTOGRAPH,
+        kwargsrepr=envelopes.BATCH,
+        # by the ledger's clock: tells a queued message from a lost one
+        headers={"issued": envelopes.ISSUED},
+    )
+
+
+@cache
+def template_of(queue: str) -> tuple[str, EnvelopeTemplate]:
+    """Return the Redis key of a queue, and the template of its messages.
+
+    Celery and kombu take a sample through every step but the last, the write to Redis.
+    """
+    sent: list[tuple[str, dict[str, Any]]] = []
+    with app().producer_or_acquire() as producer:
+        channel: Any = producer.channel
+        channel._put = lambda queue, message, **_: sent.append((queue, message))  # noqa: SLF001
+        try:
+            send_sample(queue, producer)
+        finally:
+            del channel._put  # noqa: SLF001
+        [(queue, message)] = sent
+        priority = channel._get_message_priority(message, reverse=False)  # noqa: SLF001
+        return channel._q_for_pri(queue, priority), EnvelopeTemplate(message)  # noqa: SLF001
+
+
+@cache
+def _publish_errors() -> tuple[type[BaseException], ...]:
+    """Return what is raised if Redis is unreachable, full, or a read-only replica."""
+    connection = app().connection_for_write()
+    redis_errors = (*connection.connection_errors, *connection.channel_errors)
+    return (*redis_errors, exceptions.OperationalError, OSError)

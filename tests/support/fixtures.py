@@ -26,7 +26,7 @@ def clean_caches(clean_environment: None) -> Iterator[None]:
 
 
 def _clear_caches() -> None:
-    for cached in (settings, open_store, s3_client, publisher.app):
+    for cached in (settings, open_store, s3_client, publisher.app, publisher.template_of):
         cached.cache_clear()
 
 
