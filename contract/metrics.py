@@ -15,7 +15,7 @@ class MetricSpec:
     labels: tuple[str, ...]
     help: str
     """with the unit, unless the name ends with it"""
-    type: Literal["gauge"] = "gauge"
+    type: Literal["gauge", "counter"] = "gauge"
 
 
 WORKER_CLOCK_SKEW = MetricSpec(
@@ -48,6 +48,13 @@ BATCH_DEADLINE = MetricSpec(
     ("batch",),
     "When an open batch should be finished, in Unix time; absent without a deadline",
 )
+IMAGES_SETTLED = MetricSpec(
+    "cutout_images_settled_total",
+    ("status",),
+    "Images settled so far, by status, of all batches and cutouts; an image that is retried counts"
+    " again. Counted by the ledger, so it is exact at any rate",
+    type="counter",
+)
 
 METRICS = (
     WORKER_CLOCK_SKEW,
@@ -58,4 +65,5 @@ METRICS = (
     BATCH_TOTAL,
     BATCH_ETA,
     BATCH_DEADLINE,
+    IMAGES_SETTLED,
 )

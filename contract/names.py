@@ -90,6 +90,11 @@ def is_batch_id(text: str) -> bool:
     return BATCH_ID.fullmatch(text) is not None
 
 
+def is_cutout_id(batch: str) -> bool:
+    """Return whether a valid ID is that of a cutout."""
+    return batch.startswith("c-")
+
+
 def cutout_result_key(cutout_id: str, suffix: str) -> str:
     """Return the key of a cutout without a destination of its own, in the server's store."""
     return f"cut-outs/{cutout_id}{suffix}"
@@ -165,6 +170,7 @@ WORKERS = "cutout:workers"
 SHARED_SETTINGS = "cutout:settings"
 OPEN_BATCHES = "cutout:open"
 ALL_BATCHES = "cutout:batches"
+SETTLED_COUNTS = "cutout:settled"
 DISPATCHER_LEASE = "cutout:dispatcher"
 CALLBACKS = "cutout:callbacks"
 """Callbacks of cutouts: servers deliver them."""

@@ -2,13 +2,20 @@
 
 import time
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any, Literal, cast
 
 from contract import names
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.connection import Connection, translated
-from contract.ledger.lines import LINE_KEYS, OUTSTANDING_KEYS, issued_at
+from contract.ledger.lines import (
+    LINE_KEYS,
+    OUTSTANDING_KEYS,
+    SCRIPT_LINES,
+    chunks,
+    issued_at,
+)
 from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
 from contract.outcome import AttemptResult, Outcome, Status
 
@@ -17,6 +24,8 @@ BATCH_KEYS = ("", "settled", "failed")
 TEMPORARY_KEYS = ("outcomes", *LINE_KEYS, "recent_results")
 REPORT_LEASE = "report_lease"
 """The key that says who writes the report. It expires by itself."""
+PROGRESS_BATCHES = 100
+"""Batches whose counters are read in one round trip."""
 
 
 class RedisBatches:
@@ -73,9 +82,9 @@ class RedisBatches:
             names.redis_key(batch, REPORT_LEASE), names.BATCH_CALLBACKS,
             *names.redis_keys(batch, TEMPORARY_KEYS),
         ]  # fmt: skip
-        return bool(
-            self._connection.run("close", keys, batch, time.time(), kept, epoch, lease_token)
-        )
+        cutout = int(names.is_cutout_id(batch))
+        arguments = (batch, time.time(), kept, epoch, lease_token, cutout)
+        return bool(self._connection.run("close", keys, *arguments))
 
     def lease_report(self, batch: str, token: str, seconds: float) -> bool:
         return bool(
@@ -92,7 +101,7 @@ class RedisBatches:
     def forget(self, batch: str) -> None:
         with translated(), self._redis.pipeline() as pipe:
             pipe.srem(names.OPEN_BATCHES, batch)
-            pipe.delete(*names.redis_keys(batch, (*BATCH_KEYS, *TEMPORARY_KEYS)))
+            pipe.unlink(*names.redis_keys(batch, (*BATCH_KEYS, *TEMPORARY_KEYS)))
             pipe.execute()
 
     def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
@@ -111,18 +120,26 @@ class RedisBatches:
     def reset_messages(self, *queues: str) -> None:
         with translated():
             unacknowledged = ("unacked", "unacked_index", "unacked_mutex")
-            self._redis.delete(*queues, *unacknowledged, names.SHARED_SETTINGS)
+            self._redis.unlink(*queues, *unacknowledged, names.SHARED_SETTINGS)
         for batch in self.open_ids():
             self._recall(batch, idle=True)
 
     def _recall(self, batch: str, *, idle: bool) -> int:
         parts = ("", *OUTSTANDING_KEYS, "claim_tokens", "crash_count", "retries", "recent_results")
-        return int(self._connection.run_for("recall", batch, parts, int(idle)))
+        more, waiting = 1, 0
+        while more:
+            more, waiting = self._connection.run_for(
+                "recall", batch, parts, int(idle), SCRIPT_LINES
+            )
+        return int(waiting)
 
     def reopen(self, batch: str, lines: Iterable[int], crash_causes: str = "") -> int:
         parts = ("", "settled", "crash_count", "crash_causes", "failed")
         keys = [*names.redis_keys(batch, parts), names.OPEN_BATCHES]
-        return int(self._connection.run("reopen", keys, batch, crash_causes, *lines))
+        return sum(
+            int(self._connection.run("reopen", keys, batch, crash_causes, *chunk))
+            for chunk in chunks(lines, SCRIPT_LINES)
+        )
 
     def reopen_unreported(
         self, batch: str, epoch: int, counts: dict[Status, int] | None, lines: Iterable[int]
@@ -151,19 +168,42 @@ class RedisBatches:
                 names.ALL_BATCHES, "-inf", time.time() - 2 * CLOSED_KEPT_SECONDS
             )
             known = cast("list[str]", self._redis.zrange(names.ALL_BATCHES, 0, -1, desc=True))
-            return [batch for batch in known if self._redis.exists(names.redis_key(batch))]
+            exist: list[int] = []
+            for chunk in chunks(known, SCRIPT_LINES):
+                with self._redis.pipeline(transaction=False) as pipe:
+                    for batch in chunk:
+                        pipe.exists(names.redis_key(batch))
+                    exist += pipe.execute()
+        return list(compress(known, exist))
 
     def exists(self, batch: str) -> bool:
         with translated():
             return bool(self._redis.exists(names.redis_key(batch)))
 
     def progress(self, batch: str) -> Progress:
-        with translated(), self._redis.pipeline() as pipe:
-            pipe.hgetall(names.redis_key(batch))
-            for key in names.redis_keys(batch, OUTSTANDING_KEYS):
-                pipe.zcard(key)
-            row, *sizes = pipe.execute()
-        return _progress(batch, row, sizes)
+        [progress] = self._read_progress([batch], transaction=True)
+        if progress is None:
+            raise _unknown(batch)
+        return progress
+
+    def progress_of(self, batches: Iterable[str]) -> list[Progress]:
+        return [
+            progress
+            for chunk in chunks(batches, PROGRESS_BATCHES)
+            for progress in self._read_progress(chunk, transaction=False)
+            if progress
+        ]
+
+    def _read_progress(self, batches: list[str], *, transaction: bool) -> list[Progress | None]:
+        """Return the counters of batches; None for one that is unknown."""
+        with translated(), self._redis.pipeline(transaction) as pipe:
+            for batch in batches:
+                pipe.hgetall(names.redis_key(batch))
+                for key in names.redis_keys(batch, OUTSTANDING_KEYS):
+                    pipe.zcard(key)
+            answers = iter(pipe.execute())
+        rows = zip(*[answers] * (1 + len(OUTSTANDING_KEYS)), strict=True)
+        return [_progress(row, sizes) if row else None for row, *sizes in rows]
 
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
         outstanding = names.redis_keys(batch, OUTSTANDING_KEYS)
@@ -183,7 +223,9 @@ class RedisBatches:
         sizes, earliest = rest[:count], rest[count : 2 * count]
         recent_results, undrained, first, second = rest[2 * count :]
         now = int(seconds) + int(micros) / 1e6
-        progress = _progress(batch, row, sizes)
+        if not row:
+            raise _unknown(batch)
+        progress = _progress(row, sizes)
         return Snapshot(
             progress=progress,
             recent_results=[_attempt_result(entry) for entry in recent_results],
@@ -212,6 +254,11 @@ class RedisBatches:
             bits = redis.execute_command("GET", names.redis_key(batch, part), NEVER_DECODE=[])
         return bits or b""
 
+    def settled_counts(self) -> dict[Status, int]:
+        with translated():
+            counts = cast("dict[str, str]", self._redis.hgetall(names.SETTLED_COUNTS))
+        return {status: int(counts.get(status, 0)) for status in Status}
+
     def cutout_outcome(self, batch: str) -> Outcome | None:
         with translated(), self._redis.pipeline() as pipe:
             # in one transaction: closing moves the outcome from the stream to the hash
@@ -222,7 +269,8 @@ class RedisBatches:
         return Outcome.model_validate_json(rows[0]) if rows else None
 
     def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
-        self._connection.run_for("keep_cutout_outcome", batch, [""], outcome.model_dump_json())
+        row = outcome.model_dump_json(exclude_defaults=True)
+        self._connection.run_for("keep_cutout_outcome", batch, [""], row)
 
 
 def _unknown(batch: str) -> PermanentError:
@@ -234,10 +282,8 @@ def _attempt_result(entry: str) -> AttemptResult:
     return AttemptResult(code, worker, int(seconds))
 
 
-def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
+def _progress(row: dict[str, str], sizes: list[int]) -> Progress:
     """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS."""
-    if not row:
-        raise _unknown(batch)
     return Progress(
         spec=BatchSpec.model_validate_json(row["spec"]),
         state=row["state"],  # type: ignore[arg-type]  # written by the scripts alone
@@ -248,8 +294,9 @@ def _progress(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
         quarantined=sizes[OUTSTANDING_KEYS.index("quarantined")],
         claimed=sizes[OUTSTANDING_KEYS.index("claimed")],
         deferred=sizes[OUTSTANDING_KEYS.index("deferred")],
-        duplicates=int(row["duplicates"]),
-        epoch=int(row["epoch"]),
+        # an ended cutout has neither
+        duplicates=int(row.get("duplicates", 0)),
+        epoch=int(row.get("epoch", 0)),
         closed=float(row["closed"]) if "closed" in row else None,
         stalled_reason=row.get("stalled_reason", ""),
         retry_at=float(row["retry_at"]) if "retry_at" in row else None,

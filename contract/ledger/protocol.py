@@ -110,7 +110,10 @@ class Batches(Protocol):
         ...
 
     def resume(self, batch: str) -> int:
-        """Reopen a paused batch and mark its queued lines for republishing; return how many."""
+        """Reopen a paused batch and mark its queued lines for republishing; return how many.
+
+        Returns 0 if the batch is not paused.
+        """
         ...
 
     def reset_messages(self, *queues: str) -> None:
@@ -162,6 +165,10 @@ class Batches(Protocol):
         """Return a batch's counters. Raises PermanentError (`batch_unknown`)."""
         ...
 
+    def progress_of(self, batches: Iterable[str]) -> list[Progress]:
+        """Return the counters of batches, in a few round trips; unknown ones are left out."""
+        ...
+
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
         """Return all that the dispatcher needs to know of a batch, in one round trip.
 
@@ -180,6 +187,10 @@ class Batches(Protocol):
 
     def failed_bits(self, batch: str) -> bytes:
         """Return the bits of the settled lines whose status is `failed`, as of `settled_bits`."""
+        ...
+
+    def settled_counts(self) -> dict[Status, int]:
+        """Return how many images were settled so far, cutouts included; retried ones again."""
         ...
 
     def cutout_outcome(self, batch: str) -> Outcome | None:
@@ -219,6 +230,10 @@ class Lines(Protocol):
         `grace`: seconds between a worker's receiving a message and its claim. `oldest`: see
         `Snapshot.oldest_queued`.
         """
+        ...
+
+    def unsettled(self, batch: str, limit: int) -> list[int]:
+        """Return the first lines, up to `limit`, that are not settled."""
         ...
 
     def unacknowledged(self) -> list[str]:

@@ -58,6 +58,11 @@ class WorkerRegistry:
         )
         return dict(zip(rows[::2], rows[1::2], strict=True))
 
+    def count(self) -> int:
+        """Return about how many workers are registered, without reading each."""
+        with translated():
+            return int(self._redis.scard(names.WORKERS))
+
     def clock_skew(self) -> float:
         before = time.time()
         with translated():

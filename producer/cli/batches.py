@@ -98,8 +98,8 @@ def status(
 ) -> None:
     """Show the progress of one batch, or of all batches in Redis, newest first."""
     ledger = open_ledger()
-    ids = [batch] if batch else ledger.batches.ids()
-    rows = [ledger.batches.progress(one) for one in ids]
+    batches = ledger.batches
+    rows = [batches.progress(batch)] if batch else batches.progress_of(batches.ids())
     if as_json:
         objects = [batch_json(progress) for progress in rows]
         typer.echo(json.dumps(objects[0] if batch else objects, indent=2))

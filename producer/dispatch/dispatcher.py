@@ -16,7 +16,6 @@ import secrets
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
-from itertools import islice
 
 import structlog
 
@@ -25,7 +24,6 @@ from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Ledger
 from contract.ledger.shared_settings import SharedSettings
-from contract.line_bits import lines_without_bit
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
 from contract.storage.batch_files import manifest_segment
@@ -49,8 +47,8 @@ CHUNK_LINES = 200
 DRAIN_ROWS = 1000
 """Outcome rows that make a segment in object storage worth writing."""
 TICK_SECONDS = 0.2
-CANCELLED_LINES = 10_000
-"""Lines of a cancelled batch settled per tick."""
+CANCELLED_LINES = 500
+"""Lines of a cancelled batch settled per tick: other batches wait about 50 ms for them."""
 BACKOFF_SECONDS = 10
 """How long a batch is left alone after an error in its step, such as unreachable storage."""
 
@@ -168,7 +166,7 @@ class Dispatcher:
             case "paused":
                 self._resume_if_due(progress)
             case "cancelling":
-                self._settle_cancelled(spec)
+                more = self._settle_cancelled(spec)
             case "registering" | "closed":
                 pass  # opened by `submit`, or closed since `open_ids`
         return more
@@ -212,18 +210,19 @@ class Dispatcher:
         if progress.retry_at is not None and time.time() >= progress.retry_at:
             self._ledger.batches.resume(progress.spec.id)
 
-    def _settle_cancelled(self, spec: BatchSpec) -> None:
-        """Settle the next CANCELLED_LINES unsettled lines of a cancelled batch."""
-        bits = self._ledger.batches.settled_bits(spec.id)
+    def _settle_cancelled(self, spec: BatchSpec) -> bool:
+        """Settle the next lines of a cancelled batch; return True if there may be more."""
+        lines = self._ledger.lines.unsettled(spec.id, CANCELLED_LINES)
         outcomes = [
             Outcome(
                 line=line, key=self._photograph(spec, line).key, status=Status.FAILED,
                 code=ErrorCode.CANCELLED, message="The batch was cancelled before its turn.",
                 attempts=0,
             )
-            for line in islice(lines_without_bit(bits, spec.total), CANCELLED_LINES)
+            for line in lines
         ]  # fmt: skip
         self._ledger.lines.finish_all(spec.id, outcomes)
+        return len(lines) == CANCELLED_LINES
 
     # publishing
 

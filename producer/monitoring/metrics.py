@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from contract import metrics
@@ -25,7 +25,7 @@ class ClusterMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            families = [*self._workers(), *self._batches()]
+            families = [*self._workers(), *self._batches(), *self._settled()]
         except CutoutError:
             return
         yield from families
@@ -49,8 +49,9 @@ class ClusterMetrics(Collector):
         total = _family(metrics.BATCH_TOTAL)
         eta = _family(metrics.BATCH_ETA)
         deadline = _family(metrics.BATCH_DEADLINE)
-        for batch in self._ledger.batches.open_ids():
-            progress = self._ledger.batches.progress(batch)
+        batches = self._ledger.batches
+        for progress in batches.progress_of(batches.open_ids()):
+            batch = progress.spec.id
             for status in ("done", "skipped", "failed", "issued"):
                 images.add_metric([batch, status], getattr(progress, status))
             total.add_metric([batch], progress.spec.total)
@@ -59,6 +60,13 @@ class ClusterMetrics(Collector):
             if end := progress.spec.schedule.deadline:
                 deadline.add_metric([batch], end.timestamp())
         yield from (images, total, eta, deadline)
+
+    def _settled(self) -> Iterator[Metric]:
+        spec = metrics.IMAGES_SETTLED
+        settled = CounterMetricFamily(spec.name, spec.help, labels=spec.labels)
+        for status, count in self._ledger.batches.settled_counts().items():
+            settled.add_metric([status], count)
+        yield settled
 
 
 def _family(spec: metrics.MetricSpec) -> GaugeMetricFamily:

@@ -13,6 +13,7 @@ from contract.cutout import CutoutSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.ledger import Claim, ClaimRefused, Issued, Ledger
+from contract.ledger.lines import SCRIPT_LINES
 from contract.ledger.memory import MemoryLedger
 from contract.ledger.records import RECENT_RESULTS, Worker
 from contract.ledger.redis_ledger import RedisLedger
@@ -348,6 +349,92 @@ def test_resuming_leaves_claimed_lines_to_their_workers(ledger, batch) -> None:
     ledger.batches.pause(batch, "why")
     assert ledger.batches.resume(batch) == 0
     assert claim(ledger, 0, "b-1:x") == ClaimRefused("held")
+
+
+def test_resuming_leaves_a_batch_that_is_not_paused_alone(ledger, batch) -> None:
+    ledger.lines.issue(batch, 3, 3, 60)
+    assert ledger.batches.resume(batch) == 0
+    assert reissue(ledger).bulk == []
+    ledger.batches.cancel(batch)
+    assert ledger.batches.resume(batch) == 0
+    assert stalled(ledger) == ("cancelling", "")
+
+
+@redis_only
+def test_no_command_of_a_large_batch_handles_more_than_a_chunk(ledger) -> None:
+    large = 5 * SCRIPT_LINES
+    ledger.batches.register(spec(total=large))
+    ledger.batches.open(BATCH)
+    while ledger.lines.issue(BATCH, 200, large, 60).bulk:
+        pass
+    ledger.batches.pause(BATCH, "why")
+    redis = ledger.connection.client
+    redis.config_resetstat()
+    assert ledger.batches.resume(BATCH) == large
+    assert ledger.batches.progress(BATCH).issued == large
+    assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] > large // SCRIPT_LINES
+
+    rows = [done(line) for line in range(large - 1)]
+    assert ledger.lines.finish_all(BATCH, rows) == large - 1
+    redis.config_resetstat()
+    assert len(ledger.lines.outcomes(BATCH, 10 * large)) == large - 1
+    assert len(ledger.lines.outcomes(BATCH, large - 2)) == large - 2
+    assert redis.info("commandstats")["cmdstat_xrange"]["calls"] == 10
+
+
+@redis_only
+def test_settling_a_line_takes_one_round_trip(ledger, batch) -> None:
+    claim(ledger, 0)
+    ledger.lines.finish(batch, done(0))
+    redis = ledger.connection.client
+    redis.config_resetstat()
+    claim(ledger, 1)
+    ledger.lines.finish(batch, done(1))
+    stats = redis.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 2
+    assert not [name for name in stats if "script" in name]
+
+
+def test_settled_images_are_counted_over_all_batches(ledger, batch) -> None:
+    assert ledger.batches.settled_counts() == dict.fromkeys(Status, 0)
+    ledger.lines.finish_all(batch, [done(0), done(0), failed(1)])
+    ledger.batches.reopen(batch, [1])
+    ledger.lines.finish(batch, done(1))
+    ledger.batches.forget(batch)
+    counts = {Status.DONE: 2, Status.SKIPPED: 0, Status.FAILED: 1}
+    assert ledger.batches.settled_counts() == counts
+
+
+def test_unsettled_lines_are_found_in_order(ledger) -> None:
+    ledger.batches.register(spec(total=30))
+    assert ledger.lines.unsettled(BATCH, 3) == [0, 1, 2]
+    ledger.batches.open(BATCH)
+    ledger.lines.finish_all(BATCH, [done(line) for line in range(30) if line not in {1, 17, 29}])
+    assert ledger.lines.unsettled(BATCH, 2) == [1, 17]
+    assert ledger.lines.unsettled(BATCH, 9) == [1, 17, 29]
+    ledger.lines.finish_all(BATCH, [done(line) for line in (1, 17, 29)])
+    assert ledger.lines.unsettled(BATCH, 9) == []
+    assert ledger.lines.unsettled("b-20200101-000000-aaaaaa", 9) == []
+
+
+def test_settled_and_outstanding_lines_are_not_issued_again(ledger) -> None:
+    ledger.batches.register(spec(total=40))
+    ledger.batches.open(BATCH)
+    ledger.lines.finish_all(BATCH, [failed(line) for line in (*range(19), 21)])
+    assert ledger.lines.issue(BATCH, 5, 40, 60).bulk == [19, 20, 22, 23, 24]
+    assert ledger.batches.reopen(BATCH, [3, 17]) == 2
+    assert ledger.lines.issue(BATCH, 5, 40, 60).bulk == [3, 17, 25, 26, 27]
+    assert ledger.lines.issue(BATCH, 40, 40, 60).bulk == list(range(28, 40))
+    assert ledger.lines.issue(BATCH, 40, 40, 60).bulk == []
+
+
+def test_counters_of_several_batches_are_read_at_once(ledger, batch) -> None:
+    other = "b-20260101-000000-00000b"
+    ledger.batches.register(spec(other, total=7))
+    ledger.lines.issue(batch, 3, 3, 60)
+    rows = ledger.batches.progress_of([other, "b-20200101-000000-aaaaaa", batch])
+    assert rows == [ledger.batches.progress(other), ledger.batches.progress(batch)]
+    assert ledger.batches.progress_of([]) == []
 
 
 def test_a_pause_may_say_when_it_ends(ledger, batch) -> None:

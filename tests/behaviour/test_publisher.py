@@ -106,7 +106,11 @@ def test_a_chunk_is_sent_in_one_command(ledger: RedisLedger) -> None:
 
 def test_a_celery_worker_runs_every_published_job() -> None:
     seen: list[ImageJob] = []
-    app().task(lambda job: seen.append(ImageJob.model_validate(job)), name=names.CUT_TASK)
+
+    def cut(job: dict[str, object]) -> None:
+        seen.append(ImageJob.model_validate(job))
+
+    app().task(cut, name=names.CUT_TASK)
     publish(QUEUE, JOBS, ISSUED_AT)
     with start_worker(app(), queues=[QUEUE], perform_ping_check=False, concurrency=1):
         until(lambda: len(seen) == len(JOBS), 30)

@@ -56,6 +56,7 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
         ("cutout_batch_total", spec.id): 3,
         ("cutout_batch_eta_timestamp_seconds", spec.id): 1,
         ("cutout_batch_deadline_timestamp_seconds", spec.id): deadline.timestamp(),
+        **{("cutout_images_settled_total", status): 0 for status in ("done", "skipped", "failed")},
     }
 
     cluster.redis.stop()

@@ -13,6 +13,7 @@
 -- KEYS[11] outcomes        stream  `row`: the outcome as JSON; `epoch`: the batch's, when the line was settled
 -- KEYS[12] recent_results  list    `code seconds worker` of the latest attempts, newest first
 -- KEYS[13] failed          bitmap  one bit per line whose status is `failed`
+-- KEYS[14] settled counts  hash    status -> images settled so, of all batches; never reset
 -- ARGV[1] line
 -- ARGV[2] status, which is also the counter's name
 -- ARGV[3] outcome as JSON
@@ -29,6 +30,7 @@ if redis.call('SETBIT', KEYS[2], ARGV[1], 1) == 1 then
   return 0
 end
 redis.call('HINCRBY', KEYS[1], ARGV[2], 1)
+redis.call('HINCRBY', KEYS[14], ARGV[2], 1)
 if ARGV[2] == 'failed' then redis.call('SETBIT', KEYS[13], ARGV[1], 1) end
 redis.call('XADD', KEYS[11], '*', 'row', ARGV[3], 'epoch', batch[2])
 redis.call('LPUSH', KEYS[12], ARGV[4] .. ' ' .. redis.call('TIME')[1] .. ' ' .. ARGV[6])

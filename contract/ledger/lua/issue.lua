@@ -1,7 +1,7 @@
 -- Takes the next lines of a batch for publishing. The cursor and the issued set change together,
 -- before anything is published: after a crash in between, the lines become overdue and are reissued.
 --
--- KEYS[1] batch        hash    fields `cursor`, `total`, `state`
+-- KEYS[1] batch        hash    fields `cursor`, `frontier`, `total`, `state`
 -- KEYS[2] settled      bitmap  one bit per line
 -- KEYS[3] issued       zset    line -> when it becomes overdue (Redis's clock)
 -- KEYS[4] quarantined  zset    the same for the quarantine queue
@@ -13,30 +13,43 @@
 -- ARGV[4] maximum number of outstanding lines, in all four sets
 -- returns the time, as text, and the lines to publish, in order; skips lines that are settled or
 -- outstanding already (a retry sets the cursor back)
+local MAX_SKIPPED = 1000 -- outstanding lines skipped per call
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local answer = {tostring(now)}
-if redis.call('HGET', KEYS[1], 'state') ~= 'open' then return answer end
-local cursor = tonumber(redis.call('HGET', KEYS[1], 'cursor'))
-local total = tonumber(redis.call('HGET', KEYS[1], 'total'))
+local row = redis.call('HMGET', KEYS[1], 'state', 'cursor', 'total', 'frontier')
+if row[1] ~= 'open' then return answer end
+local cursor, total, frontier = tonumber(row[2]), tonumber(row[3]), tonumber(row[4] or 0)
 local active = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[5])
 local waiting = redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[6])
 local room = math.min(
   tonumber(ARGV[1]), tonumber(ARGV[2]) - active, tonumber(ARGV[4]) - active - waiting)
+-- the next line that is not settled, `line` included; whole bytes of settled lines cost nothing
+local function unsettled(line)
+  while line % 8 ~= 0 do
+    if redis.call('GETBIT', KEYS[2], line) == 0 then return line end
+    line = line + 1
+  end
+  return math.max(line, redis.call('BITPOS', KEYS[2], 0, line / 8))
+end
 local function outstanding(line)
+  if line >= frontier then return false end -- never issued before
   for zset = 3, 6 do
     if redis.call('ZSCORE', KEYS[zset], line) then return true end
   end
   return false
 end
-local looked = 0
-while #answer <= room and cursor < total and looked < 10000 do
-  if redis.call('GETBIT', KEYS[2], cursor) == 0 and not outstanding(cursor) then
+local skipped = 0
+while #answer <= room and skipped < MAX_SKIPPED do
+  cursor = math.min(unsettled(cursor), total)
+  if cursor == total then break end
+  if outstanding(cursor) then
+    skipped = skipped + 1
+  else
     redis.call('ZADD', KEYS[3], now + ARGV[3], cursor)
     answer[#answer + 1] = cursor
   end
   cursor = cursor + 1
-  looked = looked + 1
 end
-redis.call('HSET', KEYS[1], 'cursor', cursor)
+redis.call('HSET', KEYS[1], 'cursor', cursor, 'frontier', math.max(cursor, frontier))
 return answer

@@ -1,5 +1,6 @@
--- Marks every line whose message may be gone for republishing at once. Retry counts restart at zero:
--- the cause of the failures counts as fixed.
+-- Marks lines whose message may be gone for republishing at once, some lines per call. Once none is
+-- left, retry counts restart at zero (the cause of the failures counts as fixed) and a paused batch is
+-- opened.
 --
 -- KEYS[1] batch           hash  fields `state`, `stalled_reason`, `retry_at`
 -- KEYS[2] issued          zset
@@ -11,23 +12,27 @@
 -- KEYS[8] retries         hash
 -- KEYS[9] recent_results  list
 -- ARGV[1] 1: no worker is running, so claimed lines are taken back too, without counting a crash, and
---   a paused batch stays paused
--- returns how many lines now wait to be published
+--   a batch stays in its state; 0: only a paused batch is recalled
+-- ARGV[2] maximum number of lines to mark
+-- returns 1 if lines may be left to mark, else 0; then how many lines wait to be published
+local idle = ARGV[1] == '1'
+if not idle and redis.call('HGET', KEYS[1], 'state') ~= 'paused' then return {0, 0} end
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-for zset = 2, (ARGV[1] == '1' and 4 or 3) do
-  for _, line in ipairs(redis.call('ZRANGE', KEYS[zset], 0, -1)) do
-    redis.call('ZADD', KEYS[5], now, line)
-  end
-  redis.call('DEL', KEYS[zset])
+local room = tonumber(ARGV[2])
+for zset = 2, (idle and 4 or 3) do
+  local popped = redis.call('ZPOPMIN', KEYS[zset], room)
+  for i = 1, #popped, 2 do redis.call('ZADD', KEYS[5], now, popped[i]) end
+  room = room - #popped / 2
 end
-if ARGV[1] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
-redis.call('DEL', KEYS[8], KEYS[9])
-for _, line in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do
-  redis.call('ZADD', KEYS[5], now, line)
-end
-if ARGV[1] ~= '1' and redis.call('HGET', KEYS[1], 'state') == 'paused' then
+local later = redis.call('ZRANGEBYSCORE', KEYS[5], '(' .. now, '+inf', 'LIMIT', 0, room)
+for _, line in ipairs(later) do redis.call('ZADD', KEYS[5], now, line) end
+local waiting = redis.call('ZCARD', KEYS[5])
+if room == #later then return {1, waiting} end
+if idle then redis.call('UNLINK', KEYS[6], KEYS[7]) end
+redis.call('UNLINK', KEYS[8], KEYS[9])
+if not idle then
   redis.call('HSET', KEYS[1], 'state', 'open', 'stalled_reason', '')
   redis.call('HDEL', KEYS[1], 'retry_at')
 end
-return redis.call('ZCARD', KEYS[5])
+return {0, waiting}

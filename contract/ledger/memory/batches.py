@@ -102,10 +102,9 @@ class MemoryBatches:
 
     def resume(self, batch: str) -> int:
         row = self._state.find(batch)
-        if row is None:
+        if row is None or row.state != "paused":
             return 0
-        if row.state == "paused":
-            row.state, row.stalled_reason, row.retry_at = "open", "", None
+        row.state, row.stalled_reason, row.retry_at = "open", "", None
         return self._recall(row, {"issued", "quarantined", "deferred"})
 
     def reset_messages(self, *queues: str) -> None:
@@ -206,6 +205,9 @@ class MemoryBatches:
             eta=row.eta,
         )
 
+    def progress_of(self, batches: Iterable[str]) -> list[Progress]:
+        return [self.progress(batch) for batch in batches if self.exists(batch)]
+
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
         row = self._state.require(batch)
         first, second = (next(iter(self._state.queues.get(queue, [])), "") for queue in queues)
@@ -229,6 +231,9 @@ class MemoryBatches:
     def failed_bits(self, batch: str) -> bytes:
         row = self._state.find(batch)
         return _bits(row.failed if row else set())
+
+    def settled_counts(self) -> dict[Status, int]:
+        return dict(self._state.settled_counts)
 
     def cutout_outcome(self, batch: str) -> Outcome | None:
         row = self._state.find(batch)

@@ -1,6 +1,7 @@
 """The lines of a batch, in memory."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from contract.ledger.memory.state import MemoryLine, MemoryState
 from contract.ledger.records import (
@@ -63,6 +64,11 @@ class MemoryLines:
             (issued.quarantine if line.crashed else issued.bulk).append(number)
         return issued
 
+    def unsettled(self, batch: str, limit: int) -> list[int]:
+        row = self._state.find(batch)
+        lines = range(row.spec.total) if row else range(0)
+        return list(islice((x for x in lines if row and x not in row.settled), limit))
+
     def unacknowledged(self) -> list[str]:
         return list(self._state.unacknowledged)
 
@@ -123,6 +129,7 @@ class MemoryLines:
             return False
         row.settled.add(outcome.line)
         row.counts[outcome.status] += 1
+        self._state.settled_counts[outcome.status] += 1
         if outcome.status is Status.FAILED:
             row.failed.add(outcome.line)
         json = outcome.model_dump_json(exclude_defaults=True)

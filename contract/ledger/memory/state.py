@@ -110,6 +110,8 @@ class MemoryState:
         """the dispatcher's"""
         self.shared_settings: tuple[dict[str, str], float] = ({}, 0)
         """values, and until when they are kept; Unix seconds"""
+        self.settled_counts = dict.fromkeys(Status, 0)
+        """images settled so far, of all batches"""
         self._batches: dict[str, MemoryBatch] = {}
         self._rows = 0
 

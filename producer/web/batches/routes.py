@@ -65,9 +65,7 @@ def list_batches(context: RequestContext, _: Reader) -> BatchList:
     A batch is listed until 30 days after it was closed. Requires a key with the scope `read`.
     """
     batches = context.ledger.batches
-    return BatchList(
-        batches=[batch_resource(batches.progress(batch_id)) for batch_id in batches.ids()]
-    )
+    return BatchList(batches=list(map(batch_resource, batches.progress_of(batches.ids()))))
 
 
 @router.get("/{batch_id}", summary="Read a batch", response_description="The batch.")
