@@ -32,6 +32,8 @@ NAMES = (
     "celery.concurrency.prefork:TaskPool._pool",
     "celery.worker.consumer:Consumer.channel_errors",
     "celery.worker.consumer:Consumer.connection_errors",
+    "celery.worker.consumer:Consumer.on_send_event_buffered",
+    "celery.worker.consumer.events:Events.event_dispatcher",
     "celery.worker.consumer:Consumer.ensure_connected",
     "celery.worker.consumer:Consumer.hub",
     "celery.worker.consumer:Consumer.on_connection_error_after_connected",
@@ -42,6 +44,10 @@ NAMES = (
     "kombu:Connection.ensure_connection",
     "kombu.asynchronous:Hub.readers",
     "kombu.asynchronous:Hub.reset",
+    # events.py
+    "celery.app.events:Events.dispatcher_cls",
+    "celery.events:EventDispatcher.flush",
+    "celery.events:EventDispatcher.send",
     # supervision
     "billiard.process:active_children",
     "celery.app.amqp:AMQP.Connection",

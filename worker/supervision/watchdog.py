@@ -26,6 +26,7 @@ from contract.ledger.records import Worker
 from contract.ledger.shared_settings import SharedSettings
 from contract.ledger.workers import WorkerRegistry
 from contract.settings import Settings
+from worker.celery_hooks.events import EventShare, limit_events
 from worker.supervision import heartbeat, policy
 from worker.supervision.comparison import REVIEW_SECONDS, Comparison
 from worker.supervision.heartbeat import HeartbeatFile
@@ -59,6 +60,8 @@ class Watchdog(threading.Thread):
         self._registry = WorkerRegistry(connection)
         self._comparison = Comparison(outlier_check, connection, name, queue)
         self._shared_settings = SharedSettings(self._registry, config)
+        self.event_share = EventShare()
+        self._started_tasks = 0
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -92,6 +95,7 @@ class Watchdog(threading.Thread):
             free_children=self._free_children(),
             started_tasks=state.all_total_count[0],
         )
+        self._adapt_event_share(sample.started_tasks)
         verdict = self._policy.evaluate(sample)
         if self._stopped.is_set():
             return
@@ -107,6 +111,12 @@ class Watchdog(threading.Thread):
         if not self._outlier_check.takes_images:
             return 0
         return heartbeat.loaded_children() - len(state.active_requests)
+
+    def _adapt_event_share(self, started_tasks: int) -> None:
+        rate = (started_tasks - self._started_tasks) / policy.WATCH_SECONDS
+        self._started_tasks = started_tasks
+        with contextlib.suppress(CutoutError):
+            self.event_share.adapt(rate, self._registry.count())
 
     def _register(self) -> int | None:
         """Register this worker. Returns the length of its queue, or None if Redis is away."""
@@ -153,6 +163,7 @@ def watched(app: Celery, config: Settings, name: str, queue: str, children: int)
     file = HeartbeatFile(folder, queue, children, outlier_check)
     supervise(app, file, outlier_check)
     watchdog = Watchdog(file, outlier_check, config, name, queue, children)
+    limit_events(app, watchdog.event_share)
     watchdog.start()
     try:
         yield
