@@ -8,7 +8,7 @@ PEER := .bench/peer
 # each test run starts hundreds of interpreters: let them share compiled modules
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up check test drills lint docs bench bench-latency lock clean
+.PHONY: demo up check test drills lint docs bench bench-latency bench-scale lock clean
 
 $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
@@ -55,6 +55,10 @@ bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure throughput beside rembg
 # BENCH="--rounds 1": see `.venv/bin/python bench/interactive.py --help`
 bench-latency: $(BIN)/cutout ## measure the latency of cutouts over HTTP, with and without a batch
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/interactive.py $(BENCH)
+
+# BENCH="--lines 10000000 --together": see `.venv/bin/python bench/scale.py --help`
+bench-scale: $(BIN)/cutout ## measure queue, ledger and dispatcher with a million lines
+	@$(BIN)/python bench/scale.py $(BENCH)
 
 # The images' versions follow dev.lock, so that an image runs the versions that the tests ran.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
