@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     CANCELLED = "cancelled"
 
     OBJECT_MISSING = "object_missing"
+    OBJECT_CHANGED = "object_changed"
     ACCESS_DENIED = "access_denied"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     URL_UNAVAILABLE = "url_unavailable"

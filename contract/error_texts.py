@@ -77,6 +77,10 @@ _INFRASTRUCTURE: Texts = {
         "The object or its bucket does not exist.",
         "Check the bucket, and that nothing deletes objects while the batch runs.",
     ),
+    ErrorCode.OBJECT_CHANGED: (
+        "Another batch or program wrote the output while the image was being processed.",
+        "Let one batch at a time write to a destination.",
+    ),
     ErrorCode.ACCESS_DENIED: (
         "The storage refused access, or no credentials were found.",
         "Allow the worker to read the source and to write the destination.",

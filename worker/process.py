@@ -29,6 +29,7 @@ from worker.imaging.render import render
 from worker.imaging.subject import clear_outside, subject_box
 from worker.retry import deadline_in, retry_delay, retry_until
 from worker.runtime import Runtime
+from worker.store import ClaimLostError, ClaimTimer, store_output
 from worker.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -61,6 +62,9 @@ class Attempt:
     worker: str
     deadline: float
     """until when it waits for Redis, by `time.monotonic`"""
+    claim_timer: ClaimTimer
+    output_etag: str = ""
+    """of the output that the destination held before; empty: none"""
     milliseconds: dict[str, int] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
@@ -80,16 +84,15 @@ def process(job: ImageJob, runtime: Runtime) -> Outcome | ClaimRefused:
     """
     deadline = deadline_in(runtime.config.time_limit)
     token = runtime.token_prefix + secrets.token_hex(4)
+    claim_timer = _claim_timer(job, token, deadline, runtime)
     claim = retry_until(deadline, lambda: _claim(job, token, runtime))
     if isinstance(claim, ClaimRefused):
         return claim
-    attempt = Attempt(job, claim.attempt, token, runtime.worker, deadline)
-    result = RESULT_OK
+    attempt = Attempt(job, claim.attempt, token, runtime.worker, deadline, claim_timer)
     try:
-        _refuse_poisoned(claim, attempt)
-        outcome = _skip_if_current(attempt, runtime) or _cut_out(attempt, runtime)
-    except Exception as error:
-        outcome, result = _fail_or_defer(error, attempt, runtime)
+        outcome, result = _run(claim, attempt, runtime)
+    except ClaimLostError:
+        return ClaimRefused("held")
     lines = runtime.ledger.lines
     settled = retry_until(deadline, lambda: lines.finish(job.batch, outcome, result))
     if not settled:
@@ -103,6 +106,32 @@ def _claim(job: ImageJob, token: str, runtime: Runtime) -> Claim | ClaimRefused:
     return runtime.ledger.lines.claim(
         job.batch, job.line, token, lease, quarantine=runtime.quarantine
     )
+
+
+def _claim_timer(job: ImageJob, token: str, deadline: float, runtime: Runtime) -> ClaimTimer:
+    lease, lines = runtime.config.visibility_timeout, runtime.ledger.lines
+
+    def renew() -> bool:
+        return retry_until(deadline, lambda: lines.renew(job.batch, job.line, token, lease))
+
+    return ClaimTimer(lease, renew)
+
+
+def _run(claim: Claim, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str]:
+    """Return the outcome and the result for the circuit breaker.
+
+    Raises DeferredError, or ClaimLostError: the outcome of an attempt that lost its claim does not
+    count.
+    """
+    try:
+        _refuse_poisoned(claim, attempt)
+        return _skip_if_current(attempt, runtime) or _cut_out(attempt, runtime), RESULT_OK
+    except ClaimLostError:
+        raise
+    except Exception as error:
+        failure = _fail_or_defer(error, attempt, runtime)
+        attempt.claim_timer.check()
+        return failure
 
 
 def _refuse_poisoned(claim: Claim, attempt: Attempt) -> None:
@@ -119,6 +148,7 @@ def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
     job = attempt.job
     with attempt.stage("check"):
         head = open_store(job.destination).head(job.output_key)
+    attempt.output_etag = head.etag if head else ""
     expected = _metadata(job, runtime, job.photograph.etag)
     if head is None or any(head.metadata.get(name) != expected[name] for name in CURRENT_METADATA):
         return None
@@ -152,9 +182,8 @@ def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
     finally:
         runtime.cpu_slots.release()
     with attempt.stage("store"):
-        open_store(job.destination).put(
-            job.output_key, data, rendition.content_type, _metadata(job, runtime, blob.etag)
-        )
+        attempt.claim_timer.check()
+        store_output(job, data, _metadata(job, runtime, blob.etag), attempt.output_etag)
     attempt.usage.bytes_written = len(data)
     width, height = picture.size
     return _outcome(
@@ -186,8 +215,11 @@ def _metadata(job: ImageJob, runtime: Runtime, source_etag: str) -> dict[str, st
 
 
 def _delete_orphan(job: ImageJob, runtime: Runtime) -> None:
-    """Delete the output of a cutout that was deleted while it was being processed."""
-    if job.has_private_output and not runtime.ledger.batches.exists(job.batch):
+    """Delete the output of a cutout that was deleted while it was being processed.
+
+    The output of one that Redis has lost stays: it is found once the cutout is restored.
+    """
+    if job.has_private_output and runtime.ledger.batches.was_deleted(job.batch):
         open_store(job.destination).delete(job.output_key)
 
 

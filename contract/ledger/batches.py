@@ -16,7 +16,11 @@ from contract.ledger.lines import (
     chunks,
     issued_at,
 )
-from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
+from contract.ledger.records import (
+    CLOSED_KEPT_SECONDS,
+    DELETED_KEPT_SECONDS,
+    REGISTERING_KEPT_SECONDS,
+)
 from contract.outcome import AttemptResult, Outcome, Status
 
 BATCH_KEYS = ("", "settled", "failed")
@@ -48,7 +52,7 @@ class RedisBatches:
     ) -> None:
         key, settled_key, failed_key = keys = names.redis_keys(spec.id, BATCH_KEYS)
         row: dict[Any, Any] = {
-            "spec": spec.model_dump_json(), "state": "open" if spec.cutout else "registering",
+            "spec": spec.model_dump_json(), "state": "registering",
             "has_callback": int(spec.has_callback), "total": spec.total, "cursor": 0,
             "duplicates": 0, "epoch": epoch,
             **{status.value: count for status, count in counts.items()},
@@ -57,13 +61,19 @@ class RedisBatches:
             pipe.hset(key, mapping=row)
             pipe.set(settled_key, settled)
             pipe.set(failed_key, failed)
-            if spec.cutout:
-                pipe.sadd(names.OPEN_BATCHES, spec.id)
-            else:
-                pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
-                for one in keys:
-                    pipe.expire(one, REGISTERING_KEPT_SECONDS)
+            pipe.zadd(names.ALL_BATCHES, {spec.id: spec.created})
+            for one in keys:
+                pipe.expire(one, REGISTERING_KEPT_SECONDS)
             pipe.execute()
+
+    def register_cutout(
+        self, spec: BatchSpec, outcome: Outcome | None = None, kept: float = 0
+    ) -> bool:
+        keys = [*names.redis_keys(spec.id, ("", "deleted")), names.OPEN_BATCHES]
+        row = outcome.model_dump_json(exclude_defaults=True) if outcome else ""
+        status = outcome.status if outcome else ""
+        arguments = (spec.id, spec.model_dump_json(), row, status, time.time(), kept)
+        return bool(self._connection.run("register_cutout", keys, *arguments))
 
     def open(self, batch: str) -> None:
         keys = [*names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES]
@@ -82,8 +92,7 @@ class RedisBatches:
             names.redis_key(batch, REPORT_LEASE), names.BATCH_CALLBACKS,
             *names.redis_keys(batch, TEMPORARY_KEYS),
         ]  # fmt: skip
-        cutout = int(names.is_cutout_id(batch))
-        arguments = (batch, time.time(), kept, epoch, lease_token, cutout)
+        arguments = (batch, time.time(), kept, epoch, lease_token)
         return bool(self._connection.run("close", keys, *arguments))
 
     def lease_report(self, batch: str, token: str, seconds: float) -> bool:
@@ -102,7 +111,12 @@ class RedisBatches:
         with translated(), self._redis.pipeline() as pipe:
             pipe.srem(names.OPEN_BATCHES, batch)
             pipe.unlink(*names.redis_keys(batch, (*BATCH_KEYS, *TEMPORARY_KEYS)))
+            pipe.set(names.redis_key(batch, "deleted"), "1", ex=DELETED_KEPT_SECONDS)
             pipe.execute()
+
+    def was_deleted(self, batch: str) -> bool:
+        with translated():
+            return bool(self._redis.exists(names.redis_key(batch, "deleted")))
 
     def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
         moment = "" if retry_at is None else retry_at
@@ -268,9 +282,10 @@ class RedisBatches:
         rows = [row] if row else [fields["row"] for _, fields in entries]
         return Outcome.model_validate_json(rows[0]) if rows else None
 
-    def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
-        row = outcome.model_dump_json(exclude_defaults=True)
-        self._connection.run_for("keep_cutout_outcome", batch, [""], row)
+    def close_cutout(self, batch: str, kept: float) -> bool:
+        parts = (*TEMPORARY_KEYS, "settled", "failed")
+        keys = [names.redis_key(batch), names.OPEN_BATCHES, *names.redis_keys(batch, parts)]
+        return bool(self._connection.run("close_cutout", keys, batch, time.time(), kept))
 
 
 def _unknown(batch: str) -> PermanentError:

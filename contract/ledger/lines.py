@@ -92,6 +92,10 @@ class RedisLines:
         crash_count, retries, crash_causes = rest
         return Claim(int(crash_count), int(crash_count) + int(retries) + 1, crash_causes)
 
+    def renew(self, batch: str, line: int, token: str, lease: float) -> bool:
+        parts = ("claimed", "claim_tokens")
+        return bool(self._connection.run_for("renew", batch, parts, line, token, lease))
+
     def record_crash(self, batch: str, line: int, token_prefix: str, cause: str) -> bool:
         parts = ("claimed", "claim_tokens", "crash_causes")
         return bool(

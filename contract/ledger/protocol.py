@@ -30,10 +30,7 @@ class Batches(Protocol):
     """Batches as a whole: registered, open, paused, cancelling, closed."""
 
     def register(self, spec: BatchSpec) -> None:
-        """Store a new batch. None of its lines is issued before `open`.
-
-        A cutout is complete with its spec, so it is open at once.
-        """
+        """Store a new batch. None of its lines is issued before `open`."""
         ...
 
     def restore(
@@ -48,6 +45,15 @@ class Batches(Protocol):
 
         `settled` and `failed`: one bit per line, as of `settled_bits`. `epoch`: the highest of the
         stored outcome rows.
+        """
+        ...
+
+    def register_cutout(
+        self, spec: BatchSpec, outcome: Outcome | None = None, kept: float = 0
+    ) -> bool:
+        """Store a cutout and open it. One that has ended: closed, for `kept` seconds.
+
+        Returns False if it is known already, or was deleted.
         """
         ...
 
@@ -81,7 +87,11 @@ class Batches(Protocol):
         ...
 
     def forget(self, batch: str) -> None:
-        """Delete everything stored for a batch."""
+        """Delete everything stored for a batch. For a day, `was_deleted` knows that it existed."""
+        ...
+
+    def was_deleted(self, batch: str) -> bool:
+        """Return whether a batch was deleted by `forget`, and not just lost."""
         ...
 
     def forget_closed(self, batch: str) -> bool:
@@ -197,10 +207,10 @@ class Batches(Protocol):
         """Return the outcome of a cutout, or None if it is not settled."""
         ...
 
-    def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
-        """Store the outcome of a cutout beside its counters, as it has no report.
+    def close_cutout(self, batch: str, kept: float) -> bool:
+        """Close a cutout that has an outcome or is being deleted; keep it for `kept` seconds.
 
-        Does nothing if the cutout was deleted.
+        Returns False if neither is so: it was lost and restored since it was read.
         """
         ...
 
@@ -247,6 +257,13 @@ class Lines(Protocol):
 
         `token` identifies this attempt; its prefix identifies the process (see `record_crash`).
         `quarantine`: True for the quarantine worker.
+        """
+        ...
+
+    def renew(self, batch: str, line: int, token: str, lease: float) -> bool:
+        """Extend the lease of a claimed line to `lease` seconds from now.
+
+        Returns False if the line is not claimed by `token` any more.
         """
         ...
 
@@ -334,6 +351,14 @@ class Ledger(Protocol):
 
     def ping(self) -> None:
         """Raise RetryableError or PermanentError (`redis_unavailable`) unless Redis answers."""
+        ...
+
+    def sync(self) -> bool:
+        """Wait, about a second, until everything written so far survives a power cut.
+
+        Returns False if the ledger cannot tell: a Redis older than 7.2, or without an append-only
+        file.
+        """
         ...
 
     def acquire_lease(self, token: str, seconds: float) -> bool:

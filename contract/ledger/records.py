@@ -12,6 +12,9 @@ RESULT_CRASH = "crash"
 """The result of an attempt that ended its process. Known to its worker only."""
 CLOSED_KEPT_SECONDS = 30 * 24 * 3600
 """Seconds for which the counters of a closed batch can be read. The report is kept forever."""
+DELETED_KEPT_SECONDS = 24 * 3600
+"""Seconds for which the ledger remembers that a cutout was deleted: longer than a worker that still
+processes it may take."""
 REGISTERING_KEPT_SECONDS = 24 * 3600
 """Seconds until a batch is forgotten whose `submit` was killed before it opened the batch."""
 MAX_OUTSTANDING = 100_000

@@ -1,11 +1,16 @@
 """The ledger in Redis. Create it after a fork, never before: connections do not survive one."""
 
+from typing import Any
+
 from contract import names
 from contract.ledger.batches import RedisBatches
 from contract.ledger.connection import Connection, translated
 from contract.ledger.lines import RedisLines
 from contract.ledger.workers import WorkerRegistry
 from contract.settings import REPLY_SECONDS
+
+SYNC_MILLISECONDS = 3000
+"""Longest wait for the append-only file: shorter than REPLY_SECONDS."""
 
 
 class RedisLedger:
@@ -21,6 +26,14 @@ class RedisLedger:
     def ping(self) -> None:
         with translated():
             self.connection.client.ping()
+
+    def sync(self) -> bool:
+        pipe: Any  # execute_command has no types
+        with translated(), self.connection.client.pipeline(transaction=False) as pipe:
+            pipe.ping()  # WAITAOF waits for what was written before its connection's last command
+            pipe.execute_command("WAITAOF", 1, 0, SYNC_MILLISECONDS)
+            _, synced = pipe.execute(raise_on_error=False)
+        return isinstance(synced, list) and int(synced[0]) > 0
 
     def acquire_lease(self, token: str, seconds: float) -> bool:
         return bool(

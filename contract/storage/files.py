@@ -9,7 +9,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -151,11 +151,37 @@ class FileStore:
         path = self._path(key)
         with _translated(key):
             status = self._write(path, body)
-            if metadata:
-                # After the object: if a crash separates the two, the metadata names another ETag,
-                # and `head` ignores it.
-                row = json.dumps({"etag": _etag(status), "metadata": dict(metadata)})
-                self._write(self._metadata_path(key), row.encode())
+            self._write_metadata(key, status, metadata)
+
+    def put_unless_changed(
+        self,
+        key: str,
+        data: bytes,
+        content_type: str,  # noqa: ARG002 - a folder has no content types
+        metadata: Mapping[str, str],
+        etag: str,
+    ) -> None:
+        path = self._path(key)
+
+        def check() -> None:
+            head = self.head(key)
+            if (head.etag if head else "") != etag:
+                raise RetryableError(
+                    ErrorCode.OBJECT_CHANGED, f"{key!r} was written by another process."
+                )
+
+        with _translated(key):
+            status = self._write(path, data, check)
+            self._write_metadata(key, status, metadata)
+
+    def _write_metadata(
+        self, key: str, status: os.stat_result, metadata: Mapping[str, str] | None
+    ) -> None:
+        if metadata:
+            # After the object: if a crash separates the two, the metadata names another ETag,
+            # and `head` ignores it.
+            row = json.dumps({"etag": _etag(status), "metadata": dict(metadata)})
+            self._write(self._metadata_path(key), row.encode())
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -186,8 +212,13 @@ class FileStore:
             raise PermanentError(ErrorCode.UNSAFE_KEY, f"{key!r} leads outside the folder.")
         return resolved
 
-    def _write(self, path: Path, body: bytes | BinaryIO) -> os.stat_result:
-        """Write to a temporary file, sync, and rename it: readers see the whole file or none."""
+    def _write(
+        self, path: Path, body: bytes | BinaryIO, check: Callable[[], None] = lambda: None
+    ) -> os.stat_result:
+        """Write to a temporary file, sync, and rename it: readers see the whole file or none.
+
+        `check` is called right before the renaming, and may raise to prevent it.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._path(SCRATCH)
         scratch.mkdir(parents=True, exist_ok=True)
@@ -203,6 +234,7 @@ class FileStore:
                 # would share an ETag
                 os.utime(file.fileno(), ns=(time.time_ns(),) * 2)
                 os.fsync(file.fileno())
+            check()
             temporary.replace(path)
             status = path.stat()
             _sync(path.parent)

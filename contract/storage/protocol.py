@@ -73,6 +73,17 @@ class Store(Protocol):
         """Write an object atomically: whole or not at all. Metadata: ASCII keys and values."""
         ...
 
+    def put_unless_changed(
+        self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str], etag: str
+    ) -> None:
+        """Write an object over the one with this ETag; "": only if no object is there.
+
+        Raises RetryableError (`object_changed`) and writes nothing if another writer was faster. A
+        folder may miss a writer of the same microseconds. An S3 server that ignores the conditions
+        of a PUT misses every one; one that refuses them is asked for the ETag before the PUT.
+        """
+        ...
+
     def delete(self, key: str) -> None:
         """Delete an object, if it exists."""
         ...

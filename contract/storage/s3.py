@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 
 import boto3
@@ -26,7 +26,7 @@ CLIENT = Config(
     read_timeout=20,  # seconds between bytes: limits a stall, not the time of a large object
     # one quick second attempt; the queue retries what lasts longer, well within the time limit
     retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=4,  # a child sends one request at a time
+    max_pool_connections=32,  # kept: a child needs one, `cutout serve` two per upload
     # checksums only if S3 requires them: S3-compatible servers differ in what they accept
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
@@ -54,6 +54,13 @@ PERMANENT = {
 }  # fmt: skip
 """our code -> (S3's codes, message). Any other code of S3 is retryable."""
 
+FAILED = frozenset({"PreconditionFailed", "412"})
+"""S3's codes if another writer was faster."""
+CHANGED = FAILED | {"ConditionalRequestConflict", "409"}
+"""The same, or if another writer is at it."""
+UNSUPPORTED = frozenset({"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"})
+"""Codes of S3-compatible servers that refuse the conditions of a PUT."""
+
 
 class ObjectAddress(TypedDict):
     """The two arguments of boto3 that name an object."""
@@ -64,10 +71,20 @@ class ObjectAddress(TypedDict):
 
 def _client_error(code: str, name: str) -> PermanentError | RetryableError:
     """Return our error for S3's error code, at the object called `name`."""
+    if code in CHANGED:
+        return _changed(name)
     for ours, (vendor_codes, message) in PERMANENT.items():
         if code in vendor_codes:
             return PermanentError(ours, message.format(object=name, code=code))
     return RetryableError(ErrorCode.STORAGE_UNAVAILABLE, f"The storage answered {code} for {name}.")
+
+
+def _changed(name: str) -> RetryableError:
+    return RetryableError(ErrorCode.OBJECT_CHANGED, f"{name} was written by another process.")
+
+
+def _code(error: botocore.exceptions.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
 
 
 @contextlib.contextmanager
@@ -76,8 +93,7 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except botocore.exceptions.ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        raise _client_error(code, name) from None
+        raise _client_error(_code(error), name) from None
     except (
         botocore.exceptions.NoCredentialsError,
         botocore.exceptions.PartialCredentialsError,
@@ -139,6 +155,8 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._conditional = True
+        """False once the server has shown that its PUTs take no conditions"""
         with _translated(f"s3://{bucket}"):
             self._client = client()
 
@@ -226,6 +244,43 @@ class S3Store:
                     body, address["Bucket"], address["Key"], headers, Config=PART_BY_PART
                 )
                 _ = self._client.head_object(**address)["ETag"]
+
+    def put_unless_changed(
+        self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str], etag: str
+    ) -> None:
+        if self._conditional and self._put_on_condition(key, data, content_type, metadata, etag):
+            return
+        if self._etag(key) != etag:
+            raise _changed(self._name(key))
+        self.put(key, data, content_type, metadata)
+        self._conditional = False
+
+    def _put_on_condition(
+        self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str], etag: str
+    ) -> bool:
+        """Return False if the server refuses the condition, or takes a true one for false."""
+        address = self._address(key)
+        with _translated(self._name(key)):
+            try:
+                put = partial(
+                    self._client.put_object, Body=data, ContentType=content_type,
+                    Metadata=dict(metadata), **address,
+                )  # fmt: skip
+                # KeyError unless S3 answered
+                _ = (put(IfMatch=f'"{etag}"') if etag else put(IfNoneMatch="*"))["ETag"]
+            except botocore.exceptions.ClientError as error:
+                code = _code(error)
+                if code in UNSUPPORTED or (code in FAILED and self._etag(key) == etag):
+                    return False
+                if etag and code in {"NoSuchKey", "404"}:
+                    raise _changed(self._name(key)) from None
+                raise
+        return True
+
+    def _etag(self, key: str) -> str:
+        """Return an object's ETag, or "" if it does not exist."""
+        head = self.head(key)
+        return head.etag if head else ""
 
     def delete(self, key: str) -> None:
         address = self._address(key)

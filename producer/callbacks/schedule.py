@@ -52,6 +52,11 @@ class CallbackSchedule:
             pipe.hdel(self._attempts_key, callback)
             pipe.execute()
 
+    def is_pending(self, callback: str) -> bool:
+        """Return whether a callback is neither delivered nor given up."""
+        with translated():
+            return self._redis.zscore(names.CALLBACKS, callback) is not None
+
     def pending(self) -> int:
         """Return the number of callbacks neither delivered nor given up."""
         with translated():

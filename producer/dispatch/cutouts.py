@@ -25,22 +25,24 @@ def new_cutout_id() -> str:
     return f"{names.CUTOUT_ID_PREFIX}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
 
 
-def submit(
-    ledger: Ledger, cutout_id: str, source: str, destination: str, recipe: Recipe,
-    cutout: CutoutSpec, config: Settings,
-) -> BatchSpec:  # fmt: skip
+def cutout_spec(
+    cutout_id: str, source: str, destination: str, recipe: Recipe, cutout: CutoutSpec
+) -> BatchSpec:
+    """Return the spec of a new cutout."""
+    return BatchSpec(
+        id=cutout_id, source=source, destination=destination, recipe=recipe, force=True,
+        created=time.time(), total=1, segment_lines=1, cutout=cutout,
+    )  # fmt: skip
+
+
+def submit(ledger: Ledger, spec: BatchSpec, cutout: CutoutSpec, config: Settings) -> None:
     """Register a cutout and publish its job. Raises RetryableError (`redis_unavailable`).
 
     If publishing fails, the dispatcher publishes it again once the line is overdue.
     """
-    spec = BatchSpec(
-        id=cutout_id, source=source, destination=destination, recipe=recipe, force=True,
-        created=time.time(), total=1, segment_lines=1, cutout=cutout,
-    )  # fmt: skip
-    ledger.batches.register(spec)
+    ledger.batches.register_cutout(spec)
     issued = ledger.lines.issue(spec.id, 1, 1, config.visibility_timeout)
     publish_issued(spec, issued, lambda _: cutout.photograph)
-    return spec
 
 
 def advance(
@@ -64,8 +66,7 @@ def advance(
 
 
 def _close(ledger: Ledger, callbacks: CallbackSchedule, spec: BatchSpec) -> None:
-    if outcome := ledger.batches.cutout_outcome(spec.id):
-        ledger.batches.keep_cutout_outcome(spec.id, outcome)
-        if spec.cutout and spec.cutout.has_callback:
-            callbacks.schedule(spec.id, 0)
-    ledger.batches.discard(spec.id, KEPT_SECONDS)
+    # the callback first: a cutout that is closed is looked at no more
+    if spec.cutout and spec.cutout.has_callback and ledger.batches.cutout_outcome(spec.id):
+        callbacks.schedule(spec.id, 0)
+    ledger.batches.close_cutout(spec.id, KEPT_SECONDS)

@@ -72,6 +72,7 @@ class Dispatcher:
         self._closer = BatchCloser(ledger)
         self._forecasts = Forecasts(ledger)
         self._shared_settings = SharedSettings(ledger.workers, config)
+        self._lease_taken = time.monotonic(), time.time()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
@@ -80,7 +81,7 @@ class Dispatcher:
             busy = False
             try:
                 self._shared_settings.renew()
-                leading = self._ledger.acquire_lease(self._token, LEASE_SECONDS)
+                leading = self._acquire_lease()
                 if leading is not working:
                     working = leading
                     log.info("dispatching" if leading else "standing by: another dispatches")
@@ -96,6 +97,21 @@ class Dispatcher:
             self._ledger.release_lease(self._token)
         except CutoutError:
             log.info("lease left to expire")
+
+    def _acquire_lease(self) -> bool:
+        # before the call: the lease lasts from a moment after it
+        self._lease_taken = time.monotonic(), time.time()
+        return self._ledger.acquire_lease(self._token, LEASE_SECONDS)
+
+    def _still_leads(self) -> bool:
+        """Renew the lease if a tick takes long; return whether it is still held.
+
+        A process that was frozen finds another dispatcher at work, and knows nothing of what that
+        one has done. (Of a machine that was suspended, only the wall clock went on.)
+        """
+        monotonic, wall = self._lease_taken
+        elapsed = max(time.monotonic() - monotonic, time.time() - wall)
+        return elapsed < LEASE_SECONDS / 3 or self._acquire_lease()
 
     def stop(self) -> None:
         """Wait for the report that is being written; close no further batch."""
@@ -120,7 +136,10 @@ class Dispatcher:
             if time.monotonic() < self._backing_off.get(batch, 0):
                 continue
             try:
-                busy |= self._advance(self._snapshot(batch))
+                snapshot = self._snapshot(batch)
+                if not self._still_leads():
+                    return False
+                busy |= self._advance(snapshot)
             except Exception as error:
                 if isinstance(error, CutoutError) and error.code is ErrorCode.REDIS_UNAVAILABLE:
                     raise

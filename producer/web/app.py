@@ -1,4 +1,4 @@
-"""The ASGI app: the API, the page and the middleware, and the thread that delivers callbacks."""
+"""The ASGI app: the API, the page, the middleware, and the threads behind them."""
 
 import contextlib
 import threading
@@ -11,10 +11,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from contract.log import configure
 from contract.settings import Settings
-from producer.callbacks.delivery import run
+from producer.callbacks import delivery
 from producer.web import problems
 from producer.web.body_limits import body_limits
 from producer.web.context import Context, build_context
+from producer.web.cutouts import record_keeper
 from producer.web.cutouts.callback import load_delivery
 from producer.web.middleware import BodyLimits, RequestLog, SafetyHeaders
 from producer.web.openapi import API_ROUTES, create_api
@@ -25,25 +26,30 @@ SHUTDOWN_SECONDS = 10
 
 
 @contextlib.asynccontextmanager
-async def _deliver_callbacks(app: FastAPI) -> AsyncIterator[None]:
-    """Deliver callbacks in a thread while the server runs.
+async def _background(app: FastAPI) -> AsyncIterator[None]:
+    """Deliver callbacks and keep the records of cutouts, in threads, while the server runs.
 
-    All servers of a cluster do so; each due callback is taken by one of them.
+    All servers of a cluster do so; each task is taken by one of them.
     """
     context: Context = app.state.context
     stop = threading.Event()
     load = partial(load_delivery, context.ledger, context.store)
-    thread = threading.Thread(target=run, args=(context.callbacks, load, stop.is_set))
-    thread.start()
+    threads = [
+        threading.Thread(target=delivery.run, args=(context.callbacks, load, stop.is_set)),
+        threading.Thread(target=record_keeper.run, args=(context, stop)),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        await run_in_threadpool(thread.join)
+        for thread in threads:
+            await run_in_threadpool(thread.join)
 
 
 def create_app(context: Context) -> FastAPI:
-    app = create_api(lifespan=_deliver_callbacks)
+    app = create_api(lifespan=_background)
     app.state.context = context
     problems.install(app)
     # the last one added is the outermost

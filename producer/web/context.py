@@ -16,6 +16,7 @@ from contract.storage import Store, canonical_location, open_store
 from producer.callbacks.schedule import CallbackSchedule
 from producer.web import api_keys
 from producer.web.api_keys import Key
+from producer.web.cutouts.records import CutoutRecords
 from producer.web.events.rules import Rule, load_rules
 from producer.web.idempotency_keys import IdempotencyKeys
 from producer.web.problems import RequestError
@@ -48,6 +49,10 @@ class Context:
     @property
     def callbacks(self) -> CallbackSchedule:
         return CallbackSchedule(self.ledger.connection)
+
+    @property
+    def records(self) -> CutoutRecords:
+        return CutoutRecords(self.open_store())
 
     def open_store(self) -> Store:
         """Open the server's own store."""

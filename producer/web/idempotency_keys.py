@@ -51,17 +51,20 @@ class IdempotencyKeys:
         first_digest, first_id, *committed = str(stored).split(" ")
         return Reservation(first_digest, first_id, bool(committed))
 
-    def commit(self, scope: str, key: str, reservation: Reservation) -> None:
-        """Remember the key for COMMITTED_SECONDS: its cutout exists."""
-        row = replace(reservation, committed=True).row
-        with translated():
-            self._redis.set(_redis_key(scope, key), row, ex=COMMITTED_SECONDS)
+    def commit(
+        self, scope: str, key: str, reservation: Reservation, seconds: int = COMMITTED_SECONDS
+    ) -> bool:
+        """Remember the key for `seconds`: its cutout exists.
+
+        Returns False if the reservation had expired and another request has taken the key since.
+        """
+        before, after = (replace(reservation, committed=done).row for done in (False, True))
+        keys = [_redis_key(scope, key)]
+        return bool(self._connection.run("commit_reservation", keys, before, after, seconds))
 
     def release(self, scope: str, key: str, reservation: Reservation) -> None:
         """Delete `reservation`, unless another request has replaced it."""
-        with translated():
-            script = self._connection.scripts["release_reservation"]
-            script(keys=[_redis_key(scope, key)], args=[reservation.row])
+        self._connection.run("release_reservation", [_redis_key(scope, key)], reservation.row)
 
 
 def _redis_key(scope: str, key: str) -> str:

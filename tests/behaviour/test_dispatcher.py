@@ -1,6 +1,7 @@
 """Feeding, draining, rebuilding and publishing, against a real Redis and without workers."""
 
 import secrets
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, OutcomeRow, Status
 from contract.recipe import recipe_for
 from contract.settings import Settings
+from producer.batches import control
 from producer.batches.drain import drain
 from producer.batches.rebuild import rebuild
 from producer.batches.register import register
@@ -142,6 +144,36 @@ def test_publishing_says_that_redis_is_at_fault(
     with pytest.raises(CutoutError) as raised:
         publish(queue, [job], 1.0)
     assert raised.value.code is ErrorCode.REDIS_UNAVAILABLE
+
+
+def test_a_dispatcher_that_was_frozen_leaves_the_batches_to_another(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    """It is frozen after it has read that a batch is being cancelled, until that is long over."""
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    ledger.batches.cancel(spec.id)
+    frozen, other = dispatcher_of(ledger), dispatcher_of(ledger)
+    read = type(ledger.batches).snapshot
+
+    def freeze(*arguments):
+        snapshot = read(*arguments)
+        monkeypatch.setattr(type(ledger.batches), "snapshot", read)
+        ledger.acquire_lease(other._token, 60)
+        other.tick()
+        other.tick()
+        other._closer.wait()
+        assert control.retry(ledger, spec.id) == 1
+        now = time.time()
+        monkeypatch.setattr(dispatcher.time, "time", lambda: now + dispatcher.LEASE_SECONDS)
+        return snapshot
+
+    monkeypatch.setattr(type(ledger.batches), "snapshot", freeze)
+    frozen.tick()
+    progress = ledger.batches.progress(spec.id)
+    assert (progress.state, progress.failed) == ("open", 0)
+    for one in (frozen, other):
+        one.stop()
 
 
 def test_a_lease_is_not_given_to_a_stranger(ledger: RedisLedger) -> None:

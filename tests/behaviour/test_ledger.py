@@ -626,7 +626,7 @@ def test_batches_are_listed_newest_first_without_cutouts(ledger) -> None:
     now = time.time()
     for number in range(3):
         ledger.batches.register(spec(f"b-20260101-000000-00000{number}", created=now + number))
-    ledger.batches.register(cutout_spec())
+    ledger.batches.register_cutout(cutout_spec())
     assert ledger.batches.ids() == [f"b-20260101-000000-00000{number}" for number in (2, 1, 0)]
     assert ledger.batches.open_ids() == [CUTOUT]
     ledger.batches.forget("b-20260101-000000-000001")
@@ -755,15 +755,30 @@ def test_a_snapshot_says_when_the_next_message_of_each_queue_was_issued(ledger, 
 
 
 def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> None:
-    ledger.batches.register(cutout_spec())
+    ledger.batches.register_cutout(cutout_spec())
     assert ledger.batches.cutout_outcome(CUTOUT) is None
     outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
     ledger.lines.finish(CUTOUT, outcome)
     assert ledger.batches.cutout_outcome(CUTOUT) == outcome
-    ledger.batches.keep_cutout_outcome(CUTOUT, outcome)
-    assert close(ledger, CUTOUT)
+    for _ in range(2):
+        assert ledger.batches.close_cutout(CUTOUT, 1)
+    progress = ledger.batches.progress(CUTOUT)
+    assert (progress.state, progress.done) == ("closed", 1)
+    assert progress.closed == pytest.approx(time.time(), abs=2)
     assert ledger.batches.cutout_outcome(CUTOUT) == outcome
     assert ledger.lines.outcomes(CUTOUT, 9) == []
+    assert ledger.batches.open_ids() == []
+    until(lambda: not ledger.batches.exists(CUTOUT), 5)
+
+
+def test_a_cutout_without_an_outcome_is_closed_only_if_it_is_being_deleted(ledger) -> None:
+    """A dispatcher may have read it before it was lost, and restored."""
+    ledger.batches.register_cutout(cutout_spec())
+    assert not ledger.batches.close_cutout(CUTOUT, 60)
+    assert ledger.batches.progress(CUTOUT).state == "open"
+    ledger.batches.cancel(CUTOUT)
+    assert ledger.batches.close_cutout(CUTOUT, 60)
+    assert ledger.batches.progress(CUTOUT).state == "closed"
 
 
 # workers and the dispatcher's lease
@@ -910,13 +925,13 @@ def test_lines_without_a_row_are_reopened_and_the_counters_corrected(ledger) -> 
     assert ledger.batches.reopen(BATCH, [1, 3]) == 1
 
 
-def test_a_deleted_cutout_is_not_brought_back_by_its_outcome(ledger) -> None:
-    ledger.batches.keep_cutout_outcome(BATCH, done(0))
-    assert not ledger.batches.exists(BATCH)
+def test_a_deleted_cutout_is_not_brought_back_by_closing_it(ledger) -> None:
+    assert not ledger.batches.close_cutout(CUTOUT, 60)
+    assert not ledger.batches.exists(CUTOUT)
 
 
 def test_a_cutout_is_open_as_soon_as_it_is_registered(ledger) -> None:
-    ledger.batches.register(cutout_spec())
+    ledger.batches.register_cutout(cutout_spec())
     assert ledger.batches.progress(CUTOUT).state == "open"
     assert ledger.batches.open_ids() == [CUTOUT]
     assert ledger.lines.issue(CUTOUT, 1, 1, 60).bulk == [0]
@@ -928,3 +943,75 @@ def test_a_batch_that_was_forgotten_cannot_be_opened(ledger) -> None:
     assert caught.value.code is ErrorCode.BATCH_UNKNOWN
     assert not ledger.batches.exists(BATCH)
     assert ledger.batches.open_ids() == []
+
+
+def test_a_lease_is_renewed_by_the_attempt_that_holds_it(ledger, batch) -> None:
+    claim(ledger, 0, "a-1:x", lease=0.2)
+    assert ledger.lines.renew(batch, 0, "a-1:x", 60)
+    time.sleep(0.3)
+    assert claim(ledger, 0, "b-1:x") == ClaimRefused("held")
+    assert not ledger.lines.renew(batch, 0, "b-1:x", 60)
+
+
+def test_a_lease_is_not_renewed_once_the_line_was_taken_over(ledger, batch) -> None:
+    ledger.lines.issue(batch, 1, 9, 60)
+    claim(ledger, 0, "a-1:x", lease=0.1)
+    time.sleep(0.2)
+    assert ledger.lines.renew(batch, 0, "a-1:x", 0.1)  # over, but nobody else has it
+    time.sleep(0.2)
+    assert ledger.lines.reissue(batch, 9, 60, 0, ("", "")).bulk == [0]
+    assert not ledger.lines.renew(batch, 0, "a-1:x", 60)
+    claim(ledger, 0, "b-1:x")
+    assert not ledger.lines.renew(batch, 0, "a-1:x", 60)
+    ledger.lines.finish(batch, done(0))
+    assert not ledger.lines.renew(batch, 0, "b-1:x", 60)
+    assert not ledger.lines.renew("b-20260101-000000-ffffff", 0, "b-1:x", 60)
+
+
+def test_a_lost_cutout_is_restored_once(ledger) -> None:
+    spec = cutout_spec()
+    assert ledger.batches.register_cutout(spec, None, 60)
+    ledger.lines.issue(CUTOUT, 1, 1, 60)
+    assert not ledger.batches.register_cutout(spec, None, 60)
+    assert not ledger.batches.register_cutout(spec, done(0), 60)
+    progress = ledger.batches.progress(CUTOUT)
+    assert (progress.spec, progress.state, progress.issued) == (spec, "open", 1)
+    assert ledger.batches.open_ids() == [CUTOUT]
+    assert ledger.lines.finish(CUTOUT, done(0))
+    assert ledger.batches.cutout_outcome(CUTOUT) == done(0)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_lost_cutout_is_restored_with_its_outcome(ledger, status: Status) -> None:
+    outcome = Outcome(line=0, key="a.jpg", status=status)
+    assert ledger.batches.register_cutout(cutout_spec(), outcome, 1)
+    progress = ledger.batches.progress(CUTOUT)
+    counts = {
+        Status.DONE: progress.done, Status.SKIPPED: progress.skipped, Status.FAILED: progress.failed
+    }  # fmt: skip
+    assert (progress.state, progress.settled, counts[status]) == ("closed", 1, 1)
+    assert progress.closed == pytest.approx(time.time(), abs=2)
+    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    assert ledger.batches.open_ids() == []
+    assert not ledger.lines.finish(CUTOUT, outcome)
+    until(lambda: not ledger.batches.exists(CUTOUT), 5)
+
+
+def test_a_deleted_cutout_is_not_restored(ledger) -> None:
+    assert not ledger.batches.was_deleted(CUTOUT)
+    ledger.batches.register_cutout(cutout_spec())
+    ledger.batches.forget(CUTOUT)
+    assert ledger.batches.was_deleted(CUTOUT)
+    for outcome in (None, done(0)):
+        assert not ledger.batches.register_cutout(cutout_spec(), outcome, 60)
+    assert not ledger.batches.exists(CUTOUT)
+
+
+def test_what_was_written_is_synced_to_disk(ledger, batch) -> None:
+    assert ledger.sync()
+
+
+@redis_only
+def test_a_redis_without_an_append_only_file_cannot_tell_what_is_on_disk(ledger, batch) -> None:
+    ledger.connection.client.config_set("appendonly", "no")
+    assert not ledger.sync()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from support.faults import Fault, HttpProxy, status
 from support.services import CREDENTIALS, S3Server, free_port, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
@@ -244,6 +245,46 @@ def test_a_file_of_many_megabytes_is_put_from_a_stream(store: Store, tmp_path: P
     chunks = list(store.stream("report.csv"))
     assert b"".join(chunks) == content
     assert max(map(len, chunks)) <= CHUNK_BYTES
+
+
+def write_over(store: Store, etag: str, data: bytes = b"new") -> None:
+    store.put_unless_changed("a.png", data, "image/png", {"mark": "new"}, etag)
+
+
+def etag_of(store: Store) -> str:
+    head = store.head("a.png")
+    return head.etag if head else ""
+
+
+def test_an_object_is_written_over_the_one_that_was_seen(store: Store):
+    for data in (b"first", b"second"):
+        write_over(store, etag_of(store), data)
+        head = store.head("a.png")
+        assert head is not None
+        assert (store.get("a.png").data, dict(head.metadata)) == (data, {"mark": "new"})
+
+
+@pytest.mark.parametrize("store", ["folder", "moto"], indirect=True)
+@pytest.mark.parametrize("before", [True, False])
+def test_an_object_that_another_writer_changed_is_not_overwritten(store: Store, before: bool):
+    if before:
+        put(store, "a.png")
+    seen = etag_of(store)
+    store.put("a.png", b"newer", "image/png", {"mark": "newer"})
+    assert code_of(lambda: write_over(store, seen)) is ErrorCode.OBJECT_CHANGED
+    head = store.head("a.png")
+    assert head is not None
+    assert (store.get("a.png").data, dict(head.metadata)) == (b"newer", {"mark": "newer"})
+    write_over(store, head.etag)
+
+
+@pytest.mark.parametrize("store", ["folder", "moto"], indirect=True)
+def test_an_object_that_was_deleted_has_changed_too(store: Store):
+    put(store, "a.png")
+    seen = etag_of(store)
+    store.delete("a.png")
+    assert code_of(lambda: write_over(store, seen)) is ErrorCode.OBJECT_CHANGED
+    assert keys(store) == []
 
 
 # a folder
@@ -607,6 +648,38 @@ def test_a_server_that_is_not_s3_is_recognised_by_head_and_list_too(
         store = S3Store("shop", "")
         for call in [lambda: store.head("a.png"), lambda: list(store.list())]:
             assert code_of(call) is ErrorCode.STORAGE_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "refusal", [status(501, "NotImplemented"), status(400, "InvalidArgument")], ids=["501", "400"]
+)
+def test_a_server_without_conditions_is_asked_for_the_etag_first(
+    moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch, refusal: Fault
+):
+    location = new_location(moto_server)
+    with HttpProxy(moto_server.url) as proxy:
+        use(monkeypatch, proxy.url)
+        store = open_store(location)
+        proxy.add(refusal, {"PUT"}, limit=1)
+        write_over(store, "", b"first")
+        assert store.get("a.png").data == b"first"
+        assert code_of(lambda: write_over(store, "")) is ErrorCode.OBJECT_CHANGED
+        puts = proxy.requests["PUT"]
+        write_over(store, etag_of(store), b"second")
+        assert proxy.requests["PUT"] == puts + 1
+        assert store.get("a.png").data == b"second"
+
+
+def test_a_server_whose_conditions_always_fail_is_written_to_all_the_same(
+    moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch
+):
+    location = new_location(moto_server)
+    with HttpProxy(moto_server.url) as proxy:
+        use(monkeypatch, proxy.url)
+        store = open_store(location)
+        proxy.add(status(412, "PreconditionFailed"), {"PUT"}, limit=1)
+        write_over(store, "")
+        assert store.get("a.png").data == b"new"
 
 
 def test_a_short_overload_is_retried(monkeypatch: pytest.MonkeyPatch):

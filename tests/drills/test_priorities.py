@@ -24,10 +24,11 @@ def submit_cutout(cluster: Cluster, folder: Path, name: str) -> BatchSpec:
     photograph(folder / name)
     line = ManifestLine(key=name, size=1, etag=name)
     cutout = CutoutSpec(photograph=line, destination_key=f"{name}.png")
-    return cutouts.submit(
-        cluster.ledger, cutouts.new_cutout_id(), folder.as_uri(), folder.as_uri(),
-        Recipe(model="u2netp"), cutout, Settings(),
-    )  # fmt: skip
+    spec = cutouts.cutout_spec(
+        cutouts.new_cutout_id(), folder.as_uri(), folder.as_uri(), Recipe(model="u2netp"), cutout
+    )
+    cutouts.submit(cluster.ledger, spec, cutout, Settings())
+    return spec
 
 
 def slow_batch(drill: Drill) -> BatchSpec:

@@ -217,3 +217,26 @@ def test_redis_forgets_everything(drill: Drill) -> None:
     ]
     counts = drill.passed(spec, "FLUSHALL, then `cutout rebuild`", 0, len(again), "run again")
     assert counts["done"] == count
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_redis_loses_its_latest_writes(drill: Drill, closed: bool) -> None:
+    """What a power cut does to a Redis that syncs its append-only file every second."""
+    spec = begin(drill)
+    moment = drill.cluster.redis.written_bytes()
+    if closed:
+        drill.closed(spec)
+    else:
+        drill.settled(spec, drill.progress(spec).settled + 20)
+    before = drill.progress(spec).settled
+    with unharmed(drill):
+        drill.cluster.redis.lose(moment)
+        assert drill.progress(spec).settled < before
+        started = time.monotonic()
+        drill.closed(spec)
+        took = time.monotonic() - started
+    written = (
+        f"a power cut, without the latest writes of {'a closed' if closed else 'an open'} batch"
+    )
+    counts = drill.passed(spec, written, drill.close_seconds, took)
+    assert counts["done"] == spec.total

@@ -118,6 +118,18 @@ class RedisServer:
         with redis.Redis.from_url(self.url) as client:
             until(lambda: client.info("persistence")["aof_buffer_length"] == 0)
 
+    def written_bytes(self) -> dict[Path, int]:
+        """Return the size of each append-only file, with everything confirmed so far in it."""
+        self.wait_until_written()
+        return {path: path.stat().st_size for path in self._data.rglob("*.aof")}
+
+    def lose(self, since: dict[Path, int]) -> None:
+        """Kill the server and start it as it was at that moment, as after a power cut."""
+        self.stop(signal.SIGKILL)
+        for path, size in since.items():
+            os.truncate(path, size)
+        self.start()
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
         self.process.wait(30)

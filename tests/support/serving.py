@@ -111,6 +111,10 @@ class Server:
         files = (path.relative_to(self.store) for path in self.store.rglob("*") if path.is_file())
         return sorted(str(path) for path in files if path.parts[0] != "_cutout")
 
+    def stored_results(self) -> list[str]:
+        """Return the keys of the results in the server's store."""
+        return [key for key in self.stored() if key.startswith("cut-outs/")]
+
     def redis_text(self) -> str:
         """Return all keys and values in Redis as text."""
         redis = self.cluster.ledger.connection.client

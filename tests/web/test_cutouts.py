@@ -65,10 +65,17 @@ def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
     assert len(shared.stored()) == len(before) + 2
     assert shared.client.delete(created.headers["location"]).status_code == 204
     assert shared.stored() == before
-    assert cutout_id not in shared.redis_text()
+    assert_forgotten(shared, cutout_id)
     assert_problem(shared.client.get(created.headers["location"]), 404, "not_found")
     assert_problem(shared.client.get(ended["image"]), 404, "not_found")
     assert_problem(shared.client.delete(created.headers["location"]), 404, "not_found")
+
+
+def assert_forgotten(server: Server, cutout_id: str) -> None:
+    """Assert that of a cutout nothing is stored but that it was deleted."""
+    assert server.redis_text().count(cutout_id) == 1
+    assert server.cluster.ledger.batches.was_deleted(cutout_id)
+    assert not list(server.store.rglob(f"*{cutout_id}*"))
 
 
 def test_prefer_wait_returns_the_end(shared: Server) -> None:
@@ -513,7 +520,7 @@ def test_a_server_dies_before_it_publishes_the_job(server: Server) -> None:
     done = server.upload(jpeg(), wait=30).json()
     spec = server.cluster.ledger.batches.progress(done["id"]).spec
     spec = spec.model_copy(update={"id": "c-20250101-000000-abcdefabcdef"})
-    server.cluster.ledger.batches.register(spec)
+    assert server.cluster.ledger.batches.register_cutout(spec)
     assert server.ended(spec.id)["status"] == "done"
 
 
@@ -536,7 +543,7 @@ def test_an_image_is_deleted_while_it_is_cut_out(server: Server) -> None:
     until(lambda: "nothing to do" in server.cluster.log("worker"), 30)
     server.assert_works()
     assert server.stored() == before
-    assert created.json()["id"] not in server.redis_text()
+    assert_forgotten(server, created.json()["id"])
 
 
 def test_a_larger_picture_keeps_its_size(shared: Server) -> None:

@@ -18,7 +18,6 @@
 -- ARGV[3] seconds to keep the counters and bits
 -- ARGV[4] epoch at which the report was written; empty: close it even if lines are unsettled
 -- ARGV[5] token of the caller's lease of the report
--- ARGV[6] 1 for a cutout: drop everything that only an open batch needs
 -- returns 1 if it is closed now, 0 if the fence or an unsettled line forbids it
 local row = redis.call('HMGET', KEYS[1], 'total', 'done', 'skipped', 'failed', 'epoch', 'has_callback')
 if not row[1] then return 0 end
@@ -32,10 +31,6 @@ if ARGV[4] ~= '' then
   end
 end
 redis.call('HSET', KEYS[1], 'state', 'closed', 'closed', ARGV[2])
-if ARGV[6] == '1' then
-  redis.call('UNLINK', KEYS[2], KEYS[3])
-  redis.call('HDEL', KEYS[1], 'cursor', 'frontier', 'duplicates', 'epoch', 'stalled_reason')
-end
 for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[3]) end
 redis.call('SREM', KEYS[4], ARGV[1])
 for i = 7, #KEYS do redis.call('UNLINK', KEYS[i]) end

@@ -4,7 +4,11 @@ from collections.abc import Iterable
 
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.ledger.memory.state import MemoryBatch, MemoryLine, MemoryState
-from contract.ledger.records import CLOSED_KEPT_SECONDS, REGISTERING_KEPT_SECONDS
+from contract.ledger.records import (
+    CLOSED_KEPT_SECONDS,
+    DELETED_KEPT_SECONDS,
+    REGISTERING_KEPT_SECONDS,
+)
 from contract.line_bits import has_bit, no_bits, set_bit
 from contract.outcome import AttemptResult, Outcome, Status
 
@@ -30,8 +34,21 @@ class MemoryBatches:
         batch = MemoryBatch(spec, dict(counts), _line_set(settled), _line_set(failed), expires)
         batch.epoch = epoch
         self._state.add(batch)
-        if spec.cutout:
-            self.open(spec.id)
+
+    def register_cutout(
+        self, spec: BatchSpec, outcome: Outcome | None = None, kept: float = 0
+    ) -> bool:
+        if self.exists(spec.id) or self.was_deleted(spec.id):
+            return False
+        self.register(spec)
+        self.open(spec.id)
+        if outcome:
+            row = self._state.require(spec.id)
+            row.counts[outcome.status] = 1
+            row.settled, row.cursor, row.cutout_outcome = {0}, 1, outcome
+            row.failed = {0} if outcome.status is Status.FAILED else set()
+            self.discard(spec.id, kept)
+        return True
 
     def open(self, batch: str) -> None:
         row = self._state.require(batch)
@@ -78,6 +95,10 @@ class MemoryBatches:
 
     def forget(self, batch: str) -> None:
         self._state.remove(batch)
+        self._state.deleted[batch] = self._state.clock() + DELETED_KEPT_SECONDS
+
+    def was_deleted(self, batch: str) -> bool:
+        return self._state.deleted.get(batch, 0) > self._state.clock()
 
     def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
         row = self._state.find(batch)
@@ -241,9 +262,13 @@ class MemoryBatches:
             return row.cutout_outcome if row else None
         return Outcome.model_validate_json(row.outcomes[0].json)
 
-    def keep_cutout_outcome(self, batch: str, outcome: Outcome) -> None:
-        if row := self._state.find(batch):
-            row.cutout_outcome = outcome
+    def close_cutout(self, batch: str, kept: float) -> bool:
+        row, outcome = self._state.find(batch), self.cutout_outcome(batch)
+        if row is None or (outcome is None and row.state != "cancelling"):
+            return False
+        row.cutout_outcome = outcome
+        self.discard(batch, kept)
+        return True
 
 
 def _bits(lines: set[int]) -> bytes:

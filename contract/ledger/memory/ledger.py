@@ -27,6 +27,9 @@ class MemoryLedger:
     def ping(self) -> None:
         pass
 
+    def sync(self) -> bool:
+        return True
+
     def acquire_lease(self, token: str, seconds: float) -> bool:
         return self.state.lease.take(token, self.state.clock(), seconds)
 

@@ -96,6 +96,14 @@ class MemoryLines:
         entry.crash_count += 1
         return _claimed(entry, entry.crash_count - 1)
 
+    def renew(self, batch: str, line: int, token: str, lease: float) -> bool:
+        row = self._state.find(batch)
+        entry = row.lines.get(line) if row else None
+        if entry is None or entry.token != token:
+            return False
+        entry.due = self._state.clock() + lease
+        return True
+
     def record_crash(self, batch: str, line: int, token_prefix: str, cause: str) -> bool:
         row = self._state.find(batch)
         entry = row.lines.get(line) if row else None

@@ -112,6 +112,8 @@ class MemoryState:
         """values, and until when they are kept; Unix seconds"""
         self.settled_counts = dict.fromkeys(Status, 0)
         """images settled so far, of all batches"""
+        self.deleted: dict[str, float] = {}
+        """batch -> until when it is known that it was deleted; Unix seconds"""
         self._batches: dict[str, MemoryBatch] = {}
         self._rows = 0
 

@@ -1,23 +1,38 @@
 """Creates a cutout: store what must be kept, register it, publish its job."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import PurePosixPath
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.cutout import CutoutSpec, PrivateFields
-from contract.errors import ErrorCode
+from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
 from contract.recipe import recipe_for
 from contract.safe_http.policy import check_url
 from contract.storage import canonical_location
-from producer.dispatch.cutouts import submit
+from producer.dispatch.cutouts import cutout_spec, submit
 from producer.web.context import Context
 from producer.web.cutouts.private_fields import private_fields_key, put_private_fields
+from producer.web.cutouts.records import CutoutRecord, IdempotencyRow
 from producer.web.cutouts.request import NewCutout, Upload
 from producer.web.problems import RequestError
 
 
-def create(context: Context, cutout_id: str, new: NewCutout, upload: Upload | None) -> None:
-    """Create a cutout of `upload`, or of `new.source` if there is no upload.
+def create(
+    context: Context,
+    cutout_id: str,
+    new: NewCutout,
+    upload: Upload | None,
+    idempotency: IdempotencyRow | None = None,
+) -> BatchSpec:
+    """Create a cutout of `upload`, or of `new.source` if there is no upload; return its spec.
+
+    Its record is stored before it is registered, so what is confirmed to a client survives the loss
+    of Redis.
 
     Raises RequestError or PermanentError if the request is invalid or the queue is full, and
     RetryableError if Redis or the storage is unavailable.
@@ -36,12 +51,6 @@ def create(context: Context, cutout_id: str, new: NewCutout, upload: Upload | No
         raise RequestError(
             ErrorCode.OVERLAPPING_LOCATIONS, "The output would overwrite the photograph."
         )
-    if upload:
-        context.open_store().put(source[1], upload.data, "application/octet-stream")
-    if source_is_url or new.callback_url:
-        url = new.source if source_is_url else None
-        fields = PrivateFields(url=url, callback_url=new.callback_url)
-        put_private_fields(context.open_store(), cutout_id, fields)
     cutout = CutoutSpec(
         photograph=ManifestLine(
             key=source[1], size=len(upload.data) if upload else 0, etag=cutout_id
@@ -50,7 +59,34 @@ def create(context: Context, cutout_id: str, new: NewCutout, upload: Upload | No
         source_is_url=source_is_url,
         has_callback=bool(new.callback_url),
     )
-    submit(context.ledger, cutout_id, source[0], destination[0], recipe, cutout, context.settings)
+    spec = cutout_spec(cutout_id, source[0], destination[0], recipe, cutout)
+    record = CutoutRecord(spec=spec, idempotency=idempotency)
+    puts: list[Callable[[], None]] = [partial(context.records.put, record)]
+    store = context.open_store()
+    if upload:
+        puts.append(partial(store.put, source[1], upload.data, "application/octet-stream"))
+    if source_is_url or new.callback_url:
+        url = new.source if source_is_url else None
+        fields = PrivateFields(url=url, callback_url=new.callback_url)
+        puts.append(partial(put_private_fields, store, cutout_id, fields))
+    try:
+        _put_all(puts)
+        submit(context.ledger, spec, cutout, context.settings)
+    except CutoutError:
+        with suppress(CutoutError):  # the client is told of the error, and may try again
+            context.records.delete(cutout_id)
+        raise
+    return spec
+
+
+def _put_all(puts: list[Callable[[], None]]) -> None:
+    """Write objects at the same time: one after the other, their latencies would add up."""
+    if len(puts) == 1:
+        puts[0]()
+        return
+    with ThreadPoolExecutor(len(puts)) as pool:
+        for done in [pool.submit(put) for put in puts]:
+            done.result()
 
 
 def _source(

@@ -11,6 +11,8 @@ from contract.rendition import PLAIN
 from producer.dispatch.cutouts import new_cutout_id
 from producer.web.context import Context
 from producer.web.cutouts.create import create
+from producer.web.cutouts.delete import delete
+from producer.web.cutouts.records import IdempotencyRow
 from producer.web.cutouts.request import NewCutout, Upload
 from producer.web.idempotency_keys import Reservation
 from producer.web.problems import RequestError
@@ -43,8 +45,11 @@ async def create_once(
                 f" {reservation.cutout_id}.",
             )
         if reservation.cutout_id == cutout_id:
-            await run_in_threadpool(create_reserved, context, client, key, reservation, new, upload)
-            return cutout_id
+            if await run_in_threadpool(
+                create_reserved, context, client, key, reservation, new, upload
+            ):
+                return cutout_id
+            continue
         if await run_in_threadpool(context.ledger.batches.exists, reservation.cutout_id):
             return reservation.cutout_id
         if reservation.committed:  # its cutout was deleted since, so the key is free again
@@ -66,16 +71,24 @@ def create_reserved(
     reservation: Reservation,
     new: NewCutout,
     upload: Upload | None,
-) -> None:
-    """Create the cutout of a reservation, then commit it. If that fails, release it."""
+) -> bool:
+    """Create the cutout of a reservation, then commit it. If that fails, release it.
+
+    Returns False, and deletes the cutout again, if that took so long that the reservation expired
+    and another request has taken the key since.
+    """
+    row = IdempotencyRow(client=client, key=key, digest=reservation.digest)
     try:
-        create(context, reservation.cutout_id, new, upload)
+        spec = create(context, reservation.cutout_id, new, upload, row)
     except CutoutError as error:
         # without Redis it is unknown whether the cutout was registered: the reservation expires
         if error.code is not ErrorCode.REDIS_UNAVAILABLE:
             context.idempotency_keys.release(client, key, reservation)
         raise
-    context.idempotency_keys.commit(client, key, reservation)
+    committed = context.idempotency_keys.commit(client, key, reservation)
+    if not committed:
+        delete(context, spec)
+    return committed
 
 
 def request_digest(new: NewCutout, upload: Upload | None) -> str:

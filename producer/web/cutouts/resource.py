@@ -10,6 +10,7 @@ from contract.batch import Progress
 from contract.errors import NEXT_STEP, CutoutError, ErrorCode
 from contract.outcome import Outcome, Status
 from producer.web.context import Context
+from producer.web.cutouts.restore import restore
 from producer.web.problems import RequestError
 
 
@@ -93,18 +94,27 @@ def _next_step(outcome: Outcome) -> str:
 
 
 def find(context: Context, cutout_id: str) -> tuple[Progress, Outcome | None]:
-    """Return a cutout's progress, and its outcome once it has ended.
+    """Return a cutout's progress, and its outcome once it has ended. Restores one that was lost.
 
     Raises RequestError (`not_found`), also for a batch.
     """
     not_found = RequestError(ErrorCode.NOT_FOUND, f"Cutout {cutout_id!r} was not found.")
     if not names.is_batch_id(cutout_id):
         raise not_found
-    batches = context.ledger.batches
-    try:
-        progress = batches.progress(cutout_id)
-    except CutoutError as error:
-        raise not_found if error.code is ErrorCode.BATCH_UNKNOWN else error from None
-    if progress.spec.cutout is None:
+    progress = _progress(context, cutout_id)
+    if progress is None and names.is_cutout_id(cutout_id):
+        restore(context, cutout_id)
+        progress = _progress(context, cutout_id)
+    if progress is None or progress.spec.cutout is None:
         raise not_found
-    return progress, batches.cutout_outcome(cutout_id) if progress.settled else None
+    settled = progress.settled
+    return progress, context.ledger.batches.cutout_outcome(cutout_id) if settled else None
+
+
+def _progress(context: Context, batch: str) -> Progress | None:
+    try:
+        return context.ledger.batches.progress(batch)
+    except CutoutError as error:
+        if error.code is not ErrorCode.BATCH_UNKNOWN:
+            raise
+        return None

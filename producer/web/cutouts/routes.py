@@ -12,8 +12,8 @@ from producer.dispatch.cutouts import new_cutout_id
 from producer.web.auth import Reader, Submitter
 from producer.web.context import RequestContext
 from producer.web.cutouts.create import create
+from producer.web.cutouts.delete import delete
 from producer.web.cutouts.idempotent import create_once
-from producer.web.cutouts.private_fields import private_fields_key
 from producer.web.cutouts.request import CONTENT, read_request
 from producer.web.cutouts.resource import Cutout, cutout_resource, find
 from producer.web.cutouts.wait import preferred_wait, wait_for_end
@@ -145,17 +145,4 @@ def delete_cutout(cutout_id: CutoutId, context: RequestContext, _: Submitter) ->
     the client named are kept. Requires a key with the scope `submit`.
     """
     progress, _outcome = find(context, cutout_id)
-    spec, cutout = progress.spec, progress.spec.cutout
-    context.ledger.batches.cancel(cutout_id)
-    own_keys = {private_fields_key(cutout_id)}
-    if cutout and spec.source == context.store:
-        own_keys.add(cutout.photograph.key)
-    if cutout and spec.destination == context.store:
-        own_keys.add(cutout.destination_key)
-    for key in own_keys:
-        context.open_store().delete(key)
-    context.ledger.batches.forget(cutout_id)
-    if cutout and cutout.destination_key in own_keys:
-        # A worker may have written the image between the deletion and `forget`. A worker that
-        # finishes after `forget` finds the cutout unknown and deletes the image itself.
-        context.open_store().delete(cutout.destination_key)
+    delete(context, progress.spec)

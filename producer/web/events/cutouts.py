@@ -52,15 +52,20 @@ def _create_once(
     if reservation.cutout_id != cutout_id:
         created = reservation.committed or context.ledger.batches.exists(reservation.cutout_id)
         if not created:  # that server may have died: let the sender deliver the event again
-            raise RequestError(
-                ErrorCode.TOO_MANY_REQUESTS,
-                "Another delivery of this event is in progress.",
-                IN_PROGRESS_RETRY_SECONDS,
-            )
+            raise _in_progress()
         return None
     new = NewCutout(
         source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),
         model=rule.model, rendition=rule.rendition,
     )  # fmt: skip
-    create_reserved(context, CLIENT, digest, reservation, new, None)
+    if not create_reserved(context, CLIENT, digest, reservation, new, None):
+        raise _in_progress()
     return cutout_id
+
+
+def _in_progress() -> RequestError:
+    return RequestError(
+        ErrorCode.TOO_MANY_REQUESTS,
+        "Another delivery of this event is in progress.",
+        IN_PROGRESS_RETRY_SECONDS,
+    )

@@ -22,6 +22,7 @@ from contract.recipe import Recipe
 from contract.rendition import Rendition
 from contract.settings import Settings
 from contract.storage import open_store
+from contract.storage.files import FileStore
 from worker import process as module
 from worker import retry
 from worker.cpu.slots import CpuSlots
@@ -478,6 +479,76 @@ def test_a_paused_batch_defers_the_image_in_progress(worker: Worker):
     with pytest.raises(DeferredError):
         worker.process()
     assert (worker.progress.state, worker.progress.issued) == ("paused", 1)
+
+
+# another attempt or batch is faster
+
+
+def overtaken(worker: Worker, batch: str, **fields) -> bytes:
+    """Have another worker finish an image of the same key meanwhile; return its output."""
+    worker.model.meanwhile = lambda: None
+    first = worker.job
+    Image.new("RGB", (60, 40), "blue").save(worker.source / "a.png")
+    worker.job = worker.open(batch, **fields) if fields else first
+    worker.clock += 1000
+    assert worker.process().status is Status.DONE
+    worker.job = first
+    return worker.output.read_bytes()
+
+
+def test_an_attempt_frozen_past_its_lease_does_not_overwrite_a_newer_output(worker: Worker):
+    newer: list[bytes] = []
+
+    def freeze() -> None:
+        newer.append(overtaken(worker, BATCH))
+        time.sleep(0.7)
+
+    worker.configure(time_limit=1.1, visibility_timeout=1.2, retry_delay=0.1)
+    worker.model.meanwhile = freeze
+    assert worker.process() == ClaimRefused("held")
+    assert worker.output.read_bytes() == newer[0]
+    assert (worker.progress.done, worker.progress.duplicates) == (1, 0)
+
+
+def test_the_failure_of_an_attempt_frozen_past_its_lease_does_not_count(worker: Worker):
+    def freeze() -> None:
+        worker.ledger.lines.claim(BATCH, 0, "other-1:x", 60, quarantine=True)
+        time.sleep(0.7)
+        raise MemoryError
+
+    worker.configure(time_limit=1.1, visibility_timeout=1.2, retry_delay=0.1, retry_budget=0)
+    worker.model.meanwhile = lambda: setattr(worker, "clock", worker.clock + 2) or freeze()
+    assert worker.process() == ClaimRefused("held")
+    assert (worker.progress.settled, worker.progress.claimed) == (0, 1)
+
+
+def test_a_slow_attempt_that_still_has_its_claim_is_done(worker: Worker):
+    worker.configure(time_limit=1.1, visibility_timeout=1.2, retry_delay=0.1)
+    worker.model.meanwhile = lambda: time.sleep(0.7)
+    assert worker.process().status is Status.DONE
+
+
+def test_an_image_whose_output_another_batch_wrote_meanwhile_is_processed_again(worker: Worker):
+    worker.model.meanwhile = lambda: overtaken(worker, OTHER_BATCH, force=True)
+    with pytest.raises(DeferredError, match="object_changed"):
+        worker.process()
+    assert worker.process().status is Status.DONE  # the later write stays
+    assert (worker.model.runs, worker.progress.done) == (3, 1)
+
+
+def test_an_output_that_this_batch_wrote_of_the_same_bytes_counts_as_its_own(
+    worker: Worker, monkeypatch
+):
+    """As if the answer of the storage had been lost, and the PUT repeated."""
+    real = FileStore.put_unless_changed
+
+    def twice(*arguments) -> None:
+        real(*arguments)
+        real(*arguments)
+
+    monkeypatch.setattr(FileStore, "put_unless_changed", twice)
+    assert worker.process().status is Status.DONE
+    assert worker.progress.done == 1
 
 
 # an output that exists already

@@ -1,0 +1,28 @@
+"""Deletes a cutout, and its objects in the server's own store."""
+
+from contract.batch import BatchSpec
+from producer.web.context import Context
+from producer.web.cutouts.private_fields import private_fields_key
+
+
+def delete(context: Context, spec: BatchSpec) -> None:
+    """Delete a cutout; if it has not ended, it is not processed any more.
+
+    Objects at a source or destination that the client named are kept.
+    """
+    cutout_id, cutout = spec.id, spec.cutout
+    context.records.delete(cutout_id)  # first, or a server that dies here would leave it to return
+    context.ledger.batches.cancel(cutout_id)
+    own_keys = {private_fields_key(cutout_id)}
+    if cutout and spec.source == context.store:
+        own_keys.add(cutout.photograph.key)
+    if cutout and spec.destination == context.store:
+        own_keys.add(cutout.destination_key)
+    for key in own_keys:
+        context.open_store().delete(key)
+    context.ledger.batches.forget(cutout_id)
+    context.records.delete(cutout_id)  # it may have been moved between the two
+    if cutout and cutout.destination_key in own_keys:
+        # A worker may have written the image between the deletion and `forget`. A worker that
+        # finishes after `forget` finds the cutout deleted and deletes the image itself.
+        context.open_store().delete(cutout.destination_key)

@@ -1,0 +1,153 @@
+"""Cutouts that were confirmed to clients, and then lost: by Redis, or by a server that dies."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from support.drill import Drill
+from support.receivers import Receiver, answer, receiving
+from support.services import until
+from support.serving import Server, is_cutout, jpeg, serving
+
+from producer.web.cutouts.record_keeper import GRACE_SECONDS, ROUND_SECONDS
+
+BOUND = GRACE_SECONDS + 2 * ROUND_SECONDS + 30
+"""Seconds from the loss until the last cutout has ended."""
+
+
+@dataclass
+class Clients:
+    """Cutouts in every form in which a client can request them."""
+
+    server: Server
+    hook: Receiver
+    ids: list[str]
+
+    def upload(self, number: int) -> None:
+        fields = {"callback_url": self.hook.url(f"/{number}")} if number % 3 == 0 else {}
+        response = self.server.upload(
+            jpeg(number, "slow:0.2"), headers={"Idempotency-Key": f"order {number}"}, data=fields
+        )
+        assert response.status_code == 202, response.text
+        cutout_id = response.json()["id"]
+        assert cutout_id not in self.ids
+        self.ids.append(cutout_id)
+
+    def remove_background(self) -> httpx.Response:
+        files = {"image_file": ("shoe.jpg", jpeg(1, "slow:0.2"))}
+        return httpx.post(f"{self.server.url}/v1.0/removebg", files=files, timeout=70)
+
+    def delivered(self) -> set[str]:
+        return {request.path for request in self.hook.requests}
+
+
+@pytest.fixture
+def clients(drill: Drill, tmp_path) -> Iterator[Clients]:
+    drill.cluster.env["CUTOUT_URL_ALLOWLIST"] = "127.0.0.1"
+    with receiving(answer(200)) as hook, serving(drill.cluster, tmp_path) as server:
+        yield Clients(server, hook, [])
+
+
+def ends_well(drill: Drill, clients: Clients, injected: str, lose: Callable[[], object]) -> None:
+    """Lose Redis' data; check that every confirmed cutout ends, and nobody need ask for it."""
+    server, count = clients.server, len(clients.ids)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(clients.remove_background)
+        time.sleep(0.3)
+        lose()
+        lost = time.monotonic()
+        known = server.cluster.ledger.batches
+        until(lambda: len(server.stored_results()) == count + 1, BOUND + 60)
+        until(lambda: not known.open_ids(), 30)
+        took = time.monotonic() - lost
+        assert is_cutout(waiting.result().content)
+    ended = [server.ended(cutout_id) for cutout_id in clients.ids]
+    done = [one for one in ended if one["status"] == "done"]
+    for one in done:
+        assert is_cutout(server.client.get(one["image"]).content)
+    until(lambda: clients.delivered() == {f"/{n}" for n in range(0, count, 3)}, 30)
+    verdict = "held" if len(done) == count and (took <= BOUND or not drill.full) else "BROKEN"
+    values = (
+        drill.name, injected, f"{BOUND:g} s", f"{took:.3g} s", str(count - len(done)), "0", verdict,
+    )  # fmt: skip
+    drill.note("drill", values)
+    assert verdict == "held", values
+
+
+def test_redis_forgets_cutouts(drill: Drill, clients: Clients) -> None:
+    count = drill.size(30, 300)
+    for number in range(count):
+        clients.upload(number)
+    server = clients.server
+    server.work(2)
+    until(lambda: len(server.stored_results()) >= count // 3)
+    flush = drill.cluster.ledger.connection.client.flushall
+    ends_well(drill, clients, f"FLUSHALL, with {count} cutouts in the API", flush)
+    # those that were queued; of cutouts that had ended, Redis forgets the keys
+    headers = {"Idempotency-Key": f"order {count - 1}"}
+    again = server.upload(
+        jpeg(count - 1, "slow:0.2"), headers=headers,
+        data={"callback_url": clients.hook.url(f"/{count - 1}")} if (count - 1) % 3 == 0 else {},
+    )  # fmt: skip
+    assert again.json()["id"] == clients.ids[-1]
+
+
+def test_redis_loses_its_latest_cutouts(drill: Drill, clients: Clients) -> None:
+    count = drill.size(12, 100)
+    server, redis = clients.server, drill.cluster.redis
+    server.work(2)
+    server.assert_works()
+    moment = redis.written_bytes()
+    for number in range(count):
+        clients.upload(number)
+    until(lambda: len(server.stored_results()) >= count // 3)
+    ends_well(drill, clients, "a power cut, without the latest writes", lambda: redis.lose(moment))
+
+
+def test_a_server_dies_again_and_again(drill: Drill, clients: Clients) -> None:
+    """Clients repeat a request until it is confirmed; each key is one cutout, which ends."""
+    server, kills, count = clients.server, drill.size(3, 20), drill.size(20, 200)
+    server.work(2)
+
+    def insist(number: int) -> str:
+        headers = {"Idempotency-Key": f"order {number}"}
+        files = {"image": ("shoe.jpg", jpeg(number))}
+        fields = {"callback_url": clients.hook.url(f"/{number}")}
+        url = f"{server.url}/v1/cutouts"
+        while True:
+            try:
+                response = httpx.post(url, files=files, data=fields, headers=headers, timeout=30)
+            except httpx.TransportError:
+                time.sleep(0.1)
+                continue
+            if response.is_success:
+                return response.json()["id"]
+            assert response.status_code in {409, 503}, response.text
+            time.sleep(0.5)
+
+    seeded = random.Random(7)
+    with ThreadPoolExecutor(4) as pool:
+        confirmed = pool.map(insist, range(count))
+        for _ in range(kills):
+            time.sleep(seeded.uniform(0.1, 0.5))
+            drill.cluster.kill(server.name)
+            server.start()
+        ids = list(confirmed)
+    began = time.monotonic()
+    ended = [server.ended(one) for one in ids]
+    took = time.monotonic() - began
+    until(lambda: clients.delivered() == {f"/{number}" for number in range(count)}, 90)
+    done = [one for one in ended if one["status"] == "done"]
+    surplus = len(server.stored_results()) - count
+    assert len(set(ids)) == count
+    values = (
+        drill.name, f"SIGKILL to the server, {kills} times", f"{BOUND:g} s", f"{took:.3g} s",
+        str(count - len(done)), str(surplus), "held" if len(done) == count else "BROKEN",
+    )  # fmt: skip
+    drill.note("drill", values)
+    assert len(done) == count
+    assert surplus <= 4 * kills  # requests that were being answered
