@@ -55,7 +55,10 @@ class Outcome(BaseModel):
         " displayed",
         exclude_if=lambda box: box is None,
     )
-    source_etag: str = Field("", description="ETag of the photograph that was processed")
+    source_etag: str = Field(
+        "",
+        description="ETag of the photograph that was processed, if it is not that of the manifest",
+    )
     outputs: list[str] = Field(default_factory=list, description="keys in the destination")
 
 

@@ -159,7 +159,7 @@ def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
         return None
     else:
         status = Status.SKIPPED
-    return _outcome(attempt, status, source_etag=job.photograph.etag, outputs=[job.output_key])
+    return _outcome(attempt, status, outputs=[job.output_key])
 
 
 def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
@@ -194,7 +194,7 @@ def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
         foreground=round(cutout.foreground, 4),
         # 0.2 ms per megapixel
         subject=subject_box(cutout.alpha) if job.interactive else None,
-        source_etag=blob.etag,
+        source_etag="" if blob.etag == job.photograph.etag else blob.etag,
         outputs=[job.output_key],
     )
 

@@ -42,7 +42,7 @@ def outcome(line: int, status: Status, seeded: random.Random) -> Outcome:
         line=line, key=key(line), status=status,
         milliseconds={stage: seeded.randrange(5, 400) for stage in STAGES},
         width=seeded.randrange(1000, 2000), height=seeded.randrange(1000, 2000),
-        foreground=round(seeded.random(), 4), source_etag=etag(line),
+        foreground=round(seeded.random(), 4),
         outputs=[key(line).replace(".jpg", ".png")],
     )  # fmt: skip
 
@@ -93,10 +93,13 @@ def peak_megabytes(
     process = subprocess.Popen(
         [sys.executable, "-m", "producer", *arguments], stdout=subprocess.DEVNULL, env=env
     )
-    if until:
-        until()
-        process.terminate()
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        if until:
+            until()
+    finally:
+        if until:
+            process.terminate()
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode in {0, 3}, (arguments, process.returncode)
     assert isinstance(usage, resource.struct_rusage)

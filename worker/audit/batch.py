@@ -91,17 +91,18 @@ def _check_outcomes(
 ) -> Iterator[Finding]:
     """Check each line's present outcome and its output; note its status in `statuses`."""
     segment = lru_cache(maxsize=4)(batch_files.manifest_segment)
-    rows, with_output = _StoredRows(ledger, spec), []
+    rows, with_output = _StoredRows(ledger, spec), list[Outcome]()
     agreeing = outcome_files.agreeing(rows, settled, ledger.batches.failed_bits(spec.id))
     for outcome in outcome_files.latest(agreeing, spec.total):
         statuses[outcome.line] = STATUS_BYTES[outcome.status]
         number, offset = divmod(outcome.line, spec.segment_lines)
-        key = ManifestLine.model_validate_json(segment(spec, number)[offset]).key
-        if outcome.key != key:
-            message = f"The outcome of {key!r} names {outcome.key!r}."
+        listed = ManifestLine.model_validate_json(segment(spec, number)[offset])
+        if outcome.key != listed.key:
+            message = f"The outcome of {listed.key!r} names {outcome.key!r}."
             yield Finding(Fault.WRONG_KEY, message, outcome.line)
         if outcome.status is not Status.FAILED and random() < share:  # noqa: S311 - no secret
-            with_output.append(outcome)
+            source_etag = outcome.source_etag or listed.etag
+            with_output.append(outcome.model_copy(update={"source_etag": source_etag}))
         if len(with_output) == OUTPUTS_PER_CHUNK:
             yield from check_outputs(spec, with_output)
             with_output.clear()
