@@ -98,6 +98,8 @@ class Snapshot:
     """outcome rows not yet moved to object storage"""
     all_issued: bool
     """True if the cursor has passed the last line"""
+    storage_errors: int
+    """attempts so far that failed with `storage_unavailable`, and were deferred"""
     something_due: bool
     """True if a lease has expired, a retry is due, or a queued line is overdue"""
     oldest_queued: tuple[str, str]

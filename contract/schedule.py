@@ -1,4 +1,4 @@
-"""When a batch runs: chosen at its creation, and changeable until it is closed."""
+"""When a batch runs, and with which share: chosen at first, and changeable until it is closed."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,12 +9,30 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from contract.errors import ErrorCode, PermanentError
 from contract.validation import first_error
 
+MAX_PRIORITY = 100
+MAX_WEIGHT = 1000
+
 
 class Schedule(BaseModel):
-    """When a batch runs."""
+    """When a batch runs, and with which share of the workers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    priority: int = Field(
+        0, ge=-MAX_PRIORITY, le=MAX_PRIORITY,
+        description="Batches of a higher priority go first: lower ones get only the workers that"
+        " these cannot keep busy.",
+    )  # fmt: skip
+    weight: int = Field(
+        1, ge=1, le=MAX_WEIGHT,
+        description="Share of the workers among batches of the same priority: a batch of weight 3"
+        " gets three times as many as one of weight 1.",
+    )  # fmt: skip
+    cap: int | None = Field(
+        None, ge=1,
+        description="Most images of the batch that are queued or being processed at a time, such as"
+        " to spare the storage. Default: as many as the workers need.",
+    )  # fmt: skip
     not_before: AwareDatetime | None = Field(
         None,
         description="No image is started before this time. The photographs are listed at once.",
@@ -40,7 +58,7 @@ class Schedule(BaseModel):
 
 
 IMMEDIATELY = Schedule()
-"""The schedule of a batch that names none."""
+"""The schedule of a batch that names none: at once, and with the same share as any other."""
 
 
 def changed(schedule: Schedule, changes: Mapping[str, object]) -> Schedule:

@@ -245,6 +245,7 @@ class RedisBatches:
             recent_results=[_attempt_result(entry) for entry in recent_results],
             undrained=int(undrained),
             all_issued=int(row["cursor"]) >= progress.spec.total,
+            storage_errors=int(row.get("storage_errors", 0)),
             something_due=any(float(due) < now for lines in earliest for _, due in lines),
             oldest_queued=(issued_at(first), issued_at(second)),
         )

@@ -56,11 +56,12 @@ class RedisLines:
         return Issued(float(moment), [int(line) for line in lines], [])
 
     def reissue(
-        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str]
-    ) -> Issued:
+        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str],
+        window: int = MAX_OUTSTANDING,
+    ) -> Issued:  # fmt: skip
         parts = ("", *OUTSTANDING_KEYS, "claim_tokens", "crash_count", "crash_causes")
         moment, *pairs = self._connection.run_for(
-            "reissue", batch, parts, limit, timeout, grace, *oldest
+            "reissue", batch, parts, limit, timeout, grace, *oldest, window
         )
         marked = list(zip(pairs[::2], pairs[1::2], strict=True))
         return Issued(

@@ -233,9 +233,12 @@ class Lines(Protocol):
         ...
 
     def reissue(
-        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str]
-    ) -> Issued:
+        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str],
+        window: int = MAX_OUTSTANDING,
+    ) -> Issued:  # fmt: skip
         """Take up to `limit` lines whose message was lost, whose lease ended or whose retry is due.
+
+        Retries are taken only while fewer than `window` lines are queued or being processed.
 
         `grace`: seconds between a worker's receiving a message and its claim. `oldest`: see
         `Snapshot.oldest_queued`.

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError
-from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import recipe_for
 from contract.safe_http.policy import check_url
 from contract.schedule import IMMEDIATELY, utc_text
@@ -26,29 +25,17 @@ from producer.cli.batch_summary import print_batch_summary
 from producer.cli.options import (
     AsJson,
     BatchId,
-    Deadline,
     Destination,
     Force,
     ModelName,
-    NotBefore,
     Source,
     enable_ctrl_c,
     open_ledger,
+    open_ledger_of,
 )
-from producer.cli.times import rescheduled
+from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
 
 app = typer.Typer()
-
-
-def _open_ledger_of(batch: str) -> RedisLedger:
-    """Return the ledger. Raises PermanentError (`batch_unknown`, `batch_conflict`: a cutout)."""
-    ledger = open_ledger()
-    if ledger.batches.progress(batch).spec.cutout:
-        raise PermanentError(
-            ErrorCode.BATCH_CONFLICT,
-            f"{batch} is a cutout, not a batch: use GET /v1/cutouts/{batch} of the API.",
-        )
-    return ledger
 
 
 @app.command()
@@ -57,6 +44,9 @@ def submit(
     destination: Destination,
     model: ModelName = None,
     force: Force = False,
+    priority: Priority = None,
+    weight: Weight = None,
+    cap: Cap = None,
     not_before: NotBefore = None,
     deadline: Deadline = None,
     callback_url: Annotated[
@@ -74,7 +64,8 @@ def submit(
     from producer.batches.register import register  # noqa: PLC0415 - the other verbs start faster
 
     recipe = recipe_for(model or settings().model)
-    schedule = rescheduled(IMMEDIATELY, not_before, deadline)
+    options = ScheduleOptions(priority, weight, cap, not_before, deadline)
+    schedule = options.applied_to(IMMEDIATELY)
     if callback_url is not None:
         check_url(callback_url, settings().url_allowlist)
     ledger = open_ledger()
@@ -147,53 +138,29 @@ def watch(batch: BatchId, as_json: AsJson = False) -> None:
     from producer.local.summary import print_summary  # noqa: PLC0415
 
     enable_ctrl_c()
-    ledger = _open_ledger_of(batch)
+    ledger = open_ledger_of(batch)
     progress = follow(ledger, batch, as_json=as_json)
     raise typer.Exit(print_summary(ledger, progress, as_json=as_json))
 
 
 @app.command()
-def schedule(
-    batch: BatchId,
-    not_before: NotBefore = None,
-    deadline: Deadline = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show when a batch runs, or change it while the batch is open or paused.
-
-    Options that are not given stay as they are; `none` clears a time.
-    """
-    ledger = _open_ledger_of(batch)
-    current = ledger.batches.progress(batch).spec.schedule
-    new = rescheduled(current, not_before, deadline)
-    if new != current:
-        control.reschedule(ledger, batch, new.model_dump())
-    fields = new.model_dump(mode="json")
-    if as_json:
-        typer.echo(json.dumps(fields))
-        return
-    for name, value in fields.items():
-        typer.echo(f"{name.replace('_', '-')}: {'none' if value is None else value}")
-
-
-@app.command()
 def pause(batch: BatchId) -> None:
     """Start no further images of a batch. Images being processed are finished."""
-    control.pause(_open_ledger_of(batch), batch)
+    control.pause(open_ledger_of(batch), batch)
     typer.echo(f"{batch} is paused. `cutout resume {batch}` continues it.")
 
 
 @app.command()
 def resume(batch: BatchId) -> None:
     """Continue a paused batch, whether you paused it or it paused itself."""
-    control.resume(_open_ledger_of(batch), batch)
+    control.resume(open_ledger_of(batch), batch)
     typer.echo(f"{batch} continues.")
 
 
 @app.command()
 def cancel(batch: BatchId) -> None:
     """End a batch early: images not yet processed fail with the code `cancelled`."""
-    control.cancel(_open_ledger_of(batch), batch)
+    control.cancel(open_ledger_of(batch), batch)
     typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows when it is closed.")
 
 
@@ -210,7 +177,7 @@ def retry(
     Poisoned images (they crashed their worker process three times) are retried only with
     `--code poisoned`.
     """
-    reopened = control.retry(_open_ledger_of(batch), batch, code)
+    reopened = control.retry(open_ledger_of(batch), batch, code)
     typer.echo(f"{reopened:,} images will be retried.")
     if not reopened and code is None:
         typer.echo(
@@ -270,7 +237,7 @@ def report(
             "CUTOUT_REDIS_URL is not set. The report of a finished `cutout run` is in its"
             f" destination: _cutout/{batch}/report.csv.",
         )
-    ledger = _open_ledger_of(batch)
+    ledger = open_ledger_of(batch)
     progress = ledger.batches.progress(batch)
     outcomes = current(ledger, progress.spec)
     if summary:

@@ -10,7 +10,7 @@ import typer
 
 from contract.celery_environment import clear_celery_options
 from contract.errors import CutoutError
-from producer.cli import batches, files, keys, local, services, worker_verbs
+from producer.cli import batches, files, keys, local, schedule, services, worker_verbs
 
 DISTRIBUTION = "cutout-queue"
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -26,7 +26,7 @@ app = typer.Typer(
     "SRC and DST are folders or s3://bucket/prefix. For S3, the AWS_* environment variables and"
     " profiles apply.",
 )
-for group in (local, batches, files, services, worker_verbs, keys):
+for group in (local, batches, files, schedule, services, worker_verbs, keys):
     app.add_typer(group.app)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
 from contract.settings import settings
 
@@ -46,24 +47,6 @@ Workers = Annotated[
         help="Worker processes (default: one per CPU plus one per four CPUs).",
     ),
 ]
-NotBefore = Annotated[
-    str | None,
-    typer.Option(
-        "--not-before",
-        metavar="TIME",
-        help="Start no image before TIME: 22:00 (the next one, in this machine's time zone),"
-        " 2026-01-31T22:00 or 2026-01-31T22:00:00+01:00.",
-    ),
-]
-Deadline = Annotated[
-    str | None,
-    typer.Option(
-        "--deadline",
-        metavar="TIME",
-        help="Say so in `status`, log and metrics if the batch will not be finished by TIME, such"
-        " as 06:00 (the next one after its start).",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 CLI_RETRIES = 2
@@ -73,6 +56,17 @@ CLI_RETRIES = 2
 def open_ledger() -> RedisLedger:
     """Return the ledger at CUTOUT_REDIS_URL. Raises PermanentError if that is not set."""
     return RedisLedger(settings().require_redis_url(), retries=CLI_RETRIES)
+
+
+def open_ledger_of(batch: str) -> RedisLedger:
+    """Return the ledger. Raises PermanentError (`batch_unknown`, `batch_conflict`: a cutout)."""
+    ledger = open_ledger()
+    if ledger.batches.progress(batch).spec.cutout:
+        raise PermanentError(
+            ErrorCode.BATCH_CONFLICT,
+            f"{batch} is a cutout, not a batch: use GET /v1/cutouts/{batch} of the API.",
+        )
+    return ledger
 
 
 def enable_ctrl_c() -> None:

@@ -1,10 +1,8 @@
-"""The options that schedule a batch. Times are written as 22:00 or 2026-01-31T22:00."""
+"""Points in time as options take them: 22:00, 2026-01-31T22:00, 2026-01-31T22:00:00+01:00."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import typer
-
-from contract.schedule import Schedule, changed
 
 NO_TIME = "none"
 
@@ -33,19 +31,3 @@ def parse_time(text: str, after: datetime) -> datetime | None:
     if moment <= after:
         moment = datetime.combine(day + timedelta(days=1), time_of_day).astimezone()
     return moment
-
-
-def rescheduled(current: Schedule, not_before: str | None, deadline: str | None) -> Schedule:
-    """Return the schedule that options make of `current`. None: the option was not given.
-
-    A deadline without a date is the first one after the start. Raises typer.BadParameter, and
-    PermanentError (`invalid_schedule`).
-    """
-    changes: dict[str, object] = {}
-    start = current.not_before
-    if not_before is not None:
-        changes["not_before"] = start = parse_time(not_before, datetime.now(UTC))
-    if deadline is not None:
-        now = datetime.now(UTC)
-        changes["deadline"] = parse_time(deadline, max(now, start) if start else now)
-    return changed(current, changes)

@@ -1,6 +1,6 @@
 """Feeds batches to the workers, collects outcomes, and closes finished batches.
 
-At most a window of a batch is in the broker at a time (see `window.py`), so Redis stays small
+At most a window of a batch is in the broker at a time (see `allocation.py`), so Redis stays small
 however large the batch. Every step can be interrupted anywhere and repeated: lines are marked
 issued before they are published, and outcome rows are deleted from Redis after they are in object
 storage.
@@ -15,6 +15,7 @@ An idle tick costs one Redis round trip per open batch, and three for all of the
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache, partial
 
 import structlog
@@ -29,14 +30,13 @@ from contract.settings import Settings
 from contract.storage.batch_files import manifest_segment
 from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
-from producer.dispatch import cutouts
+from producer.dispatch import cutouts, reasons
+from producer.dispatch.allocation import Allocation
 from producer.dispatch.breaker import RETRY_SECONDS, CircuitBreaker, Tripped
 from producer.dispatch.closing import BatchCloser
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.forecast import Forecasts
-from producer.dispatch.missing_workers import is_about_workers, missing_workers
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
-from producer.dispatch.start import waits_for_start
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +67,7 @@ class Dispatcher:
         self._backing_off: dict[str, float] = {}
         self._queues: dict[str, tuple[str, str]] = {}
         self._fleet = FleetView()
+        self._allocation = Allocation(self._fleet, config.window)
         self._breaker = CircuitBreaker()
         self._segment = lru_cache(maxsize=16)(manifest_segment)
         self._closer = BatchCloser(ledger)
@@ -124,14 +125,7 @@ class Dispatcher:
         """
         busy = False
         open_ids = self._ledger.batches.open_ids()
-        if open_ids:
-            self._fleet.update(self._ledger.workers.list(), time.monotonic())
-        for batch in self._queues.keys() - set(open_ids):
-            queue, _ = self._queues.pop(batch)
-            self._fleet.forget(batch, queue)
-            self._breaker.forget(batch)
-            self._closer.forget(batch)
-            self._forecasts.forget(batch)
+        self._begin_tick(open_ids)
         for batch in open_ids:
             if time.monotonic() < self._backing_off.get(batch, 0):
                 continue
@@ -147,20 +141,42 @@ class Dispatcher:
                 log.error("batch backing off", batch=batch, reason=reason)  # noqa: TRY400 - one sentence says it
                 self._ledger.batches.set_stalled_reason(batch, reason)
                 self._backing_off[batch] = time.monotonic() + BACKOFF_SECONDS
+                self._allocation.release(batch)
             else:
                 # a batch that is being closed keeps its reason until it is closed
                 if not self._closer.is_pending(batch) and self._backing_off.pop(batch, 0):
                     self._ledger.batches.set_stalled_reason(batch, "")
         return busy
 
+    def _begin_tick(self, open_ids: list[str]) -> None:
+        """Forget batches that are not open any more, and divide the fleet among those that are."""
+        for batch in self._queues.keys() - set(open_ids):
+            del self._queues[batch]
+            self._fleet.forget(batch)
+            self._allocation.forget(batch)
+            self._breaker.forget(batch)
+            self._closer.forget(batch)
+            self._forecasts.forget(batch)
+        if open_ids:
+            self._fleet.update(self._ledger.workers.list(), time.monotonic())
+            self._allocation.begin_tick()
+        for batch in set(open_ids) - self._queues.keys():
+            with suppress(Exception):  # its own step reports the error
+                self._expect(batch)
+
+    def _expect(self, batch: str) -> None:
+        """Read a batch that is new to this dispatcher, so that its claim counts at once."""
+        progress = self._ledger.batches.progress(batch)
+        self._queues[batch] = queues_of(progress.spec)
+        self._allocation.expect(progress, self._queues[batch][0])
+
     def _snapshot(self, batch: str) -> Snapshot:
         if batch not in self._queues:
-            self._queues[batch] = queues_of(self._ledger.batches.progress(batch).spec)
-        snapshot = self._ledger.batches.snapshot(batch, self._queues[batch])
-        progress = snapshot.progress
-        started = progress.state == "open" and time.time() >= progress.spec.schedule.start
-        unissued = started and not snapshot.all_issued
-        self._fleet.observe(batch, self._queues[batch][0], progress.settled, unissued=unissued)
+            self._expect(batch)
+        queue, _ = queues = self._queues[batch]
+        snapshot = self._ledger.batches.snapshot(batch, queues)
+        self._fleet.observe(batch, queue, snapshot.progress.settled)
+        self._allocation.claim(snapshot, queue)
         return snapshot
 
     def _advance(self, snapshot: Snapshot) -> bool:
@@ -203,19 +219,15 @@ class Dispatcher:
             self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
             log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
             return False
-        if waits_for_start(self._ledger, snapshot.progress):
-            return False
-        if snapshot.something_due:
-            self._republish(spec, snapshot.oldest_queued)
-        self._report_missing_workers(snapshot.progress)
         progress = snapshot.progress
-        window = self._window(spec)
+        reasons.report(self._ledger, progress, self._fleet, self._allocation, time.time())
+        if time.time() < spec.schedule.start:
+            return False
+        window = self._allocation.window(spec.id)
+        if snapshot.something_due:
+            self._republish(spec, snapshot.oldest_queued, window)
         room = progress.active < window and progress.issued < self._config.window
         return room and not snapshot.all_issued and self._publish_chunk(spec, window)
-
-    def _window(self, spec: BatchSpec) -> int:
-        """Return how many lines of a batch may be queued or in process."""
-        return self._fleet.window(self._queues[spec.id][0], self._config.window)
 
     def _tripped(self, snapshot: Snapshot) -> Tripped | None:
         """Return why a batch must pause. Workers out of rotation do not count."""
@@ -254,7 +266,7 @@ class Dispatcher:
         publish_issued(spec, issued, partial(self._photograph, spec))
         return len(issued.bulk) == CHUNK_LINES
 
-    def _republish(self, spec: BatchSpec, oldest_queued: tuple[str, str]) -> None:
+    def _republish(self, spec: BatchSpec, oldest_queued: tuple[str, str], window: int) -> None:
         """Publish lines whose message was lost, whose worker died, or whose retry is due.
 
         A message is lost if its line is overdue and it was issued before the oldest one queued.
@@ -263,7 +275,7 @@ class Dispatcher:
         """
         issued = self._ledger.lines.reissue(
             spec.id, CHUNK_LINES, self._config.visibility_timeout, CLAIM_GRACE_SECONDS,
-            oldest_queued,
+            oldest_queued, window,
         )  # fmt: skip
         publish_issued(spec, issued, partial(self._photograph, spec))
         if lines := len(issued.bulk) + len(issued.quarantine):
@@ -272,10 +284,3 @@ class Dispatcher:
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)
         return ManifestLine.model_validate_json(self._segment(spec, segment)[offset])
-
-    def _report_missing_workers(self, progress: Progress) -> None:
-        """Set or clear the stalled reason of a batch whose queues no worker serves."""
-        reason = missing_workers(progress, self._fleet, time.time())
-        current = progress.stalled_reason
-        if reason != current and is_about_workers(current):
-            self._ledger.batches.set_stalled_reason(progress.spec.id, reason)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from contract.ledger.records import Worker
-from producer.dispatch.window import Fleet, SpeedMeter, window_of
+from producer.dispatch.window import Fleet, SpeedMeter
 
 
 class FleetView:
@@ -17,7 +17,6 @@ class FleetView:
         self._children: Counter[str] = Counter()
         self._meters: defaultdict[str, SpeedMeter] = defaultdict(SpeedMeter)
         self._settled: dict[str, int] = {}
-        self._sharing: defaultdict[str, set[str]] = defaultdict(set)
 
     def update(self, workers: Iterable[Worker], now: float) -> None:
         """Replace the workers, and sample the speeds. `now`: seconds of a monotonic clock."""
@@ -41,26 +40,19 @@ class FleetView:
         """Return the queues that workers serve."""
         return list(self._workers)
 
-    def observe(self, batch: str, queue: str, settled: int, *, unissued: bool) -> None:
-        """Record how many lines of an open batch are settled, and whether some are not issued."""
+    def observe(self, batch: str, queue: str, settled: int) -> None:
+        """Record how many lines of an open batch are settled."""
         before = self._settled.get(batch, settled)
         self._settled[batch] = settled
         # a retry lowers the counter
         self._meters[queue].add(max(0, settled - before))
-        sharing = self._sharing[queue]
-        (sharing.add if unissued else sharing.discard)(batch)
 
-    def forget(self, batch: str, queue: str) -> None:
+    def forget(self, batch: str) -> None:
         """Drop a batch that is not open any more."""
         self._settled.pop(batch, None)
-        self._sharing[queue].discard(batch)
 
     def of(self, queue: str) -> Fleet:
         """Return the workers that serve a queue, and their speed."""
         return Fleet(
             self._workers[queue], self._children[queue], self._meters[queue].images_per_second
         )
-
-    def window(self, queue: str, limit: int) -> int:
-        """Return the window of each batch that shares a queue; see `window_of`."""
-        return window_of(self.of(queue), max(1, len(self._sharing[queue])), limit)

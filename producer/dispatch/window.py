@@ -1,4 +1,4 @@
-"""How many lines of a batch are issued at a time. Arithmetic only: no Redis, no clock.
+"""How many lines of a queue are issued at a time. Arithmetic only: no Redis, no clock.
 
 The queue holds a few seconds of work for the workers that serve it: enough that no child is idle
 while the dispatcher does something else, and no more, because every queued line takes memory in
@@ -33,14 +33,12 @@ class Fleet:
 
 
 def window_of(fleet: Fleet, batches: int, limit: int) -> int:
-    """Return how many lines of one batch may be queued or in process at a time, from 1.
+    """Return how many lines of all batches may be queued or in process at a time.
 
-    `batches`: open batches that share the fleet, from 1. `limit`: upper bound for all of them
-    together.
+    `batches`: number of batches that share the fleet. `limit`: upper bound.
     """
     wanted = LINES_PER_CHILD * fleet.children + BACKLOG_SECONDS * fleet.images_per_second
-    total = min(limit, max(math.ceil(wanted), MIN_WINDOW * batches))
-    return max(1, total // batches)
+    return min(limit, max(math.ceil(wanted), MIN_WINDOW * batches))
 
 
 class SpeedMeter:

@@ -99,8 +99,8 @@ def outcome_of(row: OutcomeRow) -> Outcome:
     return Outcome.model_validate_json(row.json)
 
 
-def reissue(ledger: Ledger, timeout: float = 60, grace: float = 0) -> Issued:
-    return ledger.lines.reissue(BATCH, 100, timeout, grace, ("", ""))
+def reissue(ledger: Ledger, timeout: float = 60, grace: float = 0, window: int = TOTAL) -> Issued:
+    return ledger.lines.reissue(BATCH, 100, timeout, grace, ("", ""), window)
 
 
 def enqueue(ledger: Ledger, queue: str, issued: float) -> None:
@@ -510,6 +510,28 @@ def test_a_batch_without_a_callback_or_report_makes_none_due(ledger, batch) -> N
     ledger.batches.register(spec(other, has_callback=True))
     ledger.batches.discard(other)
     assert due_callbacks(ledger) == []
+
+
+def test_due_retries_wait_while_the_window_is_full(ledger, batch) -> None:
+    ledger.lines.issue(batch, 6, 6, 60)
+    for line in range(4):
+        claim(ledger, line)
+        ledger.lines.defer(batch, line, "a-1:x", -1, "x")
+    # two lines are queued, and four are due
+    assert reissue(ledger, window=2).bulk == []
+    assert reissue(ledger, window=4).bulk == [0, 1]
+    claim(ledger, 4, lease=0)
+    # a line whose worker vanished is in the window already
+    assert reissue(ledger, window=0).bulk == [4]
+    assert reissue(ledger, window=100).bulk == [2, 3]
+
+
+def test_failures_of_the_storage_are_counted(ledger, batch) -> None:
+    for line, code in enumerate(("storage_unavailable", "time_limit", "storage_unavailable")):
+        claim(ledger, line)
+        ledger.lines.defer(batch, line, "a-1:x", 0, code)
+    ledger.lines.defer(batch, 0, "a-1:x", 0, "storage_unavailable")  # not claimed any more
+    assert ledger.batches.snapshot(batch, QUEUES).storage_errors == 2
 
 
 def test_a_reason_for_no_progress_never_replaces_that_of_a_pause(ledger, batch) -> None:

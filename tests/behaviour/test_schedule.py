@@ -1,4 +1,4 @@
-"""Batches that wait for their time, and batches that fall behind their deadline."""
+"""When batches run and what share of the workers they get, without workers."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,9 @@ from producer.batches.rebuild import rebuild
 from producer.batches.register import register
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import dispatcher as dispatching
-from producer.dispatch import forecast
+from producer.dispatch import forecast, reasons, throttle, window
 from producer.dispatch.dispatcher import Dispatcher
+from producer.dispatch.window import MIN_WINDOW
 
 TOTAL = 20
 SOON = datetime.now(UTC) + timedelta(hours=1)
@@ -30,6 +31,8 @@ SOON = datetime.now(UTC) + timedelta(hours=1)
 def dispatcher(ledger: RedisLedger, redis_server, monkeypatch) -> Dispatcher:
     monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
     monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    # or the window would depend on how fast the test settles lines
+    monkeypatch.setattr(window, "BACKLOG_SECONDS", 0)
     settings.cache_clear()
     running = Dispatcher(ledger, CallbackSchedule(ledger.connection), settings())
     ledger.acquire_lease(running._token, 60)
@@ -37,19 +40,19 @@ def dispatcher(ledger: RedisLedger, redis_server, monkeypatch) -> Dispatcher:
     running.stop()
 
 
-def submit(ledger: RedisLedger, folder: Path, **schedule: datetime) -> BatchSpec:
+def submit(ledger: RedisLedger, folder: Path, total: int = TOTAL, **schedule: object) -> BatchSpec:
     source = folder / "in"
-    source.mkdir()
-    for number in range(TOTAL):
-        (source / f"{number:02}.jpg").touch()
+    source.mkdir(parents=True)
+    for number in range(total):
+        (source / f"{number:04}.jpg").touch()
     return register(
         ledger, str(source), str(folder / "out"), Recipe(model="u2netp"),
-        schedule=Schedule(**schedule),
+        schedule=Schedule.model_validate(schedule),
     )  # fmt: skip
 
 
 def settle(ledger: RedisLedger, spec: BatchSpec, lines: range) -> None:
-    rows = [Outcome(line=n, key=f"{n:02}.jpg", status=Status.DONE) for n in lines]
+    rows = [Outcome(line=n, key=f"{n:04}.jpg", status=Status.DONE) for n in lines]
     ledger.lines.finish_all(spec.id, rows)
 
 
@@ -117,3 +120,99 @@ def test_a_batch_behind_its_deadline_says_so_until_it_is_back_in_time(
     assert events == [
         ("warning", "batch will miss its deadline"), ("info", "batch is back in time"),
     ]  # fmt: skip
+
+
+# shares
+
+
+def issued(dispatcher: Dispatcher, ledger: RedisLedger, *specs: BatchSpec) -> list[int]:
+    """Let the dispatcher issue as many lines as it does without workers; return how many."""
+    while dispatcher.tick():
+        pass
+    return [ledger.batches.progress(spec.id).issued for spec in specs]
+
+
+def test_a_batch_of_higher_priority_goes_first(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    low = submit(ledger, tmp_path / "low", 900)
+    assert issued(dispatcher, ledger, low) == [MIN_WINDOW]
+    high = submit(ledger, tmp_path / "high", 500, priority=1)
+    dispatcher.tick()
+    settle(ledger, low, range(MIN_WINDOW))
+    assert issued(dispatcher, ledger, low, high) == [0, 2 * MIN_WINDOW]
+    dispatcher.tick()
+    progress = ledger.batches.progress(low.id)
+    assert progress.stalled_reason == reasons.OUTRANKED
+
+    # 50 lines of the higher priority remain, and the rest of the window is free
+    settle(ledger, high, range(450))
+    dispatcher.tick()
+    assert issued(dispatcher, ledger, low, high) == [2 * MIN_WINDOW - 50, 50]
+    assert ledger.batches.progress(low.id).stalled_reason == ""
+
+
+def test_priorities_change_while_the_batches_run(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    first = submit(ledger, tmp_path / "first", 900)
+    second = submit(ledger, tmp_path / "second", 900)
+    assert issued(dispatcher, ledger, first, second) == [MIN_WINDOW, MIN_WINDOW]
+    control.reschedule(ledger, second.id, {"priority": 5})
+    dispatcher.tick()
+    assert issued(dispatcher, ledger, first, second) == [MIN_WINDOW, 2 * MIN_WINDOW]
+    settle(ledger, first, range(MIN_WINDOW))
+    assert issued(dispatcher, ledger, first, second) == [0, 2 * MIN_WINDOW]
+    ledger.batches.pause(second.id, "why")
+    dispatcher.tick()
+    assert issued(dispatcher, ledger, first, second) == [MIN_WINDOW, 2 * MIN_WINDOW]
+
+
+def test_weights_divide_the_workers_and_a_cap_limits_a_batch(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    specs = [
+        submit(ledger, tmp_path / "a", 600, weight=3), submit(ledger, tmp_path / "b", 600),
+        submit(ledger, tmp_path / "c", 600, cap=100),
+    ]  # fmt: skip
+    # the cap leaves 500 of 600 lines, divided 3 to 1
+    assert issued(dispatcher, ledger, *specs) == [375, 125, 100]
+
+
+# storage that refuses requests
+
+
+def test_a_batch_whose_storage_refuses_requests_is_slowed_down_and_recovers(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(throttle, "INTERVAL_SECONDS", 0)
+    monkeypatch.setattr(throttle, "GROWTH", 1)
+    spec = submit(ledger, tmp_path, 500)
+    assert issued(dispatcher, ledger, spec) == [MIN_WINDOW]
+
+    def attempt(lines: range, code: str = "") -> None:
+        for line in lines:
+            ledger.lines.claim(spec.id, line, "a-1:x", 60, quarantine=False)
+        dispatcher.tick()  # while they are being processed
+        if not code:
+            settle(ledger, spec, lines)
+            return
+        for line in lines:
+            ledger.lines.defer(spec.id, line, "a-1:x", 600, code)
+
+    with capture_logs() as lines:
+        attempt(range(16), "storage_unavailable")
+        dispatcher.tick()
+        dispatcher.tick()
+        slow = ledger.batches.progress(spec.id)
+        # the lines in the queue are far more than the limit, so no further ones are issued
+        assert (slow.deferred, slow.active) == (16, MIN_WINDOW - 16)
+        assert slow.stalled_reason == reasons.THROTTLED
+        for start in range(16, MIN_WINDOW, 8):
+            attempt(range(start, start + 8))
+        while dispatcher.tick():
+            pass
+    back = ledger.batches.progress(spec.id)
+    assert (back.active, back.stalled_reason) == (MIN_WINDOW, "")
+    events = [line["event"] for line in lines if "batch" in line["event"]]
+    assert events == ["batch slowed down", "batch at full speed again"]

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from contract.batch import BatchSpec
 from contract.outcome import Outcome
 from contract.storage import open_store
 from contract.storage.s3 import client
+from producer.dispatch.reasons import THROTTLED
 
 TENTH = {"DRILL_WITHOUT": "timeouts"}
 """For short forms: a tenth of the read timeout, and of the pause of a batch."""
@@ -96,6 +98,64 @@ def test_storage_fails_every_other_request(drill: Drill, storage: HttpProxy) -> 
     assert not failures(drill, spec)  # none `exhausted`
     injected = f"503 on half of the reads, {count} images"
     assert drill.passed(spec, injected, 30 + count, took)["done"] == count
+
+
+class Capacity:
+    """Takes `rate` requests for images per second, like a partition of S3."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = self._left = rate
+        self._moment = time.monotonic()
+        self._lock = threading.Lock()
+
+    def exceeded(self, path: str) -> bool:
+        if not is_image_request(path):
+            return False
+        with self._lock:
+            moment = time.monotonic()
+            self._left = min(self._rate, self._left + self._rate * (moment - self._moment))
+            self._moment = moment
+            if self._left < 1:
+                return True
+            self._left -= 1
+            return False
+
+
+def is_image_request(path: str) -> bool:
+    return "_cutout" not in path and "list-type" not in path
+
+
+def slowdown_night(drill: Drill, storage: HttpProxy, count: int) -> BatchSpec:
+    """Run a batch whose eight children send far more requests than the storage takes."""
+    drill.fill(count)
+    drill.cluster.env["CUTOUT_RETRY_DELAY"] = "2"  # the default
+    spec = drill.submit()
+    storage.add(status(503), path=is_image_request, probability=0.1, seed=1)
+    storage.add(status(503), path=Capacity(10).exceeded)
+    storage.add(delay(0.1))
+    drill.cluster.start_dispatcher(AWS_ENDPOINT_URL=storage.url)
+    drill.cluster.start_worker(8, AWS_ENDPOINT_URL=storage.url)
+    return spec
+
+
+def test_slowdown_night(drill: Drill, storage: HttpProxy) -> None:
+    count = drill.size(60, 1000)
+    spec = slowdown_night(drill, storage, count)
+    until(lambda: drill.progress(spec).stalled_reason == THROTTLED, 120, pause=0.05)
+    drill.closed(spec, 900)
+
+    exhausted = len(failures(drill, spec))
+    injected = f"SlowDown on 10 % of the requests, and on those above 10/s; {count:,} images"
+    assert drill.passed(spec, injected, 0, exhausted, "exhausted")["done"] == count
+
+
+def test_images_are_exhausted_without_the_throttle(drill: Drill, storage: HttpProxy) -> None:
+    """A test of the one above."""
+    drill.cluster.env["DRILL_WITHOUT"] = "throttle,breaker"
+    spec = slowdown_night(drill, storage, 60)
+    drill.closed(spec, 300)
+
+    assert {row.code for row in failures(drill, spec).values()} == {"exhausted"}
 
 
 def test_storage_is_down_and_the_operator_resumes(drill: Drill, storage: HttpProxy) -> None:

@@ -1,6 +1,6 @@
 -- Releases a claimed line for a retry. An orderly end, so the crash count is reset.
 --
--- KEYS[1] batch           hash    field `state`
+-- KEYS[1] batch           hash    fields `state`, `storage_errors`
 -- KEYS[2] settled         bitmap
 -- KEYS[3] claimed         zset
 -- KEYS[4] deferred        zset    line -> when to publish it again (Unix seconds, Redis's clock)
@@ -24,6 +24,7 @@ local clock = redis.call('TIME')
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[4], clock[1] + clock[2] / 1000000 + ARGV[3], ARGV[1])
 for hash = 5, 7 do redis.call('HDEL', KEYS[hash], ARGV[1]) end
+if ARGV[4] == 'storage_unavailable' then redis.call('HINCRBY', KEYS[1], 'storage_errors', 1) end
 redis.call('LPUSH', KEYS[9], ARGV[4] .. ' ' .. clock[1] .. ' ' .. ARGV[6])
 redis.call('LTRIM', KEYS[9], 0, ARGV[5] - 1)
 return redis.call('HINCRBY', KEYS[8], ARGV[1], 1)

@@ -13,6 +13,7 @@
 -- ARGV[3] seconds between a worker's receiving a message and its claim of the line
 -- ARGV[4] when the oldest message in the bulk queue was issued; empty if the queue is empty
 -- ARGV[5] the same for the quarantine queue
+-- ARGV[6] window: retries are taken while fewer lines are in `issued` and `claimed`
 -- returns the time, as text, then a pair for each line: the line, 1 if it goes to quarantine
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -20,9 +21,10 @@ local answer = {tostring(now)}
 if redis.call('HGET', KEYS[1], 'state') ~= 'open' then return answer end
 local due = now + ARGV[2]
 local taken = 0
-local function take(from, before)
-  local lines = redis.call(
-    'ZRANGEBYSCORE', KEYS[from], '-inf', '(' .. before, 'LIMIT', 0, ARGV[1] - taken)
+local function take(from, before, limit)
+  limit = math.min(limit, ARGV[1] - taken)
+  if limit <= 0 then return end
+  local lines = redis.call('ZRANGEBYSCORE', KEYS[from], '-inf', '(' .. before, 'LIMIT', 0, limit)
   for _, line in ipairs(lines) do
     local crashed = redis.call('HEXISTS', KEYS[8], line) == 1
       or tonumber(redis.call('HGET', KEYS[7], line) or 0) > 1
@@ -40,8 +42,9 @@ local function lost_before(oldest)
   if oldest == '' then return now - ARGV[3] end
   return math.min(now, oldest + ARGV[2]) - ARGV[3]
 end
-take(5, now)
-take(4, now)
-take(2, lost_before(ARGV[4]))
-take(3, lost_before(ARGV[5]))
+local limit = tonumber(ARGV[1])
+take(5, now, ARGV[6] - redis.call('ZCARD', KEYS[2]) - redis.call('ZCARD', KEYS[4]))
+take(4, now, limit)
+take(2, lost_before(ARGV[4]), limit)
+take(3, lost_before(ARGV[5]), limit)
 return answer

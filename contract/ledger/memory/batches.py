@@ -237,6 +237,7 @@ class MemoryBatches:
             recent_results=list(row.recent_results),
             undrained=len(row.outcomes),
             all_issued=row.cursor >= row.spec.total,
+            storage_errors=row.storage_errors,
             something_due=any(line.due < self._state.clock() for _, line in row.outstanding()),
             oldest_queued=(first, second),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import islice
 
+from contract.errors import ErrorCode
 from contract.ledger.memory.state import MemoryLine, MemoryState
 from contract.ledger.records import (
     MAX_OUTSTANDING,
@@ -41,8 +42,9 @@ class MemoryLines:
         return Issued(now, taken, [])
 
     def reissue(
-        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str]
-    ) -> Issued:
+        self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str],
+        window: int = MAX_OUTSTANDING,
+    ) -> Issued:  # fmt: skip
         now, row = self._state.clock(), self._state.find(batch)
         issued = Issued(now, [], [])
         if row is None or row.state != "open":
@@ -53,10 +55,11 @@ class MemoryLines:
             "issued": _lost_before(now, timeout, grace, oldest[0]),
             "quarantined": _lost_before(now, timeout, grace, oldest[1]),
         }
+        room = max(0, window - len(row.outstanding("issued")) - len(row.outstanding("claimed")))
         due = [
             pair
             for where in before
-            for pair in row.outstanding(where)
+            for pair in row.outstanding(where)[: room if where == "deferred" else None]
             if pair[1].due < before[where]
         ]
         for number, line in due[:limit]:
@@ -125,6 +128,7 @@ class MemoryLines:
         entry.retries += 1
         now = int(self._state.clock())
         row.recent_results.appendleft(AttemptResult(code, worker, now))
+        row.storage_errors += code == ErrorCode.STORAGE_UNAVAILABLE
         return entry.retries
 
     def finish(self, batch: str, outcome: Outcome, result: str = RESULT_OK) -> bool:

@@ -75,6 +75,7 @@ class MemoryBatch:
     cursor: int = 0
     epoch: int = 0
     duplicates: int = 0
+    storage_errors: int = 0
     closed: float | None = None
     stalled_reason: str = ""
     retry_at: float | None = None

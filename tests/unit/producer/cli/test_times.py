@@ -1,12 +1,10 @@
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 import typer
 
-from contract.errors import PermanentError
-from contract.schedule import IMMEDIATELY, Schedule
-from producer.cli.times import parse_time, rescheduled
+from producer.cli.times import parse_time
 
 
 @pytest.fixture(autouse=True)
@@ -43,18 +41,3 @@ def test_times_are_local_unless_they_have_an_offset(text: str, moment: str) -> N
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_time(text, NOON)
-
-
-def test_a_deadline_without_a_date_is_the_first_one_after_the_start() -> None:
-    start = datetime.now(UTC) + timedelta(days=3, hours=1)
-    schedule = rescheduled(IMMEDIATELY, start.isoformat(), f"{start.astimezone():%H:%M}")
-    assert schedule.not_before == start
-    assert timedelta() < schedule.deadline - start <= timedelta(days=1)
-    later = rescheduled(schedule, None, "none")
-    assert later == Schedule(not_before=start)
-    assert rescheduled(later, "none", None) == IMMEDIATELY
-
-
-def test_a_deadline_before_the_start_is_refused() -> None:
-    with pytest.raises(PermanentError):
-        rescheduled(IMMEDIATELY, "2026-03-29", "2026-03-28")

@@ -1,0 +1,39 @@
+"""Why an open batch starts no images, or fewer than the workers could take: its stalled reason."""
+
+from contract.batch import Progress
+from contract.ledger import Ledger
+from contract.schedule import utc_text
+from producer.dispatch.allocation import Allocation
+from producer.dispatch.fleet import FleetView
+from producer.dispatch.missing_workers import is_about_workers, missing_workers
+
+STARTS_AT = "Starts at {time}, as its schedule says."
+OUTRANKED = (
+    "Waits for batches of a higher priority. `cutout schedule ID --priority N` changes its own."
+)
+THROTTLED = "The storage refuses too many requests, so fewer images are processed at a time."
+PREFIXES = (STARTS_AT.partition("{")[0], OUTRANKED, THROTTLED)
+
+
+def report(
+    ledger: Ledger, progress: Progress, fleet: FleetView, allocation: Allocation, now: float
+) -> None:
+    """Set or clear the stalled reason of an open batch. `now`: Unix seconds.
+
+    A reason that something else has set is left alone.
+    """
+    current = progress.stalled_reason
+    reason = _reason(progress, fleet, allocation, now)
+    if reason != current and (is_about_workers(current) or current.startswith(PREFIXES)):
+        ledger.batches.set_stalled_reason(progress.spec.id, reason)
+
+
+def _reason(progress: Progress, fleet: FleetView, allocation: Allocation, now: float) -> str:
+    spec = progress.spec
+    if now < spec.schedule.start:
+        return STARTS_AT.format(time=utc_text(spec.schedule.start))
+    if missing := missing_workers(progress, fleet, now):
+        return missing
+    if progress.active == 0 and allocation.is_outranked(spec.id):
+        return OUTRANKED
+    return THROTTLED if allocation.throttle(spec.id) is not None else ""
