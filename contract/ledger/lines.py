@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from contract import names
+from contract.batch import State
 from contract.ledger.connection import Connection, translated
 from contract.ledger.records import (
     MAX_OUTSTANDING,
@@ -121,13 +122,20 @@ class RedisLines:
             self._connection.run("finish", _finish_keys(batch), *_finished(outcome, result))
         )
 
-    def finish_all(self, batch: str, outcomes: Iterable[Outcome], result: str = RESULT_OK) -> int:
+    def finish_all(
+        self,
+        batch: str,
+        outcomes: Iterable[Outcome],
+        result: str = RESULT_OK,
+        state: State | None = None,
+    ) -> int:
         keys, finish = _finish_keys(batch), self._connection.scripts["finish"]
         settled = 0
         for chunk in chunks(outcomes, SCRIPT_LINES):
             with translated(), self._redis.pipeline(transaction=False) as pipe:
                 for outcome in chunk:
-                    finish(keys=keys, args=_finished(outcome, result), client=pipe)
+                    arguments = [*_finished(outcome, result), state or ""]
+                    finish(keys=keys, args=arguments, client=pipe)
                 settled += sum(map(int, pipe.execute()))
         return settled
 

@@ -13,7 +13,7 @@ seconds by the ledger's own clock.
 from collections.abc import Iterable
 from typing import Protocol
 
-from contract.batch import BatchSpec, Progress, Snapshot
+from contract.batch import BatchSpec, Progress, Snapshot, State
 from contract.ledger.records import (
     CLOSED_KEPT_SECONDS,
     MAX_OUTSTANDING,
@@ -293,8 +293,17 @@ class Lines(Protocol):
         """
         ...
 
-    def finish_all(self, batch: str, outcomes: Iterable[Outcome], result: str = RESULT_OK) -> int:
-        """Settle lines in one round trip; return how many were not settled before."""
+    def finish_all(
+        self,
+        batch: str,
+        outcomes: Iterable[Outcome],
+        result: str = RESULT_OK,
+        state: State | None = None,
+    ) -> int:
+        """Settle lines in one round trip; return how many were not settled before.
+
+        `state`: settle none unless the batch is in this state now.
+        """
         ...
 
     def outcomes(self, batch: str, limit: int) -> list[OutcomeRow]:

@@ -74,6 +74,7 @@ def submit(
         ledger, source, destination, recipe, force=force, schedule=schedule,
         callback_url=callback_url,
     )  # fmt: skip
+    ledger.sync()  # once its ID is printed, the batch survives a power cut
     if as_json:
         typer.echo(json.dumps({"batch": spec.id, "total": spec.total, "ignored": spec.ignored}))
     else:

@@ -29,7 +29,8 @@ def rebuild(
 ) -> None:
     """Restore batches that Redis has lost, from the files below their destination.
 
-    Finished images are not processed again. A closed batch is only restored by its ID.
+    Finished images are not processed again. A closed batch is only restored by its ID. Cutouts of
+    the API are restored by `cutout serve` itself.
     """
     from producer.batches import rebuild as rebuilding  # noqa: PLC0415 - the other verbs start faster
 

@@ -252,7 +252,8 @@ class Dispatcher:
             )
             for line in lines
         ]  # fmt: skip
-        self._ledger.lines.finish_all(spec.id, outcomes)
+        # a retry may have reopened the batch since its state was read
+        self._ledger.lines.finish_all(spec.id, outcomes, state="cancelling")
         return len(lines) == CANCELLED_LINES
 
     # publishing

@@ -1037,3 +1037,10 @@ def test_what_was_written_is_synced_to_disk(ledger, batch) -> None:
 def test_a_redis_without_an_append_only_file_cannot_tell_what_is_on_disk(ledger, batch) -> None:
     ledger.connection.client.config_set("appendonly", "no")
     assert not ledger.sync()
+
+
+def test_lines_are_settled_only_in_the_state_that_was_read(ledger, batch) -> None:
+    assert ledger.lines.finish_all(batch, [failed(0)], state="cancelling") == 0
+    ledger.batches.cancel(batch)
+    assert ledger.lines.finish_all(batch, [failed(0)], state="cancelling") == 1
+    assert ledger.batches.progress(batch).failed == 1

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import threading
 import time
 
+import boto3
+from support.catalogue import photograph
 from support.drill import Drill
-from support.services import until
-from support.stand_in import mark
+from support.faults import Answer, HttpProxy, rewrite
+from support.services import S3Server, until
 
 from contract import names
 from contract.storage import open_store
@@ -22,33 +25,56 @@ def freeze(drill: Drill, name: str) -> int:
     return group
 
 
-def test_a_worker_is_frozen_while_another_batch_renews_the_output(drill: Drill) -> None:
-    drill.fill(1)
-    plain = drill.key_path(0).read_bytes()
-    mark(drill.key_path(0), "slow:1")
-    spec = drill.submit()
-    drill.cluster.env.update(TIMES)
-    drill.cluster.start_dispatcher()
-    drill.cluster.start_worker(1, "frozen")
-    until(lambda: drill.cluster.child_at(drill.key(0), "frozen"), pause=0.02)
-    time.sleep(0.3)  # it has read the photograph
-    group = freeze(drill, "frozen")
-    drill.key_path(0).write_bytes(plain)
-    drill.cluster.start_worker(1)
-    drill.closed(spec)
-    newer = drill.submit(force=True)
-    drill.closed(newer)
-    store, key = open_store(newer.destination), drill.outcomes(newer)[drill.key(0)].outputs[0]
-    written = store.head(key)
-    assert written is not None
-    assert written.metadata["batch"] == newer.id
+def test_a_worker_is_frozen_while_its_output_is_on_its_way(
+    drill: Drill, moto_server: S3Server, monkeypatch
+) -> None:
+    """The PUT reaches the storage once another batch has written a newer output."""
+    moto_server.select(monkeypatch)
+    s3 = boto3.client("s3")
+    source, destination = f"in{time.time_ns()}", f"out{time.time_ns()}"
+    for bucket in (source, destination):
+        s3.create_bucket(Bucket=bucket)
+    photograph(drill.catalogue / "shoe.jpg")
+    s3.upload_file(str(drill.catalogue / "shoe.jpg"), source, "shoe.jpg")
+    drill.locations = f"s3://{source}", f"s3://{destination}"
+    arrived, release = threading.Event(), threading.Event()
+    answers: list[int] = []
 
-    os.killpg(group, signal.SIGCONT)
-    until(lambda: drill.cluster.titled("idle", "frozen"))
-    until(drill.quiet)
-    overwritten = store.head(key) != written
-    assert drill.passed(newer, "SIGSTOP to a worker for longer than its lease", 0, overwritten, "")
-    assert (drill.progress(spec).done, drill.progress(newer).done) == (1, 1)
+    def hold(method: str, path: str) -> None:
+        if method == "PUT" and path.startswith(f"/{destination}/shoe.png"):
+            arrived.set()
+            release.wait()
+
+    def note(answer: Answer) -> Answer:
+        answers.append(answer.status)
+        return answer
+
+    with HttpProxy(moto_server.url) as proxy:
+        proxy.before = hold
+        proxy.add(rewrite(note), {"PUT"}, "/shoe.png")
+        spec = drill.submit()
+        drill.cluster.env.update(TIMES)
+        drill.cluster.start_dispatcher()
+        drill.cluster.start_worker(1, "frozen", AWS_ENDPOINT_URL=proxy.url)
+        assert arrived.wait(60)
+        group = freeze(drill, "frozen")
+        drill.cluster.start_worker(1)
+        drill.closed(spec)
+        newer = drill.submit(force=True)
+        drill.closed(newer)
+        store = open_store(newer.destination)
+        written = store.head("shoe.png")
+        assert written is not None
+        assert written.metadata["batch"] == newer.id
+        release.set()
+        until(lambda: answers)
+        os.killpg(group, signal.SIGCONT)
+        until(lambda: drill.cluster.titled("idle", "frozen"))
+        until(drill.quiet)
+    assert answers[0] == 412
+    injected = "SIGSTOP to a worker past its lease, its PUT arrives late"
+    counts = drill.passed(newer, injected, 0, store.head("shoe.png") != written, "overwritten")
+    assert counts["done"] == drill.progress(spec).done == 1
 
 
 def test_a_dispatcher_is_frozen_for_longer_than_its_lease(drill: Drill) -> None:

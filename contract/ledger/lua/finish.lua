@@ -20,9 +20,11 @@
 -- ARGV[4] result of the attempt: the code of the error behind a failure, or `ok`
 -- ARGV[5] number of recent results to keep
 -- ARGV[6] name of the worker
+-- ARGV[7] state that the batch must be in; empty or missing: any but closed
 -- returns 1 if this call settled it, 0 if it was settled before or the batch is closed
 local batch = redis.call('HMGET', KEYS[1], 'state', 'epoch')
 if not batch[1] or batch[1] == 'closed' then return 0 end
+if ARGV[7] and ARGV[7] ~= '' and ARGV[7] ~= batch[1] then return 0 end
 for zset = 3, 6 do redis.call('ZREM', KEYS[zset], ARGV[1]) end
 for hash = 7, 10 do redis.call('HDEL', KEYS[hash], ARGV[1]) end
 if redis.call('SETBIT', KEYS[2], ARGV[1], 1) == 1 then

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import islice
 
+from contract.batch import State
 from contract.errors import ErrorCode
 from contract.ledger.memory.state import MemoryLine, MemoryState
 from contract.ledger.records import (
@@ -150,7 +151,16 @@ class MemoryLines:
         row.recent_results.appendleft(AttemptResult(result, outcome.worker, now))
         return True
 
-    def finish_all(self, batch: str, outcomes: Iterable[Outcome], result: str = RESULT_OK) -> int:
+    def finish_all(
+        self,
+        batch: str,
+        outcomes: Iterable[Outcome],
+        result: str = RESULT_OK,
+        state: State | None = None,
+    ) -> int:
+        row = self._state.find(batch)
+        if row is None or state not in {None, row.state}:
+            return 0
         return sum(self.finish(batch, outcome, result) for outcome in outcomes)
 
     # outcome rows
