@@ -8,13 +8,14 @@ Redis and delays what is published after it.
 import math
 from dataclasses import dataclass
 
-LINES_PER_CHILD = 4
-"""Lines for each child until the fleet's speed is known: one being processed, three queued."""
+LINES_PER_CHILD = 2
+"""Lines for each child beside the backlog: one being processed, one queued."""
 BACKLOG_SECONDS = 5
 """Seconds of work in the queue at the measured speed. A dispatcher that dies is replaced later than
 that, but one that is busy with other batches returns much sooner."""
 MIN_WINDOW = 200
-"""Lines of a batch that are queued even if no worker is running yet."""
+"""Lines of a batch that are queued while no worker is running. Beside slow workers it would be too
+many: they take minutes for them, and a batch of a higher priority would wait that long."""
 SAMPLE_SECONDS = 1
 """Shortest interval over which a speed is measured."""
 DECAY = 0.2
@@ -38,7 +39,8 @@ def window_of(fleet: Fleet, batches: int, limit: int) -> int:
     `batches`: number of batches that share the fleet. `limit`: upper bound.
     """
     wanted = LINES_PER_CHILD * fleet.children + BACKLOG_SECONDS * fleet.images_per_second
-    return min(limit, max(math.ceil(wanted), MIN_WINDOW * batches))
+    least = batches if fleet.children else MIN_WINDOW * batches
+    return min(limit, max(math.ceil(wanted), least))
 
 
 class SpeedMeter:

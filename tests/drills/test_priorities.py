@@ -1,5 +1,6 @@
-"""Cutouts are processed before the images of a batch, on workers that serve both."""
+"""What goes first: cutouts before the images of a batch, and batches of a higher priority."""
 
+import time
 from pathlib import Path
 
 from support.catalogue import photograph
@@ -13,6 +14,7 @@ from contract.batch import BatchSpec
 from contract.cutout import CutoutSpec
 from contract.job import ManifestLine
 from contract.recipe import Recipe
+from contract.schedule import Schedule
 from contract.settings import Settings
 from producer.dispatch import cutouts
 from worker.app import NICENESS
@@ -105,3 +107,38 @@ def test_a_reserved_worker_leaves_a_batch_alone(drill: Drill, tmp_path, monkeypa
     nice = {name: cluster.titled("cutout worker", name).nice() for name in ("reserved", "worker")}
     assert nice["worker"] == nice["reserved"] + NICENESS
     assert settled_log(cluster.log("reserved")) == [cutout]
+
+
+# batches among each other
+
+
+def test_a_batch_of_higher_priority_goes_first(drill: Drill, tmp_path: Path, monkeypatch) -> None:
+    """Behind a queue that is as short as the workers need."""
+    publishes_here(monkeypatch, drill)
+    cluster, few = drill.cluster, 10
+    drill.fill(drill.size(100, 1000))
+    for number in range(drill.size(100, 1000)):
+        mark(drill.key_path(number), "slow:0.1")
+    low = drill.submit()
+    cluster.start_worker(2)
+    until(cluster.ledger.workers.list)
+    cluster.start_dispatcher()
+    drill.settled(low, 10)
+    for number in range(few):
+        photograph(tmp_path / "urgent" / f"{number}.jpg", number)
+    schedule = Schedule(priority=1)
+    high = cluster.submit(tmp_path / "urgent", tmp_path / "urgent-out", schedule=schedule)
+    known = drill.progress(low).settled
+    began = time.monotonic()
+    until(lambda: cluster.closed(high), 60)
+    took = time.monotonic() - began
+    passed_over = drill.progress(low).settled - known
+
+    assert drill.progress(low).state == "open"
+    drill.closed(low, 600)
+    order = settled_log(cluster.log("worker"))
+    first, last = order.index(high.id), len(order) - order[::-1].index(high.id)
+    # a few images of the other batch were in process or published before
+    assert order[first:last].count(low.id) < few
+    injected = f"10 images of priority 1 behind {low.total:,} of 0.1 s ({passed_over} went before)"
+    drill.passed(low, injected, 10, took)

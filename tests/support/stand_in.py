@@ -200,12 +200,6 @@ def without_breaker() -> None:
     breaker.evaluate = lambda *_: None
 
 
-def without_throttle() -> None:
-    from producer.dispatch.throttle import Throttle
-
-    Throttle.update = lambda *_: None
-
-
 def without_watchdog() -> None:
     from worker.supervision import policy
 
@@ -217,7 +211,6 @@ SAFEGUARDS: dict[str, Callable[[], None]] = {
     "crash_limit": without_crash_limit,
     "timeouts": without_timeouts,
     "breaker": without_breaker,
-    "throttle": without_throttle,
     "watchdog": without_watchdog,
 }
 

@@ -9,15 +9,16 @@ LIMIT = 20_000
     ("fleet", "batches", "window"),
     [
         (Fleet(), 1, MIN_WINDOW),  # no worker yet
-        (Fleet(1, 2, 3), 1, MIN_WINDOW),
-        (Fleet(10, 100, 100), 1, 900),
-        (Fleet(100, 1000, 0), 1, 4000),  # no speed yet
-        (Fleet(100, 1000, 2000), 1, 14_000),
-        (Fleet(100, 1000, 2000), 2, 14_000),
-        (Fleet(1000, 10_000, 4000), 1, LIMIT),
+        (Fleet(), 3, 3 * MIN_WINDOW),
+        (Fleet(), 1000, LIMIT),
+        (Fleet(0, 0, 1000), 1, 5000),  # they stopped a moment ago
+        (Fleet(1, 2, 0.3), 1, 6),
+        (Fleet(10, 100, 100), 1, 700),
+        (Fleet(100, 1000, 0), 1, 2000),  # no speed yet
+        (Fleet(100, 1000, 2000), 1, 12_000),
+        (Fleet(100, 1000, 2000), 2, 12_000),
         (Fleet(1000, 10_000, 4000), 7, LIMIT),
-        (Fleet(1, 2, 3), 50, 50 * MIN_WINDOW),
-        (Fleet(1, 2, 3), 1000, LIMIT),
+        (Fleet(1, 2, 3), 50, 50),  # one line for each
     ],
 )
 def test_the_window_follows_the_fleet_up_to_the_limit_of_all_batches(
@@ -31,7 +32,7 @@ def test_a_window_that_limits_the_speed_grows() -> None:
     window = window_of(Fleet(1, 8, 0), 1, LIMIT)
     meter = SpeedMeter()
     meter.sample(0)
-    for second in range(1, 5):
+    for second in range(1, 7):
         meter.add(window)
         meter.sample(second)
         window = window_of(Fleet(1, 8, meter.images_per_second), 1, LIMIT)
