@@ -1,13 +1,14 @@
-"""What is done to an image: model, pipeline version and rendition."""
+"""What is done to an image: model, pipeline version, quality and rendition."""
 
 import hashlib
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.errors import ErrorCode, PermanentError
+from contract.quality import DEFAULT, Quality
 from contract.rendition import PLAIN, Rendition
 
-PIPELINE = 3
+PIPELINE = 4
 """Version of the image code. Increase it when the same model and options give other pixels, so that
 existing outputs are replaced."""
 
@@ -21,11 +22,11 @@ MODEL_NAMES = frozenset(
 """Models that a batch can use. A test compares them with the worker's registry."""
 
 
-def recipe_for(model: str, rendition: Rendition = PLAIN) -> "Recipe":
+def recipe_for(model: str, rendition: Rendition = PLAIN, quality: Quality = DEFAULT) -> "Recipe":
     """Return the recipe of a model, or raise PermanentError (`model_unknown`)."""
     if model not in MODEL_NAMES:
         raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"The model {model!r} does not exist.")
-    return Recipe(model=model, rendition=rendition)
+    return Recipe(model=model, quality=quality, rendition=rendition)
 
 
 class Recipe(BaseModel):
@@ -35,6 +36,7 @@ class Recipe(BaseModel):
 
     model: str
     pipeline: int = PIPELINE
+    quality: Quality = DEFAULT
     # left out if plain, so that older releases can read such messages
     rendition: Rendition = Field(PLAIN, exclude_if=lambda rendition: rendition == PLAIN)
 

@@ -54,6 +54,11 @@ class Rendition(BaseModel):
     channels: Literal["rgba", "alpha"] = Field(
         "rgba", description="`alpha`: only the matte, as a greyscale PNG"
     )
+    colour: Literal["srgb", "keep"] = Field(
+        "srgb",
+        description="`srgb`: colours are converted to sRGB; `keep`: they keep the photograph's own"
+        " RGB profile, which the output carries",
+    )
     background: str | None = Field(None, description="#rrggbb, or #rrggbbaa if translucent")
     crop: bool = Field(False, description="crop to the bounding box of the subject")
     crop_margin: tuple[Length, Length, Length, Length] = Field(

@@ -163,7 +163,8 @@ def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
 
 
 def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
-    job, rendition = attempt.job, attempt.job.recipe.rendition
+    job = attempt.job
+    rendition, quality = job.recipe.rendition, job.recipe.quality
     with attempt.stage("fetch"):
         blob = fetch(job, runtime.config)
         attempt.usage.bytes_read = len(blob.data)
@@ -171,12 +172,13 @@ def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
         with attempt.stage("wait"):
             runtime.cpu_slots.acquire(_slot_wait_seconds(job, runtime))
         with attempt.stage("decode"):
-            photograph = decode(blob.data, runtime.limits)
+            photograph = decode(blob.data, runtime.limits, keep_profile=rendition.colour == "keep")
         with attempt.stage("matte"):
-            matte = runtime.session.matte(photograph.rgb)
+            matte = runtime.session.matte(photograph.shown(), quality)
         # pixels are pulled strip by strip by the encoder, so this stage includes composing
         with attempt.stage("encode"):
-            cutout = clear_outside(compose(photograph, matte), rendition.roi)
+            cutout = compose(photograph, matte, decontaminate=quality.decontaminate)
+            cutout = clear_outside(cutout, rendition.roi)
             picture = render(cutout, rendition)
             data = encode(picture, rendition)
     finally:

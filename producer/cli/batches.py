@@ -25,13 +25,17 @@ from producer.cli.batch_summary import print_batch_summary
 from producer.cli.options import (
     AsJson,
     BatchId,
+    Decontaminate,
     Destination,
     Force,
     ModelName,
+    Passes,
+    Refine,
     Source,
     enable_ctrl_c,
     open_ledger,
     open_ledger_of,
+    quality_of,
 )
 from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
 
@@ -43,6 +47,9 @@ def submit(
     source: Source,
     destination: Destination,
     model: ModelName = None,
+    refine: Refine = None,
+    passes: Passes = None,
+    decontaminate: Decontaminate = None,
     force: Force = False,
     priority: Priority = None,
     weight: Weight = None,
@@ -63,7 +70,9 @@ def submit(
     """Register every photograph below SRC as a batch of the cluster, and print the batch's ID."""
     from producer.batches.register import register  # noqa: PLC0415 - the other verbs start faster
 
-    recipe = recipe_for(model or settings().model)
+    recipe = recipe_for(
+        model or settings().model, quality=quality_of(refine, passes, decontaminate)
+    )
     options = ScheduleOptions(priority, weight, cap, not_before, deadline)
     schedule = options.applied_to(IMMEDIATELY)
     if callback_url is not None:

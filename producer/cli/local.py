@@ -2,14 +2,20 @@
 
 import typer
 
+from contract.recipe import recipe_for
+from contract.settings import settings
 from producer.cli.options import (
     AsJson,
+    Decontaminate,
     Destination,
     Force,
     ModelName,
+    Passes,
+    Refine,
     Source,
     Workers,
     enable_ctrl_c,
+    quality_of,
 )
 
 app = typer.Typer()
@@ -20,6 +26,9 @@ def run(
     source: Source,
     destination: Destination,
     model: ModelName = None,
+    refine: Refine = None,
+    passes: Passes = None,
+    decontaminate: Decontaminate = None,
     workers: Workers = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -38,7 +47,10 @@ def run(
     from producer.local.run import run_job  # noqa: PLC0415 - the other verbs start faster without
 
     enable_ctrl_c()
-    raise typer.Exit(run_job(source, destination, model, workers, force=force, as_json=as_json))
+    recipe = recipe_for(
+        model or settings().model, quality=quality_of(refine, passes, decontaminate)
+    )
+    raise typer.Exit(run_job(source, destination, recipe, workers, force=force, as_json=as_json))
 
 
 @app.command()

@@ -7,6 +7,7 @@ import typer
 
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
+from contract.quality import Quality, Refinement
 from contract.settings import settings
 
 Source = Annotated[
@@ -33,6 +34,31 @@ ModelName = Annotated[
         help="A model from `cutout models list` (default: the setting CUTOUT_MODEL).",
     ),
 ]
+Refine = Annotated[
+    Refinement | None,
+    typer.Option(
+        "--refine",
+        help="`edges`: fit the matte to the photograph's edges; `none`: enlarge it as it is.",
+        show_default=False,
+    ),
+]
+Passes = Annotated[
+    int | None,
+    typer.Option(
+        "--passes",
+        min=1,
+        max=2,
+        help="2: the network looks again at the subject's box alone, if its place is certain.",
+        show_default=False,
+    ),
+]
+Decontaminate = Annotated[
+    bool | None,
+    typer.Option(
+        help="Remove the background's colour from soft edges (default: if they are refined).",
+        show_default=False,
+    ),
+]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Process images again even if their output is current."),
@@ -49,8 +75,17 @@ Workers = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
+
 CLI_RETRIES = 2
 """Retries of a failed Redis call: few, because a user is waiting for the answer."""
+
+
+def quality_of(
+    refine: Refinement | None, passes: int | None, decontaminate: bool | None
+) -> Quality:
+    """Return the quality with the given options; those that are None have their defaults."""
+    given = {"refine": refine, "passes": passes, "decontaminate": decontaminate}
+    return Quality.model_validate({name: v for name, v in given.items() if v is not None})
 
 
 def open_ledger() -> RedisLedger:

@@ -7,7 +7,7 @@ from rich.console import Console
 from contract.batch import BatchSpec, Progress
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
-from contract.recipe import Recipe, recipe_for
+from contract.recipe import Recipe
 from contract.settings import settings
 from contract.storage import canonical_location
 from producer.batches import control
@@ -24,7 +24,7 @@ STOPPING = "Stopping: images being processed are finished ..."
 def run_job(
     source: str,
     destination: str,
-    model: str | None,
+    recipe: Recipe,
     workers: int | None,
     *,
     force: bool,
@@ -33,7 +33,6 @@ def run_job(
     """Carry out `cutout run` and return its exit status. Raises CutoutError."""
     config = settings()
     console = Console(stderr=True)
-    recipe = recipe_for(model or config.model)
     source, destination = canonical_location(source), canonical_location(destination)
     listing(source, destination)  # refuse overlapping locations before anything starts
     console.print(f"Checking the weights of {recipe.model} ...")

@@ -10,7 +10,9 @@ from fastapi import Depends, Request
 from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
+from contract.quality import DEFAULT, Quality
 from contract.recipe import MODEL_NAMES, Recipe, recipe_for
+from contract.rendition import PLAIN, Rendition
 from contract.settings import Settings
 from contract.storage import Store, canonical_location, open_store
 from producer.callbacks.schedule import CallbackSchedule
@@ -58,9 +60,11 @@ class Context:
         """Open the server's own store."""
         return open_store(self.store)
 
-    def recipe(self, model: str | None) -> Recipe:
+    def recipe(
+        self, model: str | None, rendition: Rendition = PLAIN, quality: Quality = DEFAULT
+    ) -> Recipe:
         """Return the recipe of a model, by default the server's. Raises `model_unknown`."""
-        return recipe_for(model or self.settings.model)
+        return recipe_for(model or self.settings.model, rendition, quality)
 
     def models_served(self) -> set[str]:
         """Return the models for which at least one worker is running."""

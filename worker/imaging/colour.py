@@ -1,6 +1,7 @@
 """Colours: any mode and profile of a photograph to 8-bit RGB, and sRGB colours into a profile."""
 
 import io
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -9,32 +10,42 @@ Colour = tuple[int, int, int, int]
 """red, green, blue, alpha, 0..255 each"""
 OPAQUE = 255
 WHITE = "#ffffff"
+GRID_STEPS = 6
+"""Steps of red, green and blue at which a profile is compared with sRGB."""
+MAX_SRGB_DIFFERENCE = 1
+"""Levels of 255. A profile that differs less is sRGB, written by another program."""
 MIN_SAMPLE_RANGE = 1e-9
 """Smaller ranges are not stretched: avoids a division by zero."""
 
 
 def to_rgb(
-    image: Image.Image, profile: bytes | None
+    image: Image.Image, profile: bytes | None, *, keep_profile: bool = False
 ) -> tuple[Image.Image, Image.Image | None, bytes | None]:
     """Return (RGB image, alpha or None, ICC profile or None) of an image in any of Pillow's modes.
 
-    RGB keeps its values and its profile. CMYK and Lab are converted to sRGB by theirs. The alpha is
-    mode L; it is None if the source has no transparency.
+    Colours are converted to sRGB by littleCMS, and the profile returned is None. With
+    `keep_profile`, RGB keeps its values and its profile. A profile that cannot be read, or is for
+    another mode, is ignored. The alpha is mode L; it is None if the source has no transparency.
     """
     if image.mode.startswith("I;16"):
         image = _16_bit_grey_to_8(image)
+    elif image.mode in {"I", "F"}:
+        image = _stretch_to_8_bit(image)
+    is_grey = image.mode in {"1", "L", "LA", "La"}
     alpha = None
     if image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = image.getchannel("A")
-    if image.mode in {"I", "F"}:
-        image = _stretch_to_8_bit(image)
-    elif image.mode in {"CMYK", "LAB"} and profile:
-        image, profile = _to_srgb(image, profile), None
-    if profile and not _is_rgb_profile(profile):
-        profile = None
+    if image.mode == "LAB" or (image.mode == "CMYK" and profile):
+        return to_srgb(image, profile), alpha, None
+    if is_grey and profile and _space(profile) == b"GRAY":
+        return to_srgb(image.convert("L"), profile), alpha, None
     rgb = image if image.mode == "RGB" else image.convert("RGB")  # convert() alone would copy
-    return rgb, alpha, profile
+    if not profile or _space(profile) != b"RGB " or _is_srgb(profile):
+        return rgb, alpha, None
+    if keep_profile:
+        return rgb, alpha, profile
+    return to_srgb(rgb, profile), alpha, None
 
 
 def parse_colour(text: str, icc_profile: bytes | None = None) -> Colour:
@@ -54,9 +65,9 @@ def parse_colour(text: str, icc_profile: bytes | None = None) -> Colour:
     return red, green, blue, alpha[0] if alpha else OPAQUE
 
 
-def _is_rgb_profile(profile: bytes) -> bool:
-    """Check the colour space and the signature in the header of a profile (ICC.1, section 7.2)."""
-    return (profile[16:20], profile[36:40]) == (b"RGB ", b"acsp")
+def _space(profile: bytes) -> bytes:
+    """Return the colour space of a profile's header (ICC.1, section 7.2); empty if it has none."""
+    return profile[16:20] if profile[36:40] == b"acsp" else b""
 
 
 def _16_bit_grey_to_8(image: Image.Image) -> Image.Image:
@@ -74,29 +85,53 @@ def _16_bit_grey_to_8(image: Image.Image) -> Image.Image:
 def _stretch_to_8_bit(image: Image.Image) -> Image.Image:
     """Return 32-bit grey, integer or float of any range, as mode L.
 
-    The smallest finite value becomes 0 and the largest 255, as such files state no white point.
-    NaN becomes 0.
+    Floats within 0..1 have their white at 1. Other files state no white point: their smallest
+    finite value becomes 0 and the largest 255. NaN becomes 0.
     """
     samples = np.asarray(image, dtype=np.float64)
     finite = samples[np.isfinite(samples)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if image.mode == "F" and low >= 0 and high <= 1:
+        low, high = 0, 1
     samples = np.nan_to_num(samples, nan=low, posinf=high, neginf=low)
     scale = 255 / max(high - low, MIN_SAMPLE_RANGE)
     return Image.fromarray(((samples - low) * scale).astype(np.uint8))
 
 
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the image as mode RGB in sRGB.
-
-    If the profile is broken or does not fit the image's mode, it is converted without one.
-    """
+@lru_cache(maxsize=16)
+def _is_srgb(profile: bytes) -> bool:
+    """Check if converting a grid of colours from an RGB profile to sRGB changes hardly any."""
+    steps = np.linspace(0, 255, GRID_STEPS).astype(np.uint8)
+    grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(1, -1, 3)
     try:
-        converted = ImageCms.profileToProfile(
-            image,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-        )
+        transform = _transform_to_srgb(profile, "RGB")
     except (OSError, ImageCms.PyCMSError):
-        converted = None
-    return converted or image.convert("RGB")
+        return True  # unusable: the colours stay as they are
+    converted = np.asarray(transform.apply(Image.fromarray(grid)), np.int16)
+    return bool(np.abs(converted - grid).max() <= MAX_SRGB_DIFFERENCE)
+
+
+@lru_cache(maxsize=16)
+def _transform_to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform:
+    """Return the transform from a profile to sRGB in mode RGB. Raises OSError or PyCMSError."""
+    source = io.BytesIO(profile) if profile else ImageCms.createProfile("LAB")
+    return ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(source), ImageCms.createProfile("sRGB"), mode, "RGB"
+    )
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return the image as mode RGB in sRGB; mode RGB is converted in place.
+
+    `profile` may be None for Lab. If it is broken or does not fit the image's mode, the image is
+    converted without.
+    """
+    if image.mode == "LAB" and (profile is None or _space(profile) != b"Lab "):
+        profile = None
+    try:
+        transform = _transform_to_srgb(profile, image.mode)
+        if image.mode == "RGB":
+            return transform.apply_in_place(image)
+        return transform.apply(image)
+    except (OSError, ImageCms.PyCMSError):
+        return image.convert("RGB")

@@ -7,6 +7,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from worker.imaging.arrays import Uint8Array
 from worker.imaging.decode import Photograph
+from worker.imaging.foreground import Foreground, estimate
 from worker.imaging.layout import Box
 
 FOREGROUND_SAMPLES = 640
@@ -22,6 +23,8 @@ class Cutout:
     photograph: Photograph
     alpha: Image.Image
     """mode L, 0..255, of the photograph's size"""
+    subject_colours: Foreground | None = None
+    """the subject's own colours, for soft pixels; None keeps the photograph's"""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -42,8 +45,9 @@ class Cutout:
     def part(self, box: Box) -> Uint8Array:
         """Return uint8 [height, width, 4] of a box within the photograph: RGBA, 0..255.
 
-        If alpha is partial, the colour is the photograph's own, not blended with black. If alpha is
-        zero, the colour is zero too, so the output does not reveal the background.
+        If alpha is partial, the colour is the foreground's or the photograph's own, not blended
+        with black. If alpha is zero, the colour is zero too, so the output does not reveal the
+        background.
         """
         left, top, right, bottom = box
         pixels = np.zeros((bottom - top, right - left, 4), np.uint8)
@@ -56,13 +60,19 @@ class Cutout:
             colours = np.asarray(strip).view("<u4")
             out = pixels.view("<u4")[y:y_end, x:x_end]
             np.multiply(colours, colours >= OPAQUE_BIT, out=out)
+            if self.subject_colours:
+                self.subject_colours.paint(pixels[y:y_end, x:x_end], (left + x, top + y))
         return pixels
 
 
-def compose(photograph: Photograph, matte: Image.Image) -> Cutout:
+def compose(photograph: Photograph, matte: Image.Image, *, decontaminate: bool = False) -> Cutout:
     """Join a photograph and its matte (mode L, 0..255, the same size).
 
-    If the source has transparency of its own, the two alphas are multiplied.
+    With `decontaminate`, soft pixels lose the background's share of their colour. If the source has
+    transparency of its own, the two alphas are multiplied, and its colours are kept: there is no
+    background in them.
     """
     own = photograph.alpha
-    return Cutout(photograph, ImageChops.multiply(matte, own) if own else matte)
+    if own:
+        return Cutout(photograph, ImageChops.multiply(matte, own))
+    return Cutout(photograph, matte, estimate(photograph.rgb, matte) if decontaminate else None)

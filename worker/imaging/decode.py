@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 
 from contract.errors import ErrorCode, PermanentError
-from worker.imaging.colour import to_rgb
+from worker.imaging.as_specified import as_specified
+from worker.imaging.colour import WHITE, to_rgb, to_srgb
 from worker.imaging.formats import DECODER_ERRORS, decoder_errors_as_codes, detect_format
+from worker.imaging.png_colour import png_profile
 
 TRANSPOSE_FOR_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,14 +49,26 @@ class Photograph:
     dots_per_metre: tuple[int, int] | None = None
     """(horizontal, vertical) as displayed; None if the file states no resolution"""
 
+    def shown(self) -> Image.Image:
+        """Return what the network is shown: RGB in sRGB, white where the source is transparent.
+
+        That is `rgb` itself unless the source has transparency or keeps a profile.
+        """
+        image = self.rgb
+        if self.icc_profile:
+            image = to_srgb(image.copy(), self.icc_profile)
+        if self.alpha is None:
+            return image
+        return Image.composite(image, Image.new("RGB", image.size, WHITE), self.alpha)
+
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels, as displayed."""
         return self.rgb.size
 
 
-def decode(data: bytes, limits: Limits) -> Photograph:
-    """Decode the first frame, upright as EXIF says.
+def decode(data: bytes, limits: Limits, *, keep_profile: bool = False) -> Photograph:
+    """Decode the first frame, upright as EXIF says, and in sRGB unless its profile is to be kept.
 
     Raises PermanentError: `empty_file`, `not_an_image`, `unsupported_format`, `too_many_pixels`,
     `truncated_image`, `corrupt_image`; the first four before memory is spent on pixels.
@@ -69,8 +83,13 @@ def decode(data: bytes, limits: Limits) -> Photograph:
             )
         image.load()
         transpose = _upright_transpose(image)
-        upright = image.transpose(transpose) if transpose is not None else image
-        rgb, alpha, profile = to_rgb(upright, image.info.get("icc_profile"))
+        profile = image.info.get("icc_profile")
+        if format_name == "PNG":
+            profile = png_profile(data, profile)
+        upright = as_specified(image)
+        if transpose is not None:
+            upright = upright.transpose(transpose)
+        rgb, alpha, profile = to_rgb(upright, profile, keep_profile=keep_profile)
         resolution = _dots_per_metre(image, swap=transpose in SWAPS_WIDTH_AND_HEIGHT)
         return Photograph(rgb, alpha, profile, resolution)
 

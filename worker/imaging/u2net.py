@@ -13,6 +13,7 @@ from PIL import Image
 
 from worker.imaging.arrays import Float32Array, Uint8Array
 from worker.imaging.lanczos import Tile, resize, round_and_clip, tiles, weighted_tiles
+from worker.imaging.layout import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,16 @@ NOT_CONSTANT = -1
 """Stands for the value of a tile whose samples differ."""
 
 
-def network_input(rgb: Image.Image, side: int, normalisation: Normalisation) -> Float32Array:
+def network_input(
+    rgb: Image.Image, side: int, normalisation: Normalisation, box: Box | None = None
+) -> Float32Array:
     """Return a mode RGB image as float32 [1, 3, side, side], normalised: about -2.2..2.7.
 
-    The image is resized to a square by LANCZOS, without padding.
+    The box, by default the whole image, is resized to a square by LANCZOS, without padding.
     """
-    resized = rgb.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
+    resized = rgb.resize(
+        (side, side), Image.Resampling.LANCZOS, box, reducing_gap=REDUCING_GAP
+    )  # fmt: skip
     small = np.asarray(resized)
     # 8-bit values have only 256 results, so they are looked up
     scaled = np.arange(256, dtype=np.float32) / max(float(small.max()), MIN_RANGE)
@@ -53,17 +58,25 @@ def network_input(rgb: Image.Image, side: int, normalisation: Normalisation) -> 
     return np.stack([np.take(table, small[..., c]) for c, table in enumerate(tables)])[np.newaxis]
 
 
-def matte(output: Float32Array, size: tuple[int, int]) -> Image.Image:
-    """Return the matte as mode L, 0..255, of `size` (width, height).
+def prediction(output: Float32Array) -> Float32Array:
+    """Return the network's matte: float32 [side, side], stretched to 0..255.
 
-    `output` is the network's first output, float32 [1, 1, side, side] of any range; it is
-    stretched to 0..255. A constant output has no subject: the matte is empty.
+    `output` is the network's first output, float32 [1, 1, side, side] of any range. A constant
+    output has no subject: the matte is zero.
     """
-    prediction = output[0, 0]
-    low, high = float(prediction.min()), float(prediction.max())
+    values = output[0, 0]
+    low, high = float(values.min()), float(values.max())
     if not MIN_RANGE < high - low < float("inf"):  # written so that NaN counts as constant
+        return np.zeros_like(values)
+    stretched: Float32Array = (values - low) * (255.0 / (high - low))
+    return stretched
+
+
+def enlarged(matte: Float32Array, size: tuple[int, int]) -> Image.Image:
+    """Return a network's matte, float32 [rows, columns], 0..255, as mode L of `size`."""
+    if not matte.any():
         return Image.new("L", size, 0)
-    stretched = np.rint((prediction - low) * (255.0 / (high - low))).astype(np.uint8)
+    stretched = np.rint(matte).astype(np.uint8)
     (rows, columns), (width, height) = stretched.shape, size
     # columns first if only the height shrinks: Pillow does rows first, but the intermediate image
     # is smaller this way and the values are nearly the same

@@ -8,9 +8,12 @@ from typing import Any
 import onnxruntime as ort
 from PIL import Image
 
+from contract.quality import DEFAULT, Quality
 from worker.cpu.features import int8_dot_product
 from worker.imaging.arrays import Float32Array
-from worker.imaging.u2net import matte, network_input
+from worker.imaging.layout import Box
+from worker.imaging.matting import matte_of
+from worker.imaging.u2net import network_input, prediction
 from worker.models.registry import Model
 
 OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc")
@@ -40,12 +43,16 @@ class Session:
         self._input: str = self._session.get_inputs()[0].name
         self._output: str = self._session.get_outputs()[0].name  # the fused map; six are unused
 
-    def matte(self, rgb: Image.Image) -> Image.Image:
+    def matte(self, rgb: Image.Image, quality: Quality = DEFAULT) -> Image.Image:
         """Return the matte of a mode RGB image: mode L, same size, 255 is the subject."""
-        tensor = network_input(rgb, self.model.side, self.model.normalisation)
+        return matte_of(rgb, lambda box: self._predict(rgb, box), quality)
+
+    def _predict(self, rgb: Image.Image, box: Box) -> Float32Array:
+        """Return the network's view of a box: float32 [side, side], 0..255."""
+        tensor = network_input(rgb, self.model.side, self.model.normalisation, box)
         with memory_errors():
             output: Float32Array = self._session.run([self._output], {self._input: tensor})[0]
-        return matte(output, rgb.size)
+        return prediction(output)
 
 
 @contextmanager

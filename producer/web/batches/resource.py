@@ -5,10 +5,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from contract import names
 from contract.batch import Progress
 from contract.errors import ErrorCode
+from contract.quality import DEFAULT, Quality
 from contract.schedule import IMMEDIATELY, Schedule
 from producer.batches.resource import Batch
 from producer.web.context import Context
 from producer.web.problems import RequestError
+
+EXAMPLE_QUALITY = {"refine": "edges", "passes": 2}
 
 
 class NewBatch(BaseModel):
@@ -30,6 +33,9 @@ class NewBatch(BaseModel):
         None, max_length=100, examples=["u2net-int8"],
         description="The neural network to use; see `GET /v1/models`. Default: the server's model.",
     )  # fmt: skip
+    quality: Quality = Field(
+        DEFAULT, description="How carefully mattes are computed.", examples=[EXAMPLE_QUALITY]
+    )
     force: bool = Field(
         False,
         description="Process images even if their output is current. By default an image is"

@@ -47,7 +47,7 @@ def create_batch(new: NewBatch, context: RequestContext, _: Admin, response: Res
     context.ledger.ping()
     for location in (new.source, new.destination):
         names.check_key(location.removeprefix("s3://").strip("/"))
-    recipe = context.recipe(new.model)
+    recipe = context.recipe(new.model, quality=new.quality)
     if new.callback_url is not None:
         check_url(new.callback_url, context.settings.url_allowlist)
     spec = register(

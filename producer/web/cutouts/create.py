@@ -11,7 +11,6 @@ from contract.batch import BatchSpec
 from contract.cutout import CutoutSpec, PrivateFields
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
-from contract.recipe import recipe_for
 from contract.safe_http.policy import check_url
 from contract.storage import canonical_location
 from producer.dispatch.cutouts import cutout_spec, submit
@@ -37,7 +36,7 @@ def create(
     Raises RequestError or PermanentError if the request is invalid or the queue is full, and
     RetryableError if Redis or the storage is unavailable.
     """
-    recipe = recipe_for(new.model or context.settings.model, new.rendition)
+    recipe = context.recipe(new.model, new.rendition, new.quality)
     context.check_queue(recipe.model)
     destination = (context.store, names.cutout_result_key(cutout_id, recipe.rendition.suffix))
     if new.destination:

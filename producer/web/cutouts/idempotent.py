@@ -7,6 +7,7 @@ import time
 from fastapi.concurrency import run_in_threadpool
 
 from contract.errors import CutoutError, ErrorCode
+from contract.quality import DEFAULT
 from contract.rendition import PLAIN
 from producer.dispatch.cutouts import new_cutout_id
 from producer.web.context import Context
@@ -94,9 +95,13 @@ def create_reserved(
 def request_digest(new: NewCutout, upload: Upload | None) -> str:
     """Return the SHA-256 of a request, by which a repeated request is recognised.
 
-    A plain rendition is left out, so that a server of an older release computes the same digest.
+    Fields with their defaults are left out, so that a server of an older release computes the same
+    digest.
     """
-    exclude = {"rendition"} if new.rendition == PLAIN else None
+    exclude = {
+        name for name, default in (("rendition", PLAIN), ("quality", DEFAULT))
+        if getattr(new, name) == default
+    }  # fmt: skip
     digest = hashlib.sha256(new.model_dump_json(exclude=exclude).encode())
     digest.update(b"\0" + (upload.data if upload else b""))
     return digest.hexdigest()

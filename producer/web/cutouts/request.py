@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
 from starlette.datastructures import UploadFile
 
 from contract.errors import ErrorCode
+from contract.quality import DEFAULT, Quality
 from contract.rendition import PLAIN, Rendition
 from contract.validation import first_error
 from producer.web.problems import RequestError
@@ -16,6 +17,7 @@ from producer.web.problems import RequestError
 EXAMPLE_RENDITION: dict[str, Any] = {
     "format": "jpg", "crop": True, "crop_margin": ["5%", "5%", "5%", "5%"], "size": 2,
 }  # fmt: skip
+EXAMPLE_QUALITY: dict[str, Any] = {"refine": "edges", "passes": 2}
 DESTINATION_TEXT = (
     "Where to write the output: `s3://bucket/key`. Default: the server's own store, from which it"
     " can be downloaded and deleted through the API."
@@ -28,6 +30,8 @@ CALLBACK_TEXT = (
 RENDITION_TEXT = (
     "The form of the output. Default: a PNG of the photograph's size with transparency."
 )
+
+QUALITY_TEXT = "How carefully the matte is computed."
 
 
 class NewCutout(BaseModel):
@@ -49,12 +53,14 @@ class NewCutout(BaseModel):
         examples=["https://shop.example/hooks/cutout"],
     )  # fmt: skip
     rendition: Rendition = Field(PLAIN, description=RENDITION_TEXT, examples=[EXAMPLE_RENDITION])
+    quality: Quality = Field(DEFAULT, description=QUALITY_TEXT, examples=[EXAMPLE_QUALITY])
 
 
 class FormFields(NewCutout):
     """The same, sent as form fields, all of which are text."""
 
     rendition: Json[Rendition] = PLAIN
+    quality: Json[Quality] = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,13 @@ CONTENT = {
                     "contentSchema": {"$ref": "#/components/schemas/Rendition"},
                     "description": f"{RENDITION_TEXT} Written as JSON text.",
                     "examples": [json.dumps(EXAMPLE_RENDITION)],
+                },
+                "quality": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": "#/components/schemas/Quality"},
+                    "description": f"{QUALITY_TEXT} Written as JSON text.",
+                    "examples": [json.dumps(EXAMPLE_QUALITY)],
                 },
             },
         }

@@ -56,7 +56,7 @@ def _create_once(
         return None
     new = NewCutout(
         source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),
-        model=rule.model, rendition=rule.rendition,
+        model=rule.model, rendition=rule.rendition, quality=rule.quality,
     )  # fmt: skip
     if not create_reserved(context, CLIENT, digest, reservation, new, None):
         raise _in_progress()

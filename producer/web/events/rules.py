@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
+from contract.quality import DEFAULT, Quality
 from contract.rendition import PLAIN, Rendition
 from contract.storage import canonical_location
 from contract.validation import first_error
@@ -25,6 +26,7 @@ class Rule(BaseModel):
     )
     model: str | None = Field(None, description="default: the server's model")
     rendition: Rendition = PLAIN
+    quality: Quality = DEFAULT
 
     def output(self, key: str) -> str:
         """Return the location of the output of an object."""

@@ -18,6 +18,7 @@ from contract.job import ImageJob, ManifestLine
 from contract.ledger import ClaimRefused
 from contract.ledger.memory import MemoryLedger
 from contract.outcome import Outcome, Status
+from contract.quality import Quality
 from contract.recipe import Recipe
 from contract.rendition import Rendition
 from contract.settings import Settings
@@ -45,7 +46,7 @@ class StandInModel:
     subject: bool = True
     runs: int = 0
 
-    def matte(self, rgb: Image.Image) -> Image.Image:
+    def matte(self, rgb: Image.Image, _quality: Quality) -> Image.Image:
         self.runs += 1
         self.meanwhile()
         matte = Image.new("L", rgb.size, 0)

@@ -12,6 +12,7 @@ from support.forked import LONG, can_acquire, held
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob, ManifestLine
 from contract.outcome import Outcome, Status
+from contract.quality import Quality
 from contract.recipe import Recipe
 from contract.rendition import Rendition
 from contract.storage import open_store
@@ -19,6 +20,7 @@ from worker import tasks
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
 from worker.process import Attempt, _cut_out
+from worker.store import ClaimTimer
 
 CPU_SLOTS = CpuSlots(1)
 
@@ -29,7 +31,7 @@ def run_with(tmp_path):
     Image.new("RGB", (60, 40), "red").save(tmp_path / "in" / "a.png")
 
     def run(alpha: int = 255, output: str = "", meanwhile=lambda: None, time_limit=4, **fields):
-        def matte(rgb: Image.Image) -> Image.Image:
+        def matte(rgb: Image.Image, _quality: Quality) -> Image.Image:
             meanwhile()
             matte = Image.new("L", rgb.size, 0)
             matte.paste(alpha, (10, 10, 30, 20))
@@ -47,7 +49,9 @@ def run_with(tmp_path):
             session=SimpleNamespace(matte=matte, sha256=hashlib.sha256().hexdigest()),
             cpu_slots=CPU_SLOTS,
         )  # fmt: skip
-        return job, _cut_out(Attempt(job, 1, "token", float("inf")), runtime)
+        return job, _cut_out(
+            Attempt(job, 1, "token", "worker", float("inf"), ClaimTimer(60, lambda: True)), runtime
+        )
 
     return run
 

@@ -1,10 +1,11 @@
 """Colours of photographs, through `decode`, and of backgrounds."""
 
+import io
 import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from support.images import (
     LIMITS,
     SRGB,
@@ -18,6 +19,7 @@ from support.images import (
 
 from worker.imaging.colour import parse_colour
 from worker.imaging.decode import decode
+from worker.imaging.icc import BT709, BT2020, DISPLAY_P3, SRGB_CURVE, rgb_profile
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_a_png_of_any_depth_keeps_its_colours_and_transparency(data: bytes, rgb:
         (np.array([[-3e38, 0, 3e38]], np.float32), [0, 127, 255]),
         (np.array([[7, 7, 7]], np.float32), [0, 0, 0]),
         (np.array([[np.nan, 1, 2]], np.float32), [0, 0, 255]),
-        (np.array([[-np.inf, 1, np.inf]], np.float32), [0, 0, 0]),
+        (np.array([[-np.inf, 1, np.inf]], np.float32), [0, 255, 255]),
         (np.array([[0, np.inf, 1]], np.float32), [0, 255, 255]),
         (np.array([[np.nan] * 3], np.float32), [0, 0, 0]),
     ],
@@ -67,13 +69,114 @@ def test_deep_grey_tiffs_are_brought_to_eight_bits(samples: np.ndarray, expected
     assert np.asarray(photograph.rgb)[0].tolist() == [[v, v, v] for v in expected]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "I;16"])
-def test_a_profile_is_kept_if_it_is_for_rgb_and_dropped_if_for_grey(mode: str):
-    image = Image.new("I;16", (4, 4)) if mode == "I;16" else picture(mode)
-    for space, kept in [(b"RGB ", True), (b"GRAY", False)]:
-        given_profile = profile(space)
-        result = decode(encoded(image, "PNG", icc_profile=given_profile), LIMITS).icc_profile
-        assert result == (given_profile if kept else None)
+MODES = ["RGB", "RGBA", "P", "L", "LA", "I;16"]
+P3 = rgb_profile(DISPLAY_P3, SRGB_CURVE)
+
+
+def of_mode(mode: str) -> Image.Image:
+    return Image.new("I;16", (4, 4), 30_000) if mode == "I;16" else picture(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_wide_profile_is_kept_if_the_recipe_says_so(mode: str):
+    data = encoded(of_mode(mode), "PNG", icc_profile=P3)
+    kept, converted = decode(data, LIMITS, keep_profile=True), decode(data, LIMITS)
+    assert (kept.icc_profile, converted.icc_profile) == (P3, None)
+    assert_like(kept.rgb, decode(encoded(of_mode(mode), "PNG"), LIMITS).rgb)
+    # the network sees the same colours either way
+    assert_like(kept.shown(), converted.shown(), 1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_srgb_and_unusable_profiles_are_dropped(mode: str):
+    for unusable in (SRGB, profile(b"GRAY"), profile(b"CMYK")):
+        data = encoded(of_mode(mode), "PNG", icc_profile=unusable)
+        photograph = decode(data, LIMITS, keep_profile=True)
+        assert photograph.icc_profile is None
+        assert_like(photograph.rgb, decode(encoded(of_mode(mode), "PNG"), LIMITS).rgb)
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    "wide", [P3, rgb_profile(BT2020, (2.2,)), rgb_profile(BT709, (1.0,))],
+    ids=["P3", "BT.2020", "linear"],
+)  # fmt: skip
+def test_colours_are_converted_to_srgb(format_name: str, wide: bytes):
+    options = {"lossless": True} if format_name == "WEBP" else {}
+    data = encoded(picture(), format_name, icc_profile=wide, **options)
+    reference = ImageCms.profileToProfile(
+        Image.open(io.BytesIO(data)).convert("RGB"),
+        ImageCms.ImageCmsProfile(io.BytesIO(wide)), ImageCms.createProfile("sRGB"),
+    )  # fmt: skip
+    result = decode(data, LIMITS).rgb
+    assert_like(result, reference, 1)
+    assert np.abs(np.asarray(result, int) - np.asarray(picture(), int)).max() > 10
+
+
+def test_grey_is_converted_by_its_profile():
+    """A grey profile of gamma 1: a mid grey becomes as bright as half the light."""
+    linear = bytearray(rgb_profile(BT709, (1.0,)))
+    linear[16:20] = b"GRAY"
+    data = encoded(Image.new("L", (4, 4), 128), "PNG", icc_profile=linear.replace(b"rTRC", b"kTRC"))
+    assert decode(data, LIMITS).rgb.getpixel((0, 0)) == pytest.approx((188,) * 3, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "value", "expected"),
+    [
+        ([], 128, 128),
+        ([(b"gAMA", struct.pack(">I", 45455))], 128, 128),
+        ([(b"gAMA", struct.pack(">I", 100_000))], 128, 188),
+        ([(b"gAMA", struct.pack(">I", 55_556))], 128, 147),
+        ([(b"gAMA", struct.pack(">I", 100_000)), (b"sRGB", b"\0")], 128, 128),
+        ([(b"gAMA", struct.pack(">I", 0))], 128, 128),
+        ([(b"cICP", bytes([1, 8, 0, 1])), (b"sRGB", b"\0")], 128, 188),
+        ([(b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100_000))], 128, 128),
+        ([(b"cICP", bytes([9, 16, 0, 1]))], 128, 128),
+        ([(b"cICP", b"\1")], 128, 128),
+        ([(b"cHRM", struct.pack(">8I", *[0] * 8))], 128, 128),
+    ],
+    ids=["none", "sRGB's gamma", "linear", "1.8", "sRGB wins", "zero", "cICP wins", "cICP sRGB",
+         "PQ", "short", "no primaries"],
+)  # fmt: skip
+def test_a_png_states_its_colours_in_chunks(chunks: list, value: int, expected: int):
+    data = png(8, 2, bytes([value] * 6), *chunks)
+    assert decode(data, LIMITS).rgb.getpixel((0, 0)) == pytest.approx((expected,) * 3, abs=2)
+
+
+def test_a_png_states_its_primaries():
+    corners = [v for corner in DISPLAY_P3 for v in corner]
+    chunk = (b"cHRM", struct.pack(">8I", *(round(v * 1e5) for v in corners)))
+    data = png(8, 2, bytes([100, 150, 100] * 2), chunk)
+    assert decode(data, LIMITS).rgb.getpixel((0, 0)) == pytest.approx((83, 152, 95), abs=3)
+
+
+def test_cmyk_of_a_jpeg_without_adobes_marker_is_not_inverted():
+    image = Image.new("CMYK", (16, 16), (200, 40, 10, 30))
+    data = encoded(image, "JPEG", quality=95)
+    at = data.index(b"\xff\xee")
+    without = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    inverted = image.point(lambda value: 255 - value)
+    assert_like(decode(data, LIMITS).rgb, image.convert("RGB"), 3)
+    assert_like(decode(without, LIMITS).rgb, inverted.convert("RGB"), 3)
+
+
+def test_lab_is_converted_without_a_profile():
+    image = Image.new("LAB", (4, 4), (128, 128, 128))
+    photograph = decode(encoded(image, "TIFF"), LIMITS)
+    assert photograph.rgb.getpixel((0, 0)) == pytest.approx((119,) * 3, abs=3)
+
+
+def test_the_network_sees_white_where_the_source_is_transparent():
+    image = Image.new("RGBA", (4, 4), (200, 10, 10, 0))
+    image.paste((200, 10, 10, 255), (0, 0, 2, 4))
+    shown = decode(encoded(image, "PNG"), LIMITS).shown()
+    assert [shown.getpixel((x, 0)) for x in (0, 3)] == [(200, 10, 10), (255, 255, 255)]
+
+
+def test_an_opaque_photograph_is_shown_without_a_copy():
+    photograph = decode(encoded(picture(), "PNG"), LIMITS)
+    assert photograph.shown() is photograph.rgb
 
 
 @pytest.mark.parametrize("broken", [b"rubbish" * 30, SRGB[:30], SRGB[:16] + b"RGB "])

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.paths import SAMPLES
 
-from worker.imaging.u2net import CENTRED, IMAGENET, Normalisation, matte, network_input
+from worker.imaging.u2net import (
+    CENTRED,
+    IMAGENET,
+    Normalisation,
+    enlarged,
+    network_input,
+    prediction,
+)
 
 SAMPLE = SAMPLES / "coffee.jpg"
 SIZES = [(1, 1), (1, 4480), (4480, 1), (319, 321), (320, 320), (451, 300), (640, 480), (2880, 1920)]
@@ -30,6 +37,11 @@ def averaged(image: Image.Image, side: int) -> Image.Image:
     if any(length % factor for length, factor in zip(image.size, factors, strict=True)):
         raise ValueError("Choose a size that the factors divide.")
     return image.reduce(factors)
+
+
+def matte(values: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """The matte of a network's output."""
+    return enlarged(prediction(values), size)
 
 
 def output(values: np.ndarray | list) -> np.ndarray:

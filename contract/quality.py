@@ -1,0 +1,41 @@
+"""How carefully a matte is computed: refinement, passes of the network, colours at the edge."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Refinement = Literal["none", "edges"]
+
+
+class Quality(BaseModel):
+    """What is done to the network's matte. Each field costs time; docs/quality.md has figures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    refine: Refinement = Field(
+        "none",
+        description="`edges`: fit the matte to the photograph's edges at full resolution; `none`:"
+        " enlarge the network's matte as it is",
+    )
+    passes: Literal[1, 2] = Field(
+        1,
+        description="`2`: the network looks a second time, at the subject's box alone, unless the"
+        " first matte leaves its place in doubt",
+    )
+    decontaminate: bool = Field(
+        False,
+        description="replace the background's share in the colours of soft pixels by the subject's"
+        " own colour; default: true with `refine: edges`, else false",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _decontaminate_refined(cls, fields: object) -> object:
+        if isinstance(fields, dict) and fields.get("decontaminate") is None:
+            refine = fields.get("refine", cls.model_fields["refine"].default)
+            return fields | {"decontaminate": refine == "edges"}
+        return fields
+
+
+DEFAULT = Quality()
+"""The default quality."""

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from contract.quality import Quality
+from worker.imaging.layout import Box
+from worker.imaging.matting import matte_of
+from worker.imaging.second_pass import MARGIN, agrees, subject_region
+
+SIDE = 320
+SIZE = (1600, 1000)
+TWICE = Quality(passes=2)
+
+
+def view(*rectangles: Box, opacity: float = 255) -> np.ndarray:
+    """A network's matte with rectangles, float32 [320, 320]."""
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    for left, top, right, bottom in rectangles:
+        matte[top:bottom, left:right] = opacity
+    return matte
+
+
+def test_the_region_is_the_subjects_box_with_a_margin():
+    region = subject_region(view((100, 80, 200, 240)), SIZE)
+    across, down = 100 * MARGIN, 160 * MARGIN
+    expected = [(100 - across) * 5, (80 - down) * 3.125, (200 + across) * 5, (240 + down) * 3.125]
+    assert region == pytest.approx(expected, abs=1)
+
+
+def test_the_margin_ends_at_the_frame():
+    assert subject_region(view((0, 2, 40, 60)), SIZE)[:2] == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "matte",
+    [
+        view(),
+        view((100, 80, 200, 240), opacity=120),
+        view((10, 10, 310, 310)),
+        view((100, 200, 220, 320)),
+        view((0, 60, 60, 300)),
+        view((20, 100, 80, 200), (240, 100, 300, 200)),
+        view((100, 20, 200, 60), (100, 260, 200, 310)),
+    ],
+    ids=["empty", "faint", "nearly all", "bottom", "left", "two across", "two down"],
+)
+def test_a_doubtful_matte_has_no_region(matte: np.ndarray):
+    assert subject_region(matte, SIZE) is None
+
+
+def test_a_speck_far_away_is_no_second_part():
+    assert subject_region(view((100, 100, 200, 200), (300, 300, 306, 306)), SIZE) is not None
+
+
+REGION = (400, 250, 1200, 750)
+"""a quarter of a photograph of SIZE: the middle"""
+MIDDLE = view((120, 120, 200, 200))
+
+
+@pytest.mark.parametrize(
+    ("second", "believed"),
+    [
+        (view((80, 80, 240, 240)), True),
+        (view((70, 90, 230, 250)), True),
+        (view((80, 80, 240, 150)), False),
+        (view((80, 80, 240, 240), (280, 10, 320, 60)), False),
+        (view(), False),
+        (view((0, 0, 320, 320)), False),
+    ],
+    ids=["same", "moved a little", "half lost", "another part", "lost", "everything"],
+)
+def test_a_second_matte_must_agree_with_the_first(second: np.ndarray, believed: bool):
+    assert agrees(MIDDLE, second, REGION, SIZE) is believed
+
+
+class Network:
+    """Answers with one view of the whole photograph, and with another one of any other box."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray | None = None):
+        self.first, self.second = first, second
+        self.boxes: list[Box] = []
+
+    def __call__(self, box: Box) -> np.ndarray:
+        self.boxes.append(box)
+        return self.first if len(self.boxes) == 1 else self.second
+
+
+@pytest.mark.parametrize("refine", ["none", "edges"])
+def test_the_second_view_replaces_the_first(refine: str):
+    photograph = Image.new("RGB", SIZE, "red")
+    region = subject_region(MIDDLE, SIZE)
+    network = Network(MIDDLE, view((48, 48, 272, 272)))
+    matte = matte_of(photograph, network, Quality(refine=refine, passes=2))
+    assert network.boxes == [(0, 0, *SIZE), region]
+    assert (matte.mode, matte.size) == ("L", SIZE)
+    values = np.asarray(matte)
+    assert values[500, 800] == 255
+    left, top, right, bottom = region
+    assert not values[:top].any()
+    assert not values[bottom:].any()
+    assert not values[:, :left].any()
+    assert not values[:, right:].any()
+    once = np.asarray(matte_of(photograph, Network(MIDDLE), Quality(refine=refine)))
+    assert (values != once).any()
+
+
+@pytest.mark.parametrize("refine", ["none", "edges"])
+def test_the_first_view_stays_if_the_second_disagrees(refine: str):
+    photograph = Image.new("RGB", SIZE, "red")
+    network = Network(MIDDLE, view())
+    twice = matte_of(photograph, network, Quality(refine=refine, passes=2))
+    once = matte_of(photograph, Network(MIDDLE), Quality(refine=refine))
+    assert len(network.boxes) == 2
+    assert twice.tobytes() == once.tobytes()
+
+
+def test_a_doubtful_first_view_is_looked_at_once():
+    network = Network(view((0, 60, 60, 300)))
+    matte_of(Image.new("RGB", SIZE), network, TWICE)
+    assert network.boxes == [(0, 0, *SIZE)]

@@ -1,0 +1,42 @@
+"""Corrects samples that Pillow reads otherwise than the file's format specifies."""
+
+import numpy as np
+from PIL import Image, ImageChops
+
+PHOTOMETRIC, BITS_PER_SAMPLE, COLOUR_MAP = 262, 258, 320
+"""Tags of TIFF 6.0, section 8 and 5."""
+WHITE_IS_ZERO = 0
+BYTE = 256
+"""Values of 8 bits."""
+
+
+def as_specified(image: Image.Image) -> Image.Image:
+    """Return a decoded image with its samples as its format specifies them."""
+    match image.format:
+        case "JPEG" | "MPO" if image.mode == "CMYK" and "adobe" not in image.info:
+            # only Adobe's programs store CMYK inverted, and those write a marker
+            return ImageChops.invert(image)
+        case "BMP" if image.mode == "RGBA" and image.getchannel("A").getbbox() is None:
+            return image.convert("RGB")  # the writer filled in no alpha
+        case "TIFF":
+            return _tiff_as_specified(image)
+    return image
+
+
+def _tiff_as_specified(image: Image.Image) -> Image.Image:
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if image.mode == "P" and max(tags.get(COLOUR_MAP, (BYTE,))) < BYTE:
+        # old writers gave 8 bits per entry where 16 are specified
+        entries = np.array(tags[COLOUR_MAP], np.uint8).reshape(3, -1)
+        image.putpalette(entries.T.tobytes())
+    elif image.mode.startswith("I;16"):
+        samples = np.asarray(image)
+        bits_of_mode = 16
+        bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
+        if bits < bits_of_mode:
+            samples = (samples.astype(np.uint32) * 65535 // (2**bits - 1)).astype(np.uint16)
+        if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            samples = 65535 - samples
+        if samples is not np.asarray(image):
+            return Image.fromarray(samples.astype(np.uint16))
+    return image

@@ -1,0 +1,161 @@
+"""Fits a network's matte to the photograph's edges, at full resolution and in bounded memory.
+
+The colour guided filter is computed on two small grids, coarse to fine. Only its factors are
+enlarged, tile by tile, and applied to the photograph's own pixels ("Fast Guided Filter", He and
+Sun, 2015). Tiles in which the matte is constant are filled.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from worker.imaging.arrays import Float32Array, Uint8Array
+from worker.imaging.guided_filter import coefficients
+from worker.imaging.layout import Box, Size, box_size
+
+TILE = 16
+"""Side of a tile, in pixels of the grid. At least twice the filter's radius and two more, so that a
+tile is constant if its own matte and its neighbours' are."""
+REDUCING_GAP = 2.0
+"""As for the network's input: see `worker.imaging.u2net`."""
+OPAQUE = 255
+EMPTY, SOFT, SOLID = range(3)
+"""What a tile's matte is: 0 everywhere, to be computed, 1 everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A grid on which the guided filter is computed, and its parameters."""
+
+    side: int
+    """pixels of the grid's longer side, unless the photograph has fewer"""
+    radius: int
+    """of the filter's windows, in pixels of the grid"""
+    eps: float
+    """variance of colours, 0..1, below which edges in the photograph are ignored"""
+    slack: float
+    """The result is stretched from slack..1 - slack to 0..1: filters never quite reach the ends."""
+
+
+LEVELS = (Level(320, 6, 1e-4, 0.15), Level(640, 6, 1e-5, 0.1))
+
+
+def refine(rgb: Image.Image, matte: Float32Array, box: Box) -> Image.Image:
+    """Return a mode RGB image's refined matte: mode L, 0..255, of its size.
+
+    `matte` is the network's view of the box: float32 [rows, columns], 0..255. Outside of the box
+    everything is background.
+    """
+    refined = np.zeros((rgb.height, rgb.width), np.uint8)
+    left, top, right, bottom = box
+    current = Image.fromarray(matte)
+    guide = _shrunk(rgb, box, LEVELS[0].side)
+    for level, finer in zip(LEVELS, (*LEVELS[1:], None), strict=True):
+        on_grid = np.asarray(current.resize(guide.size, Image.Resampling.BILINEAR))
+        factors = coefficients(np.asarray(guide), on_grid, level.radius, level.eps)
+        if finer is None:
+            _apply(factors, on_grid, level, rgb, box, refined[top:bottom, left:right])
+            break
+        guide = _shrunk(rgb, box, finer.side)
+        target = np.zeros(guide.size[::-1], np.uint8)
+        _apply(factors, on_grid, level, guide, (0, 0, *guide.size), target)
+        current = Image.fromarray(target.astype(np.float32))
+    return Image.frombuffer("L", rgb.size, refined, "raw", "L", 0, 1)
+
+
+def _shrunk(rgb: Image.Image, box: Box, side: int) -> Image.Image:
+    """Return a box of an image, averaged down until its longer side is at most `side`."""
+    width, height = box_size(box)
+    factor = min(1, side / max(width, height))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return rgb.resize(size, Image.Resampling.BOX, box, REDUCING_GAP)
+
+
+class Run(NamedTuple):
+    """Neighbouring tiles of one row and kind, in pixels of the image to refine."""
+
+    kind: int
+    box: Box
+
+
+def _apply(
+    factors: Float32Array,
+    matte: Float32Array,
+    level: Level,
+    image: Image.Image,
+    box: Box,
+    out: Uint8Array,
+) -> None:
+    """Apply the filter's factors to the pixels of a box of a mode RGB image.
+
+    `factors` is float32 [4, rows, columns] as from `coefficients`, `matte` float32 [rows, columns],
+    0..255. The result goes to `out`, uint8 [height of the box, width of the box], which is zero.
+    """
+    scale = np.float32(1 / (1 - 2 * level.slack))
+    factors *= scale
+    factors[3] += np.float32(0.5 - OPAQUE * level.slack * scale)  # 0.5: cut off, so as to round
+    planes = [Image.fromarray(plane) for plane in factors]
+    height, width = out.shape
+    for kind, run in _runs(matte, (width, height)):
+        x, y, x_end, y_end = run
+        if kind == SOLID:
+            out[y:y_end, x:x_end] = OPAQUE
+        if kind != SOFT:
+            continue
+        across, down = matte.shape[1] / width, matte.shape[0] / height
+        on_grid = (x * across, y * down, x_end * across, y_end * down)
+        red, green, blue, offset = (
+            np.asarray(plane.resize(box_size(run), Image.Resampling.BILINEAR, on_grid))
+            for plane in planes
+        )
+        part = (box[0] + x, box[1] + y, box[0] + x_end, box[1] + y_end)
+        pixels = np.asarray(image.crop(part))
+        values = offset + red * pixels[..., 0]
+        values += green * pixels[..., 1]
+        values += blue * pixels[..., 2]
+        out[y:y_end, x:x_end] = np.clip(values, 0, 255, out=values)
+
+
+def _runs(matte: Float32Array, size: Size) -> Iterator[Run]:
+    """Divide an image of a size into runs of tiles that a matte on a grid makes equal in kind."""
+    kinds = _tile_kinds(matte)
+    rows, columns = matte.shape
+    ys = _tile_edges(len(kinds), rows, size[1])
+    xs = _tile_edges(kinds.shape[1], columns, size[0])
+    for number, row in enumerate(kinds.tolist()):
+        start = 0
+        for kind, tiles in groupby(row):
+            end = start + len(list(tiles))
+            run = Run(kind, (xs[start], ys[number], xs[end], ys[number + 1]))
+            start = end
+            if all(box_size(run.box)):  # a long and narrow image may be less than a tile wide
+                yield run
+
+
+def _tile_edges(tiles: int, cells: int, pixels: int) -> list[int]:
+    """Return where tiles begin and end, in pixels, along a side of a grid of `cells`."""
+    return [round(min(tile * TILE, cells) * pixels / cells) for tile in range(tiles + 1)]
+
+
+def _tile_kinds(matte: Float32Array) -> Uint8Array:
+    """Return uint8 [tile rows, tile columns]: EMPTY, SOFT or SOLID, from float32 0..255."""
+    rows, columns = matte.shape
+    padded = np.pad(matte, ((0, -rows % TILE), (0, -columns % TILE)), "edge")
+    tiles = padded.reshape(len(padded) // TILE, TILE, -1, TILE)
+    lowest = _of_neighbours(np.minimum, tiles.min(axis=(1, 3)))
+    highest = _of_neighbours(np.maximum, tiles.max(axis=(1, 3)))
+    return np.where(highest <= 0, EMPTY, np.where(lowest >= OPAQUE, SOLID, SOFT)).astype(np.uint8)
+
+
+def _of_neighbours(extreme: np.ufunc, values: Float32Array) -> Float32Array:
+    """Return the minimum or maximum of each value and its eight neighbours, float32 [r, c]."""
+    for axis in (0, 1):
+        padded = np.pad(values, [(int(axis == 0),) * 2, (int(axis == 1),) * 2], "edge")
+        count = values.shape[axis]
+        shifted = [padded.take(range(k, k + count), axis) for k in range(3)]
+        values = extreme(extreme(shifted[0], shifted[1]), shifted[2])
+    return values
