@@ -14,7 +14,6 @@ Then the walls: which resource of 1,000 workers ends first. Exit status 1 if a r
 
 import argparse
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,8 +98,7 @@ def celery_path(running: Cluster, images: int) -> CeleryPath:
     running.start(
         "worker", str(BENCH / "no_op_worker.py"), "worker", "--concurrency", str(CHILDREN)
     )
-    ledger = running.ledger
-    wait_for(lambda: bool(ledger.workers.list()))
+    wait_for(running.workers_run)
     time.sleep(5)  # children start, Flower subscribes
     batch, _ = running.submit("celery", images)
     warm = images // 10
@@ -216,7 +214,6 @@ def outstanding_bytes(running: Cluster) -> float:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(description="Measure what an image costs queue and ledger.")
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--images", type=int, default=10_000, help="through real Celery workers")

@@ -1,6 +1,7 @@
 """A Redis and the product's processes for `scale.py`, and what each of them costs."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -75,12 +76,20 @@ class Cluster:
             return file.read().decode().strip(), seconds
 
     def progress(self, batch: str) -> Progress:
+        self.check()
+        return self.ledger.batches.progress(batch)
+
+    def check(self) -> None:
+        """Record the costs of the running processes. Ends the benchmark if one of them ended."""
         self.sample()
         for name, process in self.processes.items():
             if process.poll() is not None:
                 log = (self.folder / f"{name}.log").read_text()[-2000:]
                 raise SystemExit(f"bench: {name} ended; its log ends:\n{log}")
-        return self.ledger.batches.progress(batch)
+
+    def workers_run(self) -> bool:
+        self.check()
+        return bool(self.ledger.workers.list())
 
     def sample(self) -> None:
         """Record the costs of the running processes, descendants added to their parents."""
@@ -114,6 +123,7 @@ def _peak_rss(process: psutil.Process) -> int:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """Run a Redis, as `cutout run` does, in a temporary folder; end all processes at exit."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
     with tempfile.TemporaryDirectory(prefix="cutout-scale-") as name:
         folder = Path(name)
         socket = redis_server.socket_path()
