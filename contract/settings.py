@@ -236,6 +236,8 @@ def transport_options(config: Settings) -> dict[str, object]:
         "visibility_timeout": config.visibility_timeout,
         # a worker of several queues empties them in order instead of in rotation
         "queue_order_strategy": "priority",
+        # one Redis list per queue; by default Redis looks into four each time a worker waits
+        "priority_steps": [0],
         # look for messages past the visibility timeout every 5 s; kombu's default is 100 s
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,

@@ -27,14 +27,19 @@ local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local holder = redis.call('HGET', KEYS[7], line)
 local crashes = tonumber(redis.call('HGET', KEYS[8], line) or 0)
-local crash_causes = redis.call('HGET', KEYS[9], line) or ''
-local retries = tonumber(redis.call('HGET', KEYS[10], line) or 0)
+local crash_causes, retries = '', 0
+if redis.call('EXISTS', KEYS[9], KEYS[10]) > 0 then -- seldom
+  crash_causes = redis.call('HGET', KEYS[9], line) or ''
+  retries = tonumber(redis.call('HGET', KEYS[10], line) or 0)
+end
 if holder == ARGV[2] then return {'claimed', crashes - 1, retries, crash_causes} end
 if holder and tonumber(redis.call('ZSCORE', KEYS[5], line) or 0) > now then
   redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
   return {'held'}
 end
-for zset = 3, 6 do redis.call('ZREM', KEYS[zset], line) end
+for zset = 3, 6 do -- it is in at most one of them, most often in the first
+  if redis.call('ZREM', KEYS[zset], line) == 1 then break end
+end
 -- A crash that a worker saw was caused by the image. One that nobody saw is more likely a machine
 -- that was taken away, so only a second one sends the line to quarantine.
 if (crash_causes ~= '' or crashes > 1) and ARGV[4] ~= '1' then

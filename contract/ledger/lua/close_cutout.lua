@@ -20,7 +20,7 @@ if redis.call('HEXISTS', KEYS[1], 'outcome') == 0 then
   end
 end
 redis.call('HSET', KEYS[1], 'state', 'closed', 'closed', ARGV[2])
-redis.call('HDEL', KEYS[1], 'cursor', 'frontier', 'duplicates', 'epoch', 'stalled_reason')
+redis.call('HDEL', KEYS[1], 'cursor', 'duplicates', 'epoch', 'stalled_reason')
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('SREM', KEYS[2], ARGV[1])
 for i = 3, #KEYS do redis.call('UNLINK', KEYS[i]) end

@@ -1,7 +1,7 @@
 -- Takes the next lines of a batch for publishing. The cursor and the issued set change together,
 -- before anything is published: after a crash in between, the lines become overdue and are reissued.
 --
--- KEYS[1] batch        hash    fields `cursor`, `frontier`, `total`, `state`
+-- KEYS[1] batch        hash    fields `cursor`, `total`, `state`
 -- KEYS[2] settled      bitmap  one bit per line
 -- KEYS[3] issued       zset    line -> when it becomes overdue (Redis's clock)
 -- KEYS[4] quarantined  zset    the same for the quarantine queue
@@ -17,11 +17,15 @@ local MAX_SKIPPED = 1000 -- outstanding lines skipped per call
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local answer = {tostring(now)}
-local row = redis.call('HMGET', KEYS[1], 'state', 'cursor', 'total', 'frontier')
+local row = redis.call('HMGET', KEYS[1], 'state', 'cursor', 'total')
 if row[1] ~= 'open' then return answer end
-local cursor, total, frontier = tonumber(row[2]), tonumber(row[3]), tonumber(row[4] or 0)
-local active = redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[5])
-local waiting = redis.call('ZCARD', KEYS[4]) + redis.call('ZCARD', KEYS[6])
+local cursor, total = tonumber(row[2]), tonumber(row[3])
+local sizes, occupied = {}, {}
+for zset = 3, 6 do
+  sizes[zset] = redis.call('ZCARD', KEYS[zset])
+  if sizes[zset] > 0 then occupied[#occupied + 1] = KEYS[zset] end
+end
+local active, waiting = sizes[3] + sizes[5], sizes[4] + sizes[6]
 local room = math.min(
   tonumber(ARGV[1]), tonumber(ARGV[2]) - active, tonumber(ARGV[4]) - active - waiting)
 -- the next line that is not settled, `line` included; whole bytes of settled lines cost nothing
@@ -33,9 +37,8 @@ local function unsettled(line)
   return math.max(line, redis.call('BITPOS', KEYS[2], 0, line / 8))
 end
 local function outstanding(line)
-  if line >= frontier then return false end -- never issued before
-  for zset = 3, 6 do
-    if redis.call('ZSCORE', KEYS[zset], line) then return true end
+  for _, key in ipairs(occupied) do
+    if redis.call('ZSCORE', key, line) then return true end
   end
   return false
 end
@@ -51,5 +54,5 @@ while #answer <= room and skipped < MAX_SKIPPED do
   end
   cursor = cursor + 1
 end
-redis.call('HSET', KEYS[1], 'cursor', cursor, 'frontier', math.max(cursor, frontier))
+redis.call('HSET', KEYS[1], 'cursor', cursor)
 return answer
