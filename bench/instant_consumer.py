@@ -62,7 +62,7 @@ def settle_together(ledger: RedisLedger, jobs: list[ImageJob]) -> None:
 def main(*, together: bool) -> None:
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopping.append(number))
-    ledger = RedisLedger(settings().require_redis_url())
+    ledger = RedisLedger(settings().require_redis_address())
     redis: Any = ledger.connection.client
     queue = names.bulk_queue(settings().model)
     registered = -REGISTER_SECONDS

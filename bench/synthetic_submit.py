@@ -26,7 +26,7 @@ def main(count: int, destination: str) -> None:
     source = Path(destination, "source")
     source.mkdir(parents=True, exist_ok=True)
     register.listing = lambda *_: photographs(count)  # type: ignore[assignment,return-value]
-    ledger = RedisLedger(settings().require_redis_url())
+    ledger = RedisLedger(settings().require_redis_address())
     recipe = recipe_for(settings().model)
     print(register.register(ledger, str(source), f"{destination}/out", recipe).id)
 

@@ -41,6 +41,8 @@ class ErrorCode(StrEnum):
     STORAGE_UNAVAILABLE = "storage_unavailable"
     URL_UNAVAILABLE = "url_unavailable"
     REDIS_UNAVAILABLE = "redis_unavailable"
+    REDIS_TLS = "redis_tls"
+    REDIS_MAXCLIENTS = "redis_maxclients"
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
     RELEASE_MISMATCH = "release_mismatch"
@@ -63,6 +65,9 @@ class ErrorCode(StrEnum):
     WORKER_UNHEALTHY = "worker_unhealthy"
     CLOCK_SKEW = "clock_skew"
     SETTINGS_DIFFER = "settings_differ"
+    REDIS_CLUSTER = "redis_cluster"
+    REDIS_EVICTION = "redis_eviction"
+    REDIS_PERSISTENCE = "redis_persistence"
     INCOMPATIBLE_VERSION = "incompatible_version"
     EXTRA_MISSING = "extra_missing"
 

@@ -97,6 +97,14 @@ _INFRASTRUCTURE: Texts = {
         "Redis did not answer, or refused the credentials.",
         "Check CUTOUT_REDIS_URL, and that Redis answers there.",
     ),
+    ErrorCode.REDIS_TLS: (
+        "TLS with Redis failed: untrusted certificate, wrong host, or only one side uses TLS.",
+        "Check CUTOUT_REDIS_CA, and the scheme and host in CUTOUT_REDIS_URL.",
+    ),
+    ErrorCode.REDIS_MAXCLIENTS: (
+        "Redis has, or soon will have, as many connections as its maxclients allows.",
+        "Raise maxclients, and the server's limit of open files; docs/operations.md says how far.",
+    ),
     ErrorCode.OUT_OF_MEMORY: (
         "The machine ran out of memory while the image was processed.",
         "Run fewer workers on the machine, or lower CUTOUT_MAX_PIXELS.",
@@ -121,7 +129,7 @@ _COMMAND: Texts = {
         "Name a folder, or s3://bucket/prefix.",
     ),
     ErrorCode.INVALID_SETTING: (
-        "A setting is missing or has an invalid value.",
+        "A setting is missing, unknown or has an invalid value.",
         "Set or correct the environment variable.",
     ),
     ErrorCode.OVERLAPPING_LOCATIONS: (
@@ -183,6 +191,18 @@ _COMMAND: Texts = {
     ErrorCode.SETTINGS_DIFFER: (
         "A setting that all processes must share differs from that of the running ones.",
         "Set the same value everywhere. To change it, stop all processes for 30 s first.",
+    ),
+    ErrorCode.REDIS_CLUSTER: (
+        "CUTOUT_REDIS_URL names a Redis Cluster, over which Celery cannot send messages.",
+        "Use one Redis server, or Sentinel with replicas.",
+    ),
+    ErrorCode.REDIS_EVICTION: (
+        "Redis may delete keys to free memory, and with them images of a batch.",
+        "Set maxmemory-policy to noeviction, and use this Redis for nothing else.",
+    ),
+    ErrorCode.REDIS_PERSISTENCE: (
+        "Redis keeps no append-only file, so its restart loses batches.",
+        "Set appendonly to yes; after a loss, run `cutout rebuild ID DST`.",
     ),
     ErrorCode.INCOMPATIBLE_VERSION: (
         "An installed package lacks a function or class that the worker needs.",
@@ -253,3 +273,7 @@ NEXT_STEP: dict[ErrorCode, str] = {
 
 INFRASTRUCTURE_CODES = frozenset(_INFRASTRUCTURE)
 """Infrastructure errors: if nearly all recent attempts fail with one, the batch pauses."""
+REDIS_CODES = frozenset(
+    {ErrorCode.REDIS_UNAVAILABLE, ErrorCode.REDIS_TLS, ErrorCode.REDIS_MAXCLIENTS}
+)
+"""Errors of the connection to Redis: nothing about a batch can be read or written."""

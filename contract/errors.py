@@ -5,11 +5,12 @@ A process that dies raises nothing: the ledger counts it (see `Lines.record_cras
 """
 
 from contract.error_codes import ErrorCode
-from contract.error_texts import INFRASTRUCTURE_CODES, NEXT_STEP
+from contract.error_texts import INFRASTRUCTURE_CODES, NEXT_STEP, REDIS_CODES
 
 __all__ = [
     "INFRASTRUCTURE_CODES",
     "NEXT_STEP",
+    "REDIS_CODES",
     "CutoutError",
     "ErrorCode",
     "PermanentError",

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.errors import ErrorCode, PermanentError
+from contract.redis_address import RedisAddress, check_ca_file
 from contract.safe_http.policy import allowed_entry
 from contract.validation import first_error
 
@@ -44,8 +45,17 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         None,
         repr=False,
-        description="URL of Redis: redis://, rediss:// or unix://. If not set, `cutout run`"
+        description="URL of Redis: redis://, rediss:// (TLS) or unix://, or of its Sentinels:"
+        " sentinel://HOST,HOST,HOST/MASTER or sentinels:// (TLS). If not set, `cutout run`"
         " and `cutout up` start a Redis of their own.",
+    )
+    redis_ca: Path | None = Field(
+        None,
+        description="File with the certificate, in PEM form, of a private CA that signed the"
+        " certificates of Redis and its Sentinels. The system's CAs are trusted in any case.",
+    )
+    sentinel_password: str | None = Field(
+        None, repr=False, description="Password of the Sentinels, if they require one."
     )
     model: str = Field(
         "u2netp",
@@ -168,6 +178,18 @@ class Settings(BaseSettings):
         " status 429.",
     )
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url_is_valid(cls, url: str | None) -> str | None:
+        if url is not None:
+            RedisAddress.parse(url)
+        return url
+
+    @field_validator("redis_ca")
+    @classmethod
+    def _ca_is_readable(cls, path: Path | None) -> Path | None:
+        return None if path is None else check_ca_file(path.expanduser())
+
     @model_validator(mode="after")
     def _time_limits_are_consistent(self) -> Self:
         # an image still being processed when its message is delivered again would run twice at once
@@ -176,6 +198,15 @@ class Settings(BaseSettings):
         # `retry_delay` in worker/retry.py doubles the delay up to half the visibility timeout
         if self.retry_delay > self.visibility_timeout / 2:
             raise ValueError("CUTOUT_RETRY_DELAY must be at most half of CUTOUT_VISIBILITY_TIMEOUT")
+        return self
+
+    @model_validator(mode="after")
+    def _ca_is_used(self) -> Self:
+        if self.redis_ca and (self.redis_url or "").startswith(("redis:", "sentinel:")):
+            raise ValueError(
+                "CUTOUT_REDIS_CA has no effect unless CUTOUT_REDIS_URL begins with rediss:// or"
+                " sentinels://"
+            )
         return self
 
     @field_validator("url_allowlist")
@@ -201,18 +232,11 @@ class Settings(BaseSettings):
                 raise ValueError("each secret must be whsec_ and 24 to 64 bytes in base64")
         return secrets
 
-    def require_redis_url(self) -> str:
-        """Return `redis_url`, or raise PermanentError (`invalid_setting`) if it is not set."""
+    def require_redis_address(self) -> RedisAddress:
+        """Return where Redis is, or raise PermanentError (`invalid_setting`) if that is not set."""
         if self.redis_url is None:
             raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_REDIS_URL is not set.")
-        return self.redis_url
-
-    @property
-    def broker_url(self) -> str:
-        """`redis_url` as Celery spells it: `redis+socket://` for a Unix socket."""
-        url = self.require_redis_url()
-        scheme, _, rest = url.partition("://")
-        return f"redis+socket://{rest}" if scheme == "unix" else url
+        return RedisAddress.parse(self.redis_url, self.redis_ca, self.sentinel_password)
 
 
 @cache
@@ -228,23 +252,3 @@ def settings() -> Settings:
         first = first_error(error)
         variable = f"CUTOUT_{first.name.upper()}: " if first.name else ""
         raise PermanentError(ErrorCode.INVALID_SETTING, f"{variable}{first.message}.") from None
-
-
-def transport_options(config: Settings) -> dict[str, object]:
-    """Return kombu's transport options: equal in every process, or messages are lost."""
-    return {
-        "visibility_timeout": config.visibility_timeout,
-        # a worker of several queues empties them in order instead of in rotation
-        "queue_order_strategy": "priority",
-        # one Redis list per queue; by default Redis looks into four each time a worker waits
-        "priority_steps": [0],
-        # look for messages past the visibility timeout every 5 s; kombu's default is 100 s
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        # without these timeouts, a connection whose packets are dropped blocks a worker forever
-        "socket_timeout": REPLY_SECONDS,
-        "socket_connect_timeout": REPLY_SECONDS,
-        "socket_keepalive": not config.broker_url.startswith("redis+socket"),
-        # the same for a worker that waits for messages, which no socket timeout interrupts
-        "health_check_interval": REPLY_SECONDS,
-    }

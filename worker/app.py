@@ -11,7 +11,8 @@ from celery import Celery, signals
 from setproctitle import setproctitle
 
 from contract import log
-from contract.settings import settings, transport_options
+from contract.broker import broker_options
+from contract.settings import settings
 from worker.celery_hooks.check import check_names
 from worker.celery_hooks.loader import SafeLoader
 from worker.runtime import plan, runtime
@@ -42,8 +43,9 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
     """
     check_names()
     config = settings()
-    app = Celery("cutout", broker=config.broker_url, include=["worker.tasks"], loader=SafeLoader)
+    app = Celery("cutout", include=["worker.tasks"], loader=SafeLoader)
     app.conf.update(
+        **broker_options(config),
         # at-least-once: a message is acknowledged after its image is settled, and returned to the
         # queue if the child dies
         task_acks_late=True,
@@ -79,7 +81,6 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
         # children finish and settle their images; when the messages are delivered again, they are
         # found settled
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_transport_options=transport_options(config),
         worker_concurrency=concurrency,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

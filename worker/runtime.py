@@ -115,7 +115,7 @@ def runtime() -> Runtime:
     return Runtime(
         config=config,
         # one retry, for a stale connection; process.py repeats calls for as long as it may wait
-        ledger=RedisLedger(config.require_redis_url(), retries=1),
+        ledger=RedisLedger(config.require_redis_address(), retries=1),
         session=Session(
             registry.find(config.model), prepared.weights, prepared.sha256, prepared.threads
         ),

@@ -1,4 +1,4 @@
-"""The only module that imports redis: connections, scripts, and errors translated to ours."""
+"""A connection to Redis: its client, the scripts, and errors translated to ours."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from contract import names
-from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.errors import ErrorCode, PermanentError
+from contract.ledger.client import open_client
+from contract.ledger.redis_errors import translate
+from contract.redis_address import RedisAddress
 from contract.settings import REPLY_SECONDS
 
 SCRIPTS = Path(__file__).parent / "lua"
@@ -20,43 +21,49 @@ SCRIPTS = Path(__file__).parent / "lua"
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turn redis-py's errors into ours. Their texts may hold the URL, so they are dropped."""
+    """Turn redis-py's errors into ours."""
     try:
         yield
-    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
-        raise PermanentError(
-            ErrorCode.REDIS_UNAVAILABLE, "Redis refused the credentials."
-        ) from None
     except (redis.RedisError, OSError) as error:
-        raise RetryableError(
-            ErrorCode.REDIS_UNAVAILABLE, f"Redis did not answer ({type(error).__name__})."
-        ) from None
+        raise translate(error) from None
 
 
 class Connection:
     """A pool of connections, and the scripts in `lua/`. Create it after a fork, never before."""
 
-    def __init__(self, url: str, retries: int = 8, timeout: float = REPLY_SECONDS) -> None:
+    def __init__(
+        self, address: RedisAddress | str, retries: int = 8, timeout: float = REPLY_SECONDS
+    ) -> None:
         """Connect at the first call. Raises PermanentError (`invalid_setting`) for a wrong URL.
 
         A failed call is repeated up to `retries` times, at most 2 s apart: eight last through a
         restart of Redis. `timeout`: seconds to wait for one reply.
         """
-        try:
-            self.client = redis.Redis.from_url(
-                url,
-                decode_responses=True,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                health_check_interval=10,
-                retry=Retry(ExponentialWithJitterBackoff(cap=2, base=0.1), retries),
-                retry_on_error=[redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError],
-            )
-        except ValueError:
-            raise PermanentError(
-                ErrorCode.INVALID_SETTING,
-                "CUTOUT_REDIS_URL is not a redis://, rediss:// or unix:// URL.",
-            ) from None
+        if isinstance(address, str):
+            try:
+                address = RedisAddress.parse(address)
+            except ValueError as error:
+                message = f"CUTOUT_REDIS_URL: {error}."
+                raise PermanentError(ErrorCode.INVALID_SETTING, message) from None
+        self.address = address
+        self.client = open_client(address, retries, timeout)
+
+    def close(self) -> None:
+        """Close the open connections. The next call opens one again."""
+        self.client.close()
+
+    def server_info(self) -> dict[str, Any]:
+        """Return the fields of Redis's INFO, with maxclients; empty if this user may not ask."""
+        with translated():
+            try:
+                info: dict[str, Any] = dict(self.client.info())
+            except redis.ResponseError:
+                return {}
+            if "maxclients" not in info:  # Redis before 7
+                with contextlib.suppress(redis.ResponseError):
+                    limits: Any = self.client.config_get("maxclients")
+                    info |= limits
+            return info
 
     @cached_property
     def scripts(self) -> dict[str, Script]:

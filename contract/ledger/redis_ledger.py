@@ -7,6 +7,7 @@ from contract.ledger.batches import RedisBatches
 from contract.ledger.connection import Connection, translated
 from contract.ledger.lines import RedisLines
 from contract.ledger.workers import WorkerRegistry
+from contract.redis_address import RedisAddress
 from contract.settings import REPLY_SECONDS
 
 SYNC_MILLISECONDS = 3000
@@ -16,9 +17,11 @@ SYNC_MILLISECONDS = 3000
 class RedisLedger:
     """See `contract.ledger.protocol.Ledger`."""
 
-    def __init__(self, url: str, retries: int = 8, timeout: float = REPLY_SECONDS) -> None:
+    def __init__(
+        self, address: RedisAddress | str, retries: int = 8, timeout: float = REPLY_SECONDS
+    ) -> None:
         """Connect at the first call; see `Connection` for the arguments."""
-        self.connection = Connection(url, retries, timeout)
+        self.connection = Connection(address, retries, timeout)
         self.batches = RedisBatches(self.connection)
         self.lines = RedisLines(self.connection)
         self.workers = WorkerRegistry(self.connection)

@@ -10,6 +10,8 @@ import typer
 
 from contract.celery_environment import clear_celery_options
 from contract.errors import CutoutError
+from contract.ledger.probe import explain_to_user
+from contract.unknown_settings import print_unknown_settings
 from producer.cli import batches, files, keys, local, schedule, services, worker_verbs
 
 DISTRIBUTION = "cutout-queue"
@@ -46,6 +48,7 @@ def _print_version(requested: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option(
@@ -53,7 +56,8 @@ def root(
         ),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand not in worker_verbs.VERBS:  # the worker's command line names them
+        print_unknown_settings()
 
 
 def main() -> None:
@@ -62,7 +66,7 @@ def main() -> None:
     try:
         app(prog_name="cutout")
     except CutoutError as error:
-        typer.echo(f"cutout: {error}", err=True)
+        typer.echo(f"cutout: {explain_to_user(error)}", err=True)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -90,7 +90,7 @@ def quality_of(
 
 def open_ledger() -> RedisLedger:
     """Return the ledger at CUTOUT_REDIS_URL. Raises PermanentError if that is not set."""
-    return RedisLedger(settings().require_redis_url(), retries=CLI_RETRIES)
+    return RedisLedger(settings().require_redis_address(), retries=CLI_RETRIES)
 
 
 def open_ledger_of(batch: str) -> RedisLedger:

@@ -7,6 +7,7 @@ import typer
 
 from contract import log
 from contract.ledger.connection import Connection
+from contract.ledger.server_check import check_server
 from contract.ledger.shared_settings import check_shared
 from contract.ledger.workers import WorkerRegistry, check_clock
 from contract.settings import settings
@@ -35,9 +36,8 @@ def dispatch() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    _check_redis()
     ledger = open_ledger()
-    check_clock(ledger.workers)
-    check_shared(ledger.workers, settings())
     with delivering_callbacks(ledger):
         Dispatcher(ledger, CallbackSchedule(ledger.connection), settings()).run(lambda: stop)
 
@@ -47,7 +47,8 @@ def serve() -> None:
     """Serve the HTTP API and the web page at CUTOUT_WEB_ADDRESS and CUTOUT_WEB_PORT."""
     from producer.web.app import serve as run_server  # noqa: PLC0415 - FastAPI is slow to import
 
-    _check_settings()
+    log.configure(settings())
+    _check_redis()
     run_server(settings())
 
 
@@ -60,11 +61,16 @@ def flower() -> None:
     """
     from producer.monitoring.flower import serve_flower  # noqa: PLC0415
 
-    _check_settings()
+    log.configure(settings())
+    _check_redis()
     sys.exit(serve_flower(settings()))
 
 
-def _check_settings() -> None:
-    """Raise PermanentError (`settings_differ`). Tries once: Redis may start later."""
-    url = settings().require_redis_url()
-    check_shared(WorkerRegistry(Connection(url, retries=0)), settings())
+def _check_redis() -> None:
+    """Check what must be right in Redis. Tries once: it may start later. Raises PermanentError."""
+    connection = Connection(settings().require_redis_address(), retries=0)
+    check_server(connection)
+    registry = WorkerRegistry(connection)
+    check_clock(registry)
+    check_shared(registry, settings())
+    connection.close()

@@ -9,6 +9,7 @@ from contract.interpreter import python_command
 
 app = typer.Typer()
 
+VERBS = ("worker", "models", "audit", "health")
 PASS_THROUGH = {"ignore_unknown_options": True}
 """Options, `--help` too, are the other process's to parse."""
 

@@ -21,7 +21,7 @@ from functools import lru_cache, partial
 import structlog
 
 from contract.batch import BatchSpec, Progress, Snapshot
-from contract.errors import CutoutError, ErrorCode
+from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Ledger
 from contract.ledger.shared_settings import SharedSettings
@@ -135,7 +135,7 @@ class Dispatcher:
                     return False
                 busy |= self._advance(snapshot)
             except Exception as error:
-                if isinstance(error, CutoutError) and error.code is ErrorCode.REDIS_UNAVAILABLE:
+                if isinstance(error, CutoutError) and error.code in REDIS_CODES:
                     raise
                 reason = str(error) if isinstance(error, CutoutError) else type(error).__name__
                 log.error("batch backing off", batch=batch, reason=reason)  # noqa: TRY400 - one sentence says it

@@ -9,10 +9,11 @@ from kombu import Producer, exceptions
 
 from contract import names
 from contract.batch import BatchSpec
+from contract.broker import broker_options
 from contract.errors import ErrorCode, RetryableError
 from contract.job import ImageJob, ManifestLine
 from contract.ledger import Issued
-from contract.settings import settings, transport_options
+from contract.settings import settings
 from producer.dispatch import envelopes
 from producer.dispatch.envelopes import EnvelopeTemplate
 
@@ -24,13 +25,12 @@ neither queued nor claimed, and must not count as lost."""
 @cache
 def app() -> Celery:
     """Return the process's Celery app for sending. Tasks are sent by name: no worker code."""
-    config = settings()
-    celery = Celery("cutout", broker=config.broker_url)
+    celery = Celery("cutout")
     celery.conf.update(
+        **broker_options(settings()),
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        broker_transport_options=transport_options(config),
         broker_connection_retry_on_startup=True,
         # a failed publish is not repeated here: the line becomes overdue and is reissued
         task_publish_retry=False,

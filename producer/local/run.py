@@ -42,7 +42,7 @@ def run_job(
     try:
         with stack:
             _print_addresses(console, stack)
-            ledger = RedisLedger(stack.redis_url)
+            ledger = stack.ledger
             spec = _continue_or_register(ledger, source, destination, recipe, force, console)
             try:
                 progress = follow(

@@ -21,7 +21,9 @@ import urllib3
 from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.interpreter import python_command
+from contract.ledger.connection import Connection
 from contract.ledger.redis_ledger import RedisLedger
+from contract.ledger.server_check import examine
 from contract.settings import Settings
 from producer.local import redis_server
 
@@ -47,6 +49,7 @@ class Stack:
         self.folder = folder
         self.redis_url = config.redis_url or ""
         self.flower_url = ""
+        self.ledger: RedisLedger
         self._config = config
         self._model = model
         self._workers = workers
@@ -60,7 +63,10 @@ class Stack:
             if self._config.redis_url is None:
                 self._start_redis()
             else:
-                RedisLedger(self.redis_url, retries=2).ping()
+                address = self._config.require_redis_address()
+                # what it returns is in the logs of the processes
+                examine(Connection(address, retries=2))
+                self.ledger = RedisLedger(address)
             self._start_flower(self._config.flower_port)
             for name in WORKERS:
                 self._start_worker(name)
@@ -130,7 +136,8 @@ class Stack:
         redis_server.wait_until_ready(process, self.redis_url)
         # messages of an interrupted run are outdated: the ledger knows what is unsettled
         queues = names.bulk_queue(self._model), names.quarantine_queue(self._model)
-        RedisLedger(self.redis_url).batches.reset_messages(*queues)
+        self.ledger = RedisLedger(self.redis_url)
+        self.ledger.batches.reset_messages(*queues)
 
     def _start_flower(self, wanted_port: int) -> None:
         port = _free_port(self._config.flower_address, wanted_port)

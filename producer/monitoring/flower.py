@@ -15,7 +15,7 @@ def serve_flower(config: Settings) -> int:
     The app is passed as an object: by name (`--app`), Celery would import it from the user's
     current folder. Returns the exit status.
     """
-    REGISTRY.register(ClusterMetrics(config.require_redis_url()))
+    REGISTRY.register(ClusterMetrics(config.require_redis_address()))
     status: int | None = app().start(
         [
             "--quiet", "flower",

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from contract import metrics
 from contract.errors import CutoutError
 from contract.ledger.redis_ledger import RedisLedger
+from contract.redis_address import RedisAddress
 
 REPLY_SECONDS = 2
 """Seconds to wait for a Redis reply. Shorter than elsewhere: a scrape must not time out."""
@@ -16,8 +17,8 @@ REPLY_SECONDS = 2
 class ClusterMetrics(Collector):
     """Reads Redis at each scrape. Yields no metrics while Redis is unavailable."""
 
-    def __init__(self, url: str) -> None:
-        self._ledger = RedisLedger(url, retries=0, timeout=REPLY_SECONDS)
+    def __init__(self, address: RedisAddress) -> None:
+        self._ledger = RedisLedger(address, retries=0, timeout=REPLY_SECONDS)
 
     def describe(self) -> Iterable[Metric]:
         """Return no descriptions, so that registering does not read Redis."""

@@ -9,7 +9,6 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from contract.log import configure
 from contract.settings import Settings
 from producer.callbacks import delivery
 from producer.web import problems
@@ -63,7 +62,6 @@ def create_app(context: Context) -> FastAPI:
 def serve(settings: Settings) -> None:
     """Run `cutout serve`. Raises PermanentError (`invalid_setting`)."""
     app = create_app(build_context(settings))
-    configure(settings)
     uvicorn.run(
         app, host=settings.web_address, port=settings.web_port, log_config=None,
         server_header=False,

@@ -88,7 +88,7 @@ class Context:
 
 def build_context(settings: Settings) -> Context:
     """Check the server's settings and build its context. Raises PermanentError."""
-    redis_url = settings.require_redis_url()
+    redis_address = settings.require_redis_address()
     if settings.api_keys is None and not _is_loopback(settings.web_address):
         raise PermanentError(
             ErrorCode.INVALID_SETTING,
@@ -98,7 +98,7 @@ def build_context(settings: Settings) -> Context:
         raise PermanentError(ErrorCode.INVALID_SETTING, "CUTOUT_WEB_STORE is not set.")
     return Context(
         settings=settings,
-        ledger=RedisLedger(redis_url, retries=1, timeout=REDIS_REPLY_SECONDS),
+        ledger=RedisLedger(redis_address, retries=1, timeout=REDIS_REPLY_SECONDS),
         keys=None if settings.api_keys is None else api_keys.load(settings.api_keys.expanduser()),
         store=canonical_location(settings.web_store),
         event_rules=load_rules(settings.event_rules),

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from contract.errors import NEXT_STEP, CutoutError, ErrorCode
+from contract.errors import NEXT_STEP, REDIS_CODES, CutoutError, ErrorCode
 from contract.validation import first_error
 
 STATUS = {
@@ -37,7 +37,7 @@ STATUS = {
     ErrorCode.URL_FAILED: 422,
     ErrorCode.TOO_MANY_REQUESTS: 429,
     ErrorCode.QUEUE_FULL: 429,
-    ErrorCode.REDIS_UNAVAILABLE: 503,
+    **dict.fromkeys(REDIS_CODES, 503),
     ErrorCode.STORAGE_UNAVAILABLE: 503,
     ErrorCode.URL_UNAVAILABLE: 503,
 }

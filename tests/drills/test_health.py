@@ -16,8 +16,9 @@ from support.drill import Drill
 from support.services import until
 
 from contract import names
+from contract.broker import broker_url
 from contract.ledger.workers import WorkerRegistry
-from contract.settings import Settings
+from contract.redis_address import RedisAddress
 
 QUEUE = names.bulk_queue("u2netp")
 TEMPORARY = os.EX_TEMPFAIL
@@ -137,7 +138,7 @@ def test_a_worker_obeys_no_command_that_comes_through_redis(quick_cluster: Clust
     cluster = quick_cluster
     worker = start_impatient(cluster)
     until(ready)
-    broker = Celery(broker=Settings(redis_url=cluster.redis.url).broker_url)
+    broker = Celery(broker=broker_url(RedisAddress.parse(cluster.redis.url)))
     assert broker.control.ping(timeout=2) == []
     broker.control.shutdown()
     broker.control.broadcast("cancel_consumer", arguments={"queue": QUEUE})

@@ -94,6 +94,9 @@ def redis_binary() -> str:
 class RedisServer:
     """A real redis-server with append-only persistence, which can be killed and started again."""
 
+    options: tuple[str, ...] = ()
+    """further options of the server"""
+
     def __init__(self, folder: Path) -> None:
         self._data = folder / "redis"
         self._data.mkdir(parents=True)
@@ -104,7 +107,9 @@ class RedisServer:
 
     def start(self) -> None:
         command = [redis_binary(), "--dir", str(self._data), "--unixsocket", str(self._socket)]
-        self.process = subprocess.Popen([*command, *REDIS_OPTIONS], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [*command, *REDIS_OPTIONS, *self.options], stdout=subprocess.DEVNULL
+        )
         until(self._answers, pause=0.01)
 
     def _answers(self) -> bool:

@@ -36,7 +36,7 @@ result_listeners: list[Callable[[str, str], None]] = []
 @cache
 def ledger() -> RedisLedger:
     """Return the main process's ledger. It never retries: the event loop waits for each call."""
-    return RedisLedger(settings().require_redis_url(), retries=0)
+    return RedisLedger(settings().require_redis_address(), retries=0)
 
 
 def cause_of(error: BaseException) -> str:

@@ -41,7 +41,7 @@ def audit(batch: Batch, sample: Sample = "100%", as_json: AsJson = False) -> Non
     from worker.audit import audit as findings_of  # noqa: PLC0415 - the other verbs start faster
 
     share = _share(sample)
-    ledger = RedisLedger(settings().require_redis_url(), retries=2)
+    ledger = RedisLedger(settings().require_redis_address(), retries=2)
     if ledger.batches.progress(batch).spec.cutout:
         raise PermanentError(
             ErrorCode.BATCH_CONFLICT, f"{batch} is a cutout; only batches can be audited."

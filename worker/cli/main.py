@@ -6,6 +6,8 @@ import typer
 
 from contract.celery_environment import clear_celery_options
 from contract.errors import CutoutError
+from contract.ledger.probe import explain_to_user
+from contract.unknown_settings import print_unknown_settings
 from worker.cli import models
 from worker.cli.audit import audit
 from worker.cli.health import health
@@ -26,8 +28,9 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     clear_celery_options()
+    print_unknown_settings()
     try:
         app(prog_name="cutout")
     except CutoutError as error:
-        typer.echo(f"cutout: {error}", err=True)
+        typer.echo(f"cutout: {explain_to_user(error)}", err=True)
         sys.exit(1)

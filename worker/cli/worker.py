@@ -9,10 +9,14 @@ import typer
 
 from contract import log, names
 from contract.ledger.connection import Connection
+from contract.ledger.server_check import check_server
 from contract.ledger.shared_settings import check_shared
 from contract.ledger.workers import WorkerRegistry, check_clock
-from contract.settings import settings
+from contract.settings import Settings, settings
 from worker.cpu.count import available_cpus, default_children
+
+MAIN_PROCESS_CONNECTIONS = 4
+"""Connections to Redis that a worker has open besides one per child."""
 
 Concurrency = Annotated[
     int | None,
@@ -66,13 +70,11 @@ def worker(
     config = settings()
     log.configure(config)
     children = 1 if quarantine else concurrency or default_children(available_cpus())
+    _check_redis(config, children)
     queues = _queues(config.model, quarantine=quarantine, interactive=interactive)
     name = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
     prepare(config, children, name, quarantine=quarantine, interactive=interactive)
     celery = create_app(children, quarantine=quarantine)
-    registry = WorkerRegistry(Connection(config.require_redis_url(), retries=0, timeout=5))
-    check_clock(registry)
-    check_shared(registry, config)
     with watched(celery, config, name, queues[-1], children):
         celery.worker_main(
             [
@@ -81,6 +83,15 @@ def worker(
             ]
         )  # fmt: skip
     sys.exit(state.should_stop or 0)  # `worker_main` does not return the exit status
+
+
+def _check_redis(config: Settings, children: int) -> None:
+    connection = Connection(config.require_redis_address(), retries=0)
+    check_server(connection, children + MAIN_PROCESS_CONNECTIONS)
+    registry = WorkerRegistry(connection)
+    check_clock(registry)
+    check_shared(registry, config)
+    connection.close()  # or every child would inherit it and keep it open
 
 
 def _queues(model: str, *, quarantine: bool, interactive: bool) -> list[str]:

@@ -56,7 +56,7 @@ class Watchdog(threading.Thread):
         self._outlier_check = outlier_check
         self._worker = (name, queue, children)
         self._policy = HealthPolicy(config.time_limit + policy.STOP_GRACE_SECONDS)
-        connection = Connection(config.require_redis_url(), retries=0, timeout=REPLY_SECONDS)
+        connection = Connection(config.require_redis_address(), retries=0, timeout=REPLY_SECONDS)
         self._registry = WorkerRegistry(connection)
         self._comparison = Comparison(outlier_check, connection, name, queue)
         self._shared_settings = SharedSettings(self._registry, config)

@@ -6,7 +6,7 @@ import time
 
 from fastapi.concurrency import run_in_threadpool
 
-from contract.errors import CutoutError, ErrorCode
+from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.quality import DEFAULT
 from contract.rendition import PLAIN
 from producer.dispatch.cutouts import new_cutout_id
@@ -83,7 +83,7 @@ def create_reserved(
         spec = create(context, reservation.cutout_id, new, upload, row)
     except CutoutError as error:
         # without Redis it is unknown whether the cutout was registered: the reservation expires
-        if error.code is not ErrorCode.REDIS_UNAVAILABLE:
+        if error.code not in REDIS_CODES:
             context.idempotency_keys.release(client, key, reservation)
         raise
     committed = context.idempotency_keys.commit(client, key, reservation)

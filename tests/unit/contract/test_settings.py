@@ -2,11 +2,10 @@ import traceback
 from pathlib import Path
 
 import pytest
-from kombu import Connection
-from support.services import RedisServer
+from support.receivers import tls
 
 from contract.errors import ErrorCode, PermanentError
-from contract.settings import Settings, settings, transport_options
+from contract.settings import Settings, settings
 
 
 def settings_error() -> PermanentError:
@@ -96,33 +95,35 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch):
     assert settings().max_pixels == 100_000_000
 
 
-@pytest.mark.parametrize(
-    ("url", "broker"),
-    [
-        ("redis://redis:6379/0", "redis://redis:6379/0"),
-        ("rediss://:secret@redis:6380/1", "rediss://:secret@redis:6380/1"),
-        ("unix:///tmp/cutout/redis.sock", "redis+socket:///tmp/cutout/redis.sock"),
-    ],
-)
-def test_the_broker_url_is_the_redis_url_as_celery_spells_it(url: str, broker: str):
-    config = Settings(redis_url=url)
-    assert config.broker_url == broker
-    options = transport_options(config)
-    assert options["visibility_timeout"] == config.visibility_timeout
-    assert options["socket_keepalive"] is not url.startswith("unix")
-
-
-def test_celery_connects_to_a_unix_socket(redis_server: RedisServer):
-    with Connection(Settings(redis_url=redis_server.url).broker_url) as connection:
-        connection.ensure_connection(max_retries=1, timeout=5)
-        connection.SimpleQueue("q").put("hello")
-    with Connection(Settings(redis_url=redis_server.url).broker_url) as connection:
-        assert connection.SimpleQueue("q").get(timeout=5).payload == "hello"
-
-
-def test_a_broker_url_requires_a_redis_url():
+def test_a_redis_address_requires_a_redis_url():
     with pytest.raises(PermanentError, match="CUTOUT_REDIS_URL"):
-        _ = Settings().broker_url
+        Settings().require_redis_address()
+
+
+def test_a_redis_url_is_refused_by_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUTOUT_REDIS_URL", "http://:hunter2@redis")
+    error = settings_error()
+    assert error.message.startswith("CUTOUT_REDIS_URL: write redis://")
+    assert "hunter2" not in "".join(traceback.format_exception(error))
+
+
+def test_a_missing_ca_file_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("CUTOUT_REDIS_URL", "rediss://redis")
+    monkeypatch.setenv("CUTOUT_REDIS_CA", str(tmp_path / "ca.pem"))
+    message = settings_error().message
+    assert (
+        message == f"CUTOUT_REDIS_CA: {tmp_path}/ca.pem cannot be read (No such file or directory)."
+    )
+
+
+def test_a_ca_without_tls_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    tls(tmp_path, "redis")
+    monkeypatch.setenv("CUTOUT_REDIS_CA", str(tmp_path / "server.pem"))
+    monkeypatch.setenv("CUTOUT_REDIS_URL", "redis://redis")
+    assert "begins with rediss://" in settings_error().message
+    monkeypatch.setenv("CUTOUT_REDIS_URL", "rediss://redis")
+    settings.cache_clear()
+    assert settings().require_redis_address().ca_file == tmp_path / "server.pem"
 
 
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 """The consumer when its Redis connection is lost: what becomes of its children's answers."""
 
+import logging
 import os
 import pickle
 import signal
@@ -14,6 +15,7 @@ from celery.concurrency.asynpool import ResultHandler
 from kombu import Connection, Queue
 from kombu import Consumer as Receiver
 from kombu.asynchronous import Hub
+from kombu.message import Message
 
 from worker.celery_hooks.consumer import Consumer
 
@@ -95,7 +97,7 @@ def test_a_connection_is_lost_while_a_message_is_held(consumer, redis_server) ->
     consumer.app.conf.worker_enable_prefetch_count_reduction = False  # needs a whole worker
     connection = Connection(redis_server.url.replace("unix", "redis+socket"))
     consumer.connection = connection
-    held: list[object] = []
+    held: list[Message] = []
     channels = connection.default_channel, connection.channel()
     for number, channel in enumerate(channels):
         Receiver(channel, [Queue(f"queue {number}")], on_message=held.append).consume()
@@ -109,6 +111,11 @@ def test_a_connection_is_lost_while_a_message_is_held(consumer, redis_server) ->
     consumer.on_connection_error_after_connected(ConnectionError())
 
     assert consumer.connection is None
+    # its task ended at the moment of the loss: the acknowledgement waits in the event loop
+    consumer.call_soon_ack(held[0].ack_log_error, logging.getLogger(), (OSError,))
+    [acknowledge] = consumer.hub._pop_ready()
+    acknowledge()
+    assert not held[0].acknowledged
     redis_server.start()
     with connection.clone() as again:
         assert again.default_channel.client.hlen("unacked") == 1

@@ -69,6 +69,7 @@ def consumer() -> Consumer:
         send_all=lambda *_, **__: None, stop=lambda _: None, shutdown=lambda _: None
     )
     consumer.perform_pending_operations = lambda: None
+    consumer._close_unused_connection = lambda: None
     consumer.flushes = []
     consumer.event_dispatcher = SimpleNamespace(flush=lambda: consumer.flushes.append(1))
     return consumer
