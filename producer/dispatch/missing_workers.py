@@ -25,7 +25,8 @@ def missing_workers(progress: Progress, fleet: FleetView, now: float) -> str:
     model, pipeline = recipe.model, recipe.pipeline
     if progress.quarantined and not fleet.serves(names.quarantine_queue(model, pipeline)):
         return NO_QUARANTINE
-    starting = now <= progress.spec.created + WORKER_START_SECONDS
+    begin = max(progress.spec.created, progress.spec.schedule.start)
+    starting = now <= begin + WORKER_START_SECONDS
     if starting or fleet.serves(names.bulk_queue(model, pipeline)):
         return ""
     others = ", ".join(map(str, names.pipelines_of(model, fleet.queues())))

@@ -1,11 +1,13 @@
 """When batches run and what share of the workers they get, without workers."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
+from typer.testing import CliRunner
 
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
@@ -18,6 +20,7 @@ from producer.batches import control
 from producer.batches.rebuild import rebuild
 from producer.batches.register import register
 from producer.callbacks.schedule import CallbackSchedule
+from producer.cli import main
 from producer.dispatch import dispatcher as dispatching
 from producer.dispatch import forecast, reasons, throttle, window
 from producer.dispatch.dispatcher import Dispatcher
@@ -120,6 +123,35 @@ def test_a_batch_behind_its_deadline_says_so_until_it_is_back_in_time(
     assert events == [
         ("warning", "batch will miss its deadline"), ("info", "batch is back in time"),
     ]  # fmt: skip
+
+
+def cutout(*arguments: str) -> str:
+    """Run a verb of the command line and return what it prints."""
+    result = CliRunner().invoke(main.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_status_says_which_deadlines_will_be_missed(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").touch()
+    locations = str(tmp_path / "in"), str(tmp_path / "out")
+    batch = cutout("submit", *locations, "--deadline", "2026-01-31T06:00Z").strip()
+    assert "Expected" not in cutout("status", batch)
+    ledger.batches.set_eta(batch, datetime(2026, 1, 31, 7, 40, tzinfo=UTC).timestamp())
+    late = "Expected to end at 2026-01-31 07:40 UTC, after its deadline at 2026-01-31 06:00 UTC"
+    assert late in cutout("status", batch)
+    shown = json.loads(cutout("status", batch, "--json"))
+    assert (shown["late"], shown["schedule"]["deadline"]) == (True, "2026-01-31T06:00:00Z")
+
+    changed = json.loads(cutout("schedule", batch, "--deadline", "none", "--cap", "5", "--json"))
+    assert changed == {
+        "priority": 0, "weight": 1, "cap": 5, "not_before": None, "deadline": None,
+    }  # fmt: skip
+    assert cutout("schedule", batch).splitlines()[2:4] == ["cap: 5", "not-before: none"]
+    assert "Expected" not in cutout("status", batch)
 
 
 # shares

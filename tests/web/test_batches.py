@@ -118,13 +118,14 @@ def test_a_batch_waits_for_its_start(shared: Server, locations) -> None:
     shown = until(waiting)
     assert shown["stalled_reason"] == "Starts at 2100-01-01 21:00 UTC, as its schedule says."
     assert (shown["issued"], shown["late"], shown["eta"]) == (0, False, None)
-    assert shown["schedule"] == schedule
+    assert shown["schedule"] == {"priority": 0, "weight": 1, "cap": None, **schedule}
 
     wrong = shared.client.patch(f"{url}/schedule", json={"not_before": schedule["deadline"]})
     assert_problem(wrong, 422, "invalid_schedule")
     assert_problem(shared.client.patch(f"{url}/schedule", json={"x": 1}), 422, "invalid_request")
-    changed = shared.client.patch(f"{url}/schedule", json={"not_before": None})
-    assert changed.json()["schedule"] == schedule | {"not_before": None}
+    changes = {"not_before": None, "priority": 5, "cap": 2}
+    changed = shared.client.patch(f"{url}/schedule", json=changes)
+    assert changed.json()["schedule"] == shown["schedule"] | changes
     in_state(shared, batch, "closed")
     closed = shared.client.patch(f"{url}/schedule", json={"deadline": None})
     assert_problem(closed, 409, "batch_conflict")

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -6,6 +7,7 @@ from contract import names
 from contract.batch import BatchSpec, Progress
 from contract.ledger.records import Worker
 from contract.recipe import PIPELINE, Recipe
+from contract.schedule import Schedule
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.missing_workers import (
     NO_QUARANTINE,
@@ -58,6 +60,9 @@ def test_a_batch_waits_for_workers_of_its_own_release(queues: list[str], reason:
 
 def test_workers_that_may_be_starting_are_not_missed() -> None:
     assert missing_workers(PROGRESS, fleet(), LATER - 2) == ""
+    start = datetime.fromtimestamp(LATER, UTC)
+    spec = PROGRESS.spec.model_copy(update={"schedule": Schedule(not_before=start)})
+    assert missing_workers(replace(PROGRESS, spec=spec), fleet(), LATER + 1) == ""
 
 
 def test_quarantined_images_wait_for_the_quarantine_worker_of_their_release() -> None:
