@@ -5,12 +5,29 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract import names
 from contract.cutout import CutoutSpec
 from contract.outcome import AttemptResult
 from contract.recipe import Recipe
 from contract.schedule import IMMEDIATELY, Schedule
 
-State = Literal["registering", "open", "paused", "cancelling", "closed"]
+State = Literal["registering", "open", "paused", "cancelling", "closed", "failed"]
+"""`failed`: the source could not be listed; `stalled_reason` says why."""
+
+
+class Selection(BaseModel):
+    """Which photographs of a source a batch includes. By default all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str = Field("", description="the only photograph, if the source is one file")
+    manifest: str = Field("", description="location of a list of photographs; `-`: standard input")
+    include: tuple[str, ...] = Field((), description="globs, one of which a key must match")
+    exclude: tuple[str, ...] = Field((), description="globs, none of which a key may match")
+    since: float | None = Field(None, description="modified at or after, in Unix seconds")
+    limit: int | None = Field(None, gt=0, description="the first so many, in order of their keys")
+    sample: int | None = Field(None, gt=0, description="so many, chosen by a digest of their keys")
+    only_changed: bool = Field(False, description="no output exists, or an older one")
 
 
 class BatchSpec(BaseModel):
@@ -26,9 +43,17 @@ class BatchSpec(BaseModel):
     created: float = Field(description="Unix seconds")
     total: int = Field(description="images in the manifest")
     ignored: int = Field(0, description="listed objects that are not images")
+    excluded: int = Field(0, description="listed photographs that are not in the selection")
+    selection: Selection = Selection()
+    background: bool = Field(False, description="`cutout serve` lists the source, not `submit`")
     segment_lines: int = Field(description="lines in each manifest segment but the last")
     schedule: Schedule = IMMEDIATELY
     has_callback: bool = Field(False, description="`PrivateFields` holds a callback URL")
+    segment_writers: tuple[tuple[int, str], ...] = Field(
+        (),
+        description="(first segment, token) of each process that wrote segments of the manifest:"
+        " one that was killed is followed by another",
+    )
     cutout: CutoutSpec | None = Field(
         None, description="set for a batch of one: an image that a client waits for"
     )
@@ -37,6 +62,11 @@ class BatchSpec(BaseModel):
     def segments(self) -> int:
         """Number of manifest segments."""
         return -(-self.total // self.segment_lines)
+
+    def manifest_key(self, segment: int) -> str:
+        """Return the key of a manifest segment, below the destination."""
+        writers = [writer for first, writer in self.segment_writers if first <= segment]
+        return names.manifest_key(self.id, segment, writers[-1] if writers else "")
 
 
 @dataclass(frozen=True, slots=True)

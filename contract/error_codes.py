@@ -50,6 +50,7 @@ class ErrorCode(StrEnum):
 
     INVALID_LOCATION = "invalid_location"
     INVALID_SETTING = "invalid_setting"
+    INVALID_MANIFEST = "invalid_manifest"
     OVERLAPPING_LOCATIONS = "overlapping_locations"
     NOTHING_TO_DO = "nothing_to_do"
     INVALID_SCHEDULE = "invalid_schedule"
@@ -58,6 +59,7 @@ class ErrorCode(StrEnum):
     BATCH_EXISTS = "batch_exists"
     BATCH_CONFLICT = "batch_conflict"
     BATCH_PAUSED = "batch_paused"
+    LISTING_FAILED = "listing_failed"
     MODEL_UNKNOWN = "model_unknown"
     MODEL_MISSING = "model_missing"
     MODEL_MISMATCH = "model_mismatch"

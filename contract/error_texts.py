@@ -132,6 +132,10 @@ _COMMAND: Texts = {
         "A setting is missing, unknown or has an invalid value.",
         "Set or correct the environment variable.",
     ),
+    ErrorCode.INVALID_MANIFEST: (
+        "The manifest of photographs cannot be read; the message names its bad lines.",
+        "Correct the manifest: `cutout submit --dry-run` checks it without starting anything.",
+    ),
     ErrorCode.OVERLAPPING_LOCATIONS: (
         "Outputs could overwrite photographs, because the destination contains the source.",
         "Choose a destination outside the source, or in a subfolder of it.",
@@ -163,6 +167,10 @@ _COMMAND: Texts = {
     ErrorCode.BATCH_PAUSED: (
         "The batch is paused: nearly all recent attempts failed with the same kind of error.",
         "Fix the cause, then run `cutout resume` or the same `cutout run` again.",
+    ),
+    ErrorCode.LISTING_FAILED: (
+        "The source of the batch could not be listed, so none of its images was processed.",
+        "Correct what the message names, and submit the batch again.",
     ),
     ErrorCode.MODEL_UNKNOWN: (
         "No model has this name.",
@@ -244,8 +252,8 @@ _REQUEST: Texts = {
         "Wait for the seconds in the Retry-After header, or start more workers.",
     ),
     ErrorCode.IDEMPOTENCY_CONFLICT: (
-        "The Idempotency-Key was used before, for another request.",
-        "Use a new Idempotency-Key for each request.",
+        "The Idempotency-Key, or the name of a batch, was used before, for something else.",
+        "Use a new Idempotency-Key or name for each request or batch.",
     ),
     ErrorCode.NOT_READY: (
         "The result does not exist yet.",

@@ -1,8 +1,8 @@
 """Names that producer and worker share: tasks, queues, Redis keys, object keys. Pure strings."""
 
+import hashlib
 import re
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import PIPELINE
@@ -14,6 +14,8 @@ BATCH_ID = re.compile(r"[bc]-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}")
 """IDs of batches (`b-`) and of cutouts (`c-`): date, time and random digits."""
 
 CUTOUT_ID_PREFIX = "c-"
+UNSAFE = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+"""Matches keys with a part that is empty, `.` or `..`, or with a NUL."""
 
 RESERVED = "_cutout"
 """Folder in a destination for manifests, reports and a FileStore's metadata. No outputs."""
@@ -55,7 +57,14 @@ def pipelines_of(model: str, queues: Iterable[str]) -> list[int]:
 
 def is_image(key: str) -> bool:
     """Return whether a key has an extension of IMAGE_EXTENSIONS, in upper or lower case."""
-    return PurePosixPath(key).suffix.lower() in IMAGE_EXTENSIONS
+    return extension(key).lower() in IMAGE_EXTENSIONS
+
+
+def extension(key: str) -> str:
+    """Return the extension of a key's last part with its dot; empty without one, as of `.jpg`."""
+    name = key[key.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
 
 
 def is_reserved(key: str) -> bool:
@@ -65,7 +74,7 @@ def is_reserved(key: str) -> bool:
 
 def output_key(key: str, suffix: str = ".png") -> str:
     """Return the output key of a photograph: same folders, extension replaced by `suffix`."""
-    return key[: len(key) - len(PurePosixPath(key).suffix)] + suffix
+    return key[: len(key) - len(extension(key))] + suffix
 
 
 def check_key(key: str) -> str:
@@ -74,8 +83,7 @@ def check_key(key: str) -> str:
     `.` and `..` are resolved by file systems, proxies and some S3 clients, so a key with them names
     different objects to different readers.
     """
-    parts = key.split("/")
-    if not key or "\0" in key or any(part in {"", ".", ".."} for part in parts):
+    if UNSAFE.search(key):
         raise PermanentError(ErrorCode.UNSAFE_KEY, f"The key {key!r} is not a plain path.")
     return key
 
@@ -115,9 +123,18 @@ def private_fields_key(batch: str) -> str:
     return f"{RESERVED}/{batch}/private.json"
 
 
-def manifest_key(batch: str, segment: int) -> str:
-    """Return the key of a segment of the manifest: compressed JSON lines of ManifestLine."""
-    return f"{RESERVED}/{batch}/manifest/{segment:06d}.jsonl.gz"
+def manifest_key(batch: str, segment: int, writer: str = "") -> str:
+    """Return the key of a segment of the manifest: compressed JSON lines of ManifestLine.
+
+    `writer`: the process that wrote it (see `BatchSpec.segment_writers`).
+    """
+    suffix = f"-{writer}" if writer else ""
+    return f"{RESERVED}/{batch}/manifest/{segment:06d}{suffix}.jsonl.gz"
+
+
+def checkpoint_key(batch: str) -> str:
+    """Return the key of the file that says how far the listing of a batch's source is."""
+    return f"{RESERVED}/{batch}/listing.json"
 
 
 def outcomes_prefix(batch: str) -> str:
@@ -166,9 +183,15 @@ def worker_key(name: str) -> str:
     return f"cutout:worker:{name}"
 
 
+def batch_name_key(name: str) -> str:
+    """Return the Redis key of a name under which a batch was submitted. Any characters."""
+    return f"cutout:batch-name:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
 WORKERS = "cutout:workers"
 SHARED_SETTINGS = "cutout:settings"
 OPEN_BATCHES = "cutout:open"
+REGISTERING = "cutout:registering"
 ALL_BATCHES = "cutout:batches"
 SETTLED_COUNTS = "cutout:settled"
 DISPATCHER_LEASE = "cutout:dispatcher"

@@ -148,8 +148,9 @@ def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
     job = attempt.job
     with attempt.stage("check"):
         head = open_store(job.destination).head(job.output_key)
+        etag = _source_etag(job) if head else ""
     attempt.output_etag = head.etag if head else ""
-    expected = _metadata(job, runtime, job.photograph.etag)
+    expected = _metadata(job, runtime, etag)
     if head is None or any(head.metadata.get(name) != expected[name] for name in CURRENT_METADATA):
         return None
     if head.metadata.get("batch") == job.batch:
@@ -159,7 +160,16 @@ def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
         return None
     else:
         status = Status.SKIPPED
-    return _outcome(attempt, status, outputs=[job.output_key])
+    source_etag = "" if etag == job.photograph.etag else etag
+    return _outcome(attempt, status, source_etag=source_etag, outputs=[job.output_key])
+
+
+def _source_etag(job: ImageJob) -> str:
+    """Return the photograph's ETag, which a manifest of a user's need not have."""
+    if job.photograph.etag or job.source_is_url:
+        return job.photograph.etag
+    head = open_store(job.source).head(job.photograph.key)
+    return head.etag if head else ""
 
 
 def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:

@@ -51,12 +51,7 @@ class RedisBatches:
         epoch: int = 0,
     ) -> None:
         key, settled_key, failed_key = keys = names.redis_keys(spec.id, BATCH_KEYS)
-        row: dict[Any, Any] = {
-            "spec": spec.model_dump_json(), "state": "registering",
-            "has_callback": int(spec.has_callback), "total": spec.total, "cursor": 0,
-            "duplicates": 0, "epoch": epoch,
-            **{status.value: count for status, count in counts.items()},
-        }  # fmt: skip
+        row = batch_row(spec, counts, epoch)
         with translated(), self._redis.pipeline() as pipe:
             pipe.hset(key, mapping=row)
             pipe.set(settled_key, settled)
@@ -76,7 +71,10 @@ class RedisBatches:
         return bool(self._connection.run("register_cutout", keys, *arguments))
 
     def open(self, batch: str) -> None:
-        keys = [*names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES]
+        keys = [
+            *names.redis_keys(batch, BATCH_KEYS), names.OPEN_BATCHES, names.REGISTERING,
+            names.redis_key(batch, "lister"),
+        ]  # fmt: skip
         if not self._connection.run("open", keys, batch):
             raise _unknown(batch)
 
@@ -110,7 +108,8 @@ class RedisBatches:
     def forget(self, batch: str) -> None:
         with translated(), self._redis.pipeline() as pipe:
             pipe.srem(names.OPEN_BATCHES, batch)
-            pipe.unlink(*names.redis_keys(batch, (*BATCH_KEYS, *TEMPORARY_KEYS)))
+            pipe.srem(names.REGISTERING, batch)
+            pipe.unlink(*names.redis_keys(batch, (*BATCH_KEYS, *TEMPORARY_KEYS, "lister")))
             pipe.set(names.redis_key(batch, "deleted"), "1", ex=DELETED_KEPT_SECONDS)
             pipe.execute()
 
@@ -289,6 +288,16 @@ class RedisBatches:
         return bool(self._connection.run("close_cutout", keys, batch, time.time(), kept))
 
 
+def batch_row(spec: BatchSpec, counts: dict[Status, int], epoch: int) -> dict[Any, Any]:
+    """Return the fields of the hash of a new batch."""
+    return {
+        "spec": spec.model_dump_json(), "state": "registering",
+        "has_callback": int(spec.has_callback), "total": spec.total, "cursor": 0,
+        "duplicates": 0, "epoch": epoch,
+        **{status.value: count for status, count in counts.items()},
+    }  # fmt: skip
+
+
 def _unknown(batch: str) -> PermanentError:
     return PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
 
@@ -300,8 +309,11 @@ def _attempt_result(entry: str) -> AttemptResult:
 
 def _progress(row: dict[str, str], sizes: list[int]) -> Progress:
     """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS."""
+    spec = BatchSpec.model_validate_json(row["spec"])
+    if row["state"] == "registering":
+        spec = spec.model_copy(update={"total": int(row["total"])})
     return Progress(
-        spec=BatchSpec.model_validate_json(row["spec"]),
+        spec=spec,
         state=row["state"],  # type: ignore[arg-type]  # written by the scripts alone
         done=int(row["done"]),
         skipped=int(row["skipped"]),

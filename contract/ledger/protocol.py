@@ -21,13 +21,14 @@ from contract.ledger.records import (
     Claim,
     ClaimRefused,
     Issued,
+    NamedBatch,
     Worker,
 )
 from contract.outcome import AttemptResult, Outcome, OutcomeRow, Status
 
 
 class Batches(Protocol):
-    """Batches as a whole: registered, open, paused, cancelling, closed."""
+    """Batches as a whole: registering, open, paused, cancelling, closed, failed."""
 
     def register(self, spec: BatchSpec) -> None:
         """Store a new batch. None of its lines is issued before `open`."""
@@ -60,7 +61,7 @@ class Batches(Protocol):
     def open(self, batch: str) -> None:
         """Let the lines of a registered batch be issued.
 
-        Raises PermanentError (`batch_unknown`).
+        Does nothing if it was opened before. Raises PermanentError (`batch_unknown`).
         """
         ...
 
@@ -215,6 +216,60 @@ class Batches(Protocol):
         ...
 
 
+class Listings(Protocol):
+    """The listings of batches in state `registering`, and the names of batches.
+
+    One process at a time lists a source. It holds a lease of LISTING_LEASE_SECONDS under its token;
+    every call with that token renews it.
+    """
+
+    def reserve_name(self, name: str, digest: str, batch: str) -> NamedBatch:
+        """Give a name to a batch, unless it is taken; return the batch that has it.
+
+        The name is kept for NAME_KEPT_SECONDS. The batch need not exist yet.
+        """
+        ...
+
+    def release_name(self, name: str, digest: str, batch: str) -> None:
+        """Give a name up, if this batch has it."""
+        ...
+
+    def begin(self, spec: BatchSpec) -> bool:
+        """Store a new batch whose source is to be listed. Returns False if the batch is known."""
+        ...
+
+    def ids(self) -> list[str]:
+        """Return the IDs of the batches that are being registered."""
+        ...
+
+    def acquire(self, batch: str, token: str) -> bool:
+        """Take the right to list a batch's source.
+
+        Returns False if another process holds it, or the batch is not being registered.
+        """
+        ...
+
+    def record(self, batch: str, token: str, lines: int, stalled_reason: str = "") -> bool:
+        """Record how many lines are listed, or why there is no progress. False as of `acquire`."""
+        ...
+
+    def complete(self, spec: BatchSpec, token: str) -> bool:
+        """Store the spec of a batch whose source is listed. Returns False as of `acquire`."""
+        ...
+
+    def release(self, batch: str, token: str) -> None:
+        """Give the right to list up, if `token` holds it."""
+        ...
+
+    def fail(self, batch: str, reason: str, token: str = "") -> bool:
+        """End a registration that cannot succeed; its reason stays readable.
+
+        Returns False if the batch is not being registered, or `token` does not hold the right to
+        list its source. Without `token`, an operator ends it.
+        """
+        ...
+
+
 class Lines(Protocol):
     """The lines of a batch: issued, claimed, deferred, settled."""
 
@@ -350,10 +405,13 @@ class Workers(Protocol):
 
 
 class Ledger(Protocol):
-    """The three parts, and the dispatcher's lease."""
+    """The four parts, and the dispatcher's lease."""
 
     @property
     def batches(self) -> Batches: ...
+
+    @property
+    def listings(self) -> Listings: ...
 
     @property
     def lines(self) -> Lines: ...

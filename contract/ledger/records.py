@@ -16,7 +16,11 @@ DELETED_KEPT_SECONDS = 24 * 3600
 """Seconds for which the ledger remembers that a cutout was deleted: longer than a worker that still
 processes it may take."""
 REGISTERING_KEPT_SECONDS = 24 * 3600
-"""Seconds until a batch is forgotten whose `submit` was killed before it opened the batch."""
+"""Seconds until a batch is forgotten whose source nobody lists any more."""
+LISTING_LEASE_SECONDS = 30
+"""Seconds after which another process may go on with the listing of one that died."""
+NAME_KEPT_SECONDS = CLOSED_KEPT_SECONDS
+"""Seconds for which a batch's name is remembered. Not longer than any batch that was closed."""
 MAX_OUTSTANDING = 100_000
 """Most lines of a batch that are outstanding, unless the dispatcher sets a lower limit."""
 WORKER_SILENT_SECONDS = 30
@@ -52,6 +56,15 @@ class Issued:
     """must be sent in the messages' headers: see `Snapshot.oldest_queued`"""
     bulk: list[int]
     quarantine: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBatch:
+    """The batch that was first submitted under a name."""
+
+    digest: str
+    """of what was submitted, to recognise something else with the same name"""
+    batch: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from contract import names
 from contract.ledger.batches import RedisBatches
 from contract.ledger.connection import Connection, translated
 from contract.ledger.lines import RedisLines
+from contract.ledger.listings import RedisListings
 from contract.ledger.workers import WorkerRegistry
 from contract.redis_address import RedisAddress
 from contract.settings import REPLY_SECONDS
@@ -23,6 +24,7 @@ class RedisLedger:
         """Connect at the first call; see `Connection` for the arguments."""
         self.connection = Connection(address, retries, timeout)
         self.batches = RedisBatches(self.connection)
+        self.listings = RedisListings(self.connection)
         self.lines = RedisLines(self.connection)
         self.workers = WorkerRegistry(self.connection)
 

@@ -1,6 +1,14 @@
 """Object storage behind one small Protocol: a bucket prefix or a folder."""
 
 from contract.storage.locations import canonical_location, open_store
-from contract.storage.protocol import Blob, ObjectHead, ObjectInfo, Store
+from contract.storage.protocol import Blob, ListPage, ObjectHead, ObjectInfo, Store
 
-__all__ = ["Blob", "ObjectHead", "ObjectInfo", "Store", "canonical_location", "open_store"]
+__all__ = [
+    "Blob",
+    "ListPage",
+    "ObjectHead",
+    "ObjectInfo",
+    "Store",
+    "canonical_location",
+    "open_store",
+]

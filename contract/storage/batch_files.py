@@ -52,14 +52,16 @@ def read_private_fields(batch: str, destination: str) -> PrivateFields:
     return PrivateFields.model_validate_json(blob.data)
 
 
-def write_manifest_segment(store: Store, batch: str, segment: int, lines: Iterable[str]) -> None:
-    """Write one segment of a manifest: ManifestLines as JSON."""
-    put_lines(store, names.manifest_key(batch, segment), lines)
+def write_manifest_segment(
+    store: Store, batch: str, segment: int, lines: Iterable[str], writer: str = ""
+) -> None:
+    """Write one segment of a manifest: ManifestLines as JSON. `writer`: see `manifest_key`."""
+    put_lines(store, names.manifest_key(batch, segment, writer), lines)
 
 
 def manifest_segment(spec: BatchSpec, segment: int) -> list[bytes]:
     """Read one segment of a batch's manifest: ManifestLines as JSON, about 1 MB."""
-    return get_lines(open_store(spec.destination), names.manifest_key(spec.id, segment))
+    return get_lines(open_store(spec.destination), spec.manifest_key(segment))
 
 
 def manifest_lines(spec: BatchSpec, segment: int) -> Iterator[ManifestLine]:

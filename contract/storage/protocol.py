@@ -2,16 +2,28 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """An object in a listing. `etag` changes with the content; compare it, never parse it."""
+class ObjectInfo(NamedTuple):
+    """An object in a listing. A tuple, because listings have millions of them."""
 
     key: str
     size: int
+    """bytes; -1 if not known"""
     etag: str
+    """changes with the content; compare it, never parse it. Empty if not known"""
+    modified: float = 0
+    """Unix seconds; 0 if not known"""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A part of a listing, in the order of the keys."""
+
+    items: list[ObjectInfo]
+    last: str
+    """the last key of the page, even if it names no object: the listing goes on behind it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,13 @@ class Store(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield every object whose key starts with `prefix`, in order of the keys' UTF-8 bytes."""
+        ...
+
+    def pages(self, prefix: str = "", after: str = "", size: int = 1000) -> Iterator[ListPage]:
+        """Yield the same in pages of up to `size` (at most 1000), beginning behind the key `after`.
+
+        After an error, call it again with the `last` of the latest page.
+        """
         ...
 
     def head(self, key: str) -> ObjectHead | None:

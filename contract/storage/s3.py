@@ -14,7 +14,8 @@ from botocore.handlers import add_expect_header
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import check_key, printable
-from contract.storage.protocol import CHUNK_BYTES, Blob, ObjectHead, ObjectInfo
+from contract.storage.list_objects import ROWS, parse_rows
+from contract.storage.protocol import CHUNK_BYTES, Blob, ListPage, ObjectHead, ObjectInfo
 from contract.storage.request_count import count_request
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ CLIENT = Config(
     read_timeout=20,  # seconds between bytes: limits a stall, not the time of a large object
     # one quick second attempt; the queue retries what lasts longer, well within the time limit
     retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=32,  # kept: a child needs one, `cutout serve` two per upload
+    # kept: a child needs one, `cutout serve` two per upload, a listing nine
+    max_pool_connections=32,
     # checksums only if S3 requires them: S3-compatible servers differ in what they accept
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
@@ -140,6 +142,7 @@ def client() -> "S3Client":
         s3.meta.events.unregister("before-call.s3", add_expect_header)
         s3.meta.events.register_first("needs-retry.s3", _raise_interruption)
         s3.meta.events.register("before-send.s3", count_request)
+        s3.meta.events.register("before-parse.s3.ListObjectsV2", parse_rows)
     except ValueError:
         raise PermanentError(
             ErrorCode.INVALID_SETTING, "The AWS endpoint URL or region is invalid."
@@ -172,21 +175,28 @@ class S3Store:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
-        )
-        while True:
+        for page in self.pages(prefix):
+            yield from page.items
+
+    def pages(self, prefix: str = "", after: str = "", size: int = 1000) -> Iterator[ListPage]:
+        request: dict[str, Any] = {
+            "Bucket": self._bucket, "Prefix": self._prefix + prefix, "MaxKeys": size,
+        }  # fmt: skip
+        if after:
+            request["StartAfter"] = self._prefix + after
+        more, cut = True, len(self._prefix)
+        while more:
             with _translated(self._name(prefix)):
-                page = next(pages, None)
-                if page is None:
-                    return
-                _ = page["IsTruncated"]  # KeyError unless S3 answered
-            for row in page.get("Contents", []):
-                key = row["Key"][len(self._prefix) :]
-                if key and not key.endswith("/"):  # consoles create such objects as folders
-                    yield ObjectInfo(key, row["Size"], row["ETag"].strip('"'))
+                answer: Any = self._client.list_objects_v2(**request)
+                more, rows = answer["IsTruncated"], answer[ROWS]  # KeyError unless S3 answered
+                if more:
+                    request["ContinuationToken"] = answer["NextContinuationToken"]
+            # consoles create objects named like folders
+            items = [
+                ObjectInfo(key[cut:], *rest) for key, *rest in rows if key[cut:] and key[-1] != "/"
+            ]
+            if rows:
+                yield ListPage(items, rows[-1].key[cut:])
 
     def head(self, key: str) -> ObjectHead | None:
         address = self._address(key)

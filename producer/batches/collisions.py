@@ -1,9 +1,13 @@
 """Photographs that cannot have an output of their own: unsafe keys, and keys that collide."""
 
+import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from struct import Struct
 
 from contract import names
 from contract.batch import BatchSpec
@@ -13,45 +17,59 @@ from contract.storage import batch_files
 
 MAX_SHOWN_KEY = 1000
 """Characters shown of a key that cannot be stored as it is."""
+MAX_KEY = 4096
+"""Characters of a key that a manifest can hold, see `ManifestLine`."""
+PARTITION_BYTES = 32_768
+"""Bytes of one of the 256 partitions that are kept in memory."""
+RECORD = Struct("<8sQ")
+"""A digest of an output key, and a line number."""
 
 
 class CollisionIndex:
-    """Every output key of a batch, on disk, so that 10 million keys need little memory."""
+    """Finds the lines of a batch that have the same output key.
 
-    def __init__(self, path: str, suffix: str) -> None:
-        """Create the index as a new file; `suffix`: the outputs' file extension with its dot."""
-        self._suffix = suffix
-        self._database = sqlite3.connect(path, isolation_level=None)
+    Digests of all output keys go to 256 files, by their first byte. Each is small enough to look
+    for equal ones in memory; only the keys of those lines are then compared. So ten million lines
+    need 160 MB of disk, 10 MB of memory and a microsecond each.
+    """
+
+    def __init__(self, folder: Path, suffix: str) -> None:
+        """Create the index in an empty folder; `suffix`: the outputs' extension with its dot."""
+        self._folder, self._suffix = folder, suffix
+        self._partitions = [bytearray() for _ in range(256)]
+        self._database = sqlite3.connect(
+            folder / "failed", isolation_level=None, check_same_thread=False
+        )
         self._database.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-            "CREATE TABLE outputs (output TEXT PRIMARY KEY, line INT, key TEXT) WITHOUT ROWID;"
-            "CREATE TABLE failed (line INT PRIMARY KEY, key TEXT, code TEXT, message TEXT);"
+            "CREATE TABLE candidates (line INTEGER PRIMARY KEY, key TEXT, output TEXT);"
+            "CREATE TABLE failed (line INTEGER PRIMARY KEY, key TEXT, code TEXT, message TEXT);"
             "BEGIN"
         )
 
-    def add(self, line: int, key: str) -> None:
-        """Add a photograph. If its output key is taken, both photographs fail."""
-        if not is_text(key):
-            message = f"The name '{names.printable(key)}' is not Unicode."
-            self._fail(line, shown_key(key), ErrorCode.UNSAFE_KEY, message)
-            return
-        try:
-            names.check_key(key)
-        except PermanentError as error:
-            self._fail(line, key, error.code, error.message)
-            return
-        output = names.output_key(key, self._suffix)
-        inserted = self._database.execute(
-            "INSERT OR IGNORE INTO outputs VALUES (?, ?, ?)", (output, line, key)
-        )
-        if inserted.rowcount == 0:
-            query = "SELECT line, key FROM outputs WHERE output = ?"
-            first_line, first_key = self._database.execute(query, (output,)).fetchone()
-            self._fail_collision(first_line, first_key, key, output)
-            self._fail_collision(line, key, first_key, output)
+    def add(self, first_line: int, keys: Iterable[str]) -> None:
+        """Add the photographs of successive lines."""
+        partitions, suffix, pack = self._partitions, self._suffix, RECORD.pack
+        for line, key in enumerate(keys, first_line):
+            if not self._is_storable(line, key):
+                continue
+            output = names.output_key(key, suffix).encode()
+            digest = blake2b(output, digest_size=8).digest()
+            partition = partitions[digest[0]]
+            partition += pack(digest, line)
+            if len(partition) >= PARTITION_BYTES:
+                self._spill(digest[0])
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """Yield the failed outcomes by line."""
+    def outcomes(
+        self, segment_lines: int, read_keys: Callable[[int], list[str]]
+    ) -> Iterator[Outcome]:
+        """Yield the failed outcomes by line.
+
+        `read_keys` returns the keys of a segment of the manifest, which has `segment_lines`.
+        """
+        self._find_candidates()
+        self._fetch_keys(segment_lines, read_keys)
+        self._compare_outputs()
         rows = self._database.execute("SELECT line, key, code, message FROM failed ORDER BY line")
         for line, key, code, message in rows:
             yield Outcome(
@@ -61,6 +79,75 @@ class CollisionIndex:
 
     def close(self) -> None:
         self._database.close()
+
+    def _is_storable(self, line: int, key: str) -> bool:
+        """Return whether a key can be one of ours; else its line fails."""
+        if not key.isascii() and not is_text(key):
+            message = f"The name '{names.printable(key)}' is not Unicode."
+        elif len(key) > MAX_KEY:
+            message = f"The name has {len(key):,} characters, more than {MAX_KEY:,}."
+        else:
+            try:
+                names.check_key(key)
+            except PermanentError as error:
+                message = error.message
+            else:
+                return True
+        self._fail(line, shown_key(key), ErrorCode.UNSAFE_KEY, message)
+        return False
+
+    def _spill(self, number: int) -> None:
+        with (self._folder / f"{number:02x}").open("ab") as file:
+            file.write(self._partitions[number])
+        self._partitions[number].clear()
+
+    def _find_candidates(self) -> None:
+        """Note the lines whose digest another line has too."""
+        for number, partition in enumerate(self._partitions):
+            path = self._folder / f"{number:02x}"
+            stored = path.read_bytes() if path.exists() else b""
+            first_lines: dict[bytes, int] = {}
+            for digest, line in RECORD.iter_unpack(stored + partition):
+                first = first_lines.setdefault(digest, line)
+                if first != line:
+                    self._database.executemany(
+                        "INSERT OR IGNORE INTO candidates (line) VALUES (?)", [(first,), (line,)]
+                    )
+
+    def _fetch_keys(self, segment_lines: int, read_keys: Callable[[int], list[str]]) -> None:
+        query = "SELECT DISTINCT line / ? FROM candidates"
+        for (segment,) in self._database.execute(query, (segment_lines,)).fetchall():
+            keys, first = read_keys(segment), segment * segment_lines
+            between = (first, first + segment_lines - 1)
+            query = "SELECT line FROM candidates WHERE line BETWEEN ? AND ?"
+            lines = [line for (line,) in self._database.execute(query, between)]
+            self._database.executemany(
+                "UPDATE candidates SET key = ?, output = ? WHERE line = ?",
+                [
+                    (key, names.output_key(key, self._suffix), line)
+                    for line in lines
+                    for key in [keys[line - first]]
+                ],
+            )
+
+    def _compare_outputs(self) -> None:
+        """Fail the candidates whose output key another one has."""
+        self._database.execute("CREATE INDEX by_output ON candidates (output, line)")
+        rows = self._database.execute("SELECT output, line, key FROM candidates ORDER BY 1, 2")
+        first: tuple[str, int, str] = ("", -1, "")
+        failed_first = -1
+        for output, line, key in rows:
+            if output != first[0]:
+                first = (output, line, key)
+                continue
+            if key == first[2]:  # as a manifest may do
+                message = f"{key!r} is listed on line {first[1]} too."
+                self._fail(line, key, ErrorCode.DUPLICATE_DESTINATION, message)
+                continue
+            if failed_first != first[1]:
+                failed_first = first[1]
+                self._fail_collision(first[1], first[2], key, output)
+            self._fail_collision(line, key, first[2], output)
 
     def _fail_collision(self, line: int, key: str, other_key: str, output: str) -> None:
         message = f"{key!r} and {other_key!r} would both write {output!r}."
@@ -74,10 +161,10 @@ class CollisionIndex:
 
 @contextmanager
 def collision_index(suffix: str) -> Iterator[CollisionIndex]:
-    """Yield an empty index in a temporary file; `suffix`: as of CollisionIndex."""
+    """Yield an empty index in a temporary folder; `suffix`: as of CollisionIndex."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(CollisionIndex(f"{folder}/outputs", suffix)) as index,
+        closing(CollisionIndex(Path(folder), suffix)) as index,
     ):
         yield index
 
@@ -85,14 +172,23 @@ def collision_index(suffix: str) -> Iterator[CollisionIndex]:
 def refused(spec: BatchSpec) -> Iterator[Outcome]:
     """Yield, from its manifest, the outcomes with which the registration of a batch refused lines.
 
-    Except of keys that are not Unicode, which the manifest holds escaped: no object has that name.
+    Except of keys that are not Unicode, or too long, which the manifest holds escaped and cut: no
+    object has that name.
     """
     with collision_index(spec.recipe.rendition.suffix) as index:
         for segment in range(spec.segments):
-            first = segment * spec.segment_lines
-            for line, photograph in enumerate(batch_files.manifest_lines(spec, segment), first):
-                index.add(line, photograph.key)
-        yield from index.outcomes()
+            index.add(segment * spec.segment_lines, segment_keys(spec, segment))
+        yield from index.outcomes(spec.segment_lines, lambda n: segment_keys(spec, n))
+
+
+def segment_keys(spec: BatchSpec, segment: int) -> list[str]:
+    """Return the keys of the photographs in a segment of a batch's manifest."""
+    return [line_key(line) for line in batch_files.manifest_segment(spec, segment)]
+
+
+def line_key(line: bytes | str) -> str:
+    """Return the key of a photograph from its line of a manifest."""
+    return str(json.loads(line)["key"])
 
 
 def is_text(key: str) -> bool:
@@ -105,5 +201,7 @@ def is_text(key: str) -> bool:
 
 
 def shown_key(key: str) -> str:
-    """Return a key as it can be stored: unchanged if it is Unicode, else escaped and cut short."""
-    return key if is_text(key) else names.printable(key)[:MAX_SHOWN_KEY]
+    """Return a key as a manifest can hold it: unchanged if possible, else escaped and cut short."""
+    if len(key) <= MAX_KEY and (key.isascii() or is_text(key)):
+        return key
+    return names.printable(key)[:MAX_SHOWN_KEY]

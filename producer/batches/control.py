@@ -34,8 +34,12 @@ def resume(ledger: Ledger, batch: str) -> None:
 
 
 def cancel(ledger: Ledger, batch: str) -> None:
-    """End a batch early. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
-    _require(ledger.batches.cancel(batch), ledger, batch)
+    """End a batch early, also while its source is being listed.
+
+    Raises PermanentError (`batch_unknown`, `batch_conflict`).
+    """
+    cancelled = ledger.listings.fail(batch, "Cancelled by an operator before it was listed.")
+    _require(cancelled or ledger.batches.cancel(batch), ledger, batch)
 
 
 def reschedule(ledger: Ledger, batch: str, changes: Mapping[str, object]) -> BatchSpec:

@@ -1,27 +1,32 @@
-"""Registers a batch: its manifest is durable in object storage before Redis knows the batch."""
+"""Registers a batch: its manifest is durable in object storage before its first line is issued."""
 
+import hashlib
 import secrets
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import islice
 
-from contract import names
-from contract.batch import BatchSpec
+import structlog
+
+from contract.batch import BatchSpec, Selection
 from contract.cutout import PrivateFields
-from contract.errors import ErrorCode, PermanentError
-from contract.job import ManifestLine
+from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.ledger import Ledger
 from contract.recipe import Recipe
 from contract.schedule import IMMEDIATELY, Schedule
-from contract.storage import ObjectInfo, Store, batch_files, canonical_location, open_store
-from producer.batches.collisions import CollisionIndex, collision_index, shown_key
-from producer.batches.drain import drain
-from producer.batches.sources import listing
+from contract.storage import batch_files, canonical_location, open_store
+from producer.batches.listing import list_source
+from producer.batches.locations import Locations, resolve
+from producer.batches.patience import StoppedError
+from producer.batches.sources.files import STDIN
+
+log = structlog.get_logger(__name__)
 
 SEGMENT_LINES = 10_000
 """Lines in one segment of the manifest."""
-SETTLE_CHUNK = 1000
-"""Images settled as failed in one call of the ledger."""
+PROPERTIES = {"source", "destination", "recipe", "force", "selection"}
+"""What decides the work of a batch. Its schedule may change, and 22:00 is another time tomorrow."""
+EVERYTHING = Selection()
 
 
 def register(
@@ -33,99 +38,136 @@ def register(
     force: bool = False,
     schedule: Schedule = IMMEDIATELY,
     callback_url: str | None = None,
+    selection: Selection = EVERYTHING,
+    name: str = "",
 ) -> BatchSpec:
-    """List the source, write the manifest, register the batch and open it.
+    """List the source, write the manifest and open the batch; return its spec.
 
-    A photograph that cannot have an output of its own (`unsafe_key`, `duplicate_destination`) is
-    settled as failed here, and does not affect the others. Raises PermanentError:
-    `overlapping_locations`, `nothing_to_do`, `invalid_location`, `access_denied`.
+    Goes on with the listing of an earlier call with the same arguments that was killed. With a
+    `name`, the same call always returns the same batch. Raises PermanentError:
+    `overlapping_locations`, `nothing_to_do`, `invalid_location`, `access_denied`,
+    `idempotency_conflict`, `batch_conflict` if another process lists this batch, and what the
+    source raises. RetryableError: the same call goes on with the listing.
     """
-    source, destination = canonical_location(source), canonical_location(destination)
-    batch = f"b-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    manifest = _ManifestWriter(open_store(destination), batch)
-    with collision_index(recipe.rendition.suffix) as collisions:
-        ignored = 0
-        for item in listing(source, destination):
-            if names.is_image(item.key):
-                collisions.add(manifest.append(item), item.key)
-            else:
-                ignored += 1
-        manifest.flush()
-        if manifest.lines == 0:
+    spec = new_spec(
+        source, destination, recipe, force=force, selection=selection, schedule=schedule
+    )
+    token = secrets.token_hex(4)
+    unfinished = None if name else _acquire_unfinished(ledger, spec, token)
+    if unfinished:
+        log.info("continuing an interrupted listing", batch=unfinished.id)
+        return _list(ledger, unfinished, token, name)
+    spec = begin(ledger, spec, f"cli:{name}" if name else "", callback_url)
+    if ledger.batches.progress(spec.id).state != "registering":
+        return ledger.batches.progress(spec.id).spec
+    if not ledger.listings.acquire(spec.id, token):
+        raise PermanentError(
+            ErrorCode.BATCH_CONFLICT, f"Another process is listing the source of {spec.id}."
+        )
+    return _list(ledger, spec, token, name)
+
+
+def new_spec(
+    source: str,
+    destination: str,
+    recipe: Recipe,
+    *,
+    force: bool = False,
+    selection: Selection = EVERYTHING,
+    schedule: Schedule = IMMEDIATELY,
+    background: bool = False,
+) -> BatchSpec:
+    """Return the spec of a batch that does not exist yet. Raises as `locations.resolve`."""
+    locations = resolve(source, destination)
+    manifest = selection.manifest
+    if manifest and manifest != STDIN:
+        manifest = canonical_location(manifest)
+    selection = selection.model_copy(update={"key": locations.key, "manifest": manifest})
+    return BatchSpec(
+        id=f"b-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        source=locations.source, destination=locations.destination, recipe=recipe, force=force,
+        created=time.time(), total=0, selection=selection, segment_lines=SEGMENT_LINES,
+        schedule=schedule, background=background,
+    )  # fmt: skip
+
+
+def begin(
+    ledger: Ledger, spec: BatchSpec, name: str = "", callback_url: str | None = None
+) -> BatchSpec:
+    """Store a new batch in state `registering`; return it.
+
+    `callback_url` is stored in the destination, not in Redis. With a name that another batch has,
+    that one is returned, in whatever state. Raises PermanentError (`idempotency_conflict`) if it
+    has other properties.
+    """
+    if name:
+        digest = _digest(spec)
+        named = ledger.listings.reserve_name(name, digest, spec.id)
+        if named.digest != digest:
             raise PermanentError(
-                ErrorCode.NOTHING_TO_DO,
-                f"No photograph was found below {source} ({ignored} other files).",
+                ErrorCode.IDEMPOTENCY_CONFLICT,
+                f"The name was used for {named.batch}, which has other properties.",
             )
-        spec = BatchSpec(
-            id=batch, source=source, destination=destination, recipe=recipe, force=force,
-            created=time.time(), total=manifest.lines, ignored=ignored,
-            segment_lines=SEGMENT_LINES, schedule=schedule, has_callback=callback_url is not None,
-        )  # fmt: skip
-        if callback_url is not None:
-            fields = PrivateFields(callback_url=callback_url)
-            batch_files.write_private_fields(batch, destination, fields)
-        batch_files.write_spec(spec)
-        ledger.batches.register(spec)
-        _settle_collisions(ledger, spec, collisions)
-    ledger.batches.open(batch)
-    return spec
+        # if the process that reserved the name died before it stored the batch, this one does
+        spec = spec.model_copy(update={"id": named.batch})
+    if callback_url is not None and not ledger.batches.exists(spec.id):
+        fields = PrivateFields(callback_url=callback_url)
+        batch_files.write_private_fields(spec.id, spec.destination, fields)
+        spec = spec.model_copy(update={"has_callback": True})
+    if ledger.listings.begin(spec):
+        return spec
+    return ledger.batches.progress(spec.id).spec
 
 
-def _settle_collisions(ledger: Ledger, spec: BatchSpec, collisions: CollisionIndex) -> None:
-    outcomes = collisions.outcomes()
-    while chunk := list(islice(outcomes, SETTLE_CHUNK)):
-        ledger.lines.finish_all(spec.id, chunk)
-        drain(ledger, spec)  # or a folder full of collisions would fill Redis
+def _digest(spec: BatchSpec) -> str:
+    return hashlib.sha256(spec.model_dump_json(include=PROPERTIES).encode()).hexdigest()
 
 
-class _ManifestWriter:
-    """Writes numbered JSONL segments. An image is its line number, counted over all of them."""
+def _acquire_unfinished(ledger: Ledger, spec: BatchSpec, token: str) -> BatchSpec | None:
+    """Return a batch with the same properties whose listing was interrupted, and acquire it."""
+    for batch in ledger.listings.ids():
+        with suppress(PermanentError):  # it ended since
+            known = ledger.batches.progress(batch).spec
+            if _digest(known) == _digest(spec) and ledger.listings.acquire(batch, token):
+                return known
+    return None
 
-    def __init__(self, store: Store, batch: str) -> None:
-        self._store = store
-        self._batch = batch
-        self._pending: list[str] = []
-        self.lines = 0
 
-    def append(self, item: ObjectInfo) -> int:
-        """Add an image and return its line number."""
-        line = ManifestLine(key=shown_key(item.key), size=item.size, etag=item.etag)
-        self._pending.append(line.model_dump_json())
-        self.lines += 1
-        if len(self._pending) == SEGMENT_LINES:
-            self.flush()
-        return self.lines - 1
-
-    def flush(self) -> None:
-        """Write the lines that are not written yet as a segment."""
-        if not self._pending:
-            return
-        segment = (self.lines - 1) // SEGMENT_LINES
-        try:
-            batch_files.write_manifest_segment(self._store, self._batch, segment, self._pending)
-        except PermanentError as error:
-            if error.code is ErrorCode.ACCESS_DENIED:
-                raise
-            raise PermanentError(
-                ErrorCode.INVALID_LOCATION,
-                f"Nothing can be written below {self._store.uri}: {error.message}",
-            ) from error
-        self._pending.clear()
+def _list(ledger: Ledger, spec: BatchSpec, token: str, name: str) -> BatchSpec:
+    """List the source of a batch. If that can never succeed, forget the batch and its name."""
+    try:
+        return list_source(ledger, spec, token)
+    except PermanentError:
+        with suppress(CutoutError):
+            if ledger.listings.fail(spec.id, "", token):
+                ledger.batches.forget(spec.id)
+                if name:
+                    ledger.listings.release_name(f"cli:{name}", _digest(spec), spec.id)
+        raise
+    except StoppedError:
+        raise PermanentError(
+            ErrorCode.BATCH_CONFLICT,
+            f"Another process goes on with the listing of {spec.id}, or an operator cancelled it.",
+        ) from None
+    finally:
+        with suppress(CutoutError):
+            ledger.listings.release(spec.id, token)
 
 
 def find_unfinished(
-    ledger: Ledger, source: str, destination: str, recipe: Recipe, *, force: bool
+    ledger: Ledger, locations: Locations, recipe: Recipe, *, force: bool
 ) -> BatchSpec | None:
-    """Return the open batch with these properties (canonical locations), or None.
+    """Return the open batch of everything at a source with these properties, or None.
 
     A batch whose manifest was deleted together with its destination cannot be continued: it is
     discarded.
     """
     for batch in ledger.batches.open_ids():
         spec = ledger.batches.progress(batch).spec
-        properties = (spec.source, spec.destination, spec.recipe, spec.force)
-        if properties == (source, destination, recipe, force):
-            if open_store(spec.destination).head(names.manifest_key(batch, 0)):
+        properties = (spec.source, spec.destination, spec.recipe, spec.force, spec.selection)
+        selection = Selection(key=locations.key)
+        if properties == (locations.source, locations.destination, recipe, force, selection):
+            if open_store(spec.destination).head(spec.manifest_key(0)):
                 return spec
             ledger.batches.discard(batch)
     return None

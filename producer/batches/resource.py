@@ -12,7 +12,9 @@ class Batch(BaseModel):
 
     id: str = Field(description="The batch's ID.", examples=["b-20250131-093000-1a2b3c"])
     state: State = Field(
-        description="`registering`: the source is being listed. `open`: images are being processed."
+        description="`registering`: the source is being listed; `total` counts the images so far."
+        " `failed`: the source could not be listed; see `stalled_reason`. `open`: images are being"
+        " processed."
         " `paused`: no further image is started; see `stalled_reason`. `cancelling`: the remaining"
         " images are being settled as failed. `closed`: every image is settled and the report is"
         " written."
@@ -34,6 +36,10 @@ class Batch(BaseModel):
     ignored: int = Field(
         description="Number of listed objects whose file extension is not that of an image."
         " They are not part of `total`."
+    )
+    excluded: int = Field(
+        description="Number of listed images that the request left out, as by `exclude`. They are"
+        " not part of `total`."
     )
     issued: int = Field(
         description="Number of images that are queued, being processed or waiting for a retry."

@@ -1,4 +1,4 @@
-"""The verbs of batches: submit one, watch it, steer it, print its report."""
+"""The verbs of batches: watch one, steer it, print its report."""
 
 import json
 import sys
@@ -11,9 +11,7 @@ from rich.table import Table
 
 from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import recipe_for
-from contract.safe_http.policy import check_url
-from contract.schedule import IMMEDIATELY, utc_text
+from contract.schedule import utc_text
 from contract.settings import settings
 from producer.batches import control
 from producer.batches.report import formats
@@ -25,69 +23,12 @@ from producer.cli.batch_summary import print_batch_summary
 from producer.cli.options import (
     AsJson,
     BatchId,
-    Decontaminate,
-    Destination,
-    Force,
-    ModelName,
-    Passes,
-    Refine,
-    Source,
     enable_ctrl_c,
     open_ledger,
     open_ledger_of,
-    quality_of,
 )
-from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
 
 app = typer.Typer()
-
-
-@app.command()
-def submit(
-    source: Source,
-    destination: Destination,
-    model: ModelName = None,
-    refine: Refine = None,
-    passes: Passes = None,
-    decontaminate: Decontaminate = None,
-    force: Force = False,
-    priority: Priority = None,
-    weight: Weight = None,
-    cap: Cap = None,
-    not_before: NotBefore = None,
-    deadline: Deadline = None,
-    callback_url: Annotated[
-        str | None,
-        typer.Option(
-            "--callback",
-            metavar="URL",
-            help="An https URL that receives the batch as a signed POST of JSON each time it is"
-            " closed. `cutout dispatch` sends it.",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Register every photograph below SRC as a batch of the cluster, and print the batch's ID."""
-    from producer.batches.register import register  # noqa: PLC0415 - the other verbs start faster
-
-    recipe = recipe_for(
-        model or settings().model, quality=quality_of(refine, passes, decontaminate)
-    )
-    options = ScheduleOptions(priority, weight, cap, not_before, deadline)
-    schedule = options.applied_to(IMMEDIATELY)
-    if callback_url is not None:
-        check_url(callback_url, settings().url_allowlist)
-    ledger = open_ledger()
-    ledger.ping()
-    spec = register(
-        ledger, source, destination, recipe, force=force, schedule=schedule,
-        callback_url=callback_url,
-    )  # fmt: skip
-    ledger.sync()  # once its ID is printed, the batch survives a power cut
-    if as_json:
-        typer.echo(json.dumps({"batch": spec.id, "total": spec.total, "ignored": spec.ignored}))
-    else:
-        typer.echo(spec.id)
 
 
 @app.command()

@@ -202,7 +202,7 @@ class Dispatcher:
                 self._resume_if_due(progress)
             case "cancelling":
                 more = self._settle_cancelled(spec)
-            case "registering" | "closed":
+            case "registering" | "closed" | "failed":
                 pass  # opened by `submit`, or closed since `open_ids`
         return more
 

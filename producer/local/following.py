@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from rich.console import Console
 
 from contract.batch import Progress
-from contract.errors import RetryableError
+from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.redis_ledger import RedisLedger
 from producer.local.progress_bar import ProgressDisplay
 
@@ -23,6 +23,8 @@ def follow(
 ) -> Progress:
     """Show a batch's progress until it is closed, and return its last state.
 
+    Raises PermanentError (`listing_failed`) if its source could not be listed.
+
     `check` is called with each state, and may raise to stop following. While Redis is unavailable,
     the last known state stays on display.
     """
@@ -32,6 +34,8 @@ def follow(
             display.show(progress)
             if progress.state == "closed":
                 return progress
+            if progress.state == "failed":
+                raise PermanentError(ErrorCode.LISTING_FAILED, progress.stalled_reason)
             check(progress)
             time.sleep(POLL_SECONDS)
             with suppress(RetryableError):

@@ -11,8 +11,8 @@ from contract.recipe import Recipe
 from contract.settings import settings
 from contract.storage import canonical_location
 from producer.batches import control
+from producer.batches.locations import Locations, resolve
 from producer.batches.register import find_unfinished, register
-from producer.batches.sources import listing
 from producer.local.following import POLL_SECONDS, follow
 from producer.local.stack import Stack, job_folder
 from producer.local.summary import print_summary
@@ -34,7 +34,7 @@ def run_job(
     config = settings()
     console = Console(stderr=True)
     source, destination = canonical_location(source), canonical_location(destination)
-    listing(source, destination)  # refuse overlapping locations before anything starts
+    locations = resolve(source, destination)  # refuse overlapping ones before anything starts
     console.print(f"Checking the weights of {recipe.model} ...")
     ensure_weights(recipe.model)
     folder = job_folder(config, source, destination, recipe.digest, force)
@@ -43,7 +43,7 @@ def run_job(
         with stack:
             _print_addresses(console, stack)
             ledger = stack.ledger
-            spec = _continue_or_register(ledger, source, destination, recipe, force, console)
+            spec = _continue_or_register(ledger, source, locations, recipe, force, console)
             try:
                 progress = follow(
                     ledger, spec.id, as_json=as_json, check=lambda p: _check(stack, p)
@@ -62,16 +62,16 @@ def run_job(
 def _continue_or_register(
     ledger: RedisLedger,
     source: str,
-    destination: str,
+    locations: Locations,
     recipe: Recipe,
     force: bool,
     console: Console,
 ) -> BatchSpec:
     """Return the batch that an interrupted run of the same command left, or else a new one."""
-    spec = find_unfinished(ledger, source, destination, recipe, force=force)
+    spec = find_unfinished(ledger, locations, recipe, force=force)
     if spec is None:
         console.print(f"Listing {source} ...", soft_wrap=True, markup=False)
-        return register(ledger, source, destination, recipe, force=force)
+        return register(ledger, source, locations.destination, recipe, force=force)
     console.print(f"Continuing batch {spec.id}.")
     if ledger.batches.progress(spec.id).state == "paused":
         # the failures that made it pause are retried as well

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from contract.settings import Settings
 from producer.callbacks import delivery
 from producer.web import problems
+from producer.web.batches import listings
 from producer.web.body_limits import body_limits
 from producer.web.context import Context, build_context
 from producer.web.cutouts import record_keeper
@@ -26,9 +27,9 @@ SHUTDOWN_SECONDS = 10
 
 @contextlib.asynccontextmanager
 async def _background(app: FastAPI) -> AsyncIterator[None]:
-    """Deliver callbacks and keep the records of cutouts, in threads, while the server runs.
+    """Deliver callbacks, keep the records of cutouts and list sources while the server runs.
 
-    All servers of a cluster do so; each task is taken by one of them.
+    All in threads. All servers of a cluster do so; each task is taken by one of them.
     """
     context: Context = app.state.context
     stop = threading.Event()
@@ -36,6 +37,7 @@ async def _background(app: FastAPI) -> AsyncIterator[None]:
     threads = [
         threading.Thread(target=delivery.run, args=(context.callbacks, load, stop.is_set)),
         threading.Thread(target=record_keeper.run, args=(context, stop)),
+        threading.Thread(target=listings.run, args=(context.ledger, stop.is_set)),
     ]
     for thread in threads:
         thread.start()

@@ -30,6 +30,7 @@ STATUS = {
     ErrorCode.OVERLAPPING_LOCATIONS: 422,
     ErrorCode.NOTHING_TO_DO: 422,
     ErrorCode.INVALID_SCHEDULE: 422,
+    ErrorCode.INVALID_MANIFEST: 422,
     ErrorCode.UNSAFE_KEY: 422,
     ErrorCode.ACCESS_DENIED: 422,
     ErrorCode.INVALID_EVENT: 422,

@@ -627,6 +627,95 @@ def test_nothing_is_issued_before_a_batch_is_opened(ledger) -> None:
     assert ledger.lines.issue(BATCH, 1, 9, 60).bulk == [0]
 
 
+# listings
+
+
+@pytest.fixture
+def registering(ledger: Ledger) -> str:
+    assert ledger.listings.begin(spec(total=0))
+    return BATCH
+
+
+def test_a_batch_is_known_while_its_source_is_listed(ledger, registering) -> None:
+    assert ledger.batches.ids() == ledger.listings.ids() == [BATCH]
+    assert ledger.batches.open_ids() == []
+    assert not ledger.listings.begin(spec(total=7))
+    assert ledger.listings.acquire(BATCH, "one")
+    assert ledger.listings.record(BATCH, "one", 12_000, "storage is away")
+    progress = ledger.batches.progress(BATCH)
+    assert (progress.state, progress.spec.total) == ("registering", 12_000)
+    assert progress.stalled_reason == "storage is away"
+    assert ledger.listings.complete(spec(total=4), "one")
+    assert ledger.lines.finish(BATCH, failed(3))
+    ledger.batches.open(BATCH)
+    progress = ledger.batches.progress(BATCH)
+    assert (progress.state, progress.spec.total, progress.failed) == ("open", 4, 1)
+    assert progress.stalled_reason == ""
+    assert ledger.listings.ids() == []
+    assert ledger.lines.issue(BATCH, 9, 9, 60).bulk == [0, 1, 2]
+
+
+def test_one_process_at_a_time_lists_a_source(ledger, registering) -> None:
+    assert ledger.listings.acquire(BATCH, "one")
+    assert not ledger.listings.acquire(BATCH, "two")
+    assert not ledger.listings.record(BATCH, "two", 1)
+    assert not ledger.listings.complete(spec(), "two")
+    assert not ledger.listings.fail(BATCH, "why", "two")
+    ledger.listings.release(BATCH, "two")
+    assert not ledger.listings.acquire(BATCH, "two")
+    ledger.listings.release(BATCH, "one")
+    assert ledger.listings.acquire(BATCH, "two")
+    assert not ledger.listings.complete(spec(), "one")
+    assert ledger.batches.progress(BATCH).spec.total == 0
+
+
+def test_a_listing_that_lost_its_lease_changes_no_open_batch(ledger, registering) -> None:
+    assert ledger.listings.acquire(BATCH, "one")
+    assert ledger.listings.complete(spec(), "one")
+    ledger.batches.open(BATCH)
+    assert not ledger.listings.record(BATCH, "one", 5)
+    assert not ledger.listings.complete(spec(total=1), "one")
+    assert not ledger.listings.fail(BATCH, "why", "one")
+    ledger.batches.discard(BATCH)
+    ledger.batches.open(BATCH)
+    assert ledger.batches.progress(BATCH).state == "closed"
+
+
+@pytest.mark.parametrize("token", ["one", ""])
+def test_a_failed_listing_keeps_its_reason(ledger, registering, token: str) -> None:
+    assert ledger.listings.acquire(BATCH, "one")
+    assert ledger.listings.fail(BATCH, "access_denied: no.", token)
+    progress = ledger.batches.progress(BATCH)
+    assert (progress.state, progress.stalled_reason) == ("failed", "access_denied: no.")
+    assert progress.closed is not None
+    assert ledger.batches.ids() == [BATCH]
+    assert ledger.listings.ids() == ledger.batches.open_ids() == []
+    assert not ledger.listings.acquire(BATCH, "one")
+    assert not ledger.listings.fail(BATCH, "again", token)
+
+
+def test_a_name_stays_with_its_first_batch(ledger) -> None:
+    assert ledger.listings.reserve_name("spring", "digest", "b-1").batch == "b-1"
+    again = ledger.listings.reserve_name("spring", "other", "b-2")
+    assert (again.digest, again.batch) == ("digest", "b-1")
+    assert ledger.listings.reserve_name("summer", "digest", "b-2").batch == "b-2"
+    ledger.listings.release_name("spring", "digest", "b-2")
+    assert ledger.listings.reserve_name("spring", "digest", "b-3").batch == "b-1"
+    ledger.listings.release_name("spring", "digest", "b-1")
+    assert ledger.listings.reserve_name("spring", "digest", "b-3").batch == "b-3"
+
+
+@redis_only
+def test_a_listing_that_nobody_continues_expires(ledger, registering) -> None:
+    redis = ledger.connection.client
+    assert 0 < redis.ttl(f"cutout:batch:{BATCH}") <= 24 * 3600
+    ledger.listings.acquire(BATCH, "one")
+    assert 0 < redis.pttl(f"cutout:batch:{BATCH}:lister") <= 30_000
+    ledger.batches.forget(BATCH)
+    assert ledger.listings.ids() == []
+    assert redis.keys(f"*{BATCH}*") == [f"cutout:batch:{BATCH}:deleted"]
+
+
 def test_a_restored_batch_continues_with_its_unsettled_lines(ledger) -> None:
     counts = {Status.DONE: 1, Status.SKIPPED: 1, Status.FAILED: 1}
     bits = bytes([0b1101_0000]), bytes([0b0001_0000])

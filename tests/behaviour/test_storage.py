@@ -23,7 +23,7 @@ from support.faults import Fault, HttpProxy, status
 from support.services import CREDENTIALS, S3Server, free_port, until
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
-from contract.storage import ObjectInfo, Store, canonical_location, open_store
+from contract.storage import Store, canonical_location, directory, open_store
 from contract.storage.files import FileStore
 from contract.storage.protocol import CHUNK_BYTES
 from contract.storage.request_count import requests_sent
@@ -116,7 +116,9 @@ def test_an_object_comes_back_with_content_size_etag_and_metadata(store: Store, 
     assert (head.size, dict(head.metadata)) == (len(content), metadata)
     blob = store.get("a/b.png")
     assert (blob.data, blob.etag) == (content, head.etag)
-    assert list(store.list()) == [ObjectInfo("a/b.png", len(content), head.etag)]
+    (listed,) = store.list()
+    assert listed[:3] == ("a/b.png", len(content), head.etag)
+    assert listed.modified == pytest.approx(time.time(), abs=60)
 
 
 def test_a_missing_object_has_no_head_and_cannot_be_read(store: Store):
@@ -157,6 +159,18 @@ def test_a_listing_is_relative_and_in_order_of_utf8_bytes(store: Store):
     assert keys(store) == TREE
     for prefix in ["a", "a/", "a/b", "a/b/", "a/b/c.png", "a b", "日本/", "x", "a/b/c/d"]:
         assert keys(store, prefix) == [key for key in TREE if key.startswith(prefix)], prefix
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_listing_goes_on_behind_any_key(store: Store, size: int):
+    put(store, *TREE)
+    for after in ["", *TREE[::3], "a/", "a/b", "a/b/zzz", "\u0100", TREE[-1]]:
+        pages = list(store.pages(after=after, size=size))
+        listed = [item.key for page in pages for item in page.items]
+        assert listed == [key for key in TREE if key > after], after
+        assert [page.last for page in pages] == [page.items[-1].key for page in pages]
+    (page,) = store.pages("a/b", after="a/b.c")
+    assert [item.key for item in page.items] == ["a/b/c.png", "a/b0.png"]
 
 
 def test_a_store_does_not_see_a_sibling_whose_name_begins_like_its_own(store: Store):
@@ -240,7 +254,7 @@ def test_a_file_of_many_megabytes_is_put_from_a_stream(store: Store, tmp_path: P
     head, blob = store.head("report.csv"), store.get("report.csv")
     assert head is not None
     assert blob.data == content
-    assert list(store.list()) == [ObjectInfo("report.csv", len(content), blob.etag)]
+    assert [item[:3] for item in store.list()] == [("report.csv", len(content), blob.etag)]
     assert (head.size, head.etag, dict(head.metadata)) == (len(content), blob.etag, {"rows": "7"})
     chunks = list(store.stream("report.csv"))
     assert b"".join(chunks) == content
@@ -349,6 +363,13 @@ def test_a_key_below_an_existing_file_is_refused_and_the_file_kept(folder: FileS
     for key in ["a.png/below.png", "b.png"]:
         assert code_of(lambda key=key: put(folder, key)) is ErrorCode.UNSAFE_KEY
     assert keys(folder) == ["a.png", "b.png/c.png"]
+
+
+def test_a_large_folder_is_sorted_in_parts(folder: FileStore, monkeypatch):
+    put(folder, *TREE)
+    monkeypatch.setattr(directory, "RUN_NAMES", 2)
+    assert keys(folder) == TREE
+    assert keys(folder, "a/b") == ["a/b.c", "a/b/c.png", "a/b0.png"]
 
 
 def test_a_name_that_is_not_unicode_does_not_break_the_listing(folder: FileStore, tmp_path: Path):

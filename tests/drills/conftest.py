@@ -7,6 +7,7 @@ from support.cluster import Cluster
 from support.cluster_fixtures import cluster, quick_cluster  # noqa: F401
 from support.drill import Drill, table
 from support.fixtures import clean_caches, ledger, shared_s3_model  # noqa: F401
+from support.listing import proxy, small_bucket, small_pages  # noqa: F401
 
 HEADING = """# What the drills measured
 

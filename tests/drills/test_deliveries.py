@@ -128,7 +128,7 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
 
 
 def test_a_submit_dies_again_and_again(drill: Drill) -> None:
-    """What an interrupted `submit` leaves is no batch, and does not disturb the next one."""
+    """What an interrupted `submit` leaves is not processed, and does not disturb the next one."""
     drill.fill(300)
     command = [sys.executable, str(STAND_IN), "submit", str(drill.catalogue), str(drill.out)]
     seeded = random.Random(6)

@@ -33,7 +33,7 @@ def test_a_worker_that_cannot_load_its_model_ends_and_loses_no_job(
 def test_a_broken_batch_holds_up_no_other(cluster: Cluster, catalogue, tmp_path) -> None:
     photograph(catalogue / "a.jpg")
     broken = cluster.submit(catalogue, tmp_path / "broken")
-    manifest = tmp_path / "broken" / names.manifest_key(broken.id, 0)
+    manifest = tmp_path / "broken" / broken.manifest_key(0)
     manifest.write_bytes(manifest.read_bytes()[:-20])
     sound = cluster.submit(catalogue, tmp_path / "sound")
     cluster.ledger.connection.client.rpush(names.bulk_queue("u2netp"), "junk")

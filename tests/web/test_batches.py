@@ -26,7 +26,7 @@ def locations(shared: Server) -> dict[str, str]:
 
 def create(shared: Server, locations: dict[str, str], **more) -> str:
     answer = shared.client.post("/v1/batches", json={**locations, **more})
-    assert answer.status_code == 201, answer.text
+    assert answer.status_code == 202, answer.text
     batch = answer.json()
     assert answer.headers["location"] == f"/v1/batches/{batch['id']}"
     assert batch["source"] == locations["source"]
@@ -36,6 +36,7 @@ def create(shared: Server, locations: dict[str, str], **more) -> str:
 def in_state(shared: Server, batch: str, state: str) -> dict:
     def once_in_state() -> dict | None:
         answer = shared.client.get(f"/v1/batches/{batch}").json()
+        assert {answer["state"], state} != {"failed", "closed"}, answer["stalled_reason"]
         return answer if answer["state"] == state else None
 
     return until(once_in_state, 60)
@@ -135,6 +136,7 @@ def test_pause_resume_cancel(shared: Server, locations) -> None:
     for number in range(30):
         shared.put(bucket_of(locations), f"in/slow {number:02}.jpg", jpeg(number, "slow:0.5"))
     batch = create(shared, locations)
+    in_state(shared, batch, "open")
     url = f"/v1/batches/{batch}"
     assert_problem(shared.client.post(f"{url}/resume"), 409, "batch_conflict")
     assert_problem(shared.client.get(f"{url}/report"), 409, "not_ready")
@@ -157,8 +159,6 @@ def test_invalid_batches_are_refused(shared: Server, locations) -> None:
 
     assert_refused(422, "overlapping_locations", destination=locations["source"])
     assert_refused(422, "overlapping_locations", destination=f"s3://{bucket_of(locations)}")
-    assert_refused(422, "nothing_to_do", source=f"s3://{bucket_of(locations)}/empty")
-    assert_refused(404, "object_missing", source="s3://no-such-bucket/in")
     assert_refused(422, "model_unknown", model="none")
     assert_refused(422, "url_refused", callback_url="https://10.0.0.1/")
     assert_refused(422, "invalid_request", schedule={"not_before": "22:00"})
@@ -166,6 +166,12 @@ def test_invalid_batches_are_refused(shared: Server, locations) -> None:
     assert_refused(422, "invalid_request", source="file:///etc")
     assert_refused(422, "invalid_location", source="s3:///etc")
     assert_refused(422, "invalid_request", more=1)
+    assert_refused(422, "invalid_request", manifest="/etc/passwd")
+    assert_refused(422, "invalid_request", manifest="-")
+    assert_refused(422, "invalid_request", limit=0)
+    assert_refused(422, "invalid_request", include=["x" * 2000])
+    assert_refused(422, "invalid_request", since="yesterday")
+    assert_refused(422, "unsafe_key", manifest=f"s3://{bucket_of(locations)}/../list.csv")
     assert_refused(422, "unsafe_key", source=f"s3://{bucket_of(locations)}/../other")
     assert_refused(422, "unsafe_key", destination=f"s3://{bucket_of(locations)}/in/../../other")
     for unknown in ("b-20250101-000000-abcdef", "b-1", "x:settled"):
@@ -182,3 +188,68 @@ def test_invalid_batches_are_refused(shared: Server, locations) -> None:
     assert_problem(
         shared.client.get("/v1/batches/b-1/report", params={"format": "x"}), 422, "invalid_request"
     )
+
+
+def test_a_source_that_cannot_be_listed_fails_with_a_reason(shared: Server, locations) -> None:
+    def reason(**body) -> str:
+        batch = create_any(shared, {**locations, **body})
+        failed = in_state(shared, batch, "failed")
+        assert failed["total"] == 0
+        assert failed["closed"]
+        url = f"/v1/batches/{batch}"
+        assert shared.client.get(f"{url}/failures").json() == {"failures": []}
+        assert_problem(shared.client.get(f"{url}/report"), 409, "not_ready")
+        assert_problem(shared.client.get(f"{url}/photographs/0"), 404, "not_found")
+        for verb in ("pause", "resume", "cancel"):
+            assert_problem(shared.client.post(f"{url}/{verb}"), 409, "batch_conflict")
+        return failed["stalled_reason"]
+
+    bucket = bucket_of(locations)
+    assert "nothing_to_do" in reason(source=f"s3://{bucket}/empty")
+    assert "object_missing" in reason(source="s3://no-such-bucket/in")
+    assert "object_missing" in reason(manifest=f"s3://{bucket}/none.csv")
+    shared.put(bucket, "bad.csv", b"key,size\n0.jpg,1\n1.jpg,many\n")
+    bad = reason(manifest=f"s3://{bucket}/bad.csv")
+    assert "bad.csv: line 3: the size is not a number of bytes." in bad
+    assert "invalid_manifest" in bad
+
+
+def create_any(shared: Server, body: dict) -> str:
+    answer = shared.client.post("/v1/batches", json=body)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+def test_the_same_request_twice_is_one_batch(shared: Server, locations) -> None:
+    headers = {"Idempotency-Key": f"spring {locations['source']}"}
+
+    def post(**more):
+        return shared.client.post("/v1/batches", json={**locations, **more}, headers=headers)
+
+    first = post().json()["id"]
+    in_state(shared, first, "closed")
+    again = post()
+    assert (again.status_code, again.json()["id"], again.json()["done"]) == (202, first, 4)
+    assert_problem(post(force=True), 422, "idempotency_conflict")
+    assert create(shared, locations) != first
+
+
+def test_a_batch_of_some_photographs(shared: Server, locations) -> None:
+    bucket = bucket_of(locations)
+    one = create_any(shared, {**locations, "source": f"{locations['source']}/1.jpg"})
+    closed = in_state(shared, one, "closed")
+    assert (closed["source"], closed["total"], closed["done"]) == (locations["source"], 1, 1)
+    manifest = shared.put(bucket, "list.jsonl", b'{"key": "0.jpg"}\n{"key": "1.jpg"}\n')
+    two = in_state(shared, create_any(shared, {**locations, "manifest": manifest}), "closed")
+    # the list has no ETags: the worker looks up that of the photograph whose output exists
+    assert (two["total"], two["done"], two["skipped"]) == (2, 1, 1)
+    some = {
+        "include": ["*.jpg"],
+        "exclude": ["3*"],
+        "only_changed": True,
+        "since": "2020-01-01T00:00Z",
+    }
+    rest = in_state(shared, create_any(shared, {**locations, **some}), "closed")
+    assert (rest["total"], rest["done"], rest["excluded"], rest["ignored"]) == (1, 1, 3, 1)
+    limited = in_state(shared, create_any(shared, {**locations, "limit": 3, "sample": 4}), "closed")
+    assert (limited["total"], limited["skipped"], limited["excluded"]) == (3, 3, 1)

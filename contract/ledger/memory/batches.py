@@ -52,7 +52,8 @@ class MemoryBatches:
 
     def open(self, batch: str) -> None:
         row = self._state.require(batch)
-        row.state, row.expires = "open", None
+        if row.state == "registering":
+            row.state, row.expires, row.stalled_reason = "open", None, ""
 
     def close(self, batch: str, epoch: int, lease_token: str) -> bool:
         row = self._state.find(batch)
@@ -194,7 +195,9 @@ class MemoryBatches:
 
     def open_ids(self) -> list[str]:
         return sorted(
-            r.spec.id for r in self._state.all() if r.state not in {"registering", "closed"}
+            row.spec.id
+            for row in self._state.all()
+            if row.state not in {"registering", "closed", "failed"}
         )
 
     def ids(self) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from contract.ledger.memory.batches import MemoryBatches
 from contract.ledger.memory.lines import MemoryLines
+from contract.ledger.memory.listings import MemoryListings
 from contract.ledger.memory.state import MemoryState
 from contract.ledger.protocol import Ledger
 from contract.ledger.records import WORKER_SILENT_SECONDS, Worker
@@ -21,6 +22,7 @@ class MemoryLedger:
         """`clock`: returns Unix seconds; a test may pass its own to let time pass."""
         self.state = MemoryState(clock)
         self.batches = MemoryBatches(self.state)
+        self.listings = MemoryListings(self.state)
         self.lines = MemoryLines(self.state)
         self.workers = MemoryWorkers(self.state)
 

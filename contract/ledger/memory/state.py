@@ -77,6 +77,8 @@ class MemoryBatch:
     duplicates: int = 0
     storage_errors: int = 0
     closed: float | None = None
+    lister: tuple[str, float] = ("", 0.0)
+    """token of the process that lists the source, and until when it may; Unix seconds"""
     stalled_reason: str = ""
     retry_at: float | None = None
     eta: float | None = None

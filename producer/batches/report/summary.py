@@ -23,6 +23,7 @@ def batch_json(progress: Progress) -> dict[str, object]:
         "skipped": progress.skipped,
         "failed": progress.failed,
         "ignored": spec.ignored,
+        "excluded": spec.excluded,
         "issued": progress.issued,
         "duplicates": progress.duplicates,
         "stalled_reason": progress.stalled_reason,

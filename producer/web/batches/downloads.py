@@ -53,7 +53,10 @@ def read_photograph(
 
     Requires a key with the scope `read`.
     """
-    spec = find(context, batch_id).spec
+    progress = find(context, batch_id)
+    spec = progress.spec
+    if progress.state == "registering":
+        raise RequestError(ErrorCode.NOT_READY, "The source of the batch is being listed.")
     if not 0 <= line < spec.total:
         raise RequestError(ErrorCode.NOT_FOUND, f"The batch has no line {line}.")
     key = manifest_line(spec, line).key

@@ -1,9 +1,11 @@
 """What the API sends and receives about batches, beside the batch itself."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from contract import names
-from contract.batch import Progress
+from contract.batch import Progress, Selection
 from contract.errors import ErrorCode
 from contract.quality import DEFAULT, Quality
 from contract.schedule import IMMEDIATELY, Schedule
@@ -12,16 +14,18 @@ from producer.web.context import Context
 from producer.web.problems import RequestError
 
 EXAMPLE_QUALITY = {"refine": "edges", "passes": 2}
+Glob = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class NewBatch(BaseModel):
-    """A batch to create: photographs below `source`, outputs written below `destination`."""
+    """A batch to create: photographs at `source`, outputs written below `destination`."""
 
     model_config = ConfigDict(extra="forbid")
 
     source: str = Field(
         min_length=6, max_length=4096, pattern="^s3://", examples=["s3://photographs/in"],
-        description="Where the photographs are: `s3://bucket` or `s3://bucket/prefix`.",
+        description="Where the photographs are: `s3://bucket` or `s3://bucket/prefix`, or a single"
+        " photograph.",
     )  # fmt: skip
     destination: str = Field(
         min_length=6, max_length=4096, pattern="^s3://", examples=["s3://photographs/out"],
@@ -47,6 +51,43 @@ class NewBatch(BaseModel):
         description="An https URL that receives the batch as a POST each time it is closed; see the"
         " webhook `batch-closed`.",
     )  # fmt: skip
+    manifest: str = Field(
+        "", max_length=4096, pattern="^(s3://.+)?$", examples=["s3://photographs/lists/spring.csv"],
+        description="Location of a list of photographs: only these are processed. CSV, JSON lines"
+        " or Parquet with a column `key` (also `size`, `etag`, `last_modified`), a plain list of"
+        " keys, or the manifest.json of an S3 Inventory; plain, gzip or zstd. Keys are relative to"
+        " `source`.",
+    )  # fmt: skip
+    include: list[Glob] = Field(
+        [], max_length=100, examples=[["shoes/*.jpg"]],
+        description="Only keys that match one of these globs. `*` also matches `/`.",
+    )  # fmt: skip
+    exclude: list[Glob] = Field(
+        [], max_length=100, description="No keys that match one of these globs."
+    )
+    since: AwareDatetime | None = Field(
+        None, description="Only photographs modified at or after this time."
+    )
+    limit: int | None = Field(
+        None, gt=0, description="Only so many photographs: the first, by their keys."
+    )
+    sample: int | None = Field(
+        None, gt=0, le=1_000_000,
+        description="Only so many photographs from all over the source: the same ones each time.",
+    )  # fmt: skip
+    only_changed: bool = Field(
+        False,
+        description="Leave out photographs that have an output which is not older, by one listing"
+        " of `destination`. Another model is not noticed.",
+    )
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(
+            manifest=self.manifest, include=tuple(self.include), exclude=tuple(self.exclude),
+            since=self.since.timestamp() if self.since else None, limit=self.limit,
+            sample=self.sample, only_changed=self.only_changed,
+        )  # fmt: skip
 
 
 class BatchList(BaseModel):

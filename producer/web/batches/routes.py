@@ -3,14 +3,14 @@
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from contract import names
 from contract.errors import NEXT_STEP
 from contract.safe_http.policy import check_url
 from contract.schedule import Schedule
 from producer.batches import control
-from producer.batches.register import register
+from producer.batches.register import begin, new_spec
 from producer.batches.report.rows import failures
 from producer.batches.resource import Batch, batch_resource
 from producer.web.auth import Admin, Reader
@@ -33,27 +33,48 @@ MAX_FAILURES = 500
 
 BatchId = Annotated[str, Path(description="The batch's ID, as returned by `POST /v1/batches`.")]
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=200, examples=["catalogue-2025-spring"],
+        description="A text that identifies this request. If it is sent again with the same key"
+        " and the same content within 30 days, no second batch is created: the response shows the"
+        " first one. The same key with other content is refused (`idempotency_conflict`).",
+    ),
+]  # fmt: skip
+
 
 @router.post(
-    "", status_code=201, summary="Create a batch", response_description="The batch was created."
-)
-def create_batch(new: NewBatch, context: RequestContext, _: Admin, response: Response) -> Batch:
-    """List the photographs below `source` and start processing them.
+    "", status_code=202, summary="Create a batch",
+    response_description="The batch was created; its source is being listed.",
+)  # fmt: skip
+def create_batch(
+    new: NewBatch,
+    context: RequestContext,
+    key: Admin,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Batch:
+    """List the photographs at `source` and process them.
 
-    The response is sent once the list is complete and stored, which takes a while for a large
-    catalogue; the images are processed afterwards. The header `Location` is the batch's path.
-    Requires a key with the scope `admin`.
+    Answers at once. The batch is in state `registering` until its list is complete and stored,
+    which takes a while for a large catalogue; then it is `open`. If the source cannot be listed it
+    is `failed`, and `stalled_reason` says why. The header `Location` is the batch's path. Requires
+    a key with the scope `admin`.
     """
     context.ledger.ping()
-    for location in (new.source, new.destination):
+    for location in (new.source, new.destination, new.manifest or "s3://-"):
         names.check_key(location.removeprefix("s3://").strip("/"))
     recipe = context.recipe(new.model, quality=new.quality)
     if new.callback_url is not None:
         check_url(new.callback_url, context.settings.url_allowlist)
-    spec = register(
-        context.ledger, new.source, new.destination, recipe, force=new.force,
-        schedule=new.schedule, callback_url=new.callback_url,
+    spec = new_spec(
+        new.source, new.destination, recipe, force=new.force, schedule=new.schedule,
+        selection=new.selection, background=True,
     )  # fmt: skip
+    name = f"api:{key.name}:{idempotency_key}" if idempotency_key else ""
+    spec = begin(context.ledger, spec, name, new.callback_url)
+    context.ledger.sync()
     response.headers["Location"] = f"/v1/batches/{spec.id}"
     return batch_resource(context.ledger.batches.progress(spec.id))
 
@@ -98,8 +119,9 @@ def resume_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
 def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     """Stop the batch for good: images without an outcome fail with the code `cancelled`.
 
-    Outputs that are already written are kept. Answers 409 unless the batch is open or paused.
-    Requires a key with the scope `admin`.
+    Outputs that are already written are kept. A batch whose source is being listed ends in the
+    state `failed`. Answers 409 unless the batch is registering, open or paused. Requires a key with
+    the scope `admin`.
     """
     control.cancel(context.ledger, find(context, batch_id).spec.id)
     return batch_resource(find(context, batch_id))

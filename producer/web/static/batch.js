@@ -7,6 +7,7 @@ import { rounded, Throughput, throughputCurve } from "./throughput.js";
 
 const LABELS = {
   registering: "Listing", open: "Running", paused: "Paused", cancelling: "Cancelling", closed: "Closed",
+  failed: "Not listed",
 };
 
 const settled = (batch) => batch.done + batch.skipped + batch.failed;
@@ -72,7 +73,7 @@ export class BatchRow {
     }
     this.legend.replaceChildren(...["done", "skipped", "failed"].flatMap((result) =>
       batch[result] || result === "done" ? [h("span", { class: `key ${result}` }, `${count(batch[result])} ${result}`), " "] : []),
-    h("span", { class: "key" }, `of ${count(batch.total)}`));
+    h("span", { class: "key" }, batch.state === "registering" ? `of ${count(batch.total)} listed so far` : `of ${count(batch.total)}`));
     if (batch.stalled_reason !== before?.stalled_reason) this.stalledReason.replaceChildren(...prose(batch.stalled_reason ?? ""));
     this.stalledReason.hidden = !batch.stalled_reason;
     this.showPace(batch, total - done);
@@ -110,7 +111,7 @@ export class BatchRow {
     const buttons = [];
     if (state === "open") buttons.push(button("Pause", () => this.post("pause")));
     if (state === "paused") buttons.push(button("Resume", () => this.post("resume"), "strong"));
-    if (state === "open" || state === "paused") buttons.push(button("Cancel", () => this.cancel()));
+    if (["registering", "open", "paused"].includes(state)) buttons.push(button("Cancel", () => this.cancel()));
     if (failed && state !== "cancelling") buttons.push(button("Retry failures", () => this.retry()));
     if (state === "closed") {
       buttons.push(button("Report, CSV", () => this.report("csv"), "quiet"));

@@ -2,7 +2,7 @@
 
 import { call, onKey } from "./api.js";
 import { BatchRow } from "./batch.js";
-import { announce, byId, count, notice, openDialog } from "./dom.js";
+import { announce, byId, notice, openDialog } from "./dom.js";
 import { Poller } from "./queue.js";
 
 const ACTIVE_STATES = new Set(["registering", "open", "cancelling"]);
@@ -70,7 +70,7 @@ async function submit() {
     return undefined;
   }
   button.disabled = true;
-  button.textContent = "Listing the photographs…";
+  button.textContent = "Starting…";
   try {
     const json = {
       source: byId("source").value.trim(), destination: byId("destination").value.trim(),
@@ -91,7 +91,7 @@ async function createBatch() {
   const batch = await openDialog(byId("batch-dialog"), byId("batch-cancel"), submit, null);
   if (!batch) return;
   byId("force").checked = false;
-  announce(`Batch ${batch.id} with ${count(batch.total)} images has started.`);
+  announce(`Batch ${batch.id} has started: its photographs are being listed.`);
   poller.wake();
 }
 

@@ -1,0 +1,68 @@
+"""What lies at a destination, from one listing instead of a request for each photograph."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from contract import names
+from contract.batch import BatchSpec
+from contract.errors import ErrorCode, PermanentError
+from contract.storage import ObjectInfo
+from producer.batches.patience import Patience
+from producer.batches.sources.store import StoreSource
+
+
+class OutputIndex:
+    """When each output was written. On disk, so that ten million need little memory."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        self._suffix = suffix
+        # only one thread at a time uses it
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
+            "CREATE TABLE outputs (key TEXT PRIMARY KEY, modified REAL) WITHOUT ROWID; BEGIN"
+        )
+
+    def add(self, items: list[ObjectInfo]) -> None:
+        rows = [
+            (item.key, item.modified)
+            for item in items
+            if item.key.endswith(self._suffix) and item.key.isprintable()
+        ]
+        self._database.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?)", rows)
+
+    def has_newer(self, photograph: ObjectInfo) -> bool:
+        """Return whether the photograph has an output that is not older than itself."""
+        key = names.output_key(photograph.key, self._suffix)
+        if not photograph.modified or not key.isprintable():
+            return False
+        query = "SELECT modified FROM outputs WHERE key = ?"
+        row = self._database.execute(query, (key,)).fetchone()
+        return row is not None and bool(row[0] >= photograph.modified)
+
+    def close(self) -> None:
+        self._database.close()
+
+
+@contextmanager
+def listed_outputs(spec: BatchSpec, patience: Patience) -> Iterator[OutputIndex | None]:
+    """Yield an index of the outputs at a batch's destination, or None if it needs none."""
+    if not spec.selection.only_changed:
+        yield None
+        return
+    with TemporaryDirectory() as folder:
+        index = OutputIndex(Path(folder, "outputs"), spec.recipe.rendition.suffix)
+        try:
+            source = StoreSource(spec.destination, in_order=False)
+            for page in source.pages([("", None)], patience):
+                index.add(page.items)
+        except PermanentError as error:
+            if error.code is not ErrorCode.OBJECT_MISSING:  # a folder that does not exist yet
+                raise
+        try:
+            yield index
+        finally:
+            index.close()

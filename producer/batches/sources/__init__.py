@@ -1,0 +1,27 @@
+"""Where a batch's photographs are listed: a folder, a bucket, one file, or a manifest."""
+
+from contextlib import ExitStack
+
+from contract.batch import BatchSpec
+from producer.batches.patience import Patience
+from producer.batches.sources.manifest import ManifestSource
+from producer.batches.sources.page import Covered, Interval, Page, Position, Source
+from producer.batches.sources.store import OneFile, StoreSource
+
+__all__ = ["Covered", "Interval", "Page", "Position", "Source", "open_source"]
+
+
+def open_source(spec: BatchSpec, patience: Patience, stack: ExitStack) -> Source:
+    """Return the source of a batch; its temporary files are deleted by `stack`.
+
+    Raises PermanentError: `invalid_location`, `access_denied`, `object_missing`,
+    `invalid_manifest`.
+    """
+    if spec.selection.key:
+        return OneFile(spec.source, spec.selection.key)
+    if spec.selection.manifest:
+        needs_modified = spec.selection.since is not None or spec.selection.only_changed
+        return ManifestSource(
+            spec.source, spec.selection.manifest, patience, stack, needs_modified=needs_modified
+        )
+    return StoreSource(spec.source, in_order=spec.selection.limit is not None)

@@ -1,0 +1,126 @@
+"""A source that is listed by a manifest: a file of keys, or an S3 Inventory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from urllib.parse import unquote
+
+from contract.errors import ErrorCode, PermanentError
+from contract.storage import ObjectInfo
+from producer.batches.patience import Patience
+from producer.batches.sources import inventory
+from producer.batches.sources.files import (
+    BadManifestError,
+    decompressed,
+    digest_of,
+    downloaded,
+    shown_location,
+)
+from producer.batches.sources.page import Interval, Page
+from producer.batches.sources.rows import Row, RowReader, Rows, read_rows, text_key
+
+PAGE_ROWS = 1000
+MAX_BAD_ROWS = 10
+"""Bad rows that an error names."""
+
+
+class ManifestSource:
+    """The objects that a manifest names. Positions are numbers of rows."""
+
+    first = 0
+
+    def __init__(
+        self, source: str, manifest: str, patience: Patience, stack: ExitStack,
+        *, needs_modified: bool,
+    ) -> None:  # fmt: skip
+        """Read the manifest into a temporary file, which `stack` deletes.
+
+        Raises PermanentError: `object_missing`, `access_denied`, `invalid_location`,
+        `invalid_manifest`.
+        """
+        self._name = shown_location(manifest)
+        self._patience = patience
+        self._file = stack.enter_context(downloaded(manifest, patience))
+        self.fingerprint = digest_of(self._file, "sha256")
+        self._inventory = None
+        key_of: Callable[[Row], str | None] = _key_below(source)
+        if inventory.is_inventory(manifest):
+            with _named(self._name):
+                self._inventory = inventory.read(self._file, source)
+            key_of = self._inventory.key_of
+        self._reader = RowReader(key_of, needs_modified)
+
+    def pages(self, gaps: list[Interval], _: Patience) -> Iterator[Page]:
+        """Yield the objects of the rows that are not covered.
+
+        Raises PermanentError (`invalid_manifest`), which names the bad rows, also behind good ones.
+        """
+        for start, _end in gaps:  # one at most, as rows are read in order
+            with _named(self._name):
+                yield from self._pages(int(start))
+            self._raise_bad()
+
+    def _pages(self, position: int) -> Iterator[Page]:
+        rows = self._rows()
+        for _ in islice(rows, position):
+            pass
+        while chunk := list(islice(rows, PAGE_ROWS)):
+            items: list[ObjectInfo] = self._reader.objects(chunk)
+            if len(self._reader.bad) > MAX_BAD_ROWS:
+                self._raise_bad()
+            start, position = position, position + len(chunk)
+            if not self._reader.bad:
+                yield Page(items, (start, position))
+        if not self._reader.bad:
+            yield Page([], (position, None))
+
+    def _rows(self) -> Rows:
+        if self._inventory:
+            yield from self._inventory.rows(self._patience)
+        else:
+            with decompressed(self._file) as file:
+                yield from read_rows(file)
+
+    def _raise_bad(self) -> None:
+        if bad := self._reader.bad:
+            more = " ..." if len(bad) > MAX_BAD_ROWS else ""
+            raise _invalid(f"{self._name}: {'; '.join(bad[:MAX_BAD_ROWS])}{more}.")
+
+
+class _named:  # noqa: N801 - used like a function
+    """Turn a BadManifestError into an error of the manifest with this name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, BadManifestError):
+            raise _invalid(f"{self._name}: {error}") from None
+
+
+def _invalid(message: str) -> PermanentError:
+    return PermanentError(ErrorCode.INVALID_MANIFEST, message)
+
+
+def _key_below(source: str) -> Callable[[Row], str]:
+    """Return what turns the key of a row into one below a source.
+
+    Rows name keys below the source, or whole locations: s3://bucket/key, /folder/file.
+    """
+    if source.startswith("s3://"):
+        prefix, absolute = f"{source}/", "s3://"
+    else:
+        absolute, prefix = "/", unquote(source.removeprefix("file://")).rstrip("/") + "/"
+
+    def key_below(row: Row) -> str:
+        key = text_key(row)
+        if not key.startswith(absolute):
+            return key
+        if not key.startswith(prefix):
+            raise ValueError(f"not below {source}")
+        return key.removeprefix(prefix)
+
+    return key_below

@@ -1,0 +1,59 @@
+"""Sources that are listed by their store: a folder, a bucket or its prefix, one file."""
+
+from collections.abc import Iterator
+
+from contract.errors import ErrorCode, PermanentError
+from contract.storage import ObjectInfo, open_store
+from producer.batches.patience import Patience
+from producer.batches.sources.page import Interval, Page
+from producer.batches.sources.ranges import THREADS, RangeLister
+
+
+class StoreSource:
+    """Every object below a location. See `producer.batches.sources.page.Source`."""
+
+    first = ""
+    fingerprint = ""
+
+    def __init__(self, location: str, *, in_order: bool) -> None:
+        """`in_order`: yield the pages in the order of the keys, which takes longer in a bucket."""
+        self._store = open_store(location)
+        self._threads = THREADS if location.startswith("s3://") and not in_order else 1
+
+    def pages(self, gaps: list[Interval], patience: Patience) -> Iterator[Page]:
+        if self._threads > 1:
+            yield from RangeLister(self._store, patience, self._threads).pages(gaps)
+            return
+        for start, end in gaps:
+            yield from self._pages_between(str(start), end, patience)
+
+    def _pages_between(self, start: str, end: object, patience: Patience) -> Iterator[Page]:
+        cursor = start
+        for page in patience.pages(self._store, cursor):
+            if end is not None and page.last >= str(end):
+                items = [item for item in page.items if item.key <= str(end)]
+                yield Page(items, (cursor, str(end)))
+                return
+            yield Page(page.items, (cursor, page.last))
+            cursor = page.last
+        yield Page([], (cursor, None if end is None else str(end)))
+
+
+class OneFile:
+    """A single object. See `producer.batches.sources.page.Source`."""
+
+    first = ""
+    fingerprint = ""
+
+    def __init__(self, location: str, key: str) -> None:
+        self._store = open_store(location)
+        self._key = key
+
+    def pages(self, gaps: list[Interval], patience: Patience) -> Iterator[Page]:
+        for interval in gaps:
+            head = patience.retried(lambda: self._store.head(self._key))
+            if head is None:
+                raise PermanentError(
+                    ErrorCode.OBJECT_MISSING, f"{self._store.uri}/{self._key} does not exist."
+                )
+            yield Page([ObjectInfo(self._key, head.size, head.etag)], interval)

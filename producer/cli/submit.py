@@ -1,0 +1,210 @@
+"""`cutout submit`: registers a batch, or shows what it would be."""
+
+import json
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from contract.batch import BatchSpec, Selection
+from contract.ledger.redis_ledger import RedisLedger
+from contract.recipe import recipe_for
+from contract.safe_http.policy import check_url
+from contract.schedule import IMMEDIATELY
+from contract.settings import settings
+from producer.cli.options import (
+    AsJson,
+    Decontaminate,
+    Destination,
+    Force,
+    ModelName,
+    Passes,
+    Refine,
+    Source,
+    open_ledger,
+    quality_of,
+)
+from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
+
+app = typer.Typer()
+
+
+def parse_since(text: str) -> float:
+    """Return Unix seconds of a date or time, in this machine's time zone unless it says another."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is not a date as 2026-01-31 or 2026-01-31T18:00Z."
+        ) from None
+
+
+Manifest = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="Process only the photographs that FILE lists: CSV, JSON lines or Parquet with a"
+        " column `key` (also `size`, `etag`, `last_modified`), a plain list of keys, or the"
+        " manifest.json of an S3 Inventory; plain, gzip or zstd. A path, an s3:// location or `-`"
+        " for standard input. Keys are relative to SRC.",
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Only keys that match, such as `shoes/*.jpg`; `*` also matches `/`. May be repeated.",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(metavar="GLOB", help="No keys that match. May be repeated.")
+]
+Since = Annotated[
+    float | None,
+    typer.Option(
+        metavar="TIME",
+        parser=parse_since,
+        help="Only photographs modified at or after a date or time, such as 2026-01-31,"
+        " 2026-01-31T18:00 (in this machine's time zone) or 2026-01-31T18:00Z.",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Only the first N photographs, by their keys."),
+]
+SampleSize = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        min=1,
+        metavar="N",
+        help="Only N photographs from all over the source: the same ones each time.",
+    ),
+]
+OnlyChanged = Annotated[
+    bool,
+    typer.Option(
+        "--only-changed",
+        help="Leave out photographs that have an output which is not older, by one listing of DST."
+        " Another model is not noticed.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Print how much there is to do and how long it may take; submit nothing."
+    ),
+]
+CallbackUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--callback",
+        metavar="URL",
+        help="An https URL that receives the batch as a signed POST of JSON each time it is closed."
+        " `cutout dispatch` sends it.",
+    ),
+]
+Name = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="A name of your own. The same command with the same name is the same batch for 30"
+        " days: repeat it safely.",
+    ),
+]
+
+
+@app.command()
+def submit(
+    source: Source,
+    destination: Destination,
+    model: ModelName = None,
+    refine: Refine = None,
+    passes: Passes = None,
+    decontaminate: Decontaminate = None,
+    force: Force = False,
+    manifest: Manifest = "",
+    include: Include = None,
+    exclude: Exclude = None,
+    since: Since = None,
+    limit: Limit = None,
+    sample: SampleSize = None,
+    only_changed: OnlyChanged = False,
+    priority: Priority = None,
+    weight: Weight = None,
+    cap: Cap = None,
+    not_before: NotBefore = None,
+    deadline: Deadline = None,
+    callback_url: CallbackUrl = None,
+    name: Name = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register photographs at SRC as a batch of the cluster, and print the batch's ID.
+
+    SRC may also be a single photograph. If the command is interrupted, the same command goes on
+    with the listing.
+    """
+    from producer.batches.register import new_spec, register  # noqa: PLC0415 - slow to import
+
+    recipe = recipe_for(
+        model or settings().model, quality=quality_of(refine, passes, decontaminate)
+    )
+    selection = Selection(
+        manifest=manifest, include=tuple(include or ()), exclude=tuple(exclude or ()), since=since,
+        limit=limit, sample=sample, only_changed=only_changed,
+    )  # fmt: skip
+    options = ScheduleOptions(priority, weight, cap, not_before, deadline)
+    schedule = options.applied_to(IMMEDIATELY)
+    if callback_url is not None:
+        check_url(callback_url, settings().url_allowlist)
+    ledger = open_ledger()
+    ledger.ping()
+    if dry_run:
+        spec = new_spec(source, destination, recipe, force=force, selection=selection)
+        _print_preview(ledger, spec, as_json=as_json)
+        return
+    spec = register(
+        ledger, source, destination, recipe, force=force, selection=selection, schedule=schedule,
+        callback_url=callback_url, name=name,
+    )  # fmt: skip
+    ledger.sync()  # once its ID is printed, the batch survives a power cut
+    if as_json:
+        counts = {"total": spec.total, "ignored": spec.ignored, "excluded": spec.excluded}
+        typer.echo(json.dumps({"batch": spec.id, **counts}))
+    else:
+        typer.echo(spec.id)
+
+
+def _print_preview(ledger: RedisLedger, spec: BatchSpec, *, as_json: bool) -> None:
+    from producer.batches.preview import fleet, preview  # noqa: PLC0415
+
+    size, workers = preview(spec), fleet(ledger, spec.recipe.model)
+    seconds = workers.seconds(size.photographs)
+    if as_json:
+        counts = {
+            "photographs": size.photographs, "bytes": size.bytes,
+            "unknown_sizes": size.unknown_sizes, "ignored": size.ignored,
+            "excluded": size.excluded, "worker_processes": workers.children, "seconds": seconds,
+        }  # fmt: skip
+        typer.echo(json.dumps(counts))
+        return
+    unknown = f", and {size.unknown_sizes:,} of unknown size" if size.unknown_sizes else ""
+    typer.echo(f"{size.photographs:,} photographs, {size.bytes / 1e9:,.3f} GB{unknown}.")
+    typer.echo(f"{size.ignored:,} other files, {size.excluded:,} photographs excluded by options.")
+    if seconds is not None:
+        typer.echo(
+            f"About {_duration(seconds)} on {workers.children:,} worker processes at"
+            f" {workers.seconds_per_image:.2f} s per photograph."
+        )
+    elif workers.children:
+        typer.echo("The time is not known: no batch with this model was processed yet.")
+    else:
+        typer.echo(f"The time is not known: no worker serves {spec.recipe.model}.")
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"  # noqa: PLR2004

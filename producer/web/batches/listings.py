@@ -1,0 +1,88 @@
+"""Lists the sources of batches that were created through the API, in threads beside the requests.
+
+All servers of a cluster do so; each source is listed by one of them. If that one dies, another goes
+on with its listing.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+
+from contract.batch import BatchSpec
+from contract.errors import CutoutError, ErrorCode
+from contract.ledger import Ledger
+from producer.batches.listing import list_source
+from producer.batches.patience import StoppedError
+
+log = structlog.get_logger(__name__)
+
+MAX_CONCURRENT = 2
+"""Sources that one server lists at a time; each uses one CPU."""
+POLL_SECONDS = 0.5
+REDIS_BACKOFF_SECONDS = 2
+
+
+def run(ledger: Ledger, stopping: Callable[[], bool]) -> None:
+    """List sources until `stopping` returns True. Another server goes on with unfinished ones."""
+    running: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(MAX_CONCURRENT, "listing") as pool:
+        while not stopping():
+            running = {batch: task for batch, task in running.items() if not task.done()}
+            pause = POLL_SECONDS
+            try:
+                for spec in _waiting(ledger, set(running)):
+                    if len(running) == MAX_CONCURRENT:
+                        break
+                    token = secrets.token_hex(4)
+                    if ledger.listings.acquire(spec.id, token):
+                        running[spec.id] = pool.submit(_list, ledger, spec, token, stopping)
+            except CutoutError as error:
+                log.warning("listings wait for Redis", reason=str(error))
+                pause = REDIS_BACKOFF_SECONDS
+            _sleep(pause, stopping)
+
+
+def _waiting(ledger: Ledger, running: set[str]) -> list[BatchSpec]:
+    """Return the batches whose source a server is to list."""
+    ids = [batch for batch in ledger.listings.ids() if batch not in running]
+    specs = [ledger.batches.progress(batch).spec for batch in ids]
+    return [spec for spec in specs if spec.background]
+
+
+def _list(ledger: Ledger, spec: BatchSpec, token: str, stopping: Callable[[], bool]) -> None:
+    """List a source; if that fails for good, the batch ends in the state `failed`."""
+    try:
+        complete = list_source(ledger, spec, token, stopping)
+        log.info("source listed", batch=spec.id, images=complete.total)
+    except StoppedError:
+        log.info("listing stopped", batch=spec.id)
+    except Exception as error:
+        _fail(ledger, spec, token, error)
+    finally:
+        try:
+            ledger.listings.release(spec.id, token)
+        except CutoutError:
+            log.info("lease of a listing left to expire", batch=spec.id)
+
+
+def _fail(ledger: Ledger, spec: BatchSpec, token: str, error: Exception) -> None:
+    if not isinstance(error, CutoutError):
+        log.error("unexpected error", batch=spec.id, exc_info=error)
+        error = CutoutError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
+    elif error.code is ErrorCode.REDIS_UNAVAILABLE:
+        log.warning("listing waits for Redis", batch=spec.id)
+        return  # taken up again
+    log.error("source not listed", batch=spec.id, reason=str(error))
+    try:
+        ledger.listings.fail(spec.id, str(error), token)
+    except CutoutError as unrecorded:
+        log.warning("failure not recorded", batch=spec.id, reason=str(unrecorded))
+
+
+def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not stopping() and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -1,0 +1,129 @@
+"""A batch is registered once and completely, whatever happens to its listing.
+
+`tests/drills/test_registration.py` kills the processes that list.
+"""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support.faults import delay, status
+from support.listing import LISTING, PHOTOGRAPHS, RECIPE, listed, photographs, submit
+
+from contract import names
+from contract.batch import Selection
+from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.storage import open_store
+from producer.batches import listing
+from producer.batches.register import begin, new_spec, register
+
+
+def test_two_503s_on_one_page_do_not_lose_a_submit(ledger, proxy, small_bucket) -> None:
+    proxy.add(status(503), methods=["GET"], path=LISTING, limit=9)
+    spec = submit(ledger, small_bucket)
+    assert (listed(spec), spec.ignored) == (photographs(), 1)
+    assert ledger.batches.progress(spec.id).state == "open"
+
+
+def test_a_listing_survives_storage_that_fails_now_and_then(ledger, proxy, small_bucket) -> None:
+    proxy.add(status(503), probability=0.2, seed=3)
+    proxy.add(status(500), probability=0.05, seed=4)
+    spec = submit(ledger, small_bucket)
+    proxy.clear()
+    assert (listed(spec), spec.ignored) == (photographs(), 1)
+
+
+def test_storage_that_never_answers_is_given_up_soon(ledger, proxy, small_bucket) -> None:
+    proxy.add(status(503))
+    started = time.monotonic()
+    with pytest.raises(CutoutError) as caught:
+        submit(ledger, small_bucket)
+    assert caught.value.code is ErrorCode.STORAGE_UNAVAILABLE
+    assert time.monotonic() - started < 60
+
+
+def test_the_same_submit_twice_is_one_batch(ledger, proxy, small_bucket) -> None:
+    first = submit(ledger, small_bucket, name="spring")
+    assert submit(ledger, small_bucket, name="spring") == first
+    with pytest.raises(PermanentError) as caught:
+        submit(ledger, small_bucket, name="spring", force=True)
+    assert caught.value.code is ErrorCode.IDEMPOTENCY_CONFLICT
+    assert submit(ledger, small_bucket).id != first.id
+
+
+def test_two_at_once_with_one_name_are_one_batch(ledger, proxy, small_bucket) -> None:
+    proxy.add(delay(0.05), path=LISTING)
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(submit(ledger, small_bucket, name="spring").id)
+        except CutoutError as error:
+            results.append(error.code)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (batch,) = ledger.batches.ids()
+    assert set(results) <= {batch, ErrorCode.BATCH_CONFLICT}
+    assert listed(ledger.batches.progress(batch).spec) == photographs()
+
+
+def test_a_listing_that_cannot_succeed_leaves_no_batch_and_no_name(
+    ledger, proxy, small_bucket
+) -> None:
+    for _ in range(2):
+        with pytest.raises(PermanentError) as caught:
+            register(
+                ledger, f"s3://{small_bucket}/no", f"s3://{small_bucket}/out", RECIPE, name="spring"
+            )
+        assert caught.value.code is ErrorCode.NOTHING_TO_DO
+    assert ledger.batches.ids() == []
+    assert submit(ledger, small_bucket, name="spring").total == PHOTOGRAPHS
+
+
+def test_a_batch_that_was_begun_is_listed_by_the_next_process(ledger, proxy, small_bucket) -> None:
+    spec = new_spec(f"s3://{small_bucket}/in", f"s3://{small_bucket}/out", RECIPE)
+    assert begin(ledger, spec) == spec
+    assert submit(ledger, small_bucket).id == spec.id
+
+
+def test_unsafe_and_colliding_keys_are_settled_after_a_takeover(
+    ledger, small_pages, tmp_path: Path
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(50):
+        (source / f"{number:02}.jpg").touch()
+    (source / "00.png").touch()
+    (source / "49.png").touch()
+    (source / os.fsdecode(b"caf\xe9.jpg")).touch()
+    spec = begin(ledger, new_spec(str(source), str(tmp_path / "out"), RECIPE))
+    token = "0" * 8
+    assert ledger.listings.acquire(spec.id, token)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing._Listing, "finish", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            listing.list_source(ledger, spec, token)
+    ledger.listings.release(spec.id, token)
+    complete = register(ledger, str(source), str(tmp_path / "out"), RECIPE)
+    assert complete.id == spec.id
+    assert ledger.batches.progress(spec.id).failed == 5
+    assert len(listed(complete)) == 53
+    store = open_store(complete.destination)
+    assert store.head(names.checkpoint_key(spec.id)) is None
+
+
+def _interrupted(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_selections_are_part_of_what_makes_a_batch_the_same(ledger, proxy, small_bucket) -> None:
+    first = submit(ledger, small_bucket, name="spring", selection=Selection(limit=5))
+    assert first.total == 5
+    with pytest.raises(PermanentError):
+        submit(ledger, small_bucket, name="spring")

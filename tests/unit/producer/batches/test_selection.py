@@ -1,0 +1,80 @@
+"""Which photographs of a source are in a batch."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from contract.batch import BatchSpec, Selection
+from contract.recipe import Recipe
+from contract.storage import ObjectInfo
+from producer.batches.outputs import OutputIndex
+from producer.batches.selection import PhotographFilter
+
+KEYS = ["a.jpg", "notes.txt", "shoes/b.JPG", "shoes/old/c.png", "shoes/[x].webp", "_cutout/d.jpg"]
+
+
+def chosen(selection: Selection, items=None, outputs=None) -> tuple[list[str], int, int]:
+    """Return the chosen keys, and how many are ignored and excluded."""
+    spec = BatchSpec(
+        id="b-20260101-000000-000000", source="s3://b/in", destination="s3://b/in/out",
+        recipe=Recipe(model="u2netp"), created=0, total=0, segment_lines=10, selection=selection,
+    )  # fmt: skip
+    photographs = PhotographFilter(spec, outputs)
+    items = items or [ObjectInfo(key, 1, "e", 100.0) for key in [*KEYS, "out/e.jpg"]]
+    keys = [item.key for page in (items[:3], items[3:]) for item in photographs.choose(page)]
+    keys += [item.key for item in photographs.rest()]
+    assert photographs.taken == len(keys)
+    return keys, photographs.ignored, photographs.excluded
+
+
+ALL = ["a.jpg", "shoes/b.JPG", "shoes/old/c.png", "shoes/[x].webp"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "keys"),
+    [
+        (Selection(), ALL),
+        (Selection(include=("shoes/*",)), ALL[1:]),
+        (Selection(include=("*.jpg", "*.png")), [ALL[0], ALL[2]]),
+        (Selection(exclude=("*/old/*", "a.???")), [ALL[1], ALL[3]]),
+        (Selection(include=("shoes/*",), exclude=("*[[]*",)), ALL[1:3]),
+        (Selection(limit=2), ALL[:2]),
+        (Selection(limit=99), ALL),
+        (Selection(include=("shoes/*",), limit=1), ALL[1:2]),
+    ],
+)
+def test_a_selection_by_keys(selection: Selection, keys: list[str]) -> None:
+    assert chosen(selection) == (keys, 1, len(ALL) - len(keys))
+
+
+def test_a_selection_by_time() -> None:
+    items = [ObjectInfo(f"{n}.jpg", 1, "e", float(n)) for n in range(5)]
+    assert chosen(Selection(since=3), items) == (["3.jpg", "4.jpg"], 0, 3)
+
+
+def test_a_sample_is_the_same_each_time_and_from_all_over() -> None:
+    items = [ObjectInfo(f"{n:05}.jpg", 1, "e") for n in range(10_000)]
+    first, ignored, excluded = chosen(Selection(sample=100), items)
+    assert (len(first), ignored, excluded) == (100, 0, 9900)
+    assert first == sorted(first)
+    random.Random(1).shuffle(items)
+    assert chosen(Selection(sample=100), items)[0] == first
+    assert set(chosen(Selection(sample=50), items)[0]) < set(first)
+    thousands = {key[1] for key in first}
+    assert len(thousands) == 10
+    assert chosen(Selection(sample=100, limit=3), items) == (first[:3], 0, 9997)
+
+
+def test_only_changed_photographs(tmp_path: Path) -> None:
+    index = OutputIndex(tmp_path / "outputs", ".png")
+    index.add([
+        ObjectInfo("new.png", 1, "e", 50.0), ObjectInfo("old.png", 1, "e", 200.0),
+        ObjectInfo("same.png", 1, "e", 100.0), ObjectInfo("other.txt", 1, "e", 200.0),
+        ObjectInfo("unknown.png", 1, "e", 200.0), ObjectInfo("caf\udce9.png", 1, "e", 200.0),
+    ])  # fmt: skip
+    items = [ObjectInfo(f"{name}.jpg", 1, "e", 100.0) for name in ("new", "old", "same", "other")]
+    items += [ObjectInfo("unknown.jpg", 1, "e", 0), ObjectInfo("caf\udce9.jpg", 1, "e", 100.0)]
+    keys, _, excluded = chosen(Selection(only_changed=True), items, index)
+    assert (keys, excluded) == (["new.jpg", "other.jpg", "unknown.jpg", "caf\udce9.jpg"], 2)
+    index.close()
