@@ -16,18 +16,14 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache, partial
 
 import structlog
 
-from contract.batch import BatchSpec, Progress, Snapshot
-from contract.errors import REDIS_CODES, CutoutError, ErrorCode
-from contract.job import ManifestLine
+from contract.batch import Progress, Snapshot
+from contract.errors import REDIS_CODES, CutoutError
 from contract.ledger import Ledger
 from contract.ledger.shared_settings import SharedSettings
-from contract.outcome import Outcome, Status
 from contract.settings import Settings
-from contract.storage.batch_files import manifest_segment
 from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts, reasons
@@ -36,19 +32,16 @@ from producer.dispatch.breaker import RETRY_SECONDS, CircuitBreaker, Tripped
 from producer.dispatch.closing import BatchCloser
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.forecast import Forecasts
-from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued, queues_of
+from producer.dispatch.line_publisher import LinePublisher
+from producer.dispatch.publisher import queues_of
 
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 15
 """After this a standby dispatcher takes over from one that died."""
-CHUNK_LINES = 200
-"""Lines issued and published in one step."""
 DRAIN_ROWS = 1000
 """Outcome rows that make a segment in object storage worth writing."""
 TICK_SECONDS = 0.2
-CANCELLED_LINES = 500
-"""Lines of a cancelled batch settled per tick: other batches wait about 50 ms for them."""
 BACKOFF_SECONDS = 10
 """How long a batch is left alone after an error in its step, such as unreachable storage."""
 
@@ -69,7 +62,7 @@ class Dispatcher:
         self._fleet = FleetView()
         self._allocation = Allocation(self._fleet, config.window)
         self._breaker = CircuitBreaker()
-        self._segment = lru_cache(maxsize=16)(manifest_segment)
+        self._lines = LinePublisher(ledger, config)
         self._closer = BatchCloser(ledger)
         self._forecasts = Forecasts(ledger)
         self._shared_settings = SharedSettings(ledger.workers, config)
@@ -201,7 +194,7 @@ class Dispatcher:
             case "paused":
                 self._resume_if_due(progress)
             case "cancelling":
-                more = self._settle_cancelled(spec)
+                more = self._lines.settle_cancelled(spec)
             case "registering" | "closed" | "failed":
                 pass  # opened by `submit`, or closed since `open_ids`
         return more
@@ -225,9 +218,9 @@ class Dispatcher:
             return False
         window = self._allocation.window(spec.id)
         if snapshot.something_due:
-            self._republish(spec, snapshot.oldest_queued, window)
+            self._lines.republish(spec, snapshot.oldest_queued, window)
         room = progress.active < window and progress.issued < self._config.window
-        return room and not snapshot.all_issued and self._publish_chunk(spec, window)
+        return room and not snapshot.all_issued and self._lines.publish_chunk(spec, window)
 
     def _tripped(self, snapshot: Snapshot) -> Tripped | None:
         """Return why a batch must pause. Workers out of rotation do not count."""
@@ -240,48 +233,3 @@ class Dispatcher:
     def _resume_if_due(self, progress: Progress) -> None:
         if progress.retry_at is not None and time.time() >= progress.retry_at:
             self._ledger.batches.resume(progress.spec.id)
-
-    def _settle_cancelled(self, spec: BatchSpec) -> bool:
-        """Settle the next lines of a cancelled batch; return True if there may be more."""
-        lines = self._ledger.lines.unsettled(spec.id, CANCELLED_LINES)
-        outcomes = [
-            Outcome(
-                line=line, key=self._photograph(spec, line).key, status=Status.FAILED,
-                code=ErrorCode.CANCELLED, message="The batch was cancelled before its turn.",
-                attempts=0,
-            )
-            for line in lines
-        ]  # fmt: skip
-        # a retry may have reopened the batch since its state was read
-        self._ledger.lines.finish_all(spec.id, outcomes, state="cancelling")
-        return len(lines) == CANCELLED_LINES
-
-    # publishing
-
-    def _publish_chunk(self, spec: BatchSpec, window: int) -> bool:
-        """Publish the next chunk; return True if there may be room for another."""
-        timeout, limit = self._config.visibility_timeout, self._config.window
-        issued = self._ledger.lines.issue(
-            spec.id, CHUNK_LINES, window, timeout, max_outstanding=limit
-        )
-        publish_issued(spec, issued, partial(self._photograph, spec))
-        return len(issued.bulk) == CHUNK_LINES
-
-    def _republish(self, spec: BatchSpec, oldest_queued: tuple[str, str], window: int) -> None:
-        """Publish lines whose message was lost, whose worker died, or whose retry is due.
-
-        A message is lost if its line is overdue and it was issued before the oldest one queued.
-        (With Redis as broker, a worker killed between receiving a message and storing it as
-        unacknowledged loses it; the broker alone cannot promise delivery.)
-        """
-        issued = self._ledger.lines.reissue(
-            spec.id, CHUNK_LINES, self._config.visibility_timeout, CLAIM_GRACE_SECONDS,
-            oldest_queued, window,
-        )  # fmt: skip
-        publish_issued(spec, issued, partial(self._photograph, spec))
-        if lines := len(issued.bulk) + len(issued.quarantine):
-            log.info("lines republished", batch=spec.id, lines=lines)
-
-    def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
-        segment, offset = divmod(line, spec.segment_lines)
-        return ManifestLine.model_validate_json(self._segment(spec, segment)[offset])

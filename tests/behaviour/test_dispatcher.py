@@ -21,7 +21,7 @@ from producer.batches.rebuild import rebuild
 from producer.batches.register import register
 from producer.batches.report.rows import current
 from producer.callbacks.schedule import CallbackSchedule
-from producer.dispatch import dispatcher, missing_workers
+from producer.dispatch import dispatcher, line_publisher, missing_workers
 from producer.dispatch.publisher import publish
 
 
@@ -56,14 +56,16 @@ def test_a_batch_without_workers_says_which_one_it_needs(
     ledger: RedisLedger, catalogue, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(missing_workers, "WORKER_START_SECONDS", 0)
-    monkeypatch.setattr(dispatcher, "publish_issued", lambda *_: 0)
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: 0)
     photograph(catalogue / "a.jpg")
     spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
     dispatching = dispatcher_of(ledger)
     dispatching.tick()
     assert "`CUTOUT_MODEL=u2netp cutout worker`" in ledger.batches.progress(spec.id).stalled_reason
 
-    ledger.workers.register(Worker(name="w", queue="bulk.u2netp.p3", children=1, clock_skew=0))
+    ledger.workers.register(
+        Worker(name="w", queue=names.bulk_queue("u2netp"), children=1, clock_skew=0)
+    )
     dispatching.tick()
     assert ledger.batches.progress(spec.id).stalled_reason == ""
 

@@ -16,8 +16,9 @@ from producer.batches.register import register
 from producer.batches.report import files
 from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
-from producer.dispatch import dispatcher as dispatching
-from producer.dispatch.dispatcher import CHUNK_LINES, DRAIN_ROWS, Dispatcher
+from producer.dispatch import line_publisher
+from producer.dispatch.dispatcher import DRAIN_ROWS, Dispatcher
+from producer.dispatch.line_publisher import CHUNK_LINES
 from producer.dispatch.window import LINES_PER_CHILD, MIN_WINDOW
 
 
@@ -48,7 +49,7 @@ def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
         ]
         ledger.lines.finish_all(spec.id, rows)
 
-    monkeypatch.setattr(dispatching, "publish_issued", settled_at_once)
+    monkeypatch.setattr(line_publisher, "publish_issued", settled_at_once)
     giant, small = batch(ledger, tmp_path / "a", 3000), batch(ledger, tmp_path / "b", 20)
     assert dispatcher.tick()  # has more to publish at once
     assert ledger.batches.progress(giant).done == CHUNK_LINES
@@ -70,7 +71,7 @@ def test_a_report_that_takes_long_holds_up_no_other_batch(
         return write(*arguments)
 
     monkeypatch.setattr(files, "write", slow)
-    monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     settled = batch(ledger, tmp_path / "a", 3)
     rows = [Outcome(line=n, key=f"{n:05d}.jpg", status=Status.DONE) for n in range(3)]
     ledger.lines.finish_all(settled, rows)
@@ -87,7 +88,7 @@ def test_a_report_that_takes_long_holds_up_no_other_batch(
 def test_the_window_follows_the_children_that_serve_the_queue(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     large = batch(ledger, tmp_path / "a", 3000)
     while dispatcher.tick():
         pass
@@ -102,7 +103,7 @@ def test_lines_that_wait_for_a_retry_do_not_hold_up_the_others(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:
     """As when the storage answers slowly or refuses: each deferred line waits for minutes."""
-    monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     large = batch(ledger, tmp_path / "a", 3 * MIN_WINDOW)
     dispatcher.tick()
     for line in range(MIN_WINDOW):

@@ -21,8 +21,7 @@ from producer.batches.rebuild import rebuild
 from producer.batches.register import register
 from producer.callbacks.schedule import CallbackSchedule
 from producer.cli import main
-from producer.dispatch import dispatcher as dispatching
-from producer.dispatch import forecast, reasons, throttle, window
+from producer.dispatch import forecast, line_publisher, reasons, throttle, window
 from producer.dispatch.dispatcher import Dispatcher
 from producer.dispatch.window import MIN_WINDOW
 
@@ -33,7 +32,7 @@ SOON = datetime.now(UTC) + timedelta(hours=1)
 @pytest.fixture
 def dispatcher(ledger: RedisLedger, redis_server, monkeypatch) -> Dispatcher:
     monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
-    monkeypatch.setattr(dispatching, "publish_issued", lambda *_: None)
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     # or the window would depend on how fast the test settles lines
     monkeypatch.setattr(window, "BACKLOG_SECONDS", 0)
     settings.cache_clear()

@@ -12,7 +12,8 @@ from support.services import until
 from support.stand_in import mark
 
 from contract import names
-from producer.dispatch.dispatcher import CHUNK_LINES, LEASE_SECONDS
+from producer.dispatch.dispatcher import LEASE_SECONDS
+from producer.dispatch.line_publisher import CHUNK_LINES
 
 SHORT = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
 

@@ -167,15 +167,15 @@ def test_marked_photographs_do_harm(quick_cluster: Cluster, catalogue, tmp_path)
 
 
 def test_a_safeguard_can_be_switched_off(monkeypatch, capsys) -> None:
-    from producer.dispatch.dispatcher import Dispatcher
+    from producer.dispatch.line_publisher import LinePublisher
 
-    kept = Dispatcher._republish
-    monkeypatch.setattr(Dispatcher, "_republish", kept)  # put back afterwards
+    kept = LinePublisher.republish
+    monkeypatch.setattr(LinePublisher, "republish", kept)  # put back afterwards
     monkeypatch.setattr(sys, "argv", [str(STAND_IN), "--help"])
     monkeypatch.setenv("DRILL_WITHOUT", "reconciler")
     with pytest.raises(SystemExit):
         stand_in.main()
-    assert Dispatcher._republish is not kept
+    assert LinePublisher.republish is not kept
     monkeypatch.setenv("DRILL_WITHOUT", "reconcilor")
     with pytest.raises(KeyError):
         stand_in.main()

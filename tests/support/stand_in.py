@@ -172,9 +172,9 @@ def harmful(decode):
 
 
 def without_reconciler() -> None:
-    from producer.dispatch.dispatcher import Dispatcher
+    from producer.dispatch.line_publisher import LinePublisher
 
-    Dispatcher._republish = lambda *_: None
+    LinePublisher.republish = lambda *_: None
 
 
 def without_timeouts() -> None:

@@ -1,0 +1,73 @@
+"""Takes lines from the ledger and publishes them: the next ones of a batch, and those to repeat."""
+
+from functools import lru_cache, partial
+
+import structlog
+
+from contract.batch import BatchSpec
+from contract.errors import ErrorCode
+from contract.job import ManifestLine
+from contract.ledger import Ledger
+from contract.outcome import Outcome, Status
+from contract.settings import Settings
+from contract.storage.batch_files import manifest_segment
+from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued
+
+log = structlog.get_logger(__name__)
+
+CHUNK_LINES = 200
+"""Lines issued and published in one step."""
+CANCELLED_LINES = 500
+"""Lines of a cancelled batch settled per tick: other batches wait about 50 ms for them."""
+
+
+class LinePublisher:
+    """Keeps the segments of manifests that it read last."""
+
+    def __init__(self, ledger: Ledger, config: Settings) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._segment = lru_cache(maxsize=16)(manifest_segment)
+
+    def publish_chunk(self, spec: BatchSpec, window: int) -> bool:
+        """Publish the next chunk; return True if there may be room for another."""
+        timeout, limit = self._config.visibility_timeout, self._config.window
+        issued = self._ledger.lines.issue(
+            spec.id, CHUNK_LINES, window, timeout, max_outstanding=limit
+        )
+        publish_issued(spec, issued, partial(self._photograph, spec))
+        return len(issued.bulk) == CHUNK_LINES
+
+    def republish(self, spec: BatchSpec, oldest_queued: tuple[str, str], window: int) -> None:
+        """Publish lines whose message was lost, whose worker died, or whose retry is due.
+
+        A message is lost if its line is overdue and it was issued before the oldest one queued.
+        (With Redis as broker, a worker killed between receiving a message and storing it as
+        unacknowledged loses it; the broker alone cannot promise delivery.)
+        """
+        issued = self._ledger.lines.reissue(
+            spec.id, CHUNK_LINES, self._config.visibility_timeout, CLAIM_GRACE_SECONDS,
+            oldest_queued, window,
+        )  # fmt: skip
+        publish_issued(spec, issued, partial(self._photograph, spec))
+        if lines := len(issued.bulk) + len(issued.quarantine):
+            log.info("lines republished", batch=spec.id, lines=lines)
+
+    def settle_cancelled(self, spec: BatchSpec) -> bool:
+        """Settle the next lines of a cancelled batch; return True if there may be more."""
+        lines = self._ledger.lines.unsettled(spec.id, CANCELLED_LINES)
+        outcomes = [
+            Outcome(
+                line=line, key=self._photograph(spec, line).key, status=Status.FAILED,
+                code=ErrorCode.CANCELLED, message="The batch was cancelled before its turn.",
+                attempts=0,
+            )
+            for line in lines
+        ]  # fmt: skip
+        # a retry may have reopened the batch since its state was read
+        self._ledger.lines.finish_all(spec.id, outcomes, state="cancelling")
+        return len(lines) == CANCELLED_LINES
+
+    def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
+        segment, offset = divmod(line, spec.segment_lines)
+        return ManifestLine.model_validate_json(self._segment(spec, segment)[offset])
