@@ -69,12 +69,17 @@ class RedisMeter:
     def memory_peak(self) -> int:
         return int(self._client.info("memory")["used_memory_peak"])
 
-    def slowest(self, count: int) -> list[tuple[str, float]]:
-        """Return the commands with the longest single call, each with its milliseconds."""
+    def slowest(self, count: int, scripts: dict[str, str]) -> list[tuple[str, float]]:
+        """Return the commands with the longest single call, each with its milliseconds.
+
+        `scripts`: names of scripts by their digests.
+        """
         longest: defaultdict[str, float] = defaultdict(float)
         for entry in self._client.slowlog_get(SLOW_ENTRIES):
             words = entry["command"]
             text = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
-            name = " ".join(text.split()[:2])[:60]
+            command, target, *_ = [*text.split(), ""]
+            # of a key, its last part: which part of a batch it is
+            name = f"{command} {scripts.get(target) or target.rpartition(':')[2][:40]}"
             longest[name] = max(longest[name], entry["duration"] / 1000)
         return sorted(longest.items(), key=lambda row: -row[1])[:count]

@@ -13,6 +13,7 @@ Then the walls: which resource of 1,000 workers ends first. Exit status 1 if a r
 """
 
 import argparse
+import gzip
 import os
 import time
 from collections.abc import Callable
@@ -138,7 +139,7 @@ def through(running: Cluster, lines: int, *, together: bool) -> Through:
 def unreported(report: Path, lines: int) -> int:
     """Return how many of the lines have no row, or more than one, in a report."""
     seen, rows = no_bits(lines), 0
-    with report.open(encoding="utf-8") as file:
+    with gzip.open(report, "rt", encoding="utf-8") as file:
         for row in file:
             line = Outcome.model_validate_json(row).line
             rows += not has_bit(seen, line)
@@ -164,6 +165,7 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
     print("  calls an image: " + ", ".join(f"{name} {calls:.2f}" for name, calls in ordered))
 
     running.meter.forget_slow()
+    running.costs.clear()
     result = through(running, lines, together=together)
     running.stop()
     print(
@@ -181,10 +183,10 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
             f" {spent.cpu_seconds / lines * 1e6:.0f} us of CPU a line"
         )
     print(f"  Redis: peak {running.meter.memory_peak() / 1e6:.0f} MB of data")
-    for command, milliseconds in running.meter.slowest(5):
+    for command, milliseconds in running.meter.slowest(5, running.scripts()):
         print(f"  slowest: {command} {milliseconds:.1f} ms")
     out = running.folder / "giant" / "out"
-    (report,) = out.glob("_cutout/*/report.jsonl")
+    (report,) = out.glob("_cutout/*/report.jsonl.gz")
     stored = stored_bytes(out) / lines
     missing = unreported(report, lines)
     print(f"  stored beside the outputs: {stored:.0f} bytes a line; rows missing: {missing}")

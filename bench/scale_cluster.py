@@ -49,6 +49,10 @@ class Cluster:
         """Return the number of connections to Redis."""
         return int(self.redis.info("clients")["connected_clients"])
 
+    def scripts(self) -> dict[str, str]:
+        """Return the names of the ledger's scripts by their digests."""
+        return {script.sha: name for name, script in self.ledger.connection.scripts.items()}
+
     def start(self, name: str, *command: str) -> None:
         """Start a Python program; its log is NAME.log."""
         with (self.folder / f"{name}.log").open("ab") as log:
