@@ -9,6 +9,7 @@ from contract import names
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.connection import Connection, translated
+from contract.ledger.ended_cutout import PACKED, packed, unpacked
 from contract.ledger.lines import (
     LINE_KEYS,
     OUTSTANDING_KEYS,
@@ -243,7 +244,7 @@ class RedisBatches:
             progress=progress,
             recent_results=[_attempt_result(entry) for entry in recent_results],
             undrained=int(undrained),
-            all_issued=int(row["cursor"]) >= progress.spec.total,
+            all_issued=int(row.get("cursor", 0)) >= progress.spec.total,
             storage_errors=int(row.get("storage_errors", 0)),
             something_due=any(float(due) < now for lines in earliest for _, due in lines),
             oldest_queued=(issued_at(first), issued_at(second)),
@@ -276,16 +277,24 @@ class RedisBatches:
     def cutout_outcome(self, batch: str) -> Outcome | None:
         with translated(), self._redis.pipeline() as pipe:
             # in one transaction: closing moves the outcome from the stream to the hash
-            pipe.hget(names.redis_key(batch), "outcome")
+            pipe.hmget(names.redis_key(batch), "outcome", PACKED)
             pipe.xrange(names.redis_key(batch, "outcomes"), count=1)
-            row, entries = pipe.execute()
+            (row, text), entries = pipe.execute()
+        if text:
+            row = unpacked({PACKED: text}).get("outcome")
         rows = [row] if row else [fields["row"] for _, fields in entries]
         return Outcome.model_validate_json(rows[0]) if rows else None
 
     def close_cutout(self, batch: str, kept: float) -> bool:
         parts = (*TEMPORARY_KEYS, "settled", "failed")
         keys = [names.redis_key(batch), names.OPEN_BATCHES, *names.redis_keys(batch, parts)]
-        return bool(self._connection.run("close_cutout", keys, batch, time.time(), kept))
+        if not self._connection.run("close_cutout", keys, batch, time.time(), kept):
+            return False
+        with translated():
+            row = cast("dict[str, str]", self._redis.hgetall(names.redis_key(batch)))
+        if row:
+            self._connection.run_for("pack_cutout", batch, [""], packed(unpacked(row)))
+        return True
 
 
 def batch_row(spec: BatchSpec, counts: dict[Status, int], epoch: int) -> dict[Any, Any]:
@@ -309,6 +318,7 @@ def _attempt_result(entry: str) -> AttemptResult:
 
 def _progress(row: dict[str, str], sizes: list[int]) -> Progress:
     """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS."""
+    row = unpacked(row)
     spec = BatchSpec.model_validate_json(row["spec"])
     if row["state"] == "registering":
         spec = spec.model_copy(update={"total": int(row["total"])})

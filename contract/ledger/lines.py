@@ -23,8 +23,8 @@ OUTSTANDING_KEYS = ("issued", "quarantined", "claimed", "deferred")
 LINE_KEYS = (*OUTSTANDING_KEYS, "claim_tokens", "crash_count", "crash_causes", "retries")
 """Every key that holds something about an unsettled line."""
 FINISH_KEYS = ("", "settled", *LINE_KEYS, "outcomes", "recent_results", "failed")
-SCRIPT_LINES = 500
-"""Lines that one call of a script changes, and rows that one command reads: about 1 ms, in which
+SCRIPT_LINES = 200
+"""Lines that one call of a script changes, and rows that one command reads: up to 1 ms, in which
 Redis serves nobody else."""
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 -- Closes a cutout that has ended: its outcome moves from the stream to the hash. One that is being
 -- deleted needs no outcome. A cutout that was lost and restored since the caller read it stays open.
 --
--- KEYS[1] batch     hash    fields `state`, `closed`, and `outcome`: the outcome as JSON
+-- KEYS[1] batch     hash    fields `state`, `closed`, `packed`, and `outcome`: the outcome as JSON
 -- KEYS[2] open      set     IDs of the batches that are not closed
 -- KEYS[3] outcomes  stream  field `row`
 -- KEYS[4..] every other key of the cutout; they are deleted, as is the stream
@@ -11,6 +11,7 @@
 -- returns 1 if it is closed now
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 0 end
+if redis.call('HEXISTS', KEYS[1], 'packed') == 1 then return 1 end
 if redis.call('HEXISTS', KEYS[1], 'outcome') == 0 then
   local entry = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1]
   if entry then

@@ -13,7 +13,7 @@
 -- ARGV[4] maximum number of outstanding lines, in all four sets
 -- returns the time, as text, and the lines to publish, in order; skips lines that are settled or
 -- outstanding already (a retry sets the cursor back)
-local MAX_SKIPPED = 1000 -- outstanding lines skipped per call
+local MAX_TAKEN, MAX_SKIPPED = 1000, 1000 -- per call, whatever the caller asks for
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local answer = {tostring(now)}
@@ -27,7 +27,7 @@ for zset = 3, 6 do
 end
 local active, waiting = sizes[3] + sizes[5], sizes[4] + sizes[6]
 local room = math.min(
-  tonumber(ARGV[1]), tonumber(ARGV[2]) - active, tonumber(ARGV[4]) - active - waiting)
+  MAX_TAKEN, tonumber(ARGV[1]), tonumber(ARGV[2]) - active, tonumber(ARGV[4]) - active - waiting)
 -- the next line that is not settled, `line` included; whole bytes of settled lines cost nothing
 local function unsettled(line)
   while line % 8 ~= 0 do
@@ -42,17 +42,19 @@ local function outstanding(line)
   end
   return false
 end
-local skipped = 0
+local skipped, entries = 0, {}
 while #answer <= room and skipped < MAX_SKIPPED do
   cursor = math.min(unsettled(cursor), total)
   if cursor == total then break end
   if outstanding(cursor) then
     skipped = skipped + 1
   else
-    redis.call('ZADD', KEYS[3], now + ARGV[3], cursor)
+    entries[#entries + 1] = now + ARGV[3]
+    entries[#entries + 1] = cursor
     answer[#answer + 1] = cursor
   end
   cursor = cursor + 1
 end
+if #entries > 0 then redis.call('ZADD', KEYS[3], unpack(entries)) end
 redis.call('HSET', KEYS[1], 'cursor', cursor)
 return answer

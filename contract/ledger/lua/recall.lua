@@ -20,13 +20,22 @@ if not idle and redis.call('HGET', KEYS[1], 'state') ~= 'paused' then return {0,
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local room = tonumber(ARGV[2])
+local function defer(lines, step)
+  if #lines == 0 then return end
+  local entries = {}
+  for i = 1, #lines, step do
+    entries[#entries + 1] = now
+    entries[#entries + 1] = lines[i]
+  end
+  redis.call('ZADD', KEYS[5], unpack(entries))
+end
 for zset = 2, (idle and 4 or 3) do
   local popped = redis.call('ZPOPMIN', KEYS[zset], room)
-  for i = 1, #popped, 2 do redis.call('ZADD', KEYS[5], now, popped[i]) end
+  defer(popped, 2) -- every second one is a score
   room = room - #popped / 2
 end
 local later = redis.call('ZRANGEBYSCORE', KEYS[5], '(' .. now, '+inf', 'LIMIT', 0, room)
-for _, line in ipairs(later) do redis.call('ZADD', KEYS[5], now, line) end
+defer(later, 1)
 local waiting = redis.call('ZCARD', KEYS[5])
 if room == #later then return {1, waiting} end
 if idle then redis.call('UNLINK', KEYS[6], KEYS[7]) end
