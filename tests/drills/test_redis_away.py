@@ -29,14 +29,19 @@ def load(drill: Drill) -> BatchSpec:
     return begin(drill)
 
 
+def shorten_timeouts(drill: Drill) -> None:
+    """Set the timeouts of the short form, which all processes must share."""
+    if not drill.full:
+        drill.cluster.env.update(CUTOUT_VISIBILITY_TIMEOUT="12", CUTOUT_TIME_LIMIT="8")
+
+
 def begin(drill: Drill) -> BatchSpec:
     count = drill.size(140, 900)
     drill.fill(count)
     for number in range(count):
         mark(drill.key_path(number), "slow:0.2")
     spec = drill.submit()
-    if not drill.full:
-        drill.cluster.env.update(CUTOUT_VISIBILITY_TIMEOUT="12", CUTOUT_TIME_LIMIT="8")
+    shorten_timeouts(drill)
     # much of the batch is still to be published when Redis goes away
     drill.cluster.start_dispatcher(CUTOUT_WINDOW="50")
     for name in WORKERS:
