@@ -1,11 +1,9 @@
 """The stages of one image in a worker: its rendition, its metadata, and its CPU slot."""
 
 import hashlib
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
-from celery.exceptions import Reject
 from PIL import Image
 from support.forked import LONG, can_acquire, held
 
@@ -119,20 +117,22 @@ def test_a_worker_accepts_any_rendition_of_its_own_model_and_pipeline(
     done = Outcome(line=0, key="a.png", status=Status.DONE)
     config = SimpleNamespace(model="u2netp")
     monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config))
-    monkeypatch.setattr(tasks, "process", lambda *_: done)
+    called: list[str] = []
+    for name in ("process", "put_off"):
+        monkeypatch.setattr(tasks, name, lambda *_, name=name: called.append(name) or done)
     monkeypatch.setattr(tasks, "setproctitle", lambda _: None)
     job = ImageJob(
         batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
         photograph=ManifestLine(key="a.png", size=1, etag="e"), recipe=recipe,
     )  # fmt: skip
-    with nullcontext() if accepted else pytest.raises(Reject):
-        tasks.cut(job.model_dump(mode="json"))
+    tasks.cut(job.model_dump(mode="json"))
+    assert called == ["process" if accepted else "put_off"]
 
 
 def test_the_outcome_of_a_cutout_names_the_subjects_box(run_with):
     _, cutout = run_with(output="b.png", crop=True)
     assert cutout.subject == (10, 10, 30, 20)  # in the photograph, whatever the output shows of it
-    assert run_with(output="b.png", alpha=0)[1].subject is None
+    assert run_with(output="c.png", alpha=0)[1].subject is None
 
 
 def test_the_report_row_of_a_batch_has_no_subject_box(run_with):
