@@ -81,7 +81,9 @@ class RedisListings:
         self._connection.run("release_reservation", [names.redis_key(batch, "lister")], token)
 
     def fail(self, batch: str, reason: str, token: str = "") -> bool:
-        keys = [*names.redis_keys(batch, LISTING_KEYS), names.REGISTERING]
+        keys = [
+            *names.redis_keys(batch, LISTING_KEYS), names.REGISTERING, names.BATCH_CALLBACKS,
+        ]  # fmt: skip
         return bool(
             self._connection.run(
                 "fail_listing", keys, batch, token, reason, time.time(), CLOSED_KEPT_SECONDS

@@ -264,8 +264,9 @@ class Listings(Protocol):
     def fail(self, batch: str, reason: str, token: str = "") -> bool:
         """End a registration that cannot succeed; its reason stays readable.
 
-        Returns False if the batch is not being registered, or `token` does not hold the right to
-        list its source. Without `token`, an operator ends it.
+        If the batch has a callback, it becomes due in the same step. Returns False if the batch is
+        not being registered, or `token` does not hold the right to list its source. Without
+        `token`, an operator ends it.
         """
         ...
 

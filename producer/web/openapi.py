@@ -101,10 +101,12 @@ def create_api(**options: Any) -> FastAPI:
     @app.webhooks.post(
         "batch-closed",
         operation_id="batch_closed",
-        summary="Sent to `callback_url` each time a batch is closed",
+        summary="Sent to `callback_url` each time a batch is closed or has failed",
     )
     def batch_closed(batch: Batch) -> None:
         """Receive a batch whose images are all settled, as `GET /v1/batches/{batch_id}` returns it.
+
+        Or one whose source could not be listed: its `state` is `failed`.
 
         Signed and repeated like `cutout-ended`. The header `webhook-id` is the batch's ID, a colon
         and a number: a batch that is closed again after a retry is sent again, with another number.

@@ -694,6 +694,15 @@ def test_a_failed_listing_keeps_its_reason(ledger, registering, token: str) -> N
     assert not ledger.listings.fail(BATCH, "again", token)
 
 
+def test_a_failed_listing_makes_the_callback_due(ledger) -> None:
+    ledger.listings.begin(spec(has_callback=True, total=0))
+    ledger.listings.begin(spec("b-20260101-000000-ffffff", total=0))
+    for batch in (BATCH, "b-20260101-000000-ffffff"):
+        assert ledger.listings.fail(batch, "why")
+        assert not ledger.listings.fail(batch, "again")
+    assert due_callbacks(ledger) == [f"{BATCH}:0"]
+
+
 def test_a_name_stays_with_its_first_batch(ledger) -> None:
     assert ledger.listings.reserve_name("spring", "digest", "b-1").batch == "b-1"
     again = ledger.listings.reserve_name("spring", "other", "b-2")

@@ -107,6 +107,16 @@ def test_a_batch_is_sent_to_its_callback_as_the_document_says(shared: Server, lo
     assert received.keys() == schema["components"]["schemas"]["Batch"]["properties"].keys()
 
 
+def test_a_batch_that_cannot_be_listed_is_sent_to_its_callback(shared: Server, locations) -> None:
+    with receiving(answer(204), context=shared.tls) as receiver:
+        body = locations | {"source": "s3://no-such-bucket/in", "callback_url": receiver.url()}
+        batch = create(shared, body)
+        until(lambda: receiver.requests, 60)
+    received = json.loads(receiver.requests[0].body)
+    assert (received["id"], received["state"]) == (batch, "failed")
+    assert received["stalled_reason"].startswith("object_missing: ")
+
+
 def test_a_batch_waits_for_its_start(shared: Server, locations) -> None:
     schedule = {"not_before": "2100-01-01T22:00:00+01:00", "deadline": "2100-01-02T06:00:00+01:00"}
     batch = create(shared, locations, schedule=schedule)

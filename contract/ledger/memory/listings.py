@@ -82,4 +82,6 @@ class MemoryListings:
             return False
         row.state, row.stalled_reason, row.closed = "failed", reason, now
         row.expires = now + CLOSED_KEPT_SECONDS
+        if row.spec.has_callback:
+            self._state.callbacks.append(f"{batch}:{row.epoch}")
         return True
