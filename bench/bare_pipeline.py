@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from contract.quality import Quality
 from contract.settings import settings
 from worker.imaging.cutout import compose
 from worker.imaging.decode import Limits, decode
@@ -28,6 +29,8 @@ from worker.models.session import Session
 from worker.runtime import keep_freed_memory, use_one_blas_thread
 
 WARM_UP = 2
+QUALITY = Quality()
+"""As `cutout run` has it by default."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def whole(photographs: list[Path], model: str) -> Callable[[int], object]:
 
     def work(number: int) -> bytes:
         photograph = decode(blobs[number], Limits())
-        matte = session.matte(photograph.rgb)
-        cutout = compose(photograph, matte)
+        matte = session.matte(photograph.shown(), QUALITY)
+        cutout = compose(photograph, matte, decontaminate=QUALITY.decontaminate)
         return encode(cutout.rows, cutout.size, photograph.icc_profile, photograph.dots_per_metre)
 
     return work
@@ -176,5 +179,5 @@ def _cutouts(photographs: list[Path], model: str) -> Iterator[np.ndarray[Any, An
     session = _session(model)
     for path in photographs:
         photograph = decode(path.read_bytes(), Limits())
-        cutout = compose(photograph, session.matte(photograph.rgb))
+        cutout = compose(photograph, session.matte(photograph.shown(), QUALITY))
         yield cutout.rows(0, cutout.size[1])

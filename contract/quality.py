@@ -13,17 +13,17 @@ class Quality(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     refine: Refinement = Field(
-        "none",
+        "edges",
         description="`edges`: fit the matte to the photograph's edges at full resolution; `none`:"
         " enlarge the network's matte as it is",
     )
     passes: Literal[1, 2] = Field(
-        1,
+        2,
         description="`2`: the network looks a second time, at the subject's box alone, unless the"
         " first matte leaves its place in doubt",
     )
     decontaminate: bool = Field(
-        False,
+        True,
         description="replace the background's share in the colours of soft pixels by the subject's"
         " own colour; default: true with `refine: edges`, else false",
     )

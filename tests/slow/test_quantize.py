@@ -13,6 +13,7 @@ from support.paths import SAMPLES
 from support.services import missing
 
 from contract.errors import CutoutError, ErrorCode
+from contract.quality import Quality
 from worker.imaging.decode import Limits
 from worker.models import weights as model_weights
 from worker.models.int8.calibrate import calibrate, network_inputs
@@ -43,7 +44,10 @@ def made(model: Model, folder: Path) -> bytes:
 def masks(model: Model, path: Path) -> list[np.ndarray]:
     session = Session(model, path, "", threads=1)
     photographs = [Image.open(path).convert("RGB") for path in sorted(SAMPLES.glob("*.jpg"))]
-    return [np.asarray(session.matte(image)) > 127 for image in photographs]
+    return [
+        np.asarray(session.matte(image, Quality(refine="none", passes=1))) > 127
+        for image in photographs
+    ]
 
 
 def agreement(first: list[np.ndarray], second: list[np.ndarray]) -> float:

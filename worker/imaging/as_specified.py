@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageChops
 
-PHOTOMETRIC, BITS_PER_SAMPLE, COLOUR_MAP = 262, 258, 320
+PHOTOMETRIC, BITS_PER_SAMPLE, COLOUR_MAP, EXTRA_SAMPLES = 262, 258, 320, 338
 """Tags of TIFF 6.0, section 8 and 5."""
 WHITE_IS_ZERO = 0
 BYTE = 256
@@ -25,6 +25,8 @@ def as_specified(image: Image.Image) -> Image.Image:
 
 def _tiff_as_specified(image: Image.Image) -> Image.Image:
     tags = image.tag_v2  # type: ignore[attr-defined]
+    if image.mode == "RGBA" and EXTRA_SAMPLES not in tags:
+        return image.convert("RGB")  # a fourth sample that no tag calls alpha
     if image.mode == "P" and max(tags.get(COLOUR_MAP, (BYTE,))) < BYTE:
         # old writers gave 8 bits per entry where 16 are specified
         entries = np.array(tags[COLOUR_MAP], np.uint8).reshape(3, -1)

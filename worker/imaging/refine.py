@@ -23,6 +23,9 @@ tile is constant if its own matte and its neighbours' are."""
 REDUCING_GAP = 2.0
 """As for the network's input: see `worker.imaging.u2net`."""
 OPAQUE = 255
+HAZE = 6
+"""Opacity of 255 below which a network's matte counts as empty, and likewise at the other end."""
+BILINEAR = Image.Resampling.BILINEAR
 EMPTY, SOFT, SOLID = range(3)
 """What a tile's matte is: 0 everywhere, to be computed, 1 everywhere."""
 
@@ -52,18 +55,19 @@ def refine(rgb: Image.Image, matte: Float32Array, box: Box) -> Image.Image:
     """
     refined = np.zeros((rgb.height, rgb.width), np.uint8)
     left, top, right, bottom = box
-    current = Image.fromarray(matte)
-    guide = _shrunk(rgb, box, LEVELS[0].side)
-    for level, finer in zip(LEVELS, (*LEVELS[1:], None), strict=True):
-        on_grid = np.asarray(current.resize(guide.size, Image.Resampling.BILINEAR))
-        factors = coefficients(np.asarray(guide), on_grid, level.radius, level.eps)
-        if finer is None:
+    finest = _shrunk(rgb, box, LEVELS[-1].side)
+    coarser = [_shrunk(finest, (0, 0, *finest.size), level.side) for level in LEVELS[:-1]]
+    guides = [*coarser, finest]
+    current = _certain(matte)
+    for number, (level, guide) in enumerate(zip(LEVELS, guides, strict=True)):
+        on_grid = np.asarray(Image.fromarray(current).resize(guide.size, BILINEAR))
+        factors = _factors(np.asarray(guide), on_grid, level)
+        if guide is finest:
             _apply(factors, on_grid, level, rgb, box, refined[top:bottom, left:right])
-            break
-        guide = _shrunk(rgb, box, finer.side)
-        target = np.zeros(guide.size[::-1], np.uint8)
-        _apply(factors, on_grid, level, guide, (0, 0, *guide.size), target)
-        current = Image.fromarray(target.astype(np.float32))
+        else:
+            finer = guides[number + 1]
+            current = np.zeros(finer.size[::-1], np.float32)
+            _apply(factors, on_grid, level, finer, (0, 0, *finer.size), current)
     return Image.frombuffer("L", rgb.size, refined, "raw", "L", 0, 1)
 
 
@@ -73,6 +77,27 @@ def _shrunk(rgb: Image.Image, box: Box, side: int) -> Image.Image:
     factor = min(1, side / max(width, height))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     return rgb.resize(size, Image.Resampling.BOX, box, REDUCING_GAP)
+
+
+def _certain(matte: Float32Array) -> Float32Array:
+    """Return a network's matte, 0..255, stretched: hardly any of its values are exactly 0."""
+    stretched: Float32Array = (matte - HAZE) * np.float32(OPAQUE / (OPAQUE - 2 * HAZE))
+    return np.clip(stretched, 0, OPAQUE, out=stretched)
+
+
+def _factors(guide: Uint8Array, matte: Float32Array, level: Level) -> Float32Array:
+    """Return the filter's factors, float32 [4, rows, columns], computed where the matte is soft."""
+    factors = np.zeros((4, *matte.shape), np.float32)
+    factors[3] = matte
+    rows, columns = (np.flatnonzero((_tile_kinds(matte) == SOFT).any(axis)) for axis in (1, 0))
+    if len(rows):
+        # further out the matte is constant, and mirroring it at the border changes nothing
+        part = tuple(
+            slice(max(0, tiles[0] * TILE - TILE), (tiles[-1] + 2) * TILE)
+            for tiles in (rows, columns)
+        )
+        factors[:, *part] = coefficients(guide[part], matte[part], level.radius, level.eps)
+    return factors
 
 
 class Run(NamedTuple):
@@ -88,12 +113,12 @@ def _apply(
     level: Level,
     image: Image.Image,
     box: Box,
-    out: Uint8Array,
+    out: Uint8Array | Float32Array,
 ) -> None:
     """Apply the filter's factors to the pixels of a box of a mode RGB image.
 
     `factors` is float32 [4, rows, columns] as from `coefficients`, `matte` float32 [rows, columns],
-    0..255. The result goes to `out`, uint8 [height of the box, width of the box], which is zero.
+    0..255. The result, 0..255, goes to `out`, [height of the box, width of the box], which is zero.
     """
     scale = np.float32(1 / (1 - 2 * level.slack))
     factors *= scale
@@ -109,8 +134,7 @@ def _apply(
         across, down = matte.shape[1] / width, matte.shape[0] / height
         on_grid = (x * across, y * down, x_end * across, y_end * down)
         red, green, blue, offset = (
-            np.asarray(plane.resize(box_size(run), Image.Resampling.BILINEAR, on_grid))
-            for plane in planes
+            np.asarray(plane.resize(box_size(run), BILINEAR, on_grid)) for plane in planes
         )
         part = (box[0] + x, box[1] + y, box[0] + x_end, box[1] + y_end)
         pixels = np.asarray(image.crop(part))

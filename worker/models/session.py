@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime as ort
 from PIL import Image
 
-from contract.quality import DEFAULT, Quality
+from contract.quality import Quality
 from worker.cpu.features import int8_dot_product
 from worker.imaging.arrays import Float32Array
 from worker.imaging.layout import Box
@@ -43,7 +43,7 @@ class Session:
         self._input: str = self._session.get_inputs()[0].name
         self._output: str = self._session.get_outputs()[0].name  # the fused map; six are unused
 
-    def matte(self, rgb: Image.Image, quality: Quality = DEFAULT) -> Image.Image:
+    def matte(self, rgb: Image.Image, quality: Quality) -> Image.Image:
         """Return the matte of a mode RGB image: mode L, same size, 255 is the subject."""
         return matte_of(rgb, lambda box: self._predict(rgb, box), quality)
 
