@@ -3,15 +3,20 @@
 import numpy as np
 from PIL import Image, ImageChops
 
-PHOTOMETRIC, BITS_PER_SAMPLE, COLOUR_MAP, EXTRA_SAMPLES = 262, 258, 320, 338
-"""Tags of TIFF 6.0, section 8 and 5."""
+BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, PLANES = 258, 259, 262, 284
+COLOUR_MAP, EXTRA_SAMPLES = 320, 338
+"""Tags of TIFF 6.0: sections 8, 5 and 18."""
 WHITE_IS_ZERO = 0
+BITS_OF_BYTE = 8
 BYTE = 256
 """Values of 8 bits."""
 
 
 def as_specified(image: Image.Image) -> Image.Image:
-    """Return a decoded image with its samples as its format specifies them."""
+    """Return a decoded image with its samples as its format specifies them.
+
+    Raises ValueError if Pillow has read them wrongly beyond repair.
+    """
     match image.format:
         case "JPEG" | "MPO" if image.mode == "CMYK" and "adobe" not in image.info:
             # only Adobe's programs store CMYK inverted, and those write a marker
@@ -25,6 +30,9 @@ def as_specified(image: Image.Image) -> Image.Image:
 
 def _tiff_as_specified(image: Image.Image) -> Image.Image:
     tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = max(tags.get(BITS_PER_SAMPLE, (1,)))
+    if bits > BITS_OF_BYTE and tags.get(PLANES, 1) != 1 and tags.get(COMPRESSION, 1) == 1:
+        raise ValueError("uncompressed planes of more than 8 bits are read as if they had 8")
     if image.mode == "RGBA" and EXTRA_SAMPLES not in tags:
         return image.convert("RGB")  # a fourth sample that no tag calls alpha
     if image.mode == "P" and max(tags.get(COLOUR_MAP, (BYTE,))) < BYTE:
@@ -33,12 +41,9 @@ def _tiff_as_specified(image: Image.Image) -> Image.Image:
         image.putpalette(entries.T.tobytes())
     elif image.mode.startswith("I;16"):
         samples = np.asarray(image)
-        bits_of_mode = 16
-        bits = tags.get(BITS_PER_SAMPLE, (16,))[0]
-        if bits < bits_of_mode:
+        if BITS_OF_BYTE < bits < 2 * BITS_OF_BYTE:
             samples = (samples.astype(np.uint32) * 65535 // (2**bits - 1)).astype(np.uint16)
         if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
             samples = 65535 - samples
-        if samples is not np.asarray(image):
-            return Image.fromarray(samples.astype(np.uint16))
+        return Image.fromarray(samples)
     return image

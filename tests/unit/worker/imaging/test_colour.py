@@ -15,8 +15,10 @@ from support.images import (
     picture,
     png,
     profile,
+    refusal,
 )
 
+from contract.errors import ErrorCode
 from worker.imaging.colour import parse_colour
 from worker.imaging.decode import decode
 from worker.imaging.icc import BT709, BT2020, DISPLAY_P3, SRGB_CURVE, rgb_profile
@@ -159,6 +161,43 @@ def test_cmyk_of_a_jpeg_without_adobes_marker_is_not_inverted():
     inverted = image.point(lambda value: 255 - value)
     assert_like(decode(data, LIMITS).rgb, image.convert("RGB"), 3)
     assert_like(decode(without, LIMITS).rgb, inverted.convert("RGB"), 3)
+
+
+def tiff(samples: bytes, *tags: tuple[int, int, int]) -> bytes:
+    """A little-endian TIFF of 2 x 1 pixels: tag, type (3: 16 bits) and value."""
+    offset = 8 + 2 + 12 * (len(tags) + 4) + 4
+    always = [(256, 3, 2), (257, 3, 1), (273, 4, offset), (279, 4, len(samples))]
+    entries = sorted([*always, *tags])
+    directory = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + directory + bytes(4) + samples
+
+
+@pytest.mark.parametrize(
+    ("samples", "bits", "photometric", "expected"),
+    [
+        (struct.pack("<2H", 0xFFFF, 0x8000), 16, 1, [255, 128]),
+        (struct.pack("<2H", 0xFFFF, 0x8000), 16, 0, [0, 127]),
+        (bytes([0xFF, 0xF8, 0x00]), 12, 1, [255, 128]),
+    ],
+    ids=["16 bits", "white is zero", "12 bits"],
+)
+def test_a_grey_tiff_is_read_as_specified(samples, bits: int, photometric: int, expected: list):
+    data = tiff(samples, (258, 3, bits), (262, 3, photometric), (277, 3, 1))
+    rgb = decode(data, LIMITS).rgb
+    assert [rgb.getpixel((x, 0)) for x in (0, 1)] == [(v, v, v) for v in expected]
+
+
+def test_planes_of_16_bits_are_refused_instead_of_read_wrongly():
+    data = tiff(bytes(12), (258, 3, 16), (262, 3, 2), (277, 3, 3), (284, 3, 2))
+    assert refusal(data) is ErrorCode.CORRUPT_IMAGE
+
+
+def test_a_bmp_without_values_in_its_alpha_channel_is_opaque():
+    image = picture().convert("RGBA")
+    image.putalpha(0)
+    photograph = decode(encoded(image, "BMP"), LIMITS)
+    assert photograph.alpha is None
+    assert_like(photograph.rgb, picture())
 
 
 def test_lab_is_converted_without_a_profile():
