@@ -89,7 +89,7 @@ def test_a_folder_is_cut_out_and_nothing_is_left_running(folder: Path, tmp_path:
         assert 0.05 < float(row["foreground"]) < 0.6
         pixels = np.asarray(result)
         assert not pixels[pixels[..., 3] == 0].any()
-        opaque = pixels[..., 3] > 0
+        opaque = pixels[..., 3] == 255
         assert (pixels[opaque][:, :3] == np.asarray(source.convert("RGB"))[opaque]).all()
         assert int(row["matte_ms"]) > 0
     assert stack_processes(os.environ["CUTOUT_STATE_DIR"]) == []
