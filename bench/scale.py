@@ -31,6 +31,8 @@ from contract.recipe import recipe_for
 from contract.settings import settings
 
 CHUNK = 200
+KEY = "catalogue/000123/product-000123456-front.jpg"
+LEASE_SECONDS = 300
 SMALL_BATCH = 20
 OUTSTANDING = 1000
 """Lines issued to measure what each takes in Redis."""
@@ -68,7 +70,7 @@ def publish_rate(running: Cluster) -> tuple[float, float]:
         ImageJob(
             batch="b-20260101-000000-aaaaaa", line=line, source="s3://photographs/in",
             destination="s3://photographs/out", recipe=recipe_for("u2netp"),
-            photograph=ManifestLine(key=f"catalogue/product-{line:09d}.jpg", size=1, etag="1" * 32),
+            photograph=ManifestLine(key=KEY, size=1, etag="1" * 32),
         )
         for line in range(CHUNK)
     ]  # fmt: skip
@@ -185,7 +187,7 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
     print(f"  Redis: peak {running.meter.memory_peak() / 1e6:.0f} MB of data")
     for command, milliseconds in running.meter.slowest(5, running.scripts()):
         print(f"  slowest: {command} {milliseconds:.1f} ms")
-    out = running.folder / "giant" / "out"
+    out = running.out("giant")
     (report,) = out.glob("_cutout/*/report.jsonl.gz")
     stored = stored_bytes(out) / lines
     missing = unreported(report, lines)
@@ -207,11 +209,15 @@ def costs_of(running: Cluster, celery: CeleryPath, lines: int, stored: float) ->
 
 def outstanding_bytes(running: Cluster) -> float:
     """Return the bytes that Redis needs for each line that is issued and not settled."""
+    from producer.dispatch.publisher import publish_issued  # noqa: PLC0415 - reads the settings
+
     batch, _ = running.submit("window", OUTSTANDING)
+    lines, spec = running.ledger.lines, running.ledger.batches.progress(batch).spec
+    photograph = ManifestLine(key=KEY, size=1, etag="1" * 32)
     before = running.meter.memory()
-    running.start("dispatcher of the window", "-m", "producer", "dispatch")
-    wait_for(lambda: running.progress(batch).issued == OUTSTANDING)
-    running.stop()
+    for _ in range(OUTSTANDING // CHUNK):
+        issued = lines.issue(batch, CHUNK, OUTSTANDING, LEASE_SECONDS, OUTSTANDING)
+        publish_issued(spec, issued, lambda _: photograph)
     return (running.meter.memory() - before) / OUTSTANDING
 
 

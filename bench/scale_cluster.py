@@ -62,12 +62,15 @@ class Cluster:
             )  # fmt: skip
 
     def submit(self, name: str, count: int) -> tuple[str, float]:
-        """Register a batch of `count` lines; return its ID and the seconds that it took."""
+        """Submit a manifest of `count` photographs; return the batch's ID and the seconds taken."""
+        manifest, source = self.folder / f"{name}.csv", self.folder / "photographs"
+        source.mkdir(exist_ok=True)
+        write_manifest(manifest, count)
         start = time.monotonic()
         with (self.folder / f"{name}.id").open("w+b") as file:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, str(BENCH / "synthetic_submit.py"), str(count),
-                 str(self.folder / name)],
+                [sys.executable, "-m", "producer", "submit", str(source), str(self.out(name)),
+                 "--manifest", str(manifest)],
                 env={**os.environ, **self.env}, stdout=file,
             )  # fmt: skip
             while self.processes[name].poll() is None:
@@ -78,6 +81,10 @@ class Cluster:
                 raise SystemExit(f"bench: submitting {count} lines failed")
             file.seek(0)
             return file.read().decode().strip(), seconds
+
+    def out(self, name: str) -> Path:
+        """Return the destination of a submitted batch."""
+        return self.folder / name / "out"
 
     def progress(self, batch: str) -> Progress:
         self.check()
@@ -122,6 +129,17 @@ class Cluster:
 def _peak_rss(process: psutil.Process) -> int:
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split(maxsplit=1)[0]) * 1024
+
+
+def write_manifest(path: Path, count: int) -> None:
+    """List `count` photographs that do not exist: nothing in this benchmark reads one."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("key,size,etag\n")
+        for number in range(count):
+            file.write(
+                f"catalogue/{number // 1000:06d}/product-{number:09d}-front.jpg,"
+                f"{3_456_789 + number},{number:032x}\n"
+            )
 
 
 @contextmanager

@@ -101,8 +101,8 @@ def table(costs: Costs) -> str:
 - one Redis serves {1e6 / costs.redis_microseconds:,.0f} images/s: {days:.1f} days
 - one dispatcher serves {1e6 / costs.dispatcher_microseconds:,.0f} images/s
 - registration takes {hours:.1f} hours of one core
-- Redis keeps {megabytes:,.0f} MB of bits, and {costs.redis_bytes_per_outstanding:,.0f} bytes of
-  each line that is issued and not settled
+- Redis keeps {megabytes:,.0f} MB of bits of open batches
+- a line that is issued and not settled: {costs.redis_bytes_per_outstanding:,.0f} bytes
 - {IMAGES * costs.stored_bytes_per_line / 1e9:,.0f} GB are stored beside the outputs
 - {IMAGES // MAX_BATCH_LINES} batches of {MAX_BATCH_LINES:.0e} lines"""
     return head + "".join(map(_row, walls(costs))) + tail

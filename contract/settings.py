@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         20_000,
         gt=0,
         description="Upper bound of the images that are queued or being processed at a time, by all"
-        " batches of a model together. Below it, the dispatcher queues about 5 seconds of work for"
+        " batches of a model together. Below it, the dispatcher queues about 2 seconds of work for"
         " the workers that are running. It limits the memory that Redis uses, to about 2 KB per"
         " image.",
     )

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 LINES_PER_CHILD = 2
 """Lines for each child beside the backlog: one being processed, one queued."""
-BACKLOG_SECONDS = 5
-"""Seconds of work in the queue at the measured speed. A dispatcher that dies is replaced later than
-that, but one that is busy with other batches returns much sooner."""
+BACKLOG_SECONDS = 2
+"""Seconds of work in the queue at the measured speed: a new batch starts behind it, within 3 s. A
+dispatcher that dies is replaced later than that, but one that is busy with other batches returns
+much sooner."""
 MIN_WINDOW = 200
 """Lines of a batch that are queued while no worker is running. Beside slow workers it would be too
 many: they take minutes for them, and a batch of a higher priority would wait that long."""

@@ -11,12 +11,12 @@ LIMIT = 20_000
         (Fleet(), 1, MIN_WINDOW),  # no worker yet
         (Fleet(), 3, 3 * MIN_WINDOW),
         (Fleet(), 1000, LIMIT),
-        (Fleet(0, 0, 1000), 1, 5000),  # they stopped a moment ago
-        (Fleet(1, 2, 0.3), 1, 6),
-        (Fleet(10, 100, 100), 1, 700),
+        (Fleet(0, 0, 1000), 1, 2000),  # they stopped a moment ago
+        (Fleet(1, 2, 0.3), 1, 5),
+        (Fleet(10, 100, 100), 1, 400),
         (Fleet(100, 1000, 0), 1, 2000),  # no speed yet
-        (Fleet(100, 1000, 2000), 1, 12_000),
-        (Fleet(100, 1000, 2000), 2, 12_000),
+        (Fleet(100, 1000, 2000), 1, 6000),
+        (Fleet(100, 1000, 2000), 2, 6000),
         (Fleet(1000, 10_000, 4000), 7, LIMIT),
         (Fleet(1, 2, 3), 50, 50),  # one line for each
     ],
@@ -32,7 +32,7 @@ def test_a_window_that_limits_the_speed_grows() -> None:
     window = window_of(Fleet(1, 8, 0), 1, LIMIT)
     meter = SpeedMeter()
     meter.sample(0)
-    for second in range(1, 7):
+    for second in range(1, 13):
         meter.add(window)
         meter.sample(second)
         window = window_of(Fleet(1, 8, meter.images_per_second), 1, LIMIT)
