@@ -99,6 +99,12 @@ class RedisBatches:
             self._connection.run_for("lease", batch, [REPORT_LEASE], token, int(seconds * 1000))
         )
 
+    def renew_report(self, batch: str, token: str, seconds: float) -> bool:
+        milliseconds = int(seconds * 1000)
+        return bool(
+            self._connection.run_for("renew_lease", batch, [REPORT_LEASE], token, milliseconds)
+        )
+
     def release_report(self, batch: str, token: str) -> None:
         self._connection.run_for("release_lease", batch, [REPORT_LEASE], token)
 

@@ -69,14 +69,18 @@ class Batches(Protocol):
         """Close a batch whose report was written at `epoch` by the holder of its report's lease.
 
         Returns False if a line is unsettled, a retry has raised the epoch since, `lease_token` does
-        not hold the lease any more, or outcome rows are left that the report lacks. Counters stay
-        readable for CLOSED_KEPT_SECONDS. If the batch has a callback, it becomes due in the same
-        step, as `BATCH:EPOCH`.
+        not hold the lease any more, outcome rows are left that the report lacks, or the batch is
+        closed. Counters stay readable for CLOSED_KEPT_SECONDS. If the batch has a callback, it
+        becomes due in the same step, as `BATCH:EPOCH`.
         """
         ...
 
     def lease_report(self, batch: str, token: str, seconds: float) -> bool:
-        """Take or renew the right to write a batch's report; return if `token` holds it now."""
+        """Take the right to write a batch's report; return whether `token` holds it now."""
+        ...
+
+    def renew_report(self, batch: str, token: str, seconds: float) -> bool:
+        """Renew that right; return False if it has ended, even if nobody else holds it."""
         ...
 
     def release_report(self, batch: str, token: str) -> None:

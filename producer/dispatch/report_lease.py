@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
@@ -29,10 +29,14 @@ class ReportLease:
         """by `time.monotonic`; never later than in the ledger"""
         self._released = Event()
 
-    def renew(self) -> bool:
-        """Take or renew the lease; return whether it is held now."""
+    def take(self) -> bool:
+        """Take the lease; return whether it is held now."""
+        return self._held_by(self._ledger.batches.lease_report)
+
+    def _held_by(self, request: Callable[[str, str, float], bool]) -> bool:
+        """Take or renew the lease by a request to the ledger; return whether it is held now."""
         before = time.monotonic()
-        held = self._ledger.batches.lease_report(self._batch, self.token, REPORT_LEASE_SECONDS)
+        held = request(self._batch, self.token, REPORT_LEASE_SECONDS)
         self._expires = before + REPORT_LEASE_SECONDS if held else 0
         return held
 
@@ -45,7 +49,7 @@ class ReportLease:
         """Renew the lease until it is lost or released."""
         while not self._released.wait(RENEWED_EVERY_SECONDS):
             with suppress(CutoutError):  # Redis is away: the lease may last until it is back
-                if not self.renew():
+                if not self._held_by(self._ledger.batches.renew_report):
                     return
 
     def release(self) -> None:
@@ -58,7 +62,7 @@ class ReportLease:
 def report_lease(ledger: Ledger, batch: str) -> Iterator[ReportLease | None]:
     """Hold the lease of a batch's report; yield None if another dispatcher holds it."""
     lease = ReportLease(ledger, batch)
-    if not lease.renew():
+    if not lease.take():
         yield None
         return
     renewing = Thread(target=lease.keep_renewing, name="report-lease", daemon=True)

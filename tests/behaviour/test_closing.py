@@ -171,10 +171,11 @@ def test_a_dispatcher_that_died_while_it_wrote_a_report_is_followed(closing: Clo
     assert closing.reported() == ["done"] * TOTAL
 
 
+@pytest.mark.parametrize("free_again", [False, True])
 def test_a_dispatcher_stops_writing_once_the_reports_lease_is_lost(
-    closing: Closing, monkeypatch
+    closing: Closing, monkeypatch, free_again: bool
 ) -> None:
-    """It stalls before its first file; another reports and closes the batch meanwhile."""
+    """It stalls before its first file; another has the lease meanwhile, or had it."""
     closing.settle(range(TOTAL), Status.DONE)
     monkeypatch.setattr(report_lease, "RENEWED_EVERY_SECONDS", 0.01)
     stalled, put = closing.dispatcher(), []
@@ -182,6 +183,8 @@ def test_a_dispatcher_stops_writing_once_the_reports_lease_is_lost(
     def lost(rows, check):
         yield from rows
         closing.lose_report_lease()
+        if free_again:
+            closing.ledger.batches.release_report(closing.spec.id, "another")
         until(lambda: raises(check), 10)
 
     monkeypatch.setattr(files, "_checked", lost)

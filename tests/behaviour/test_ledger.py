@@ -962,9 +962,13 @@ def test_one_dispatcher_at_a_time_may_write_a_report(ledger, batch) -> None:
     assert not ledger.batches.lease_report(batch, "two", 60)
     ledger.batches.release_report(batch, "two")
     assert not ledger.batches.lease_report(batch, "two", 60)
+    assert ledger.batches.renew_report(batch, "one", 60)
     ledger.batches.release_report(batch, "one")
-    assert ledger.batches.lease_report(batch, "two", 0.05)
+    assert not ledger.batches.renew_report(batch, "one", 60)  # free, but another may have had it
+    assert ledger.batches.lease_report(batch, "two", 60)
+    assert ledger.batches.renew_report(batch, "two", 0.05)
     until(lambda: ledger.batches.lease_report(batch, "one", 60), 5, pause=0.02)
+    assert not ledger.batches.renew_report(batch, "two", 60)
 
 
 def test_a_ledger_that_answers_can_be_pinged(ledger) -> None:
@@ -1027,6 +1031,7 @@ def test_a_batch_is_closed_by_the_holder_of_its_reports_lease_once_its_rows_are_
     ledger.lines.drop_outcomes(BATCH, ledger.lines.outcomes(BATCH, 9)[-1].id)
     assert not ledger.batches.close(BATCH, 0, "another")
     assert ledger.batches.close(BATCH, 0, "d")
+    assert not ledger.batches.close(BATCH, 0, "d")  # or it would have a second callback
 
 
 def test_lines_without_a_row_are_reopened_and_the_counters_corrected(ledger) -> None:

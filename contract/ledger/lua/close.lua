@@ -2,7 +2,7 @@
 --
 -- The fence: the report was written from what the batch was at one epoch, by the holder of the lease
 -- of the report. If a retry has raised the epoch since, if the lease was lost, or if outcome rows are
--- left that the report lacks, the batch stays as it is. Its callback becomes due in the same step, so
+-- left that the report lacks, or if the batch is closed, it stays as it is. Its callback becomes due in the same step, so
 -- none is lost, and each end of the batch has one.
 --
 -- KEYS[1] batch         hash    fields `state`, `total`, `done`, `skipped`, `failed`, `closed`, `epoch`
@@ -19,11 +19,11 @@
 -- ARGV[4] epoch at which the report was written; empty: close it even if lines are unsettled
 -- ARGV[5] token of the caller's lease of the report
 -- returns 1 if it is closed now, 0 if the fence or an unsettled line forbids it
-local row = redis.call('HMGET', KEYS[1], 'total', 'done', 'skipped', 'failed', 'epoch', 'has_callback')
+local row = redis.call('HMGET', KEYS[1], 'total', 'done', 'skipped', 'failed', 'epoch', 'has_callback', 'state')
 if not row[1] then return 0 end
 if ARGV[4] ~= '' then
   if row[2] + row[3] + row[4] < tonumber(row[1]) then return 0 end
-  if row[5] ~= ARGV[4] then return 0 end
+  if row[5] ~= ARGV[4] or row[7] == 'closed' then return 0 end
   if redis.call('GET', KEYS[5]) ~= ARGV[5] then return 0 end
   if redis.call('XLEN', KEYS[7]) > 0 then return 0 end
   if row[6] == '1' then

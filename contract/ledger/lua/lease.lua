@@ -1,4 +1,4 @@
--- Takes or renews a lease: the dispatcher's, or that of a batch's report.
+-- Takes a lease, the dispatcher's or that of a batch's report, or renews it.
 --
 -- KEYS[1] lease  string  the holder's token
 -- ARGV[1] token

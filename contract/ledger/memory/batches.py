@@ -59,6 +59,7 @@ class MemoryBatches:
         row = self._state.find(batch)
         if (
             row is None
+            or row.state == "closed"
             or sum(row.counts.values()) < row.spec.total
             or row.epoch != epoch
             or row.outcomes
@@ -82,6 +83,11 @@ class MemoryBatches:
     def lease_report(self, batch: str, token: str, seconds: float) -> bool:
         row = self._state.require(batch)
         return row.report_lease.take(token, self._state.clock(), seconds)
+
+    def renew_report(self, batch: str, token: str, seconds: float) -> bool:
+        row = self._state.require(batch)
+        now = self._state.clock()
+        return row.report_lease.held_by(token, now) and row.report_lease.take(token, now, seconds)
 
     def release_report(self, batch: str, token: str) -> None:
         if row := self._state.find(batch):
