@@ -15,7 +15,7 @@ from contract.ledger import ClaimRefused
 from contract.names import BATCH_ID
 from contract.outcome import Outcome, Status
 from contract.recipe import PIPELINE
-from worker.process import DeferredError
+from worker.failure import DeferredError
 from worker.retry import deadline_in, retry_delay, retry_until
 from worker.runtime import Runtime
 

@@ -1,38 +1,24 @@
 """One image, from its claim to its terminal state. Read this first."""
 
 import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-import structlog
-from celery.exceptions import SoftTimeLimitExceeded
-
-from contract.errors import (
-    INFRASTRUCTURE_CODES,
-    CutoutError,
-    ErrorCode,
-    PermanentError,
-    RetryableError,
-)
+from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob
 from contract.ledger import Claim, ClaimRefused
 from contract.ledger.records import RESULT_OK
 from contract.outcome import Outcome, Status
 from contract.storage import open_store
+from worker.attempt import Attempt
+from worker.failure import fail_or_defer
 from worker.fetch import fetch
 from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
 from worker.imaging.encode import encode
 from worker.imaging.render import render
 from worker.imaging.subject import clear_outside, subject_box
-from worker.retry import deadline_in, retry_delay, retry_until
+from worker.retry import deadline_in, retry_until
 from worker.runtime import Runtime
 from worker.store import ClaimLostError, ClaimTimer, store_output
-from worker.usage import Usage
-
-log = structlog.get_logger(__name__)
 
 MAX_CRASHES = 3
 """An image whose process died this often (segmentation fault, OOM kill) is never run again."""
@@ -40,39 +26,8 @@ MAX_CRASHES = 3
 SLOT_WAIT_SHARE = 1 / 40
 """Share of the time limit that an image waits for a CPU slot; then it computes without one."""
 
-RETRIES_ELSEWHERE = 2
-"""Retries after an infrastructure error that is final for this worker: refused credentials, or an
-object that is not found. Another worker may have credentials, or a folder that is mounted."""
-
 CURRENT_METADATA = ("source-etag", "recipe", "model-sha256")
 """Metadata of an existing output that must match for the output to be current."""
-
-
-class DeferredError(Exception):
-    """The image was released for a later retry; it has no outcome yet."""
-
-
-@dataclass
-class Attempt:
-    """One attempt at one image, and the milliseconds spent in each stage."""
-
-    job: ImageJob
-    number: int
-    token: str
-    worker: str
-    deadline: float
-    """until when it waits for Redis, by `time.monotonic`"""
-    claim_timer: ClaimTimer
-    output_etag: str = ""
-    """of the output that the destination held before; empty: none"""
-    milliseconds: dict[str, int] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.milliseconds[name] = round((time.perf_counter() - start) * 1000)
 
 
 def process(job: ImageJob, runtime: Runtime) -> Outcome | ClaimRefused:
@@ -129,7 +84,7 @@ def _run(claim: Claim, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str
     except ClaimLostError:
         raise
     except Exception as error:
-        failure = _fail_or_defer(error, attempt, runtime)
+        failure = fail_or_defer(error, attempt, runtime)
         attempt.claim_timer.check()
         return failure
 
@@ -161,7 +116,7 @@ def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
     else:
         status = Status.SKIPPED
     source_etag = "" if etag == job.photograph.etag else etag
-    return _outcome(attempt, status, source_etag=source_etag, outputs=[job.output_key])
+    return attempt.outcome(status, source_etag=source_etag, outputs=[job.output_key])
 
 
 def _source_etag(job: ImageJob) -> str:
@@ -198,8 +153,7 @@ def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
         store_output(job, data, _metadata(job, runtime, blob.etag), attempt.output_etag)
     attempt.usage.bytes_written = len(data)
     width, height = picture.size
-    return _outcome(
-        attempt,
+    return attempt.outcome(
         Status.DONE,
         width=width,
         height=height,
@@ -233,68 +187,3 @@ def _delete_orphan(job: ImageJob, runtime: Runtime) -> None:
     """
     if job.has_private_output and runtime.ledger.batches.was_deleted(job.batch):
         open_store(job.destination).delete(job.output_key)
-
-
-def _fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str]:
-    """Return the failed outcome and the result for the circuit breaker.
-
-    Raises DeferredError instead if the error is retryable and a retry is left.
-    """
-    final = isinstance(error, PermanentError)
-    reason = error if isinstance(error, PermanentError) else _retryable(error, runtime)
-    delay = retry_delay(attempt.number - 1, runtime.config)
-    if delay is not None and (not final or _may_succeed_elsewhere(reason, attempt)):
-        job, lines = attempt.job, runtime.ledger.lines
-        retry_until(
-            attempt.deadline,
-            lambda: lines.defer(
-                job.batch, job.line, attempt.token, delay, reason.code, attempt.worker
-            ),
-        )
-        raise DeferredError(str(reason)) from error
-    if final:
-        return _failed(attempt, reason.code, reason.message), reason.code
-    internal = reason.code is ErrorCode.INTERNAL_ERROR
-    message = f"{attempt.number} attempts failed with {reason.code}: {reason.message}"
-    code = ErrorCode.INTERNAL_ERROR if internal else ErrorCode.EXHAUSTED
-    return _failed(attempt, code, message), reason.code
-
-
-def _may_succeed_elsewhere(error: CutoutError, attempt: Attempt) -> bool:
-    """Return whether another worker may succeed. Nobody waits longer for a cutout to find out."""
-    if attempt.job.interactive or error.code not in INFRASTRUCTURE_CODES:
-        return False
-    return attempt.number <= RETRIES_ELSEWHERE
-
-
-def _retryable(error: Exception, runtime: Runtime) -> CutoutError:
-    match error:
-        case RetryableError():
-            return error
-        case SoftTimeLimitExceeded():
-            message = f"It took over {runtime.config.time_limit:g} s."
-            return RetryableError(ErrorCode.TIME_LIMIT, message)
-        case MemoryError():
-            return RetryableError(ErrorCode.OUT_OF_MEMORY, "The machine's memory ran out.")
-        case _:
-            log.error("unexpected error", exc_info=error)
-            return RetryableError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
-
-
-def _failed(attempt: Attempt, code: ErrorCode, message: str) -> Outcome:
-    return _outcome(attempt, Status.FAILED, code=code, message=message)
-
-
-def _outcome(attempt: Attempt, status: Status, **fields: object) -> Outcome:
-    return Outcome.model_validate(
-        {
-            "line": attempt.job.line,
-            "key": attempt.job.photograph.key,
-            "status": status,
-            "attempts": attempt.number,
-            "worker": attempt.worker,
-            "milliseconds": attempt.milliseconds,
-            **attempt.usage.fields(),
-            **fields,
-        }
-    )

@@ -18,8 +18,9 @@ from contract.errors import CutoutError
 from contract.job import ImageJob
 from contract.ledger import ClaimRefused
 from contract.outcome import Outcome, Status
+from worker.failure import DeferredError
 from worker.foreign import ForeignJob, is_foreign, put_off
-from worker.process import DeferredError, process
+from worker.process import process
 from worker.runtime import runtime
 
 log = structlog.get_logger(__name__)

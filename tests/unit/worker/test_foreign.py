@@ -14,8 +14,8 @@ from contract.ledger.memory import MemoryLedger
 from contract.outcome import Status
 from contract.recipe import PIPELINE, Recipe
 from contract.settings import Settings
+from worker.failure import DeferredError
 from worker.foreign import ForeignJob, put_off
-from worker.process import DeferredError
 from worker.tasks import _parse
 
 BATCH = "b-20260101-000000-aaaaaa"

@@ -27,8 +27,9 @@ from contract.storage.files import FileStore
 from worker import process as module
 from worker import retry
 from worker.cpu.slots import CpuSlots
+from worker.failure import RETRIES_ELSEWHERE, DeferredError
 from worker.imaging.decode import Limits
-from worker.process import RETRIES_ELSEWHERE, DeferredError, process
+from worker.process import process
 from worker.runtime import Runtime
 
 BATCH = "b-20260101-000000-aaaaaa"

@@ -15,9 +15,10 @@ from contract.recipe import Recipe
 from contract.rendition import Rendition
 from contract.storage import open_store
 from worker import tasks
+from worker.attempt import Attempt
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
-from worker.process import Attempt, _cut_out
+from worker.process import _cut_out
 from worker.store import ClaimTimer
 
 CPU_SLOTS = CpuSlots(1)

@@ -7,7 +7,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.records import RESULT_CRASH
 from worker.celery_hooks.request import result_of
-from worker.process import DeferredError
+from worker.failure import DeferredError
 from worker.tasks import ImageFailedError
 
 DENIED = PermanentError(ErrorCode.ACCESS_DENIED, "No role.")

@@ -1,0 +1,76 @@
+"""What an error means for an image: another attempt, or a failure with a code."""
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+
+from contract.errors import (
+    INFRASTRUCTURE_CODES,
+    CutoutError,
+    ErrorCode,
+    PermanentError,
+    RetryableError,
+)
+from contract.outcome import Outcome, Status
+from worker.attempt import Attempt
+from worker.retry import retry_delay, retry_until
+from worker.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+RETRIES_ELSEWHERE = 2
+"""Retries after an infrastructure error that is final for this worker: refused credentials, or an
+object that is not found. Another worker may have credentials, or a folder that is mounted."""
+
+
+class DeferredError(Exception):
+    """The image was released for a later retry; it has no outcome yet."""
+
+
+def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str]:
+    """Return the failed outcome and the result for the circuit breaker.
+
+    Raises DeferredError instead if the error is retryable and a retry is left.
+    """
+    final = isinstance(error, PermanentError)
+    reason = error if isinstance(error, PermanentError) else _retryable(error, runtime)
+    delay = retry_delay(attempt.number - 1, runtime.config)
+    if delay is not None and (not final or _may_succeed_elsewhere(reason, attempt)):
+        job, lines = attempt.job, runtime.ledger.lines
+        retry_until(
+            attempt.deadline,
+            lambda: lines.defer(
+                job.batch, job.line, attempt.token, delay, reason.code, attempt.worker
+            ),
+        )
+        raise DeferredError(str(reason)) from error
+    if final:
+        return _failed(attempt, reason.code, reason.message), reason.code
+    internal = reason.code is ErrorCode.INTERNAL_ERROR
+    message = f"{attempt.number} attempts failed with {reason.code}: {reason.message}"
+    code = ErrorCode.INTERNAL_ERROR if internal else ErrorCode.EXHAUSTED
+    return _failed(attempt, code, message), reason.code
+
+
+def _may_succeed_elsewhere(error: CutoutError, attempt: Attempt) -> bool:
+    """Return whether another worker may succeed. Nobody waits longer for a cutout to find out."""
+    if attempt.job.interactive or error.code not in INFRASTRUCTURE_CODES:
+        return False
+    return attempt.number <= RETRIES_ELSEWHERE
+
+
+def _retryable(error: Exception, runtime: Runtime) -> CutoutError:
+    match error:
+        case RetryableError():
+            return error
+        case SoftTimeLimitExceeded():
+            message = f"It took over {runtime.config.time_limit:g} s."
+            return RetryableError(ErrorCode.TIME_LIMIT, message)
+        case MemoryError():
+            return RetryableError(ErrorCode.OUT_OF_MEMORY, "The machine's memory ran out.")
+        case _:
+            log.error("unexpected error", exc_info=error)
+            return RetryableError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
+
+
+def _failed(attempt: Attempt, code: ErrorCode, message: str) -> Outcome:
+    return attempt.outcome(Status.FAILED, code=code, message=message)
