@@ -490,6 +490,7 @@ def test_a_batch_is_cancelled_after_a_question(browser: Browser, site: Site):
     browser.press("New batch")
     browser.one("#source").send_keys(site.source)
     browser.one("#destination").send_keys(site.destination, Keys.ENTER)
+    browser.one('.batch:first-child[data-state="open"]', 30)  # once its source is listed
     browser.press("Cancel", ".batch")
     browser.one("#confirm-no").click()
     assert_steadily(lambda: browser.all('.batch:first-child[data-state="open"]'), 0.6)
