@@ -8,7 +8,7 @@ PEER := .bench/peer
 # each test run starts hundreds of interpreters: let them share compiled modules
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up check test drills lint docs bench bench-latency bench-scale lock clean
+.PHONY: demo up check test drills lint docs bench bench-latency bench-scale quality lock clean
 
 $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
@@ -51,6 +51,10 @@ $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 # variables are unset so that both sides choose the kernels of the CPU they run on.
 bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure throughput beside rembg
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/compare.py $(BENCH)
+
+# EVAL=DIR holds NAME.jpg and NAME.alpha.png; QUALITY="--limit 5": see bench/quality.py --help
+quality: $(BIN)/cutout ## measure mattes against exact alpha, by recipe
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/quality.py $(EVAL) $(QUALITY)
 
 # BENCH="--rounds 1": see `.venv/bin/python bench/interactive.py --help`
 bench-latency: $(BIN)/cutout ## measure the latency of cutouts over HTTP, with and without a batch

@@ -29,8 +29,8 @@ from worker.models.session import Session
 from worker.runtime import keep_freed_memory, use_one_blas_thread
 
 WARM_UP = 2
-QUALITY = Quality()
-"""As `cutout run` has it by default."""
+QUALITY = Quality(refine="none", passes=1)
+"""The mattes that `rembg p` makes; bench/quality.py measures the others."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def started(
     command = [
         str(CUTOUT), "run", f"s3://{BUCKET}/in", f"s3://{BUCKET}/out",
         "--model", model, "--workers", str(processes), "--json",
+        "--refine", "none", "--passes", "1",  # the mattes that `rembg p` makes
     ]  # fmt: skip
     with endpoint(folder) as s3, proxy(s3.env["AWS_ENDPOINT_URL"]) as address:
         env = {**s3.env, "AWS_ENDPOINT_URL": address, "CUTOUT_STATE_DIR": str(folder / "state")}

@@ -16,7 +16,7 @@ from PIL import Image
 from worker.imaging.arrays import Float32Array, Uint8Array
 from worker.imaging.layout import Box, Size, box_size
 
-GRID_SIDE = 640
+GRID_SIDE = 400
 """Pixels of the grid's longer side, at most."""
 REDUCING_GAP = 2.0
 """As for the network's input: see `worker.imaging.u2net`."""
