@@ -383,6 +383,45 @@ def test_no_command_of_a_large_batch_handles_more_than_a_chunk(ledger) -> None:
 
 
 @redis_only
+def test_a_resume_that_was_killed_halfway_is_completed_by_the_next(ledger) -> None:
+    large = 2 * SCRIPT_LINES
+    ledger.batches.register(spec(total=large))
+    ledger.batches.open(BATCH)
+    while ledger.lines.issue(BATCH, 200, large, 60).bulk:
+        pass
+    ledger.batches.pause(BATCH, "why")
+    run_for, calls = ledger.connection.run_for, itertools.count()
+
+    def killed_at_the_second(*arguments):
+        if next(calls):
+            raise KeyboardInterrupt
+        return run_for(*arguments)
+
+    ledger.connection.run_for = killed_at_the_second
+    with pytest.raises(KeyboardInterrupt):
+        ledger.batches.resume(BATCH)
+    ledger.connection.run_for = run_for
+    assert stalled(ledger) == ("paused", "why")
+    assert ledger.batches.progress(BATCH).issued == large
+    assert ledger.batches.resume(BATCH) == large
+    assert stalled(ledger) == ("open", "")
+
+
+@redis_only
+def test_a_cutout_that_was_closed_but_not_packed_is_read_all_the_same(ledger) -> None:
+    ledger.batches.register_cutout(cutout_spec())
+    outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
+    ledger.lines.finish(CUTOUT, outcome)
+    run_for = ledger.connection.run_for
+    ledger.connection.run_for = lambda *_: 0  # killed between the two steps
+    assert ledger.batches.close_cutout(CUTOUT, 60)
+    ledger.connection.run_for = run_for
+    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    assert ledger.batches.progress(CUTOUT).state == "closed"
+    assert ledger.batches.exists(CUTOUT)
+
+
+@redis_only
 def test_settling_a_line_takes_one_round_trip(ledger, batch) -> None:
     claim(ledger, 0)
     ledger.lines.finish(batch, done(0))
