@@ -9,10 +9,12 @@ from support.catalogue import photograph
 from support.cluster import Cluster
 from support.services import free_port, until
 
+from contract import names
 from contract.ledger.records import Worker
 from contract.ledger.workers import WorkerRegistry
 from contract.schedule import Schedule
 
+QUEUE = names.bulk_queue("u2netp")
 Values = dict[tuple[str, ...], float]
 
 
@@ -23,7 +25,7 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
     spec = cluster.submit(catalogue, tmp_path / "out", schedule=Schedule(deadline=deadline))
     cluster.ledger.batches.set_eta(spec.id, 1)
     present = WorkerRegistry(cluster.ledger.connection)
-    present.register(Worker(name="a@one", queue="bulk.u2netp.p3", children=3, clock_skew=0.25))
+    present.register(Worker(name="a@one", queue=QUEUE, children=3, clock_skew=0.25))
     cluster.start_dispatcher()  # and no worker: the three messages wait
     until(lambda: cluster.ledger.batches.progress(spec.id).issued == 3)
     port = free_port()
@@ -48,9 +50,9 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
     }
     assert ours == {
         ("cutout_worker_clock_skew_seconds", "a@one"): 0.25,
-        ("cutout_worker_children", "bulk.u2netp.p3", "a@one"): 3,
-        ("cutout_worker_out_of_rotation", "bulk.u2netp.p3", "a@one"): 0,
-        ("cutout_queue_length", "bulk.u2netp.p3"): 3,
+        ("cutout_worker_children", QUEUE, "a@one"): 3,
+        ("cutout_worker_out_of_rotation", QUEUE, "a@one"): 0,
+        ("cutout_queue_length", QUEUE): 3,
         **images,
         ("cutout_batch_images", spec.id, "issued"): 3,
         ("cutout_batch_total", spec.id): 3,
