@@ -2,6 +2,7 @@
 
 import typer
 
+from contract import log
 from contract.recipe import recipe_for
 from contract.settings import settings
 from producer.cli.options import (
@@ -47,6 +48,7 @@ def run(
     from producer.local.run import run_job  # noqa: PLC0415 - the other verbs start faster without
 
     enable_ctrl_c()
+    log.configure(settings())
     recipe = recipe_for(
         model or settings().model, quality=quality_of(refine, passes, decontaminate)
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from contract import log
 from contract.batch import BatchSpec, Selection
 from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import recipe_for
@@ -147,6 +148,7 @@ def submit(
     """
     from producer.batches.register import new_spec, register  # noqa: PLC0415 - slow to import
 
+    log.configure(settings())  # to standard error: a listing that waits for storage says so
     recipe = recipe_for(
         model or settings().model, quality=quality_of(refine, passes, decontaminate)
     )
