@@ -79,7 +79,7 @@ class CollisionIndex:
         self._database.close()
 
     def _is_storable(self, line: int, key: str) -> bool:
-        """Return whether a key can be one of ours; else its line fails."""
+        """Return whether an output can have this key; else the line fails."""
         if key.isascii() and len(key) <= MAX_KEY and not names.UNSAFE.search(key):
             return True
         if not key.isascii() and not is_text(key):

@@ -22,9 +22,9 @@ from producer.batches.collisions import CollisionIndex, collision_index, line_ke
 from producer.batches.drain import drain
 from producer.batches.manifest_writer import Checkpoint, ManifestWriter, load_checkpoint
 from producer.batches.outputs import listed_outputs
-from producer.batches.patience import Patience, StoppedError
 from producer.batches.selection import PhotographFilter
 from producer.batches.sources import Covered, open_source
+from producer.batches.storage_retry import StoppedError, StorageRetry
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ def list_source(
 class _Listing:
     def __init__(self, ledger: Ledger, spec: BatchSpec, token: str, stack: ExitStack) -> None:
         self._ledger, self._spec, self._token = ledger, spec, token
-        self._reading, self._writing = Patience(), Patience()
+        self._reading, self._writing = StorageRetry(), StorageRetry()
         stack.callback(self._writing.stop)
         stack.callback(self._reading.stop)
         self._lease = _Lease(self._record)

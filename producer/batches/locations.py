@@ -54,7 +54,7 @@ def _is_object(location: str) -> bool:
 
 
 def is_below(destination: str, source: str) -> Callable[[str], bool]:
-    """Return a test of a key of `source`: whether it lies in `destination` or in a folder of ours.
+    """Return a test of a key of `source`: whether it lies in `destination` or among our files.
 
     Both locations are canonical. Such keys are outputs, reports and manifests.
     """

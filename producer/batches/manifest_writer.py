@@ -14,8 +14,8 @@ from contract.errors import ErrorCode, PermanentError
 from contract.storage import ObjectInfo, open_store
 from contract.storage.batch_files import write_manifest_segment
 from producer.batches.collisions import shown_key
-from producer.batches.patience import Patience
 from producer.batches.sources import Interval
+from producer.batches.storage_retry import StorageRetry
 
 MAX_WAITING_SEGMENTS = 2
 """Segments that are being written; the listing waits if storage takes them more slowly."""
@@ -36,11 +36,11 @@ class Checkpoint(BaseModel):
     """lines of the covered intervals that are in no segment yet"""
 
 
-def load_checkpoint(spec: BatchSpec, patience: Patience) -> Checkpoint:
+def load_checkpoint(spec: BatchSpec, storage_retry: StorageRetry) -> Checkpoint:
     """Return how far the listing of a batch is: nowhere, if nothing is stored."""
     store = open_store(spec.destination)
     try:
-        blob = patience.retried(lambda: store.get(names.checkpoint_key(spec.id)))
+        blob = storage_retry.retried(lambda: store.get(names.checkpoint_key(spec.id)))
     except PermanentError as error:
         if error.code is ErrorCode.OBJECT_MISSING:
             return Checkpoint()
@@ -59,13 +59,13 @@ class ManifestWriter:
     """Writes numbered JSONL segments. An image is its line number, counted over all of them."""
 
     def __init__(
-        self, spec: BatchSpec, token: str, checkpoint: Checkpoint, patience: Patience,
+        self, spec: BatchSpec, token: str, checkpoint: Checkpoint, storage_retry: StorageRetry,
         on_stored: Callable[[int], None],
     ) -> None:  # fmt: skip
         """`token`: of this process. `on_stored`: called with the number of lines in storage."""
         self._spec = spec
         self._store = open_store(spec.destination)
-        self._patience = patience
+        self._storage_retry = storage_retry
         self._on_stored = on_stored
         self._segments = checkpoint.segments
         self.writers = [*checkpoint.writers, (checkpoint.segments, token)]
@@ -140,7 +140,7 @@ class ManifestWriter:
     def _write(self, segments: list[Segment], checkpoint: Checkpoint | None, lines: int) -> None:
         batch, writer = self._spec.id, self.writers[-1][1]
         for segment in segments:
-            self._patience.retried(
+            self._storage_retry.retried(
                 lambda segment=segment: write_manifest_segment(  # type: ignore[misc]
                     self._store, batch, segment.number, segment.lines, writer
                 )
@@ -148,5 +148,5 @@ class ManifestWriter:
         if checkpoint:
             body = checkpoint.model_dump_json().encode()
             key = names.checkpoint_key(batch)
-            self._patience.retried(lambda: self._store.put(key, body, "application/json"))
+            self._storage_retry.retried(lambda: self._store.put(key, body, "application/json"))
         self._on_stored(lines)

@@ -10,8 +10,8 @@ from contract import names
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.storage import ObjectInfo
-from producer.batches.patience import Patience
 from producer.batches.sources.store import StoreSource
+from producer.batches.storage_retry import StorageRetry
 
 
 class OutputIndex:
@@ -48,7 +48,7 @@ class OutputIndex:
 
 
 @contextmanager
-def listed_outputs(spec: BatchSpec, patience: Patience) -> Iterator[OutputIndex | None]:
+def listed_outputs(spec: BatchSpec, storage_retry: StorageRetry) -> Iterator[OutputIndex | None]:
     """Yield an index of the outputs at a batch's destination, or None if it needs none."""
     if not spec.selection.only_changed:
         yield None
@@ -57,7 +57,7 @@ def listed_outputs(spec: BatchSpec, patience: Patience) -> Iterator[OutputIndex 
         index = OutputIndex(Path(folder, "outputs"), spec.recipe.rendition.suffix)
         try:
             source = StoreSource(spec.destination, in_order=False)
-            for page in source.pages([("", None)], patience):
+            for page in source.pages([("", None)], storage_retry):
                 index.add(page.items)
         except PermanentError as error:
             if error.code is not ErrorCode.OBJECT_MISSING:  # a folder that does not exist yet

@@ -11,9 +11,9 @@ from contract.ledger import Ledger
 from contract.outcome import Outcome, Status
 from contract.storage import ObjectInfo, open_store, outcome_files
 from producer.batches.outputs import listed_outputs
-from producer.batches.patience import Patience
 from producer.batches.selection import PhotographFilter
 from producer.batches.sources import Covered, open_source
+from producer.batches.storage_retry import StorageRetry
 
 MAX_MEASURED_BATCHES = 20
 """Latest batches that are searched for durations of images."""
@@ -43,12 +43,12 @@ def preview(spec: BatchSpec) -> Preview:
     """List the source of a batch and write nothing. Raises as `list_source`."""
     result = Preview()
     with ExitStack() as stack:
-        patience = Patience()
-        stack.callback(patience.stop)
-        source = open_source(spec, patience, stack)
-        outputs = stack.enter_context(listed_outputs(spec, patience))
+        storage_retry = StorageRetry()
+        stack.callback(storage_retry.stop)
+        source = open_source(spec, storage_retry, stack)
+        outputs = stack.enter_context(listed_outputs(spec, storage_retry))
         chosen = PhotographFilter(spec, outputs)
-        for page in source.pages(Covered(source.first).gaps(), patience):
+        for page in source.pages(Covered(source.first).gaps(), storage_retry):
             result.add(chosen.choose(page.items))
             if chosen.is_full:
                 break

@@ -17,8 +17,8 @@ from contract.schedule import IMMEDIATELY, Schedule
 from contract.storage import batch_files, canonical_location, open_store
 from producer.batches.listing import list_source
 from producer.batches.locations import Locations, resolve
-from producer.batches.patience import StoppedError
 from producer.batches.sources.files import STDIN
+from producer.batches.storage_retry import StoppedError
 
 log = structlog.get_logger(__name__)
 

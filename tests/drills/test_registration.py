@@ -28,8 +28,8 @@ SUBMIT = """
 import sys
 from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import Recipe
-from producer.batches import patience, register
-patience.PAGE_KEYS, register.SEGMENT_LINES = 10, 20
+from producer.batches import storage_retry, register
+storage_retry.PAGE_KEYS, register.SEGMENT_LINES = 10, 20
 print("listing", flush=True)
 url, source, destination, name = sys.argv[1:]
 register.register(RedisLedger(url), source, destination, Recipe(model="u2netp"), name=name)

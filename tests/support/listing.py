@@ -9,8 +9,8 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.recipe import Recipe
 from contract.storage import open_store
 from contract.storage.batch_files import manifest_lines
-from producer.batches import patience
 from producer.batches import register as registration
+from producer.batches import storage_retry
 from support.faults import HttpProxy
 from support.s3_stand_in import generated_keys, running
 from support.services import S3Server
@@ -25,8 +25,8 @@ LISTING = "list-type"
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pages and segments with few objects; pauses of milliseconds."""
-    monkeypatch.setattr(patience, "PAGE_KEYS", PAGE_KEYS)
-    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr(storage_retry, "PAGE_KEYS", PAGE_KEYS)
+    monkeypatch.setattr(storage_retry, "PAUSE_SECONDS", (0.01, 0.05))
     monkeypatch.setattr(registration, "SEGMENT_LINES", SEGMENT_LINES)
 
 

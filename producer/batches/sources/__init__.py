@@ -3,15 +3,15 @@
 from contextlib import ExitStack
 
 from contract.batch import BatchSpec
-from producer.batches.patience import Patience
 from producer.batches.sources.manifest import ManifestSource
 from producer.batches.sources.page import Covered, Interval, Page, Position, Source
 from producer.batches.sources.store import OneFile, StoreSource
+from producer.batches.storage_retry import StorageRetry
 
 __all__ = ["Covered", "Interval", "Page", "Position", "Source", "open_source"]
 
 
-def open_source(spec: BatchSpec, patience: Patience, stack: ExitStack) -> Source:
+def open_source(spec: BatchSpec, storage_retry: StorageRetry, stack: ExitStack) -> Source:
     """Return the source of a batch; its temporary files are deleted by `stack`.
 
     Raises PermanentError: `invalid_location`, `access_denied`, `object_missing`,
@@ -22,6 +22,10 @@ def open_source(spec: BatchSpec, patience: Patience, stack: ExitStack) -> Source
     if spec.selection.manifest:
         needs_modified = spec.selection.since is not None or spec.selection.only_changed
         return ManifestSource(
-            spec.source, spec.selection.manifest, patience, stack, needs_modified=needs_modified
+            spec.source,
+            spec.selection.manifest,
+            storage_retry,
+            stack,
+            needs_modified=needs_modified,
         )
     return StoreSource(spec.source, in_order=spec.selection.limit is not None)

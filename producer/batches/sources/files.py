@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from contract.storage import canonical_location, open_store
 from contract.storage.protocol import CHUNK_BYTES
 from producer.batches.arrow import require_pyarrow
-from producer.batches.patience import Patience
+from producer.batches.storage_retry import StorageRetry
 
 STDIN = "-"
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -27,7 +27,7 @@ class BadManifestError(Exception):
 
 
 @contextmanager
-def downloaded(location: str, patience: Patience) -> Iterator[BinaryIO]:
+def downloaded(location: str, storage_retry: StorageRetry) -> Iterator[BinaryIO]:
     """Yield a file with the content of a location; `-`: standard input.
 
     Parquet is read from its end, and a download that broke off is repeated, so the content is
@@ -48,7 +48,7 @@ def downloaded(location: str, patience: Patience) -> Iterator[BinaryIO]:
                 for block in store.stream(key):
                     file.write(block)
 
-            patience.retried(copy)
+            storage_retry.retried(copy)
         file.seek(0)
         yield cast("BinaryIO", file)
 

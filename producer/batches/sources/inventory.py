@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.errors import ErrorCode, PermanentError
 from contract.validation import first_error
-from producer.batches.patience import Patience
 from producer.batches.sources.files import BadManifestError, decompressed, digest_of, downloaded
 from producer.batches.sources.rows import Row, Rows, plain_name, read_rows, text_key
+from producer.batches.storage_retry import StorageRetry
 
 MAX_MANIFEST_BYTES = 64 << 20
 ARN = "arn:aws:s3:::"
@@ -44,13 +44,13 @@ class Inventory:
         self._prefix = prefix
         self._is_csv = manifest.file_format.upper() == "CSV"
 
-    def rows(self, patience: Patience) -> Rows:
+    def rows(self, storage_retry: StorageRetry) -> Rows:
         """Yield the rows of all files, numbered as one."""
         schema = [plain_name(column) for column in self._manifest.file_schema.split(",")]
         number = 0
         bucket = self._manifest.destination.removeprefix(ARN)
         for item in self._manifest.files:
-            with downloaded(f"s3://{bucket}/{item.key}", patience) as file:
+            with downloaded(f"s3://{bucket}/{item.key}", storage_retry) as file:
                 if item.checksum and digest_of(file, "md5") != item.checksum.lower():
                     raise BadManifestError(f"The checksum of {item.key} is wrong.")
                 for _, row in self._file_rows(file, schema):

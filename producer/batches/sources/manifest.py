@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 from contract.errors import ErrorCode, PermanentError
 from contract.storage import ObjectInfo
-from producer.batches.patience import Patience
 from producer.batches.sources import inventory
 from producer.batches.sources.files import (
     BadManifestError,
@@ -18,6 +17,7 @@ from producer.batches.sources.files import (
 )
 from producer.batches.sources.page import Interval, Page
 from producer.batches.sources.rows import Row, RowReader, Rows, read_rows, text_key
+from producer.batches.storage_retry import StorageRetry
 
 PAGE_ROWS = 1000
 MAX_BAD_ROWS = 10
@@ -30,7 +30,7 @@ class ManifestSource:
     first = 0
 
     def __init__(
-        self, source: str, manifest: str, patience: Patience, stack: ExitStack,
+        self, source: str, manifest: str, storage_retry: StorageRetry, stack: ExitStack,
         *, needs_modified: bool,
     ) -> None:  # fmt: skip
         """Read the manifest into a temporary file, which `stack` deletes.
@@ -39,8 +39,8 @@ class ManifestSource:
         `invalid_manifest`.
         """
         self._name = shown_location(manifest)
-        self._patience = patience
-        self._file = stack.enter_context(downloaded(manifest, patience))
+        self._storage_retry = storage_retry
+        self._file = stack.enter_context(downloaded(manifest, storage_retry))
         self.fingerprint = digest_of(self._file, "sha256")
         self._inventory = None
         key_of: Callable[[Row], str | None] = _key_below(source)
@@ -50,7 +50,7 @@ class ManifestSource:
             key_of = self._inventory.key_of
         self._reader = RowReader(key_of, needs_modified)
 
-    def pages(self, gaps: list[Interval], _: Patience) -> Iterator[Page]:
+    def pages(self, gaps: list[Interval], _: StorageRetry) -> Iterator[Page]:
         """Yield the objects of the rows that are not covered.
 
         Raises PermanentError (`invalid_manifest`), which names the bad rows, also behind good ones.
@@ -76,7 +76,7 @@ class ManifestSource:
 
     def _rows(self) -> Rows:
         if self._inventory:
-            yield from self._inventory.rows(self._patience)
+            yield from self._inventory.rows(self._storage_retry)
         else:
             with decompressed(self._file) as file:
                 yield from read_rows(file)

@@ -14,8 +14,8 @@ from queue import Full, Queue
 
 from contract.errors import ErrorCode, PermanentError
 from contract.storage import ListPage, Store
-from producer.batches.patience import Patience, StoppedError
 from producer.batches.sources.page import Interval, Page
+from producer.batches.storage_retry import StoppedError, StorageRetry
 
 THREADS = 8
 """Requests at a time."""
@@ -57,9 +57,9 @@ class Range:
 class RangeLister:
     """Lists some intervals of a store with THREADS threads."""
 
-    def __init__(self, store: Store, patience: Patience, threads: int = THREADS) -> None:
+    def __init__(self, store: Store, storage_retry: StorageRetry, threads: int = THREADS) -> None:
         self._store = store
-        self._patience = patience
+        self._storage_retry = storage_retry
         self._threads = threads
         self._pages: Queue[Page | BaseException | None] = Queue(QUEUED_PAGES)
         self._ended = threading.Event()
@@ -85,14 +85,14 @@ class RangeLister:
                     running -= 1
                 else:
                     yield page
-            if self._patience.stopped:
+            if self._storage_retry.stopped:
                 raise StoppedError
         finally:
             self._ended.set()
 
     @property
     def _stopped(self) -> bool:
-        return self._ended.is_set() or self._patience.stopped
+        return self._ended.is_set() or self._storage_retry.stopped
 
     def _work(self) -> None:
         result: BaseException | None = None
@@ -116,7 +116,7 @@ class RangeLister:
     # one range
 
     def _list(self, job: Range) -> None:
-        for page in self._patience.pages(self._store, job.cursor):
+        for page in self._storage_retry.pages(self._store, job.cursor):
             if self._stopped:
                 raise StoppedError
             with self._changed:
@@ -188,7 +188,7 @@ class RangeLister:
         return _behind(cursor[:high])
 
     def _has_keys(self, after: str, end: str | None) -> bool:
-        page = next(self._patience.pages(self._store, after, size=1), None)
+        page = next(self._storage_retry.pages(self._store, after, size=1), None)
         return page is not None and (end is None or page.last <= end)
 
 

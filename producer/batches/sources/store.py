@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from contract.errors import ErrorCode, PermanentError
 from contract.storage import ObjectInfo, open_store
-from producer.batches.patience import Patience
 from producer.batches.sources.page import Interval, Page
 from producer.batches.sources.ranges import THREADS, RangeLister
+from producer.batches.storage_retry import StorageRetry
 
 
 class StoreSource:
@@ -20,16 +20,18 @@ class StoreSource:
         self._store = open_store(location)
         self._threads = THREADS if location.startswith("s3://") and not in_order else 1
 
-    def pages(self, gaps: list[Interval], patience: Patience) -> Iterator[Page]:
+    def pages(self, gaps: list[Interval], storage_retry: StorageRetry) -> Iterator[Page]:
         if self._threads > 1:
-            yield from RangeLister(self._store, patience, self._threads).pages(gaps)
+            yield from RangeLister(self._store, storage_retry, self._threads).pages(gaps)
             return
         for start, end in gaps:
-            yield from self._pages_between(str(start), end, patience)
+            yield from self._pages_between(str(start), end, storage_retry)
 
-    def _pages_between(self, start: str, end: object, patience: Patience) -> Iterator[Page]:
+    def _pages_between(
+        self, start: str, end: object, storage_retry: StorageRetry
+    ) -> Iterator[Page]:
         cursor = start
-        for page in patience.pages(self._store, cursor):
+        for page in storage_retry.pages(self._store, cursor):
             if end is not None and page.last >= str(end):
                 items = [item for item in page.items if item.key <= str(end)]
                 yield Page(items, (cursor, str(end)))
@@ -49,9 +51,9 @@ class OneFile:
         self._store = open_store(location)
         self._key = key
 
-    def pages(self, gaps: list[Interval], patience: Patience) -> Iterator[Page]:
+    def pages(self, gaps: list[Interval], storage_retry: StorageRetry) -> Iterator[Page]:
         for interval in gaps:
-            head = patience.retried(lambda: self._store.head(self._key))
+            head = storage_retry.retried(lambda: self._store.head(self._key))
             if head is None:
                 raise PermanentError(
                     ErrorCode.OBJECT_MISSING, f"{self._store.uri}/{self._key} does not exist."

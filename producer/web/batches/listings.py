@@ -15,7 +15,7 @@ from contract.batch import BatchSpec
 from contract.errors import CutoutError, ErrorCode
 from contract.ledger import Ledger
 from producer.batches.listing import list_source
-from producer.batches.patience import StoppedError
+from producer.batches.storage_retry import StoppedError
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Answers to ListObjectsV2 are read alike, whoever wrote them."""
+"""Answers to ListObjectsV2 are read alike, whichever server wrote them."""
 
 from xml.sax.saxutils import escape
 

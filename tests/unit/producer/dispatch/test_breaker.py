@@ -110,7 +110,7 @@ def test_workers_without_results_are_waited_for() -> None:
     assert breaker.check("x", bad, 9, 100) is None
     good = [*of("f", "ok", 4), *of("g", "ok", 4), *bad]
     assert breaker.check("x", good, 9, 101) is None
-    assert breaker.check("x", bad, 9, 102) is None  # waits anew
+    assert breaker.check("x", bad, 9, 102) is None  # waits again
     assert breaker.check("x", bad, 9, 101.9 + WAIT_SECONDS) is None
     assert breaker.check("x", bad, 9, 102 + WAIT_SECONDS) is not None
     assert breaker.check("x", bad, 9, 200) is None

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.storage import ListPage, ObjectInfo
-from producer.batches import patience
-from producer.batches.patience import Patience, StoppedError
+from producer.batches import storage_retry
 from producer.batches.sources import Covered
 from producer.batches.sources.ranges import RangeLister
+from producer.batches.storage_retry import StoppedError, StorageRetry
 
 PAGE = 10
 
@@ -57,7 +57,7 @@ class Bucket:
 def listed(bucket: Bucket, gaps=(("", None),)) -> list[str]:
     covered = Covered("")
     keys: list[str] = []
-    for page in RangeLister(bucket, Patience()).pages(list(gaps)):
+    for page in RangeLister(bucket, StorageRetry()).pages(list(gaps)):
         keys += [item.key for item in page.items]
         covered.add(page.interval)
     if gaps == (("", None),):
@@ -81,8 +81,8 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("failing", [0, 0.1])
 def test_every_key_is_listed_once(shape: str, failing: float, monkeypatch) -> None:
-    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.001, 0.01))
-    monkeypatch.setattr(patience, "FIRST_TRIES", 9)
+    monkeypatch.setattr(storage_retry, "PAUSE_SECONDS", (0.001, 0.01))
+    monkeypatch.setattr(storage_retry, "FIRST_TRIES", 9)
     assert sorted(listed(Bucket(SHAPES[shape], failing, 0.0005))) == sorted(SHAPES[shape])
 
 
@@ -106,15 +106,15 @@ def test_only_the_gaps_are_listed() -> None:
     assert sorted(keys) == [f"{n:03}" for n in [*range(100, 200), *range(400, 500)]]
 
 
-def test_two_listings_share_their_patience() -> None:
-    shared = Patience()
+def test_two_listings_share_their_storage_retry() -> None:
+    shared = StorageRetry()
     for shape in ("folders", "few", "flat"):
         pages = RangeLister(Bucket(SHAPES[shape]), shared).pages([("", None)])
         assert sorted(item.key for page in pages for item in page.items) == sorted(SHAPES[shape])
 
 
 def test_a_stopped_listing_ends() -> None:
-    stopped = Patience()
+    stopped = StorageRetry()
     stopped.stop()
     with pytest.raises(StoppedError):
         list(RangeLister(Bucket(SHAPES["folders"]), stopped).pages([("", None)]))

@@ -30,7 +30,7 @@ class StoppedError(Exception):
     """The listing was stopped; another process may go on with it."""
 
 
-class Patience:
+class StorageRetry:
     """How long the threads of one listing wait for object storage that fails."""
 
     def __init__(self) -> None:
