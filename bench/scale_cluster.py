@@ -88,7 +88,10 @@ class Cluster:
 
     def progress(self, batch: str) -> Progress:
         self.check()
-        return self.ledger.batches.progress(batch)
+        progress = self.ledger.batches.progress(batch)
+        if progress.state == "paused":
+            raise SystemExit(f"bench: the batch paused itself: {progress.stalled_reason}")
+        return progress
 
     def check(self) -> None:
         """Record the costs of the running processes. Ends the benchmark if one of them ended."""
