@@ -169,5 +169,6 @@ def test_verbs_that_stay_up_run_no_file_of_the_folder(hostile, weights, tmp_path
             assert hostile.cutout("watch", batch, **env).returncode == 0
             for verb in ("status", "report", "pause", "resume", "retry", "cancel", "audit"):
                 hostile.cutout(verb, batch, **env)
-            assert hostile.cutout("rebuild", "prune", batch, "out", **env).returncode == 1
+            assert hostile.cutout("rebuild", batch, "out", **env).returncode == 1
+            assert hostile.cutout("prune", "out", "--older-than", "1", **env).returncode == 0
     assert hostile.marks() == []
