@@ -1,7 +1,9 @@
 """A headless Chromium driven by a test, with its console errors and its requests."""
 
 import json
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -134,11 +136,14 @@ def chromium(folder: Path, *flags: str) -> Iterator[Browser]:
         },
     )
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = Chrome(options=options, service=Service(driver))
-    try:
-        yield Browser(chrome, downloads)
-    finally:
-        chrome.quit()
+    # Chromium leaves its socket's folder if it is ended rudely; the path of a socket is short
+    with tempfile.TemporaryDirectory(prefix="b-", ignore_cleanup_errors=True) as temporary:
+        service = Service(driver, env={**os.environ, "TMPDIR": temporary})
+        chrome = Chrome(options=options, service=service)
+        try:
+            yield Browser(chrome, downloads)
+        finally:
+            chrome.quit()
 
 
 def assert_steadily(ask: Callable[[], object], seconds: float) -> None:
