@@ -39,7 +39,7 @@ def test_redis_is_killed_and_a_replica_takes_over(drill: Drill, sentinels: Senti
         sentinels.start_node(old)  # as a master, which the Sentinels demote
         sentinels.wait_until_demoted(old)
         ends_well(drill, spec, "SIGKILL to the master; a replica takes over", took)
-        until(lambda: flower.settled() > before + CLAIMED)
+        until(lambda: flower.settled() > before + CLAIMED, 150)
         flower.assert_queues_are_read()
 
 

@@ -100,10 +100,10 @@ class Sentinels:
         return port
 
     def wait_for_failover(self, old: int) -> None:
-        until(lambda: self.master != old and self.info(self.master).get("role") == "master")
+        until(lambda: self.master != old and self.info(self.master).get("role") == "master", 150)
 
     def wait_until_demoted(self, port: int) -> None:
-        until(lambda: self.info(port).get("master_link_status") == "up")
+        until(lambda: self.info(port).get("master_link_status") == "up", 150)
 
     def remove(self) -> None:
         for process in (*self.sentinels.values(), *self.nodes.values()):
