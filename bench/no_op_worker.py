@@ -5,8 +5,10 @@ usage: no_op_worker.py worker --concurrency 2     (CUTOUT_REDIS_URL must be set)
 
 from types import SimpleNamespace
 
+from contract.job import ImageJob
 from contract.outcome import Outcome, Status
 from worker import process, runtime
+from worker.attempt import Attempt
 from worker.cli import main as verbs
 
 STAGES = {
@@ -15,8 +17,7 @@ STAGES = {
 """Milliseconds as of a common photograph, so that rows have their usual size."""
 
 
-def cut_out(attempt: process.Attempt, *_: object) -> Outcome:
-    job = attempt.job
+def cut_out(job: ImageJob, attempt: Attempt, _: object) -> Outcome:
     return Outcome(
         line=job.line, key=job.photograph.key, status=Status.DONE, attempts=attempt.number,
         worker=attempt.worker, milliseconds=STAGES, width=2400, height=1600, foreground=0.3125,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from contract.job import ImageJob
 from contract.outcome import Outcome, Status
+from worker.foreign import ForeignJob
 from worker.store import ClaimTimer
 from worker.usage import Usage
 
@@ -15,7 +16,7 @@ from worker.usage import Usage
 class Attempt:
     """One attempt at one image, and the milliseconds spent in each stage."""
 
-    job: ImageJob
+    job: ImageJob | ForeignJob
     number: int
     token: str
     worker: str

@@ -10,6 +10,7 @@ from contract.errors import (
     PermanentError,
     RetryableError,
 )
+from contract.job import ImageJob
 from contract.outcome import Outcome, Status
 from worker.attempt import Attempt
 from worker.retry import retry_delay, retry_until
@@ -53,7 +54,8 @@ def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple
 
 def _may_succeed_elsewhere(error: CutoutError, attempt: Attempt) -> bool:
     """Return whether another worker may succeed. Nobody waits longer for a cutout to find out."""
-    if attempt.job.interactive or error.code not in INFRASTRUCTURE_CODES:
+    waited_for = isinstance(attempt.job, ImageJob) and attempt.job.interactive
+    if waited_for or error.code not in INFRASTRUCTURE_CODES:
         return False
     return attempt.number <= RETRIES_ELSEWHERE
 

@@ -11,6 +11,7 @@ from contract.storage import open_store
 from worker.attempt import Attempt
 from worker.failure import fail_or_defer
 from worker.fetch import fetch
+from worker.foreign import ForeignJob, release_mismatch
 from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
 from worker.imaging.encode import encode
@@ -30,7 +31,7 @@ CURRENT_METADATA = ("source-etag", "recipe", "model-sha256")
 """Metadata of an existing output that must match for the output to be current."""
 
 
-def process(job: ImageJob, runtime: Runtime) -> Outcome | ClaimRefused:
+def process(job: ImageJob | ForeignJob, runtime: Runtime) -> Outcome | ClaimRefused:
     """Bring an image to its terminal state and return its outcome, or why there is nothing to do.
 
     Safe to repeat at any point: the output is written before the line is settled, and a repeated
@@ -56,14 +57,16 @@ def process(job: ImageJob, runtime: Runtime) -> Outcome | ClaimRefused:
     return outcome
 
 
-def _claim(job: ImageJob, token: str, runtime: Runtime) -> Claim | ClaimRefused:
+def _claim(job: ImageJob | ForeignJob, token: str, runtime: Runtime) -> Claim | ClaimRefused:
     lease = runtime.config.visibility_timeout
     return runtime.ledger.lines.claim(
         job.batch, job.line, token, lease, quarantine=runtime.quarantine
     )
 
 
-def _claim_timer(job: ImageJob, token: str, deadline: float, runtime: Runtime) -> ClaimTimer:
+def _claim_timer(
+    job: ImageJob | ForeignJob, token: str, deadline: float, runtime: Runtime
+) -> ClaimTimer:
     lease, lines = runtime.config.visibility_timeout, runtime.ledger.lines
 
     def renew() -> bool:
@@ -79,14 +82,22 @@ def _run(claim: Claim, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str
     count.
     """
     try:
-        _refuse_poisoned(claim, attempt)
-        return _skip_if_current(attempt, runtime) or _cut_out(attempt, runtime), RESULT_OK
+        return _work(claim, attempt, runtime), RESULT_OK
     except ClaimLostError:
         raise
     except Exception as error:
         failure = fail_or_defer(error, attempt, runtime)
         attempt.claim_timer.check()
         return failure
+
+
+def _work(claim: Claim, attempt: Attempt, runtime: Runtime) -> Outcome:
+    """Return the outcome of an attempt that succeeds. Raises what any part of it raises."""
+    job = attempt.job
+    if isinstance(job, ForeignJob):
+        raise release_mismatch(runtime.config.model)
+    _refuse_poisoned(claim, attempt)
+    return _skip_if_current(job, attempt, runtime) or _cut_out(job, attempt, runtime)
 
 
 def _refuse_poisoned(claim: Claim, attempt: Attempt) -> None:
@@ -98,9 +109,8 @@ def _refuse_poisoned(claim: Claim, attempt: Attempt) -> None:
         )
 
 
-def _skip_if_current(attempt: Attempt, runtime: Runtime) -> Outcome | None:
+def _skip_if_current(job: ImageJob, attempt: Attempt, runtime: Runtime) -> Outcome | None:
     """Return an outcome if the destination already holds what this job would write."""
-    job = attempt.job
     with attempt.stage("check"):
         head = open_store(job.destination).head(job.output_key)
         etag = _source_etag(job) if head else ""
@@ -127,8 +137,7 @@ def _source_etag(job: ImageJob) -> str:
     return head.etag if head else ""
 
 
-def _cut_out(attempt: Attempt, runtime: Runtime) -> Outcome:
-    job = attempt.job
+def _cut_out(job: ImageJob, attempt: Attempt, runtime: Runtime) -> Outcome:
     rendition, quality = job.recipe.rendition, job.recipe.quality
     with attempt.stage("fetch"):
         blob = fetch(job, runtime.config)
@@ -180,10 +189,12 @@ def _metadata(job: ImageJob, runtime: Runtime, source_etag: str) -> dict[str, st
     }
 
 
-def _delete_orphan(job: ImageJob, runtime: Runtime) -> None:
+def _delete_orphan(job: ImageJob | ForeignJob, runtime: Runtime) -> None:
     """Delete the output of a cutout that was deleted while it was being processed.
 
     The output of one that Redis has lost stays: it is found once the cutout is restored.
     """
-    if job.has_private_output and runtime.ledger.batches.was_deleted(job.batch):
+    if isinstance(job, ForeignJob) or not job.has_private_output:
+        return
+    if runtime.ledger.batches.was_deleted(job.batch):
         open_store(job.destination).delete(job.output_key)

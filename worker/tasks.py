@@ -19,7 +19,7 @@ from contract.job import ImageJob
 from contract.ledger import ClaimRefused
 from contract.outcome import Outcome, Status
 from worker.failure import DeferredError
-from worker.foreign import ForeignJob, is_foreign, put_off
+from worker.foreign import ForeignJob, is_foreign
 from worker.process import process
 from worker.runtime import runtime
 
@@ -74,7 +74,7 @@ def _parse(job: dict[str, Any], model: str, task_id: str | None) -> ImageJob | F
 
 def _process(job: ImageJob | ForeignJob) -> Outcome:
     try:
-        outcome = process(job, runtime()) if isinstance(job, ImageJob) else put_off(job, runtime())
+        outcome = process(job, runtime())
     except DeferredError as error:
         log.warning("image deferred", reason=str(error))
         raise Retry(str(error)) from None

@@ -15,7 +15,8 @@ from contract.outcome import Status
 from contract.recipe import PIPELINE, Recipe
 from contract.settings import Settings
 from worker.failure import DeferredError
-from worker.foreign import ForeignJob, put_off
+from worker.foreign import ForeignJob
+from worker.process import process
 from worker.tasks import _parse
 
 BATCH = "b-20260101-000000-aaaaaa"
@@ -50,7 +51,7 @@ class Worker:
     def receive(self, message: dict[str, object]):
         job = _parse(message, MODEL, "task")
         assert isinstance(job, ForeignJob)
-        return put_off(job, self.runtime)
+        return process(job, self.runtime)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from contract.storage import open_store
 from worker import tasks
 from worker.attempt import Attempt
 from worker.cpu.slots import CpuSlots
+from worker.foreign import ForeignJob
 from worker.imaging.decode import Limits
 from worker.process import _cut_out
 from worker.store import ClaimTimer
@@ -48,9 +49,9 @@ def run_with(tmp_path):
             session=SimpleNamespace(matte=matte, sha256=hashlib.sha256().hexdigest()),
             cpu_slots=CPU_SLOTS,
         )  # fmt: skip
-        return job, _cut_out(
-            Attempt(job, 1, "token", "worker", float("inf"), ClaimTimer(60, lambda: True)), runtime
-        )
+        timer = ClaimTimer(60, lambda: True)
+        attempt = Attempt(job, 1, "token", "worker", float("inf"), timer)
+        return job, _cut_out(job, attempt, runtime)
 
     return run
 
@@ -118,16 +119,15 @@ def test_a_worker_accepts_any_rendition_of_its_own_model_and_pipeline(
     done = Outcome(line=0, key="a.png", status=Status.DONE)
     config = SimpleNamespace(model="u2netp")
     monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config))
-    called: list[str] = []
-    for name in ("process", "put_off"):
-        monkeypatch.setattr(tasks, name, lambda *_, name=name: called.append(name) or done)
+    processed: list[ImageJob | ForeignJob] = []
+    monkeypatch.setattr(tasks, "process", lambda job, _: processed.append(job) or done)
     monkeypatch.setattr(tasks, "setproctitle", lambda _: None)
     job = ImageJob(
         batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
         photograph=ManifestLine(key="a.png", size=1, etag="e"), recipe=recipe,
     )  # fmt: skip
     tasks.cut(job.model_dump(mode="json"))
-    assert called == ["process" if accepted else "put_off"]
+    assert [type(job) for job in processed] == [ImageJob if accepted else ForeignJob]
 
 
 def test_the_outcome_of_a_cutout_names_the_subjects_box(run_with):
