@@ -80,7 +80,7 @@ class _Listing:
     def run(self, stopping: Callable[[], bool]) -> None:
         """List what is not listed yet."""
         if not self._filter.is_full:
-            for page in self._source.pages(self._covered.gaps(), self._reading):
+            for page in self._source.pages(self._covered.gaps()):
                 self._lease.check()
                 if stopping():
                     raise StoppedError

@@ -56,8 +56,8 @@ def listed_outputs(spec: BatchSpec, storage_retry: StorageRetry) -> Iterator[Out
     with TemporaryDirectory() as folder:
         index = OutputIndex(Path(folder, "outputs"), spec.recipe.rendition.suffix)
         try:
-            source = StoreSource(spec.destination, in_order=False)
-            for page in source.pages([("", None)], storage_retry):
+            source = StoreSource(spec.destination, storage_retry, in_order=False)
+            for page in source.pages([("", None)]):
                 index.add(page.items)
         except PermanentError as error:
             if error.code is not ErrorCode.OBJECT_MISSING:  # a folder that does not exist yet

@@ -48,7 +48,7 @@ def preview(spec: BatchSpec) -> Preview:
         source = open_source(spec, storage_retry, stack)
         outputs = stack.enter_context(listed_outputs(spec, storage_retry))
         chosen = PhotographFilter(spec, outputs)
-        for page in source.pages(Covered(source.first).gaps(), storage_retry):
+        for page in source.pages(Covered(source.first).gaps()):
             result.add(chosen.choose(page.items))
             if chosen.is_full:
                 break

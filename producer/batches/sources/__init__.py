@@ -18,7 +18,7 @@ def open_source(spec: BatchSpec, storage_retry: StorageRetry, stack: ExitStack) 
     `invalid_manifest`.
     """
     if spec.selection.key:
-        return OneFile(spec.source, spec.selection.key)
+        return OneFile(spec.source, spec.selection.key, storage_retry)
     if spec.selection.manifest:
         needs_modified = spec.selection.since is not None or spec.selection.only_changed
         return ManifestSource(
@@ -28,4 +28,4 @@ def open_source(spec: BatchSpec, storage_retry: StorageRetry, stack: ExitStack) 
             stack,
             needs_modified=needs_modified,
         )
-    return StoreSource(spec.source, in_order=spec.selection.limit is not None)
+    return StoreSource(spec.source, storage_retry, in_order=spec.selection.limit is not None)

@@ -50,7 +50,7 @@ class ManifestSource:
             key_of = self._inventory.key_of
         self._reader = RowReader(key_of, needs_modified)
 
-    def pages(self, gaps: list[Interval], _: StorageRetry) -> Iterator[Page]:
+    def pages(self, gaps: list[Interval]) -> Iterator[Page]:
         """Yield the objects of the rows that are not covered.
 
         Raises PermanentError (`invalid_manifest`), which names the bad rows, also behind good ones.

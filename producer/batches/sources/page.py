@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from contract.storage import ObjectInfo
-from producer.batches.storage_retry import StorageRetry
 
 Position = str | int
 """A place in a source: a key of a listing, or a number of rows of a manifest."""
@@ -70,10 +69,10 @@ class Source(Protocol):
         """Changes if positions of an earlier listing mean nothing any more. Else constant."""
         ...
 
-    def pages(self, gaps: list[Interval], storage_retry: StorageRetry) -> Iterator[Page]:
+    def pages(self, gaps: list[Interval]) -> Iterator[Page]:
         """Yield what lies in some intervals.
 
         Raises PermanentError (`access_denied`, `object_missing`, `invalid_manifest`, ...),
-        RetryableError once storage_retry is at its end, or StoppedError.
+        RetryableError if storage does not come back, or StoppedError.
         """
         ...

@@ -15,23 +15,22 @@ class StoreSource:
     first = ""
     fingerprint = ""
 
-    def __init__(self, location: str, *, in_order: bool) -> None:
+    def __init__(self, location: str, storage_retry: StorageRetry, *, in_order: bool) -> None:
         """`in_order`: yield the pages in the order of the keys, which takes longer in a bucket."""
         self._store = open_store(location)
+        self._storage_retry = storage_retry
         self._threads = THREADS if location.startswith("s3://") and not in_order else 1
 
-    def pages(self, gaps: list[Interval], storage_retry: StorageRetry) -> Iterator[Page]:
+    def pages(self, gaps: list[Interval]) -> Iterator[Page]:
         if self._threads > 1:
-            yield from RangeLister(self._store, storage_retry, self._threads).pages(gaps)
+            yield from RangeLister(self._store, self._storage_retry, self._threads).pages(gaps)
             return
         for start, end in gaps:
-            yield from self._pages_between(str(start), end, storage_retry)
+            yield from self._pages_between(str(start), end)
 
-    def _pages_between(
-        self, start: str, end: object, storage_retry: StorageRetry
-    ) -> Iterator[Page]:
+    def _pages_between(self, start: str, end: object) -> Iterator[Page]:
         cursor = start
-        for page in storage_retry.pages(self._store, cursor):
+        for page in self._storage_retry.pages(self._store, cursor):
             if end is not None and page.last >= str(end):
                 items = [item for item in page.items if item.key <= str(end)]
                 yield Page(items, (cursor, str(end)))
@@ -47,13 +46,14 @@ class OneFile:
     first = ""
     fingerprint = ""
 
-    def __init__(self, location: str, key: str) -> None:
+    def __init__(self, location: str, key: str, storage_retry: StorageRetry) -> None:
         self._store = open_store(location)
         self._key = key
+        self._storage_retry = storage_retry
 
-    def pages(self, gaps: list[Interval], storage_retry: StorageRetry) -> Iterator[Page]:
+    def pages(self, gaps: list[Interval]) -> Iterator[Page]:
         for interval in gaps:
-            head = storage_retry.retried(lambda: self._store.head(self._key))
+            head = self._storage_retry.retried(lambda: self._store.head(self._key))
             if head is None:
                 raise PermanentError(
                     ErrorCode.OBJECT_MISSING, f"{self._store.uri}/{self._key} does not exist."
