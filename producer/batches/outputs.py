@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,8 +53,10 @@ def listed_outputs(spec: BatchSpec, storage_retry: StorageRetry) -> Iterator[Out
     if not spec.selection.only_changed:
         yield None
         return
-    with TemporaryDirectory() as folder:
-        index = OutputIndex(Path(folder, "outputs"), spec.recipe.rendition.suffix)
+    with (
+        TemporaryDirectory() as folder,
+        closing(OutputIndex(Path(folder, "outputs"), spec.recipe.rendition.suffix)) as index,
+    ):
         try:
             source = StoreSource(spec.destination, storage_retry, in_order=False)
             for page in source.pages([("", None)]):
@@ -62,7 +64,4 @@ def listed_outputs(spec: BatchSpec, storage_retry: StorageRetry) -> Iterator[Out
         except PermanentError as error:
             if error.code is not ErrorCode.OBJECT_MISSING:  # a folder that does not exist yet
                 raise
-        try:
-            yield index
-        finally:
-            index.close()
+        yield index
