@@ -1,7 +1,7 @@
 """A source that is listed by a manifest: a file of keys, or an S3 Inventory."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from urllib.parse import unquote
 
@@ -87,18 +87,13 @@ class ManifestSource:
             raise _invalid(f"{self._name}: {'; '.join(bad[:MAX_BAD_ROWS])}{more}.")
 
 
-class _named:  # noqa: N801 - used like a function
+@contextmanager
+def _named(name: str) -> Iterator[None]:
     """Turn a BadManifestError into an error of the manifest with this name."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, BadManifestError):
-            raise _invalid(f"{self._name}: {error}") from None
+    try:
+        yield
+    except BadManifestError as error:
+        raise _invalid(f"{name}: {error}") from None
 
 
 def _invalid(message: str) -> PermanentError:
