@@ -99,12 +99,14 @@ class ManifestWriter:
             segments.append(self._cut())
         checkpoint.segments, checkpoint.writers = self._segments, self.writers
         checkpoint.pending = list(self._pending)
-        self._submit(segments, checkpoint, self.lines)
+        self._submit(segments, checkpoint)
 
     def finish(self) -> None:
         """Write the rest, and wait until everything is stored."""
+        segments = []
         while self._pending:
-            self._submit([self._cut()], None, self.lines)
+            segments.append(self._cut())
+        self._submit(segments, None)
         while self._writing:
             self._await_first()
 
@@ -120,10 +122,10 @@ class ManifestWriter:
         self._segments += 1
         return segment
 
-    def _submit(self, segments: list[Segment], checkpoint: Checkpoint | None, lines: int) -> None:
+    def _submit(self, segments: list[Segment], checkpoint: Checkpoint | None) -> None:
         while len(self._writing) >= MAX_WAITING_SEGMENTS:
             self._await_first()
-        self._writing.append(self._thread.submit(self._write, segments, checkpoint, lines))
+        self._writing.append(self._thread.submit(self._write, segments, checkpoint, self.lines))
 
     def _await_first(self) -> None:
         """Wait for the oldest write. Raises PermanentError, also as `invalid_location`."""
