@@ -94,6 +94,6 @@ class StorageRetry:
             log.warning("listing waits for storage", reason=str(error))
         self.reason = str(error)
         shortest, longest = PAUSE_SECONDS
-        pause = random.uniform(0, min(shortest * 2**tries, longest))  # noqa: S311 - spreads load
+        pause = random.uniform(0, min(shortest * 2 ** (tries - 1), longest))  # noqa: S311 - spreads load
         if self._stopped.wait(pause):
             raise StoppedError
