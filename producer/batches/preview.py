@@ -77,8 +77,7 @@ def fleet(ledger: Ledger, model: str) -> Fleet:
     """Return the workers of a model, and the durations of the latest images with it."""
     queue = names.bulk_queue(model)
     children = sum(worker.children for worker in ledger.workers.list() if worker.queue == queue)
-    for batch in ledger.batches.ids()[:MAX_MEASURED_BATCHES]:
-        progress = ledger.batches.progress(batch)
+    for progress in ledger.batches.progress_of(ledger.batches.ids()[:MAX_MEASURED_BATCHES]):
         if progress.spec.recipe.model == model and progress.done:
             try:
                 durations = _durations(progress.spec)

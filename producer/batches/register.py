@@ -58,8 +58,9 @@ def register(
         log.info("continuing an interrupted listing", batch=unfinished.id)
         return _list(ledger, unfinished, token, name)
     spec = begin(ledger, spec, f"cli:{name}" if name else "", callback_url)
-    if ledger.batches.progress(spec.id).state != "registering":
-        return ledger.batches.progress(spec.id).spec
+    progress = ledger.batches.progress(spec.id)
+    if progress.state != "registering":
+        return progress.spec
     if not ledger.listings.acquire(spec.id, token):
         raise PermanentError(
             ErrorCode.BATCH_CONFLICT, f"Another process is listing the source of {spec.id}."
@@ -162,12 +163,12 @@ def find_unfinished(
     A batch whose manifest was deleted together with its destination cannot be continued: it is
     discarded.
     """
-    for batch in ledger.batches.open_ids():
-        spec = ledger.batches.progress(batch).spec
-        properties = (spec.source, spec.destination, spec.recipe, spec.force, spec.selection)
-        selection = Selection(key=locations.key)
-        if properties == (locations.source, locations.destination, recipe, force, selection):
+    selection = Selection(key=locations.key)
+    wanted = (locations.source, locations.destination, recipe, force, selection)
+    for progress in ledger.batches.progress_of(ledger.batches.open_ids()):
+        spec = progress.spec
+        if (spec.source, spec.destination, spec.recipe, spec.force, spec.selection) == wanted:
             if open_store(spec.destination).head(spec.manifest_key(0)):
                 return spec
-            ledger.batches.discard(batch)
+            ledger.batches.discard(spec.id)
     return None
