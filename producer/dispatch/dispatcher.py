@@ -149,6 +149,7 @@ class Dispatcher:
             self._allocation.forget(batch)
             self._breaker.forget(batch)
             self._closer.forget(batch)
+            self._backing_off.pop(batch, None)
             self._forecasts.forget(batch)
         if open_ids:
             self._fleet.update(self._ledger.workers.list(), time.monotonic())
@@ -206,13 +207,13 @@ class Dispatcher:
 
         Returns True if there may be room for another.
         """
-        spec = snapshot.progress.spec
+        progress = snapshot.progress
+        spec = progress.spec
         if tripped := self._tripped(snapshot):
             retry_at = time.time() + RETRY_SECONDS if tripped.may_recover else None
             self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
             log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
             return False
-        progress = snapshot.progress
         reasons.report(self._ledger, progress, self._fleet, self._allocation, time.time())
         if time.time() < spec.schedule.start:
             return False
