@@ -55,7 +55,7 @@ class CallbackSchedule:
     def is_pending(self, callback: str) -> bool:
         """Return whether a callback is neither delivered nor given up."""
         with translated():
-            return self._redis.zscore(names.CALLBACKS, callback) is not None
+            return self._redis.zscore(self._key, callback) is not None
 
     def pending(self) -> int:
         """Return the number of callbacks neither delivered nor given up."""

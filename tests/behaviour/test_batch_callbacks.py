@@ -95,6 +95,8 @@ def test_a_dispatcher_that_dies_after_the_end_loses_no_callback(
         spec = submit(ledger, tmp_path, server.url())
         end(ledger, dispatcher, spec)
         assert (pending(ledger), server.requests) == (1, [])
+        callbacks = CallbackSchedule(ledger.connection, names.BATCH_CALLBACKS)
+        assert callbacks.is_pending(f"{spec.id}:0")
         with delivering_callbacks(ledger):
             until(lambda: server.requests, 20)
 
