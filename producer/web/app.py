@@ -37,7 +37,7 @@ async def _background(app: FastAPI) -> AsyncIterator[None]:
     threads = [
         threading.Thread(target=delivery.run, args=(context.callbacks, load, stop.is_set)),
         threading.Thread(target=record_keeper.run, args=(context, stop)),
-        threading.Thread(target=listings.run, args=(context.ledger, stop.is_set)),
+        threading.Thread(target=listings.run, args=(context.ledger, stop)),
     ]
     for thread in threads:
         thread.start()

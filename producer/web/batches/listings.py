@@ -5,8 +5,7 @@ on with its listing.
 """
 
 import secrets
-import time
-from collections.abc import Callable
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
@@ -25,11 +24,11 @@ POLL_SECONDS = 0.5
 REDIS_BACKOFF_SECONDS = 2
 
 
-def run(ledger: Ledger, stopping: Callable[[], bool]) -> None:
-    """List sources until `stopping` returns True. Another server goes on with unfinished ones."""
+def run(ledger: Ledger, stop: threading.Event) -> None:
+    """List sources until `stop` is set. Another server goes on with unfinished ones."""
     running: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(MAX_CONCURRENT, "listing") as pool:
-        while not stopping():
+        while not stop.is_set():
             running = {batch: task for batch, task in running.items() if not task.done()}
             pause = POLL_SECONDS
             try:
@@ -38,24 +37,24 @@ def run(ledger: Ledger, stopping: Callable[[], bool]) -> None:
                         break
                     token = secrets.token_hex(4)
                     if ledger.listings.acquire(spec.id, token):
-                        running[spec.id] = pool.submit(_list, ledger, spec, token, stopping)
+                        running[spec.id] = pool.submit(_list, ledger, spec, token, stop)
             except CutoutError as error:
                 log.warning("listings wait for Redis", reason=str(error))
                 pause = REDIS_BACKOFF_SECONDS
-            _sleep(pause, stopping)
+            stop.wait(pause)
 
 
 def _waiting(ledger: Ledger, running: set[str]) -> list[BatchSpec]:
     """Return the batches whose source a server is to list."""
     ids = [batch for batch in ledger.listings.ids() if batch not in running]
-    specs = [ledger.batches.progress(batch).spec for batch in ids]
+    specs = (progress.spec for progress in ledger.batches.progress_of(ids))
     return [spec for spec in specs if spec.background]
 
 
-def _list(ledger: Ledger, spec: BatchSpec, token: str, stopping: Callable[[], bool]) -> None:
+def _list(ledger: Ledger, spec: BatchSpec, token: str, stop: threading.Event) -> None:
     """List a source; if that fails for good, the batch ends in the state `failed`."""
     try:
-        complete = list_source(ledger, spec, token, stopping)
+        complete = list_source(ledger, spec, token, stop.is_set)
         log.info("source listed", batch=spec.id, images=complete.total)
     except StoppedError:
         log.info("listing stopped", batch=spec.id)
@@ -80,9 +79,3 @@ def _fail(ledger: Ledger, spec: BatchSpec, token: str, error: Exception) -> None
         ledger.listings.fail(spec.id, str(error), token)
     except CutoutError as unrecorded:
         log.warning("failure not recorded", batch=spec.id, reason=str(unrecorded))
-
-
-def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not stopping() and time.monotonic() < deadline:
-        time.sleep(0.1)
