@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
@@ -41,7 +42,8 @@ def run(context: Context, stop: threading.Event) -> None:
         while not stop.is_set():
             with _logged("records"):
                 if _take_turn(context, "round", ROUND_SECONDS):
-                    for _ in pool.map(lambda one: _keep(context, one), context.records.open_ids()):
+                    keep_one = partial(_keep, context, stop)
+                    for _ in pool.map(keep_one, context.records.open_ids()):
                         pass
                 if _take_turn(context, "sweep", SWEEP_SECONDS):
                     delete_old(context)
@@ -67,7 +69,9 @@ def _take_turn(context: Context, task: str, seconds: int) -> bool:
         return bool(redis.set(f"cutout:records:{store}:{task}", "1", nx=True, ex=seconds))
 
 
-def _keep(context: Context, cutout_id: str) -> None:
+def _keep(context: Context, stop: threading.Event, cutout_id: str) -> None:
+    if stop.is_set():  # a server that stops does not finish a long round
+        return
     with _logged(cutout_id):
         keep(context, cutout_id)
 
