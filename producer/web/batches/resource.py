@@ -11,9 +11,9 @@ from contract.quality import DEFAULT, Quality
 from contract.schedule import IMMEDIATELY, Schedule
 from producer.batches.resource import Batch
 from producer.web.context import Context
+from producer.web.cutouts.request import EXAMPLE_QUALITY
 from producer.web.problems import RequestError
 
-EXAMPLE_QUALITY = {"refine": "edges", "passes": 2}
 Glob = Annotated[str, Field(min_length=1, max_length=1024)]
 
 

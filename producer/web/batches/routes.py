@@ -63,7 +63,7 @@ def create_batch(
     a key with the scope `admin`.
     """
     context.ledger.ping()
-    for location in (new.source, new.destination, new.manifest or "s3://-"):
+    for location in filter(None, (new.source, new.destination, new.manifest)):
         names.check_key(location.removeprefix("s3://").strip("/"))
     recipe = context.recipe(new.model, quality=new.quality)
     if new.callback_url is not None:

@@ -76,7 +76,7 @@ async function submit() {
       source: byId("source").value.trim(), destination: byId("destination").value.trim(),
       model: byId("batch-model").value || null, force: byId("force").checked,
     };
-    return await call("batches", { method: "POST", json, seconds: 600 });
+    return await call("batches", { method: "POST", json });
   } catch (problem) {
     error.textContent = problem.sentence ?? String(problem);
     return undefined;
