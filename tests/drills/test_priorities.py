@@ -51,10 +51,8 @@ def settled_log(log: str) -> list[str]:
 
 
 def publishes_here(monkeypatch, drill: Drill) -> None:
-    for name, value in drill.cluster.environment(CUTOUT_LOG_FORMAT="json").items():
-        if name.startswith("CUTOUT_"):
-            monkeypatch.setenv(name, value)
     drill.cluster.env["CUTOUT_LOG_FORMAT"] = "json"
+    drill.cluster.select(monkeypatch)
 
 
 def test_cutouts_go_first(drill: Drill, tmp_path, monkeypatch) -> None:

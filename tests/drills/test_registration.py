@@ -1,6 +1,5 @@
 """Processes that list a source are killed and frozen; the next one goes on."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -38,12 +37,12 @@ print("registered", flush=True)
 
 
 def start(ledger: RedisLedger, small_bucket: str, name: str = "") -> subprocess.Popen[str]:
-    url = ledger.connection.client.connection_pool.connection_kwargs
-    redis_url = f"unix://{url['path']}"
+    options = ledger.connection.client.connection_pool.connection_kwargs
+    redis_url = f"unix://{options['path']}"
     locations = [f"s3://{small_bucket}/in", f"s3://{small_bucket}/out"]
     return subprocess.Popen(
         [sys.executable, "-c", SUBMIT, redis_url, *locations, name],
-        env=dict(os.environ), stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -65,7 +64,6 @@ def test_a_killed_submit_goes_on_where_it_stopped(ledger, proxy, small_bucket, n
     proxy.remove(slow)
     proxy.requests.clear()
 
-    before = proxy.requests["GET"]
     spec = submit(ledger, small_bucket, name=name)
     assert spec.id == batch
     assert listed(spec) == photographs()
@@ -73,7 +71,7 @@ def test_a_killed_submit_goes_on_where_it_stopped(ledger, proxy, small_bucket, n
     assert len(spec.segment_writers) == 2
     assert spec.segment_writers[1][0] >= 2
     assert ledger.batches.ids() == [batch]
-    assert proxy.requests["GET"] - before < 40
+    assert proxy.requests["GET"] < 40
 
 
 def test_a_submit_killed_anywhere_leaves_one_complete_batch(ledger, proxy, small_bucket) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from contract import names
 from contract.batch import BatchSpec, Progress
@@ -43,6 +44,12 @@ class Cluster:
         temporary.mkdir(exist_ok=True)
         cluster = {"CUTOUT_REDIS_URL": self.redis.url, "TMPDIR": str(temporary), **TIMES}
         return {**os.environ, **cluster, **self.env, **env}
+
+    def select(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Give this process the cluster's settings."""
+        for name, value in self.environment().items():
+            if name.startswith("CUTOUT_"):
+                monkeypatch.setenv(name, value)
 
     def start(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
         module, *verb = arguments

@@ -48,7 +48,10 @@ def outcome(line: int, status: Status, seeded: random.Random) -> Outcome:
 def generate(
     ledger: Ledger, folder: Path, total: int, status: Status | None, number: int = 0
 ) -> BatchSpec:
-    """Write a batch's files and its ledger, and open it: all lines settled, or None is."""
+    """Write a batch's files and its ledger, and open it.
+
+    `status`: that of all lines; None: no line is settled.
+    """
     spec = BatchSpec(
         id=f"b-20260101-000000-{number:06x}", source=f"file://{folder}/in",
         destination=f"file://{folder}/out", recipe=Recipe(model="u2netp"), created=time.time(),

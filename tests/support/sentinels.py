@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 MASTER = "drill"
 PASSWORD = "redis-secret"
 DOWN_MILLISECONDS = 1000
-"""How long a Sentinel waits for a reply before it takes a server for down."""
+"""How long a Sentinel waits for a server's reply before it treats the server as down."""
 
 
 @dataclass
