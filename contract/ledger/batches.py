@@ -8,10 +8,15 @@ from typing import Any, Literal, cast
 from contract import names
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.errors import ErrorCode, PermanentError
+from contract.ledger.batch_rows import (
+    BATCH_KEYS,
+    TEMPORARY_KEYS,
+    attempt_result,
+    batch_row,
+    progress_of_row,
+)
 from contract.ledger.connection import Connection, translated
-from contract.ledger.ended_cutout import PACKED, packed, unpacked
 from contract.ledger.lines import (
-    LINE_KEYS,
     OUTSTANDING_KEYS,
     SCRIPT_LINES,
     chunks,
@@ -22,11 +27,8 @@ from contract.ledger.records import (
     DELETED_KEPT_SECONDS,
     REGISTERING_KEPT_SECONDS,
 )
-from contract.outcome import AttemptResult, Outcome, Status
+from contract.outcome import AttemptResult, Status
 
-BATCH_KEYS = ("", "settled", "failed")
-"""The keys of a batch that outlive its closing: the hash itself, and two bits per line."""
-TEMPORARY_KEYS = ("outcomes", *LINE_KEYS, "recent_results")
 REPORT_LEASE = "report_lease"
 """The key that says who writes the report. It expires by itself."""
 PROGRESS_BATCHES = 100
@@ -61,15 +63,6 @@ class RedisBatches:
             for one in keys:
                 pipe.expire(one, REGISTERING_KEPT_SECONDS)
             pipe.execute()
-
-    def register_cutout(
-        self, spec: BatchSpec, outcome: Outcome | None = None, kept: float = 0
-    ) -> bool:
-        keys = [*names.redis_keys(spec.id, ("", "deleted")), names.OPEN_BATCHES]
-        row = outcome.model_dump_json(exclude_defaults=True) if outcome else ""
-        status = outcome.status if outcome else ""
-        arguments = (spec.id, spec.model_dump_json(), row, status, time.time(), kept)
-        return bool(self._connection.run("register_cutout", keys, *arguments))
 
     def open(self, batch: str) -> None:
         keys = [
@@ -223,7 +216,7 @@ class RedisBatches:
                     pipe.zcard(key)
             answers = iter(pipe.execute())
         rows = zip(*[answers] * (1 + len(OUTSTANDING_KEYS)), strict=True)
-        return [_progress(row, sizes) if row else None for row, *sizes in rows]
+        return [progress_of_row(row, sizes) if row else None for row, *sizes in rows]
 
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
         outstanding = names.redis_keys(batch, OUTSTANDING_KEYS)
@@ -245,10 +238,10 @@ class RedisBatches:
         now = int(seconds) + int(micros) / 1e6
         if not row:
             raise _unknown(batch)
-        progress = _progress(row, sizes)
+        progress = progress_of_row(row, sizes)
         return Snapshot(
             progress=progress,
-            recent_results=[_attempt_result(entry) for entry in recent_results],
+            recent_results=[attempt_result(entry) for entry in recent_results],
             undrained=int(undrained),
             all_issued=int(row.get("cursor", 0)) >= progress.spec.total,
             storage_errors=int(row.get("storage_errors", 0)),
@@ -260,7 +253,7 @@ class RedisBatches:
         with translated():
             key = names.redis_key(batch, "recent_results")
             entries = cast("list[str]", self._redis.lrange(key, 0, -1))
-        return [_attempt_result(entry) for entry in entries]
+        return [attempt_result(entry) for entry in entries]
 
     def settled_bits(self, batch: str) -> bytes:
         return self._bits(batch, "settled")
@@ -280,69 +273,6 @@ class RedisBatches:
             counts = cast("dict[str, str]", self._redis.hgetall(names.SETTLED_COUNTS))
         return {status: int(counts.get(status, 0)) for status in Status}
 
-    def cutout_outcome(self, batch: str) -> Outcome | None:
-        with translated(), self._redis.pipeline() as pipe:
-            # in one transaction: closing moves the outcome from the stream to the hash
-            pipe.hmget(names.redis_key(batch), "outcome", PACKED)
-            pipe.xrange(names.redis_key(batch, "outcomes"), count=1)
-            (row, text), entries = pipe.execute()
-        if text:
-            row = unpacked({PACKED: text}).get("outcome")
-        rows = [row] if row else [fields["row"] for _, fields in entries]
-        return Outcome.model_validate_json(rows[0]) if rows else None
-
-    def close_cutout(self, batch: str, kept: float) -> bool:
-        parts = (*TEMPORARY_KEYS, "settled", "failed")
-        keys = [names.redis_key(batch), names.OPEN_BATCHES, *names.redis_keys(batch, parts)]
-        if not self._connection.run("close_cutout", keys, batch, time.time(), kept):
-            return False
-        with translated():
-            row = cast("dict[str, str]", self._redis.hgetall(names.redis_key(batch)))
-        if row:
-            self._connection.run_for("pack_cutout", batch, [""], packed(unpacked(row)))
-        return True
-
-
-def batch_row(spec: BatchSpec, counts: dict[Status, int], epoch: int) -> dict[Any, Any]:
-    """Return the fields of the hash of a new batch."""
-    return {
-        "spec": spec.model_dump_json(), "state": "registering",
-        "has_callback": int(spec.has_callback), "total": spec.total, "cursor": 0,
-        "duplicates": 0, "epoch": epoch,
-        **{status.value: count for status, count in counts.items()},
-    }  # fmt: skip
-
 
 def _unknown(batch: str) -> PermanentError:
     return PermanentError(ErrorCode.BATCH_UNKNOWN, f"There is no batch {batch!r}.")
-
-
-def _attempt_result(entry: str) -> AttemptResult:
-    code, seconds, worker = entry.split(" ", 2)
-    return AttemptResult(code, worker, int(seconds))
-
-
-def _progress(row: dict[str, str], sizes: list[int]) -> Progress:
-    """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS."""
-    row = unpacked(row)
-    spec = BatchSpec.model_validate_json(row["spec"])
-    if row["state"] == "registering":
-        spec = spec.model_copy(update={"total": int(row["total"])})
-    return Progress(
-        spec=spec,
-        state=row["state"],  # type: ignore[arg-type]  # written by the scripts alone
-        done=int(row["done"]),
-        skipped=int(row["skipped"]),
-        failed=int(row["failed"]),
-        issued=sum(sizes),
-        quarantined=sizes[OUTSTANDING_KEYS.index("quarantined")],
-        claimed=sizes[OUTSTANDING_KEYS.index("claimed")],
-        deferred=sizes[OUTSTANDING_KEYS.index("deferred")],
-        # an ended cutout has neither
-        duplicates=int(row.get("duplicates", 0)),
-        epoch=int(row.get("epoch", 0)),
-        closed=float(row["closed"]) if "closed" in row else None,
-        stalled_reason=row.get("stalled_reason", ""),
-        retry_at=float(row["retry_at"]) if "retry_at" in row else None,
-        eta=float(row["eta"]) if "eta" in row else None,
-    )

@@ -5,7 +5,7 @@ from typing import cast
 
 from contract import names
 from contract.batch import BatchSpec
-from contract.ledger.batches import BATCH_KEYS, batch_row
+from contract.ledger.batch_rows import BATCH_KEYS, batch_row
 from contract.ledger.connection import Connection, translated
 from contract.ledger.records import (
     CLOSED_KEPT_SECONDS,

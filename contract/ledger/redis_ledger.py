@@ -5,6 +5,7 @@ from typing import Any
 from contract import names
 from contract.ledger.batches import RedisBatches
 from contract.ledger.connection import Connection, translated
+from contract.ledger.cutouts import RedisCutouts
 from contract.ledger.lines import RedisLines
 from contract.ledger.listings import RedisListings
 from contract.ledger.workers import WorkerRegistry
@@ -24,6 +25,7 @@ class RedisLedger:
         """Connect at the first call; see `Connection` for the arguments."""
         self.connection = Connection(address, retries, timeout)
         self.batches = RedisBatches(self.connection)
+        self.cutouts = RedisCutouts(self.connection)
         self.listings = RedisListings(self.connection)
         self.lines = RedisLines(self.connection)
         self.workers = WorkerRegistry(self.connection)

@@ -137,38 +137,42 @@ def retry(
         )
 
 
+ReportFormat = Annotated[
+    Literal["csv", "jsonl", "parquet"],
+    typer.Option(
+        "--format",
+        "-f",
+        help="csv: a table; jsonl: one JSON object per line; parquet: needs"
+        " `cutout-queue[parquet]`.",
+    ),
+]
+Summary = Annotated[
+    bool,
+    typer.Option(
+        "--summary", help="Print sums instead: CPU time, S3 requests, bytes read and written."
+    ),
+]
+SummaryAsJson = Annotated[
+    bool, typer.Option("--json", help="Print the summary as JSON instead of text.")
+]
+PricePerCoreHour = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="PRICE",
+        help="Price of one CPU core for one hour, in any currency, such as 0.04: the summary"
+        " then has the cost of the CPU time per 1,000 images.",
+    ),
+]
+
+
 @app.command()
 def report(
     batch: BatchId,
-    report_format: Annotated[
-        Literal["csv", "jsonl", "parquet"],
-        typer.Option(
-            "--format",
-            "-f",
-            help="csv: a table; jsonl: one JSON object per line; parquet: needs"
-            " `cutout-queue[parquet]`.",
-        ),
-    ] = "csv",
-    summary: Annotated[
-        bool,
-        typer.Option(
-            "--summary",
-            help="Print sums instead: CPU time, S3 requests, bytes read and written.",
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON instead of text.")
-    ] = False,
-    price_per_core_hour: Annotated[
-        float | None,
-        typer.Option(
-            "--price-per-core-hour",
-            min=0,
-            metavar="PRICE",
-            help="Price of one CPU core for one hour, in any currency, such as 0.04: the summary"
-            " then has the cost of the CPU time per 1,000 images.",
-        ),
-    ] = None,
+    report_format: ReportFormat = "csv",
+    summary: Summary = False,
+    as_json: SummaryAsJson = False,
+    price_per_core_hour: PricePerCoreHour = None,
 ) -> None:
     """Print the outcome of each image of a batch in Redis, open or closed, or a summary of them.
 

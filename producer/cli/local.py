@@ -3,7 +3,6 @@
 import typer
 
 from contract import log
-from contract.recipe import recipe_for
 from contract.settings import settings
 from producer.cli.options import (
     AsJson,
@@ -16,7 +15,7 @@ from producer.cli.options import (
     Source,
     Workers,
     enable_ctrl_c,
-    quality_of,
+    recipe_of,
 )
 
 app = typer.Typer()
@@ -49,9 +48,7 @@ def run(
 
     enable_ctrl_c()
     log.configure(settings())
-    recipe = recipe_for(
-        model or settings().model, quality=quality_of(refine, passes, decontaminate)
-    )
+    recipe = recipe_of(model, refine, passes, decontaminate)
     raise typer.Exit(run_job(source, destination, recipe, workers, force=force, as_json=as_json))
 
 

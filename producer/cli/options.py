@@ -8,6 +8,7 @@ import typer
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
 from contract.quality import Quality, Refinement
+from contract.recipe import Recipe, recipe_for
 from contract.settings import settings
 
 Source = Annotated[
@@ -80,12 +81,16 @@ CLI_RETRIES = 2
 """Retries of a failed Redis call: few, because a user is waiting for the answer."""
 
 
-def quality_of(
-    refine: Refinement | None, passes: int | None, decontaminate: bool | None
-) -> Quality:
-    """Return the quality with the given options; those that are None have their defaults."""
+def recipe_of(
+    model: str | None, refine: Refinement | None, passes: int | None, decontaminate: bool | None
+) -> Recipe:
+    """Return the recipe of the given options; those that are None have their defaults.
+
+    Raises PermanentError (`model_unknown`).
+    """
     given = {"refine": refine, "passes": passes, "decontaminate": decontaminate}
-    return Quality.model_validate({name: v for name, v in given.items() if v is not None})
+    quality = Quality.model_validate({name: v for name, v in given.items() if v is not None})
+    return recipe_for(model or settings().model, quality=quality)
 
 
 def open_ledger() -> RedisLedger:

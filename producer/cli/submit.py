@@ -9,7 +9,6 @@ import typer
 from contract import log
 from contract.batch import BatchSpec, Selection
 from contract.ledger.redis_ledger import RedisLedger
-from contract.recipe import recipe_for
 from contract.safe_http.policy import check_url
 from contract.schedule import IMMEDIATELY
 from contract.settings import settings
@@ -23,7 +22,7 @@ from producer.cli.options import (
     Refine,
     Source,
     open_ledger,
-    quality_of,
+    recipe_of,
 )
 from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
 
@@ -149,15 +148,12 @@ def submit(
     from producer.batches.register import new_spec, register  # noqa: PLC0415 - slow to import
 
     log.configure(settings())  # to standard error: a listing that waits for storage says so
-    recipe = recipe_for(
-        model or settings().model, quality=quality_of(refine, passes, decontaminate)
-    )
+    recipe = recipe_of(model, refine, passes, decontaminate)
     selection = Selection(
         manifest=manifest, include=tuple(include or ()), exclude=tuple(exclude or ()), since=since,
         limit=limit, sample=sample, only_changed=only_changed,
     )  # fmt: skip
-    options = ScheduleOptions(priority, weight, cap, not_before, deadline)
-    schedule = options.applied_to(IMMEDIATELY)
+    schedule = ScheduleOptions(priority, weight, cap, not_before, deadline).applied_to(IMMEDIATELY)
     if callback_url is not None:
         check_url(callback_url, settings().url_allowlist)
     ledger = open_ledger()
@@ -171,6 +167,10 @@ def submit(
         callback_url=callback_url, name=name,
     )  # fmt: skip
     ledger.sync()  # once its ID is printed, the batch survives a power cut
+    _print_batch(spec, as_json=as_json)
+
+
+def _print_batch(spec: BatchSpec, *, as_json: bool) -> None:
     if as_json:
         counts = {"total": spec.total, "ignored": spec.ignored, "excluded": spec.excluded}
         typer.echo(json.dumps({"batch": spec.id, **counts}))

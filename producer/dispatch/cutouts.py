@@ -40,7 +40,7 @@ def submit(ledger: Ledger, spec: BatchSpec, cutout: CutoutSpec, config: Settings
 
     If publishing fails, the dispatcher publishes it again once the line is overdue.
     """
-    ledger.batches.register_cutout(spec)
+    ledger.cutouts.register(spec)
     issued = ledger.lines.issue(spec.id, 1, 1, config.visibility_timeout)
     publish_issued(spec, issued, lambda _: cutout.photograph)
 
@@ -67,6 +67,6 @@ def advance(
 
 def _close(ledger: Ledger, callbacks: CallbackSchedule, spec: BatchSpec) -> None:
     # the callback first: a cutout that is closed is looked at no more
-    if spec.cutout and spec.cutout.has_callback and ledger.batches.cutout_outcome(spec.id):
+    if spec.cutout and spec.cutout.has_callback and ledger.cutouts.outcome(spec.id):
         callbacks.schedule(spec.id, 0)
-    ledger.batches.close_cutout(spec.id, KEPT_SECONDS)
+    ledger.cutouts.close(spec.id, KEPT_SECONDS)

@@ -244,7 +244,7 @@ def test_a_cutout_that_cannot_be_registered_leaves_no_record(context: Context, m
     def fail(*_: object) -> bool:
         raise RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")
 
-    monkeypatch.setattr(type(context.ledger.batches), "register_cutout", fail)
+    monkeypatch.setattr(type(context.ledger.cutouts), "register", fail)
     with pytest.raises(RetryableError):
         created(context)
     assert records(context) == {"open": [], "ended": []}

@@ -409,14 +409,14 @@ def test_a_resume_that_was_killed_halfway_is_completed_by_the_next(ledger) -> No
 
 @redis_only
 def test_a_cutout_that_was_closed_but_not_packed_is_read_all_the_same(ledger) -> None:
-    ledger.batches.register_cutout(cutout_spec())
+    ledger.cutouts.register(cutout_spec())
     outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
     ledger.lines.finish(CUTOUT, outcome)
     run_for = ledger.connection.run_for
     ledger.connection.run_for = lambda *_: 0  # killed between the two steps
-    assert ledger.batches.close_cutout(CUTOUT, 60)
+    assert ledger.cutouts.close(CUTOUT, 60)
     ledger.connection.run_for = run_for
-    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    assert ledger.cutouts.outcome(CUTOUT) == outcome
     assert ledger.batches.progress(CUTOUT).state == "closed"
     assert ledger.batches.exists(CUTOUT)
 
@@ -785,7 +785,7 @@ def test_batches_are_listed_newest_first_without_cutouts(ledger) -> None:
     now = time.time()
     for number in range(3):
         ledger.batches.register(spec(f"b-20260101-000000-00000{number}", created=now + number))
-    ledger.batches.register_cutout(cutout_spec())
+    ledger.cutouts.register(cutout_spec())
     assert ledger.batches.ids() == [f"b-20260101-000000-00000{number}" for number in (2, 1, 0)]
     assert ledger.batches.open_ids() == [CUTOUT]
     ledger.batches.forget("b-20260101-000000-000001")
@@ -800,7 +800,7 @@ def test_an_unknown_batch_is_refused_by_its_name(ledger) -> None:
     assert not ledger.batches.exists(BATCH)
     assert ledger.batches.settled_bits(BATCH) == b""
     assert ledger.lines.outcomes(BATCH, 9) == []
-    assert ledger.batches.cutout_outcome(BATCH) is None
+    assert ledger.cutouts.outcome(BATCH) is None
     assert not ledger.batches.close(BATCH, 0, "d")
     assert not ledger.batches.pause(BATCH, "why")
     assert ledger.batches.resume(BATCH) == 0
@@ -914,17 +914,17 @@ def test_a_snapshot_says_when_the_next_message_of_each_queue_was_issued(ledger, 
 
 
 def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> None:
-    ledger.batches.register_cutout(cutout_spec())
-    assert ledger.batches.cutout_outcome(CUTOUT) is None
+    ledger.cutouts.register(cutout_spec())
+    assert ledger.cutouts.outcome(CUTOUT) is None
     outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
     ledger.lines.finish(CUTOUT, outcome)
-    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    assert ledger.cutouts.outcome(CUTOUT) == outcome
     for _ in range(2):
-        assert ledger.batches.close_cutout(CUTOUT, 1)
+        assert ledger.cutouts.close(CUTOUT, 1)
     progress = ledger.batches.progress(CUTOUT)
     assert (progress.state, progress.done) == ("closed", 1)
     assert progress.closed == pytest.approx(time.time(), abs=2)
-    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    assert ledger.cutouts.outcome(CUTOUT) == outcome
     assert ledger.lines.outcomes(CUTOUT, 9) == []
     assert ledger.batches.open_ids() == []
     until(lambda: not ledger.batches.exists(CUTOUT), 5)
@@ -932,11 +932,11 @@ def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> No
 
 def test_a_cutout_without_an_outcome_is_closed_only_if_it_is_being_deleted(ledger) -> None:
     """A dispatcher may have read it before it was lost, and restored."""
-    ledger.batches.register_cutout(cutout_spec())
-    assert not ledger.batches.close_cutout(CUTOUT, 60)
+    ledger.cutouts.register(cutout_spec())
+    assert not ledger.cutouts.close(CUTOUT, 60)
     assert ledger.batches.progress(CUTOUT).state == "open"
     ledger.batches.cancel(CUTOUT)
-    assert ledger.batches.close_cutout(CUTOUT, 60)
+    assert ledger.cutouts.close(CUTOUT, 60)
     assert ledger.batches.progress(CUTOUT).state == "closed"
 
 
@@ -1090,12 +1090,12 @@ def test_lines_without_a_row_are_reopened_and_the_counters_corrected(ledger) -> 
 
 
 def test_a_deleted_cutout_is_not_brought_back_by_closing_it(ledger) -> None:
-    assert not ledger.batches.close_cutout(CUTOUT, 60)
+    assert not ledger.cutouts.close(CUTOUT, 60)
     assert not ledger.batches.exists(CUTOUT)
 
 
 def test_a_cutout_is_open_as_soon_as_it_is_registered(ledger) -> None:
-    ledger.batches.register_cutout(cutout_spec())
+    ledger.cutouts.register(cutout_spec())
     assert ledger.batches.progress(CUTOUT).state == "open"
     assert ledger.batches.open_ids() == [CUTOUT]
     assert ledger.lines.issue(CUTOUT, 1, 1, 60).bulk == [0]
@@ -1134,28 +1134,28 @@ def test_a_lease_is_not_renewed_once_the_line_was_taken_over(ledger, batch) -> N
 
 def test_a_lost_cutout_is_restored_once(ledger) -> None:
     spec = cutout_spec()
-    assert ledger.batches.register_cutout(spec, None, 60)
+    assert ledger.cutouts.register(spec, None, 60)
     ledger.lines.issue(CUTOUT, 1, 1, 60)
-    assert not ledger.batches.register_cutout(spec, None, 60)
-    assert not ledger.batches.register_cutout(spec, done(0), 60)
+    assert not ledger.cutouts.register(spec, None, 60)
+    assert not ledger.cutouts.register(spec, done(0), 60)
     progress = ledger.batches.progress(CUTOUT)
     assert (progress.spec, progress.state, progress.issued) == (spec, "open", 1)
     assert ledger.batches.open_ids() == [CUTOUT]
     assert ledger.lines.finish(CUTOUT, done(0))
-    assert ledger.batches.cutout_outcome(CUTOUT) == done(0)
+    assert ledger.cutouts.outcome(CUTOUT) == done(0)
 
 
 @pytest.mark.parametrize("status", Status)
 def test_a_lost_cutout_is_restored_with_its_outcome(ledger, status: Status) -> None:
     outcome = Outcome(line=0, key="a.jpg", status=status)
-    assert ledger.batches.register_cutout(cutout_spec(), outcome, 1)
+    assert ledger.cutouts.register(cutout_spec(), outcome, 1)
     progress = ledger.batches.progress(CUTOUT)
     counts = {
         Status.DONE: progress.done, Status.SKIPPED: progress.skipped, Status.FAILED: progress.failed
     }  # fmt: skip
     assert (progress.state, progress.settled, counts[status]) == ("closed", 1, 1)
     assert progress.closed == pytest.approx(time.time(), abs=2)
-    assert ledger.batches.cutout_outcome(CUTOUT) == outcome
+    assert ledger.cutouts.outcome(CUTOUT) == outcome
     assert ledger.batches.open_ids() == []
     assert not ledger.lines.finish(CUTOUT, outcome)
     until(lambda: not ledger.batches.exists(CUTOUT), 5)
@@ -1163,11 +1163,11 @@ def test_a_lost_cutout_is_restored_with_its_outcome(ledger, status: Status) -> N
 
 def test_a_deleted_cutout_is_not_restored(ledger) -> None:
     assert not ledger.batches.was_deleted(CUTOUT)
-    ledger.batches.register_cutout(cutout_spec())
+    ledger.cutouts.register(cutout_spec())
     ledger.batches.forget(CUTOUT)
     assert ledger.batches.was_deleted(CUTOUT)
     for outcome in (None, done(0)):
-        assert not ledger.batches.register_cutout(cutout_spec(), outcome, 60)
+        assert not ledger.cutouts.register(cutout_spec(), outcome, 60)
     assert not ledger.batches.exists(CUTOUT)
 
 

@@ -520,7 +520,7 @@ def test_a_server_dies_before_it_publishes_the_job(server: Server) -> None:
     done = server.upload(jpeg(), wait=30).json()
     spec = server.cluster.ledger.batches.progress(done["id"]).spec
     spec = spec.model_copy(update={"id": "c-20250101-000000-abcdefabcdef"})
-    assert server.cluster.ledger.batches.register_cutout(spec)
+    assert server.cluster.ledger.cutouts.register(spec)
     assert server.ended(spec.id)["status"] == "done"
 
 

@@ -10,7 +10,7 @@ from contract.ledger.records import (
     REGISTERING_KEPT_SECONDS,
 )
 from contract.line_bits import has_bit, no_bits, set_bit
-from contract.outcome import AttemptResult, Outcome, Status
+from contract.outcome import AttemptResult, Status
 
 
 class MemoryBatches:
@@ -34,21 +34,6 @@ class MemoryBatches:
         batch = MemoryBatch(spec, dict(counts), _line_set(settled), _line_set(failed), expires)
         batch.epoch = epoch
         self._state.add(batch)
-
-    def register_cutout(
-        self, spec: BatchSpec, outcome: Outcome | None = None, kept: float = 0
-    ) -> bool:
-        if self.exists(spec.id) or self.was_deleted(spec.id):
-            return False
-        self.register(spec)
-        self.open(spec.id)
-        if outcome:
-            row = self._state.require(spec.id)
-            row.counts[outcome.status] = 1
-            row.settled, row.cursor, row.cutout_outcome = {0}, 1, outcome
-            row.failed = {0} if outcome.status is Status.FAILED else set()
-            self.discard(spec.id, kept)
-        return True
 
     def open(self, batch: str) -> None:
         row = self._state.require(batch)
@@ -265,20 +250,6 @@ class MemoryBatches:
 
     def settled_counts(self) -> dict[Status, int]:
         return dict(self._state.settled_counts)
-
-    def cutout_outcome(self, batch: str) -> Outcome | None:
-        row = self._state.find(batch)
-        if row is None or row.cutout_outcome or not row.outcomes:
-            return row.cutout_outcome if row else None
-        return Outcome.model_validate_json(row.outcomes[0].json)
-
-    def close_cutout(self, batch: str, kept: float) -> bool:
-        row, outcome = self._state.find(batch), self.cutout_outcome(batch)
-        if row is None or (outcome is None and row.state != "cancelling"):
-            return False
-        row.cutout_outcome = outcome
-        self.discard(batch, kept)
-        return True
 
 
 def _bits(lines: set[int]) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from contract.ledger.memory.batches import MemoryBatches
+from contract.ledger.memory.cutouts import MemoryCutouts
 from contract.ledger.memory.lines import MemoryLines
 from contract.ledger.memory.listings import MemoryListings
 from contract.ledger.memory.state import MemoryState
@@ -22,6 +23,7 @@ class MemoryLedger:
         """`clock`: returns Unix seconds; a test may pass its own to let time pass."""
         self.state = MemoryState(clock)
         self.batches = MemoryBatches(self.state)
+        self.cutouts = MemoryCutouts(self.state, self.batches)
         self.listings = MemoryListings(self.state)
         self.lines = MemoryLines(self.state)
         self.workers = MemoryWorkers(self.state)

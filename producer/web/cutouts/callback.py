@@ -13,7 +13,7 @@ def load_delivery(ledger: Ledger, store: str, cutout_id: str) -> Delivery | None
 
     `store`: location of the server's own store.
     """
-    outcome = ledger.batches.cutout_outcome(cutout_id)
+    outcome = ledger.cutouts.outcome(cutout_id)
     try:
         fields = get_private_fields(open_store(store), cutout_id)
         progress = ledger.batches.progress(cutout_id)

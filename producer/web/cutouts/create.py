@@ -59,23 +59,29 @@ def create(
         has_callback=bool(new.callback_url),
     )
     spec = cutout_spec(cutout_id, source[0], destination[0], recipe, cutout)
+    fields = PrivateFields(url=new.source if source_is_url else None, callback_url=new.callback_url)
     record = CutoutRecord(spec=spec, idempotency=idempotency)
-    puts: list[Callable[[], None]] = [partial(context.records.put, record)]
-    store = context.open_store()
-    if upload:
-        puts.append(partial(store.put, source[1], upload.data, "application/octet-stream"))
-    if source_is_url or new.callback_url:
-        url = new.source if source_is_url else None
-        fields = PrivateFields(url=url, callback_url=new.callback_url)
-        puts.append(partial(put_private_fields, store, cutout_id, fields))
     try:
-        _put_all(puts)
+        _put_all(_puts(context, record, cutout.photograph.key, upload, fields))
         submit(context.ledger, spec, cutout, context.settings)
     except CutoutError:
-        with suppress(CutoutError):  # the client is told of the error, and may try again
+        with suppress(CutoutError):  # the first error is the one to report
             context.records.delete(cutout_id)
         raise
     return spec
+
+
+def _puts(
+    context: Context, record: CutoutRecord, key: str, upload: Upload | None, fields: PrivateFields
+) -> list[Callable[[], None]]:
+    """Return what must be stored before a cutout is registered, each as a call that stores it."""
+    store = context.open_store()
+    puts: list[Callable[[], None]] = [partial(context.records.put, record)]
+    if upload:
+        puts.append(partial(store.put, key, upload.data, "application/octet-stream"))
+    if fields.url or fields.callback_url:
+        puts.append(partial(put_private_fields, store, record.spec.id, fields))
+    return puts
 
 
 def _put_all(puts: list[Callable[[], None]]) -> None:

@@ -78,15 +78,15 @@ def _keep(context: Context, stop: threading.Event, cutout_id: str) -> None:
 
 def keep(context: Context, cutout_id: str) -> None:
     """Restore the cutout of an open record if it was lost; move the record if it has ended."""
-    batches = context.ledger.batches
+    ledger = context.ledger
     try:
-        progress = batches.progress(cutout_id)
+        progress = ledger.batches.progress(cutout_id)
     except CutoutError as error:
         if error.code is not ErrorCode.BATCH_UNKNOWN:
             raise
         _restore_lost(context, cutout_id)
         return
-    outcome = batches.cutout_outcome(cutout_id)
+    outcome = ledger.cutouts.outcome(cutout_id)
     if outcome and _has_ended(context, progress):
         _move(context, progress.spec, outcome)
 

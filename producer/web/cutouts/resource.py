@@ -108,7 +108,7 @@ def find(context: Context, cutout_id: str) -> tuple[Progress, Outcome | None]:
     if progress is None or progress.spec.cutout is None:
         raise not_found
     settled = progress.settled
-    return progress, context.ledger.batches.cutout_outcome(cutout_id) if settled else None
+    return progress, context.ledger.cutouts.outcome(cutout_id) if settled else None
 
 
 def _progress(context: Context, batch: str) -> Progress | None:

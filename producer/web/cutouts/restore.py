@@ -28,8 +28,7 @@ def restore(context: Context, cutout_id: str) -> bool:
         return False
     if record is None or not _is_complete(context, record):
         return False
-    batches = context.ledger.batches
-    if not batches.register_cutout(record.spec, record.outcome, KEPT_SECONDS):
+    if not context.ledger.cutouts.register(record.spec, record.outcome, KEPT_SECONDS):
         return False
     row, seconds = record.idempotency, COMMITTED_SECONDS - age_seconds(cutout_id, time.time())
     if row and seconds >= 1:

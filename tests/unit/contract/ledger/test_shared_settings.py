@@ -33,7 +33,10 @@ def test_a_process_with_other_limits_than_the_fleet_does_not_start(own, sentence
 def test_other_settings_may_differ() -> None:
     workers = MemoryLedger().workers
     check_shared(workers, FLEET)
-    check_shared(workers, Settings(**FLEET.model_dump() | {"retry_budget": 9}))
+    own = Settings(**FLEET.model_dump() | {"retry_budget": 9})
+    check_shared(workers, own)
+    with pytest.raises(CutoutError, match="CUTOUT_TIME_LIMIT"):
+        check_shared(workers, Settings(**own.model_dump() | {"time_limit": 30}))
 
 
 def test_a_process_may_start_before_redis() -> None:
