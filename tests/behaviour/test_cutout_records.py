@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.services import RedisServer
 
-from contract.errors import CutoutError, ErrorCode, RetryableError
+from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
@@ -242,12 +242,33 @@ def test_a_request_that_fails_leaves_no_record(context: Context, redis_server) -
 
 def test_a_cutout_that_cannot_be_registered_leaves_no_record(context: Context, monkeypatch) -> None:
     def fail(*_: object) -> bool:
-        raise RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")
+        raise PermanentError(ErrorCode.ACCESS_DENIED, "Access is denied.")
 
     monkeypatch.setattr(type(context.ledger.cutouts), "register", fail)
-    with pytest.raises(RetryableError):
+    with pytest.raises(PermanentError):
         created(context)
     assert records(context) == {"open": [], "ended": []}
+
+
+def test_a_cutout_that_a_repeated_request_confirms_has_its_record(
+    context: Context, monkeypatch
+) -> None:
+    """Redis dies after it registered the cutout and before it answers; later it loses its data."""
+    register = type(context.ledger.cutouts).register
+
+    def answer_lost(*arguments: object) -> bool:
+        assert register(*arguments)
+        raise RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(context.ledger.cutouts), "register", answer_lost)
+        with pytest.raises(RetryableError):
+            once(context)
+    cutout_id = once(context)
+    assert records(context)["open"] == [cutout_id]
+    flush(context)
+    keep(context, cutout_id)
+    assert context.ledger.batches.exists(cutout_id)
 
 
 def test_a_record_without_its_photograph_is_kept_for_days_and_then_deleted(

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from contract import names
 from contract.batch import BatchSpec
 from contract.cutout import CutoutSpec, PrivateFields
-from contract.errors import CutoutError, ErrorCode
+from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.job import ManifestLine
 from contract.safe_http.policy import check_url
 from contract.storage import canonical_location
@@ -64,9 +64,12 @@ def create(
     try:
         _put_all(_puts(context, record, cutout.photograph.key, upload, fields))
         submit(context.ledger, spec, cutout, context.settings)
-    except CutoutError:
-        with suppress(CutoutError):  # the first error is the one to report
-            context.records.delete(cutout_id)
+    except CutoutError as error:
+        # without Redis it is unknown whether the cutout was registered: a repeated request may find
+        # and confirm it, so its record stays
+        if error.code not in REDIS_CODES:
+            with suppress(CutoutError):  # the first error is the one to report
+                context.records.delete(cutout_id)
         raise
     return spec
 
