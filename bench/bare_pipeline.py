@@ -45,9 +45,16 @@ Task = Callable[[list[Path], str], Callable[[int], object]]
 """Takes photographs and a model's name; returns a function of a photograph's number to time."""
 
 
+def load_session(model: str) -> Session:
+    """Load a model whose weights are pulled, with one thread as in a worker child."""
+    row = registry.find(model)
+    path = settings().model_dir.expanduser() / row.file
+    return Session(row, path, weights.verify(path, row), 1)
+
+
 def whole(photographs: list[Path], model: str) -> Callable[[int], object]:
     """Do what a worker child does between fetch and store, with the photographs in memory."""
-    session = _session(model)
+    session = load_session(model)
     blobs = [path.read_bytes() for path in photographs]
 
     def work(number: int) -> bytes:
@@ -65,7 +72,7 @@ def pillow_load(photographs: list[Path], _model: str) -> Callable[[int], object]
 
 
 def session_run(photographs: list[Path], model: str) -> Callable[[int], object]:
-    session = _session(model)
+    session = load_session(model)
     row = session.model
     with Image.open(photographs[0]) as image:
         tensor = network_input(image.convert("RGB"), row.side, row.normalisation)
@@ -169,14 +176,8 @@ def _child(
         works[0](first)
 
 
-def _session(model: str) -> Session:
-    row = registry.find(model)
-    path = settings().model_dir.expanduser() / row.file
-    return Session(row, path, weights.verify(path, row), 1)
-
-
 def _cutouts(photographs: list[Path], model: str) -> Iterator[np.ndarray[Any, Any]]:
-    session = _session(model)
+    session = load_session(model)
     for path in photographs:
         photograph = decode(path.read_bytes(), Limits())
         cutout = compose(photograph, session.matte(photograph.shown(), QUALITY))

@@ -9,13 +9,12 @@ pass and with two. Cut-outs lie on white, black or green, by row.
 import sys
 from pathlib import Path
 
+from bare_pipeline import load_session
 from PIL import Image, ImageDraw
 
 from contract.quality import Quality
-from contract.settings import settings
 from worker.imaging.cutout import compose
 from worker.imaging.decode import Limits, decode
-from worker.models import registry, weights
 from worker.models.session import Session
 
 MODEL = "u2netp-int8"
@@ -32,9 +31,7 @@ BACKGROUNDS = ("white", "black", "#00b140")
 def main() -> None:
     if len(sys.argv) < 3:
         raise SystemExit(__doc__)
-    row = registry.find(MODEL)
-    path = settings().model_dir.expanduser() / row.file
-    session = Session(row, path, weights.verify(path, row), 1)
+    session = load_session(MODEL)
     width = (CROP[0] + GAP) * (1 + len(RECIPES)) - GAP
     sheet = Image.new("RGB", (width, HEAD + (CROP[1] + GAP) * len(sys.argv[2:]) - GAP), "#808080")
     draw = ImageDraw.Draw(sheet)

@@ -103,7 +103,7 @@ class Meter:
                 part = self._parts[process.pid]
                 times = process.cpu_times()
                 self._seconds[process.pid] = times.user + times.system
-                self.peak_rss[process.pid] = _peak_rss(process)
+                self.peak_rss[process.pid] = peak_rss(process)
                 if with_memory and part != "S3 endpoint":
                     pss += process.memory_full_info().pss
         self.bytes_together = max(self.bytes_together, pss)
@@ -130,7 +130,8 @@ def _busy() -> float:
     return float(times.user + times.system + times.nice + times.irq + times.softirq + times.steal)
 
 
-def _peak_rss(process: psutil.Process) -> int:
+def peak_rss(process: psutil.Process) -> int:
+    """Return the peak RSS of a process in bytes, as recorded by the kernel (VmHWM)."""
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split(maxsplit=1)[0]) * 1024
 

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import rembg_run
+from bare_pipeline import load_session
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -38,7 +39,6 @@ from worker.imaging.decode import Limits, Photograph, decode
 from worker.imaging.encode import encode
 from worker.imaging.refine import refine
 from worker.imaging.render import render
-from worker.models import registry, weights
 from worker.models.session import Session
 from worker.runtime import keep_freed_memory, use_one_blas_thread
 
@@ -123,9 +123,7 @@ def measure(
 ) -> Row:
     keep_freed_memory()
     use_one_blas_thread()
-    row = registry.find(model)
-    path = settings().model_dir.expanduser() / row.file
-    session = Session(row, path, weights.verify(path, row), 1)
+    session = load_session(model)
     name = f"{model}, {quality.refine}, {quality.passes}"
     stages, peak = {}, None
     for megapixels in SIZES:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from meter import peak_rss
 from redis_meter import RedisMeter
 
 from contract.batch import Progress
@@ -114,7 +115,7 @@ class Cluster:
                 times = [member.cpu_times() for member in family]
                 cost = self.costs.setdefault(name, Cost())
                 cost.cpu_seconds = sum(one.user + one.system for one in times)
-                cost.peak_rss = max(cost.peak_rss, *map(_peak_rss, family))
+                cost.peak_rss = max(cost.peak_rss, *map(peak_rss, family))
 
     def stop(self, *names: str) -> None:
         """End processes, by default all."""
@@ -127,11 +128,6 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _peak_rss(process: psutil.Process) -> int:
-    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-    return int(status.split("VmHWM:")[1].split(maxsplit=1)[0]) * 1024
 
 
 def write_manifest(path: Path, count: int) -> None:
