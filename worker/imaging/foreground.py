@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from worker.imaging.arrays import Float32Array, Uint8Array
-from worker.imaging.layout import Box, Size, box_size
+from worker.imaging.layout import Box, Size, box_size, shrunk
 
 GRID_SIDE = 400
 """Pixels of the grid's longer side, at most."""
@@ -111,9 +111,7 @@ def estimate(rgb: Image.Image, matte: Image.Image) -> Foreground | None:
     box = _box_around(matte)
     if box is None:
         return None
-    width, height = box_size(box)
-    factor = min(1, GRID_SIDE / max(width, height))
-    grid = max(1, round(width * factor)), max(1, round(height * factor))
+    grid = shrunk(box_size(box), GRID_SIDE)
     colours = np.asarray(rgb.resize(grid, Image.Resampling.BOX, box, REDUCING_GAP), np.float32)
     opacity = np.asarray(matte.resize(grid, Image.Resampling.BOX, box, REDUCING_GAP), np.float32)
     opacity /= OPAQUE

@@ -46,6 +46,12 @@ def box_size(box: Box) -> Size:
     return box[2] - box[0], box[3] - box[1]
 
 
+def shrunk(size: Size, side: int) -> Size:
+    """Return a size of the same proportions whose longer side is at most `side`."""
+    factor = min(1, side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def _intersection(one: Box, other: Box) -> Box:
     return (
         max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])

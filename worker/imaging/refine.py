@@ -15,7 +15,7 @@ from PIL import Image
 
 from worker.imaging.arrays import Float32Array, Uint8Array
 from worker.imaging.guided_filter import coefficients
-from worker.imaging.layout import Box, Size, box_size
+from worker.imaging.layout import Box, Size, box_size, shrunk
 
 TILE = 16
 """Side of a tile, in pixels of the grid. At least twice the filter's radius and two more, so that a
@@ -73,10 +73,7 @@ def refine(rgb: Image.Image, matte: Float32Array, box: Box) -> Image.Image:
 
 def _shrunk(rgb: Image.Image, box: Box, side: int) -> Image.Image:
     """Return a box of an image, averaged down until its longer side is at most `side`."""
-    width, height = box_size(box)
-    factor = min(1, side / max(width, height))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return rgb.resize(size, Image.Resampling.BOX, box, REDUCING_GAP)
+    return rgb.resize(shrunk(box_size(box), side), Image.Resampling.BOX, box, REDUCING_GAP)
 
 
 def _certain(matte: Float32Array) -> Float32Array:
