@@ -137,9 +137,10 @@ def _path(parts: SplitResult, options: dict[str, str]) -> tuple[str, str, int]:
     else:
         socket, master, database = "", "", parts.path.removeprefix("/")
         complete = True
-    if not complete or not (database or "0").isascii() or not (database or "0").isdigit():
+    database = database or "0"
+    if not complete or not database.isascii() or not database.isdigit():
         raise ValueError(FORMS)
-    return socket, unquote(master), int(database or 0)
+    return socket, unquote(master), int(database)
 
 
 def check_ca_file(path: Path) -> Path:
