@@ -30,6 +30,7 @@ NAMES = (
     "celery.concurrency.asynpool:AsynPool._on_soft_timeout",
     "celery.concurrency.asynpool:AsynPool.handle_result_event",
     "celery.concurrency.prefork:TaskPool._pool",
+    "celery.events:EventDispatcher.producer",
     "celery.worker.consumer:Consumer.call_soon_ack",
     "celery.worker.consumer:Consumer.channel_errors",
     "celery.worker.consumer:Consumer.connection_errors",
@@ -48,6 +49,7 @@ NAMES = (
     "kombu.message:Message.reject_log_error",
     "kombu.asynchronous:Hub.readers",
     "kombu.asynchronous:Hub.reset",
+    "kombu.transport.redis:Channel.client",
     # events.py
     "celery.app.events:Events.dispatcher_cls",
     "celery.events:EventDispatcher.flush",
