@@ -123,7 +123,8 @@ class FileStore:
             if error.code is ErrorCode.OBJECT_MISSING:
                 return None
             raise
-        return ObjectHead(status.st_size, _etag(status), self._metadata(key, _etag(status)))
+        etag = _etag(status)
+        return ObjectHead(status.st_size, etag, status.st_mtime, self._metadata(key, etag))
 
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
         path = self._path(key)

@@ -32,6 +32,8 @@ class ObjectHead:
 
     size: int
     etag: str
+    modified: float
+    """Unix seconds"""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -206,7 +206,10 @@ class S3Store:
                 metadata = {
                     name.lower(): text for name, text in response.get("Metadata", {}).items()
                 }
-                return ObjectHead(response["ContentLength"], response["ETag"].strip('"'), metadata)
+                return ObjectHead(
+                    response["ContentLength"], response["ETag"].strip('"'),
+                    response["LastModified"].timestamp(), metadata,
+                )  # fmt: skip
         except PermanentError as error:
             if error.code is ErrorCode.OBJECT_MISSING:
                 return None

@@ -127,3 +127,19 @@ def test_selections_are_part_of_what_makes_a_batch_the_same(ledger, proxy, small
     assert first.total == 5
     with pytest.raises(PermanentError):
         submit(ledger, small_bucket, name="spring")
+
+
+def test_a_single_photograph_may_be_selected_by_its_time(ledger, tmp_path: Path) -> None:
+    photograph, modified = tmp_path / "shoe.jpg", 1_700_000_000
+    photograph.write_bytes(b"x")
+    os.utime(photograph, (modified, modified))
+
+    def registered(since: float) -> int:
+        selection = Selection(since=since)
+        out = str(tmp_path / "out")
+        return register(ledger, str(photograph), out, RECIPE, selection=selection).total
+
+    assert registered(modified - 1) == 1
+    with pytest.raises(PermanentError) as caught:
+        registered(modified + 1)
+    assert caught.value.code is ErrorCode.NOTHING_TO_DO

@@ -119,6 +119,7 @@ def test_an_object_comes_back_with_content_size_etag_and_metadata(store: Store, 
     (listed,) = store.list()
     assert listed[:3] == ("a/b.png", len(content), head.etag)
     assert listed.modified == pytest.approx(time.time(), abs=60)
+    assert int(head.modified) == int(listed.modified)
 
 
 def test_a_missing_object_has_no_head_and_cannot_be_read(store: Store):

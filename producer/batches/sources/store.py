@@ -58,4 +58,4 @@ class OneFile:
                 raise PermanentError(
                     ErrorCode.OBJECT_MISSING, f"{self._store.uri}/{self._key} does not exist."
                 )
-            yield Page([ObjectInfo(self._key, head.size, head.etag)], interval)
+            yield Page([ObjectInfo(self._key, head.size, head.etag, head.modified)], interval)
