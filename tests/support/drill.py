@@ -102,9 +102,20 @@ class Drill:
                 pipe.llen(names.quarantine_queue("u2netp"))
             return not any(pipe.execute())
 
+    def stays_quiet(self) -> bool:
+        """Return whether the broker is and stays empty.
+
+        While a worker receives a message, it is for a moment neither in the queue nor
+        unacknowledged.
+        """
+        if not self.quiet():
+            return False
+        time.sleep(0.5)
+        return self.quiet()
+
     def audit(self, spec: BatchSpec) -> dict[str, int]:
         """Audit the closed batch as `cutout audit` does; return its counts."""
-        until(self.quiet, 60)
+        until(self.stays_quiet, 60)
         ledger = self.cluster.ledger
         findings = list(audit(ledger, spec.id))
         assert not findings, findings
