@@ -72,12 +72,12 @@ def test_each_end_of_a_batch_is_sent_once_and_signed(
         time.sleep(1)
         assert not server.requests
         end(ledger, dispatcher, spec)
-        until(lambda: not pending(ledger), 20)
+        until(lambda: not pending(ledger))
         failed, first = server.requests
         assert failed.body == first.body
         assert control.retry(ledger, spec.id) == 1
         end(ledger, dispatcher, spec)
-        until(lambda: not pending(ledger), 20)
+        until(lambda: not pending(ledger))
     assert len(server.requests) == 3
     ids = [verify(one.headers, one.body, [SECRET], time.time()) for one in server.requests]
     assert ids == [f"{spec.id}:0", f"{spec.id}:0", f"{spec.id}:1"]
@@ -98,7 +98,7 @@ def test_a_dispatcher_that_dies_after_the_end_loses_no_callback(
         callbacks = CallbackSchedule(ledger.connection, names.BATCH_CALLBACKS)
         assert callbacks.is_pending(f"{spec.id}:0")
         with delivering_callbacks(ledger):
-            until(lambda: server.requests, 20)
+            until(lambda: server.requests)
 
 
 @pytest.mark.parametrize("event", ["reopened", "forgotten", "deleted"])

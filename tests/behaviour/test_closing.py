@@ -167,7 +167,7 @@ def test_a_dispatcher_that_died_while_it_wrote_a_report_is_followed(closing: Clo
     dispatcher = closing.dispatcher()
     closing.tick(dispatcher)
     assert closing.state == "open"
-    until(lambda: closing.tick(dispatcher) or closing.state == "closed", 10)
+    until(lambda: closing.tick(dispatcher) or closing.state == "closed")
     assert closing.reported() == ["done"] * TOTAL
 
 
@@ -185,7 +185,7 @@ def test_a_dispatcher_stops_writing_once_the_reports_lease_is_lost(
         closing.lose_report_lease()
         if free_again:
             closing.ledger.batches.release_report(closing.spec.id, "another")
-        until(lambda: raises(check), 10)
+        until(lambda: raises(check))
 
     monkeypatch.setattr(files, "_checked", lost)
     monkeypatch.setattr(FileStore, "put", lambda *arguments: put.append(arguments[1]))

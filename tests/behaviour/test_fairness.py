@@ -82,7 +82,7 @@ def test_a_report_that_takes_long_holds_up_no_other_batch(
     assert ledger.batches.progress(other).issued == 20
     assert ledger.batches.progress(settled).state == "open"
     goes_on.set()
-    until(lambda: ledger.batches.progress(settled).state == "closed", 30)
+    until(lambda: ledger.batches.progress(settled).state == "closed")
 
 
 def test_the_window_follows_the_children_that_serve_the_queue(

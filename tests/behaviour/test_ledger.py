@@ -831,7 +831,7 @@ def test_counters_of_a_closed_batch_expire(ledger, batch) -> None:
     ledger.batches.discard(batch, kept=1)
     assert ledger.batches.progress(batch).state == "closed"
     assert ledger.batches.progress(batch).closed == pytest.approx(time.time(), abs=2)
-    until(lambda: not ledger.batches.exists(batch), 5)
+    until(lambda: not ledger.batches.exists(batch))
 
 
 # the dispatcher's snapshot
@@ -927,7 +927,7 @@ def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> No
     assert ledger.cutouts.outcome(CUTOUT) == outcome
     assert ledger.lines.outcomes(CUTOUT, 9) == []
     assert ledger.batches.open_ids() == []
-    until(lambda: not ledger.batches.exists(CUTOUT), 5)
+    until(lambda: not ledger.batches.exists(CUTOUT))
 
 
 def test_a_cutout_without_an_outcome_is_closed_only_if_it_is_being_deleted(ledger) -> None:
@@ -1158,7 +1158,7 @@ def test_a_lost_cutout_is_restored_with_its_outcome(ledger, status: Status) -> N
     assert ledger.cutouts.outcome(CUTOUT) == outcome
     assert ledger.batches.open_ids() == []
     assert not ledger.lines.finish(CUTOUT, outcome)
-    until(lambda: not ledger.batches.exists(CUTOUT), 5)
+    until(lambda: not ledger.batches.exists(CUTOUT))
 
 
 def test_a_deleted_cutout_is_not_restored(ledger) -> None:

@@ -114,5 +114,5 @@ def test_a_celery_worker_runs_every_published_job() -> None:
     app().task(cut, name=names.CUT_TASK)
     publish(QUEUE, JOBS, ISSUED_AT)
     with start_worker(app(), queues=[QUEUE], perform_ping_check=False, concurrency=1):
-        until(lambda: len(seen) == len(JOBS), 30)
+        until(lambda: len(seen) == len(JOBS))
     assert seen == JOBS

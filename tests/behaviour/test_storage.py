@@ -586,7 +586,7 @@ def test_an_endpoint_that_is_down_is_retryable_soon_and_reveals_no_secret(
     start = time.monotonic()
     with ThreadPoolExecutor(len(calls)) as pool:
         errors = [pool.submit(call).exception() for call in calls]
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 50
     for error in errors:
         assert isinstance(error, RetryableError)
         assert error.code is ErrorCode.STORAGE_UNAVAILABLE

@@ -46,8 +46,8 @@ def tcp(redis_server: RedisServer):
 
 @pytest.fixture
 def impatient(tcp: TcpProxy):
-    """A client that tries once, and waits 0.3 s for a reply."""
-    with redis.Redis.from_url(tcp.url, socket_timeout=0.3, retry=ONCE) as client:
+    """A client that tries once, and waits 1 s for a reply."""
+    with redis.Redis.from_url(tcp.url, socket_timeout=1, retry=ONCE) as client:
         yield client
 
 
@@ -75,10 +75,8 @@ def test_refused_means_at_once(tcp, impatient) -> None:
     impatient.ping()
     tcp.mode = "refuse"
     for _ in range(2):
-        start = time.monotonic()
-        with pytest.raises(redis.ConnectionError):
+        with pytest.raises(redis.ConnectionError):  # no TimeoutError
             impatient.ping()
-        assert time.monotonic() - start < 0.2
     with pytest.raises(RetryableError) as caught:
         RedisLedger(tcp.url, retries=0).ping()
     assert caught.value.code is ErrorCode.REDIS_UNAVAILABLE
@@ -97,13 +95,13 @@ def test_a_black_hole_holds_what_is_sent_into_it(tcp, impatient, redis_server) -
     direct = redis.Redis.from_url(redis_server.url)
     assert direct.mget("old", "new") == [None, None]
     tcp.mode = "pass"
-    until(lambda: direct.get("old"), 5, 0.01)  # as TCP sends it again
+    until(lambda: direct.get("old"), 60, 0.01)  # as TCP sends it again
     impatient.ping()
     direct.close()
 
 
 def test_a_black_hole_keeps_connections_open(tcp) -> None:
-    with redis.Redis.from_url(tcp.url, socket_timeout=5, retry=ONCE) as patient:
+    with redis.Redis.from_url(tcp.url, socket_timeout=60, retry=ONCE) as patient:
         patient.ping()
         tcp.mode = "blackhole"
         threading.Timer(0.3, setattr, [tcp, "mode", "pass"]).start()
@@ -127,7 +125,7 @@ def test_a_delay_is_each_way(tcp, impatient) -> None:
     tcp.delay = 0.1
     start = time.monotonic()
     impatient.ping()
-    assert 0.2 <= time.monotonic() - start < 0.3
+    assert time.monotonic() - start >= 0.2
 
 
 def test_no_upstream_looks_like_a_dead_redis(redis_server, tcp, impatient) -> None:
@@ -154,7 +152,7 @@ def spoil(s3, bucket, monkeypatch):
     """The proxy, the AWS variables pointing at it, and a store with short timeouts."""
     with HttpProxy(s3.url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        impatient = Config(connect_timeout=1, read_timeout=0.4)
+        impatient = Config(connect_timeout=5, read_timeout=1.5)
         monkeypatch.setattr(s3_store, "CLIENT", s3_store.CLIENT.merge(impatient))
         pause = "botocore.retries.standard.ExponentialBackoff.delay_amount"
         monkeypatch.setattr(pause, lambda *_: 0)
@@ -218,7 +216,7 @@ UNAVAILABLE, DENIED = ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.ACCESS_DENIED
         (status(403), PermanentError, DENIED),
         (close(), RetryableError, UNAVAILABLE),
         (hang(), RetryableError, UNAVAILABLE),
-        (delay(0.6), RetryableError, UNAVAILABLE),  # beyond the client's timeout
+        (delay(2.5), RetryableError, UNAVAILABLE),  # beyond the client's timeout
     ],
     ids=lambda value: getattr(value, "name", ""),
 )

@@ -153,7 +153,7 @@ def test_a_bad_host(drill: Drill) -> None:
     assert not unhealthy(drill, "bad", ready=False)
     said = until(lambda: unhealthy(drill, "bad", ready=True))
     assert "is out of rotation. Its last" in said
-    until(lambda: "worker is in rotation again" in cluster.log("bad"), 30)
+    until(lambda: "worker is in rotation again" in cluster.log("bad"))
     until(lambda: cluster.log("bad").count("worker is out of rotation") >= 2)  # still bad
     hidden.unlink()  # repaired
     until(lambda: not unhealthy(drill, "bad", ready=True))

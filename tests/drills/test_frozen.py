@@ -94,6 +94,6 @@ def test_a_dispatcher_is_frozen_for_longer_than_its_lease(drill: Drill) -> None:
     drill.settled(spec, count // 2)
     os.killpg(group, signal.SIGCONT)
     drill.closed(spec)
-    until(lambda: drill.cluster.log(name).count("standing by"), 30)
+    until(lambda: drill.cluster.log(name).count("standing by"))
     counts = drill.passed(spec, "SIGSTOP to the active dispatcher, past its lease", 0, 0, "")
     assert counts["done"] == count

@@ -122,7 +122,7 @@ def test_a_worker_is_deaf(drill: Drill) -> None:
     until(lambda: cluster.ledger.connection.client.llen(QUEUE))
     began = time.monotonic()
 
-    until(lambda: worker.poll() is not None, 30)
+    until(lambda: worker.poll() is not None)
     took = time.monotonic() - began
     assert worker.returncode == TEMPORARY
     assert "worker is deaf" in cluster.log("worker")
@@ -159,7 +159,7 @@ def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(
     worker.send_signal(signal.SIGRTMIN)
 
     assert worker.wait(30) == TEMPORARY
-    until(lambda: not any(map(runs, children)), 5)
+    until(lambda: not any(map(runs, children)))
     log = cluster.log("worker")
     assert "worker is stuck" in log
     assert "stand_in.py" in log  # the stack at that moment

@@ -82,14 +82,14 @@ def ends_well(drill: Drill, clients: Clients, injected: str, lose: Callable[[], 
         lost = time.monotonic()
         known = server.cluster.ledger.batches
         until(lambda: len(server.stored_results()) == count + 1, BOUND + 60)
-        until(lambda: not known.open_ids(), 30)
+        until(lambda: not known.open_ids())
         took = time.monotonic() - lost
         assert is_cutout(waiting.result().content)
     ended = [server.ended(cutout_id) for cutout_id in clients.ids]
     done = [one for one in ended if one["status"] == "done"]
     for one in done:
         assert is_cutout(server.client.get(one["image"]).content)
-    until(lambda: clients.delivered() == {f"/{n}" for n in range(0, count, 3)}, 30)
+    until(lambda: clients.delivered() == {f"/{n}" for n in range(0, count, 3)})
     verdict = "held" if len(done) == count and (took <= BOUND or not drill.full) else "BROKEN"
     values = (
         drill.name, injected, f"{BOUND:g} s", f"{took:.3g} s", str(count - len(done)), "0", verdict,

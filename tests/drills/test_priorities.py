@@ -135,8 +135,9 @@ def test_a_batch_of_higher_priority_goes_first(drill: Drill, tmp_path: Path, mon
     assert drill.progress(low).state == "open"
     drill.closed(low, 600)
     order = settled_log(cluster.log("worker"))
-    first, last = order.index(high.id), len(order) - order[::-1].index(high.id)
-    # a few images of the other batch were in process or published before
-    assert order[first:last].count(low.id) < few
+    places = [place for place, batch in enumerate(order) if batch == high.id]
+    # the last two may be late: either child may be held up with the image in its hands
+    first, last = places[0], places[-3]
+    assert order[first:last].count(low.id) <= 3
     injected = f"10 images of priority 1 behind {low.total:,} of 0.1 s ({passed_over} went before)"
     drill.passed(low, injected, 10, took)

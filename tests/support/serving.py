@@ -62,7 +62,7 @@ class Server:
 
     def start(self) -> None:
         self.cluster.start(self.name, "producer", "serve", **self.env)
-        until(self.answers, 30)
+        until(self.answers)
 
     def answers(self) -> bool:
         process = self.cluster.processes[self.name]

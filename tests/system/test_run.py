@@ -339,7 +339,7 @@ def test_flower_counts_what_the_report_counts_and_lets_nobody_touch(
             pattern = rf'flower_events_total{{task="cutout.cut",type="{event}",worker=.*}} (\d+)'
             return sum(int(count) for count in re.findall(pattern, text))
 
-        until(lambda: metric("task-succeeded") + metric("task-failed") == 4, 20)
+        until(lambda: metric("task-succeeded") + metric("task-failed") == 4)
         rows = report(out)
         assert metric("task-succeeded") == sum(row["status"] == "done" for row in rows) == 3
         assert metric("task-failed") == sum(row["status"] == "failed" for row in rows) == 1

@@ -59,7 +59,7 @@ def test_a_callback_is_sent_once_signed_and_as_the_document_says(shared: Server)
 def test_a_receiver_that_fails_gets_the_callback_again(shared: Server) -> None:
     with receiving(answer(500), answer(200), context=shared.tls) as receiver:
         created = shared.upload(jpeg(), data={"callback_url": receiver.url()}).json()
-        until(lambda: len(receiver.requests) == 2, 30)
+        until(lambda: len(receiver.requests) == 2)
         first, second = receiver.requests
         assert verified(first) == verified(second)
         assert first.headers["webhook-id"] == second.headers["webhook-id"] == created["id"]
@@ -122,7 +122,7 @@ def test_urls_and_secrets_are_shown_nowhere(quick_cluster: Cluster, tmp_path, mo
                 return False
             return created["id"] in shown
 
-        until(flowers, 30)
+        until(flowers)
         assert "sesame" not in shown
         assert server.ended(created["id"])["code"] == "exhausted"
         assert "sesame" not in server.client.get(f"/v1/cutouts/{created['id']}").text

@@ -338,7 +338,7 @@ def test_a_key_is_free_again_once_its_image_is_deleted(shared: Server) -> None:
 
 def test_a_cutout_without_a_worker_says_so(shared: Server) -> None:
     waiting = shared.upload(jpeg(9), data={"model": "u2net"}).headers["location"]
-    message = until(lambda: shared.client.get(waiting).json()["message"], 30)
+    message = until(lambda: shared.client.get(waiting).json()["message"])
     assert message == "No worker serves u2net."
     assert shared.client.delete(waiting).status_code == 204
 
@@ -457,7 +457,7 @@ def test_redis_is_away_or_does_not_answer(server: Server) -> None:
     assert _measured(server) < PATIENCE_SECONDS
     redis.start()
     until(lambda: server.client.get("/healthz").status_code == 200)
-    until(lambda: server.upload(jpeg()).status_code == 202, 20)
+    until(lambda: server.upload(jpeg()).status_code == 202)
     server.assert_works()
     redis.process.send_signal(signal.SIGSTOP)
     try:
@@ -540,7 +540,7 @@ def test_an_image_is_deleted_while_it_is_cut_out(server: Server) -> None:
     created = server.upload(jpeg(1, "slow:2"))
     until(lambda: server.cluster.ledger.batches.progress(created.json()["id"]).claimed, pause=0.02)
     assert server.client.delete(created.headers["location"]).status_code == 204
-    until(lambda: "nothing to do" in server.cluster.log("worker"), 30)
+    until(lambda: "nothing to do" in server.cluster.log("worker"))
     server.assert_works()
     assert server.stored() == before
     assert_forgotten(server, created.json()["id"])

@@ -187,9 +187,9 @@ def claiming(format_name: str, side: int) -> bytes:
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_an_enormous_claim_is_refused_before_time_or_memory_is_spent(format_name: str):
     data = claiming(format_name, 16_383 if format_name == "WEBP" else 50_000)
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     assert refusal(data) is ErrorCode.TOO_MANY_PIXELS
-    assert time.monotonic() - start < 0.5
+    assert time.process_time() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
