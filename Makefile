@@ -27,11 +27,11 @@ up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C
 check: lint ## the inner loop, under a minute: lint, types, layers, unit and behaviour tests
 	$(BIN)/python -m pytest tests/unit tests/behaviour -n 4 --dist worksteal
 
-test: $(BIN)/cutout ## every test
+test: $(BIN)/cutout ## every test but those marked long
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-drills: $(BIN)/cutout ## break a real cluster in every known way and write docs/drills.md; half an hour
-	$(BIN)/python -m pytest tests/drills -n 3 --dist worksteal --full --timeout 1800 --table docs/drills.md
+drills: $(BIN)/cutout ## every long test; break a real cluster in every known way, write docs/drills.md
+	$(BIN)/python -m pytest tests/drills tests/slow tests/system -n 3 --dist worksteal --full --timeout 1800 --table docs/drills.md
 
 lint: $(BIN)/cutout ## ruff, mypy and the import layers
 	$(BIN)/ruff check .

@@ -20,6 +20,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(TemporaryFolder(config), "temporary-folder")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="also the long tests, and drills in their long form"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        long = [one for one in items if one.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [one for one in items if not one.get_closest_marker("long")]
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory

@@ -34,7 +34,8 @@ ANY_PORT = 0
 FLOWER_SECONDS = 20
 """Seconds to wait until Flower receives the workers' events; then the stack starts without."""
 WORKERS = ("worker", "quarantine")
-STOP_ORDER = ("dispatcher", *WORKERS, "flower", "redis")
+STOP_ORDER = (("dispatcher", *WORKERS), ("flower",), ("redis",))
+"""Those of one group stop at the same time."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -105,16 +106,17 @@ class Stack:
         """Stop what is running: workers finish the images being processed, Redis stops last."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
-        for name in filter(self._running.__contains__, STOP_ORDER):
-            process = self._running.pop(name)
-            with suppress(ProcessLookupError):
+        for group in STOP_ORDER:
+            running = {name: self._running.pop(name) for name in group if name in self._running}
+            for process in running.values():
                 process.terminate()
-            try:
-                process.wait(self._config.time_limit if name in WORKERS else STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            for name, process in running.items():
+                try:
+                    process.wait(self._config.time_limit if name in WORKERS else STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
         self._cleanup.close()
 
     def delete_redis_data(self) -> None:

@@ -18,7 +18,6 @@ messages for an image that was already settled or being processed; they change n
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="drills in their long form, with bounds")
     parser.addoption("--table", type=Path, help="write what the drills measured to this file")
 
 
@@ -33,7 +32,7 @@ def pytest_terminal_summary(
         for name, row in report.user_properties
         if name == "drill"
     )
-    if config.getoption("--full", False) and rows:
+    if config.getoption("--full") and rows:
         terminalreporter.section("drills")
         terminalreporter.write(table(row for _, row in rows))
     if path := config.getoption("--table", None):
@@ -50,5 +49,5 @@ def drill(
 ) -> Drill:
     """A drill named after its test."""
     name = request.node.name.removeprefix("test_").replace("_", " ")
-    full = request.config.getoption("--full", False)
+    full = request.config.getoption("--full")
     return Drill(name, full, quick_cluster, catalogue, tmp_path / "out", record_property)

@@ -4,6 +4,7 @@ import signal
 import time
 from collections import Counter
 
+import pytest
 from support.catalogue import photograph
 from support.drill import Drill
 from support.services import until
@@ -76,6 +77,7 @@ def test_pause_and_resume_under_load(drill: Drill) -> None:
     assert drill.passed(spec, injected, AT_ONCE, longest)["done"] == count
 
 
+@pytest.mark.long
 def test_a_pause_outlives_dispatcher_and_redis(drill: Drill) -> None:
     count = drill.size(100, 1000)
     spec = load(drill, count)
@@ -190,6 +192,7 @@ def test_retry_reopens_exactly_what_is_requested(drill: Drill) -> None:
     assert (counts["done"], counts["failed"]) == (sound + 4, 2)
 
 
+@pytest.mark.long
 def test_a_poisoned_image_is_tried_again_if_its_code_is_named(drill: Drill) -> None:
     drill.fill(20)
     deadly, key = drill.key_path(5), drill.key(5)

@@ -5,6 +5,7 @@ import struct
 import time
 import zlib
 
+import pytest
 from support.drill import Drill
 from support.services import until
 from support.stand_in import mark
@@ -89,6 +90,7 @@ def test_an_image_crashes_its_process(drill: Drill) -> None:
     assert drill.passed(spec, "an image that segfaults", 60, took)["done"] == COUNT - 1
 
 
+@pytest.mark.long
 def test_a_crashing_image_slows_the_others_little(drill: Drill) -> None:
     count = drill.size(40, 600)
     drill.fill(count)
@@ -187,6 +189,7 @@ def test_a_worker_is_stopped(drill: Drill) -> None:
     assert drill.passed(spec, "SIGTERM to a worker", longest + 5, took)["done"] == COUNT
 
 
+@pytest.mark.long
 def test_a_worker_is_killed_while_it_stops(drill: Drill) -> None:
     spec = begin(drill, slow_seconds=4)
     drill.cluster.processes["doomed"].terminate()

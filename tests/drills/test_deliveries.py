@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from support.cluster import STAND_IN
 from support.drill import Drill, queue
 from support.services import until
@@ -43,6 +44,7 @@ def test_a_message_is_lost_by_the_broker(drill: Drill) -> None:
     assert drill.passed(spec, "3 messages taken out of the queue", bound, took)["done"] == 30
 
 
+@pytest.mark.long
 def test_messages_merely_wait(drill: Drill) -> None:
     drill.fill(6)
     spec = drill.submit()
@@ -91,6 +93,7 @@ def test_a_message_is_delivered_ten_times_to_two_workers(drill: Drill) -> None:
     drill.row(spec, "each message ten times, two workers", 180, counts["duplicates"], "", counts)
 
 
+@pytest.mark.long
 def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     """No gap, at most one chunk published twice per death, never more than a window outstanding."""
     kills, window = drill.size(5, 50), 400

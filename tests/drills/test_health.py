@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 from celery import Celery
 from support.catalogue import photograph
 from support.cluster import STAND_IN, Cluster
@@ -91,6 +92,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
     assert "Traceback" not in cluster.log("worker")
 
 
+@pytest.mark.long
 def test_a_stopped_process_is_unhealthy_and_forgiven(quick_cluster: Cluster) -> None:
     cluster = quick_cluster
     limits = ("STALE_SECONDS=3", "HEARTBEAT_SECONDS=1", "WATCH_SECONDS=0.5")

@@ -76,11 +76,12 @@ def ends_well(drill: Drill, clients: Clients, injected: str, lose: Callable[[], 
     """Lose Redis' data; check that every confirmed cutout ends, and nobody need ask for it."""
     server, count = clients.server, len(clients.ids)
     with ThreadPoolExecutor(1) as pool:
+        known = server.cluster.ledger.batches
+        before = set(known.open_ids())
         waiting = pool.submit(clients.remove_background)
-        time.sleep(0.3)
+        until(lambda: set(known.open_ids()) - before, pause=0.02)  # one that is refused is not lost
         lose()
         lost = time.monotonic()
-        known = server.cluster.ledger.batches
         until(lambda: len(server.stored_results()) == count + 1, BOUND + 60)
         until(lambda: not known.open_ids())
         took = time.monotonic() - lost
@@ -155,6 +156,7 @@ def ended_of_all(drill: Drill, clients: Clients, injected: str, harm: Callable[[
     return len(done)
 
 
+@pytest.mark.long
 def test_a_server_dies_again_and_again(drill: Drill, clients: Clients) -> None:
     """Clients repeat a request until it is confirmed; each key is one cutout, which ends."""
     server, kills, seeded = clients.server, drill.size(3, 20), random.Random(7)

@@ -104,6 +104,7 @@ def test_redis_is_away_for_a_moment(drill: Drill, load: BatchSpec) -> None:
         ends_well(drill, load, f"Redis away for {seconds} s", took)
 
 
+@pytest.mark.long
 def test_redis_is_away_for_long(drill: Drill, load: BatchSpec) -> None:
     seconds = drill.size(6, 120)
     with unharmed(drill):
@@ -147,7 +148,7 @@ def test_redis_takes_no_writes(drill: Drill, load: BatchSpec) -> None:
         ends_well(drill, load, f"READONLY replies for {seconds} s", took)
 
 
-@pytest.mark.parametrize("end", ["thaw", "cut"])
+@pytest.mark.parametrize("end", [pytest.param("thaw", marks=pytest.mark.long), "cut"])
 def test_the_network_swallows_everything(drill: Drill, end: str) -> None:
     seconds = drill.size(5, 45)
     with TcpProxy(drill.cluster.redis.url.removeprefix("unix://")) as proxy:
@@ -165,9 +166,8 @@ def test_the_network_swallows_everything(drill: Drill, end: str) -> None:
         drill.cluster.stop()
 
 
+@pytest.mark.long
 def test_the_network_forgets_its_connections(drill: Drill) -> None:
-    if not drill.full:
-        pytest.skip("half a minute: part of `make drills`")
     with TcpProxy(drill.cluster.redis.url.removeprefix("unix://")) as proxy:
         drill.cluster.env["CUTOUT_REDIS_URL"] = proxy.url
         spec = begin(drill)

@@ -15,7 +15,9 @@ from contract.outcome import Status
 from producer.dispatch.report_lease import REPORT_LEASE_SECONDS
 
 
-@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "harm", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGSTOP]
+)
 def test_a_dispatcher_is_lost_while_it_writes_a_report(
     drill: Drill, tmp_path: Path, harm: signal.Signals
 ) -> None:

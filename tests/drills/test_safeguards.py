@@ -17,15 +17,18 @@ def assert_fails_without(safeguard: str, drill: Drill, run, seconds: float) -> N
         run(drill)
 
 
+@pytest.mark.long
 def test_a_lost_message_stays_lost_without_the_reconciler(drill: Drill) -> None:
     assert_fails_without(
         "reconciler", drill, test_deliveries.test_a_message_is_lost_by_the_broker, 25
     )
 
 
+@pytest.mark.long
 def test_a_crashing_image_goes_round_for_ever_without_a_crash_limit(drill: Drill) -> None:
     assert_fails_without("crash_limit", drill, test_crashes.test_an_image_crashes_its_process, 40)
 
 
+@pytest.mark.long
 def test_a_deaf_worker_lives_on_without_the_watchdog(drill: Drill) -> None:
     assert_fails_without("watchdog", drill, test_health.test_a_worker_is_deaf, 30)

@@ -43,6 +43,7 @@ def test_redis_is_killed_and_a_replica_takes_over(drill: Drill, sentinels: Senti
         flower.assert_queues_are_read()
 
 
+@pytest.mark.long
 def test_redis_freezes_and_a_replica_takes_over(drill: Drill, sentinels: Sentinels) -> None:
     spec = begin(drill)
     with unharmed(drill):

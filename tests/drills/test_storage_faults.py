@@ -84,6 +84,7 @@ def test_storage_is_overloaded(drill: Drill, storage: HttpProxy) -> None:
     assert drill.passed(spec, injected, bound, faulty)["done"] == count
 
 
+@pytest.mark.long
 def test_storage_fails_every_other_request(drill: Drill, storage: HttpProxy) -> None:
     """More than boto3's second try can fix, so the queue's retries must."""
     count = drill.size(30, 300)
@@ -166,6 +167,7 @@ def test_storage_is_down_and_the_operator_resumes(drill: Drill, storage: HttpPro
     drill.passed(spec, "503 on all requests: until the batch pauses itself", 30, took)
 
 
+@pytest.mark.long
 def test_storage_is_down_and_nobody_resumes(drill: Drill, storage: HttpProxy) -> None:
     retry_seconds = drill.size(6, 60)
     count = drill.size(100, 2000)
@@ -191,6 +193,7 @@ def test_storage_is_down_and_nobody_resumes(drill: Drill, storage: HttpProxy) ->
     )
 
 
+@pytest.mark.long
 def test_an_outage_fails_image_after_image_without_the_breaker(
     drill: Drill, storage: HttpProxy
 ) -> None:
@@ -237,6 +240,7 @@ def test_the_destination_refuses_every_write(drill: Drill, storage: HttpProxy) -
     assert drill.passed(spec, injected, 60, failed, "images")["done"] == count
 
 
+@pytest.mark.long
 def test_storage_is_slow_and_some_of_it_never_answers(drill: Drill, storage: HttpProxy) -> None:
     count = drill.size(60, 300)
     timeout = 20 if drill.full else 2
@@ -279,6 +283,7 @@ def test_the_time_limit_ends_a_request_that_hangs(drill: Drill, storage: HttpPro
     assert drill.passed(spec, "a PUT that hangs past the time limit", 20, took)["done"] == 10
 
 
+@pytest.mark.long
 def test_storage_breaks_off(drill: Drill, storage: HttpProxy) -> None:
     count = drill.size(60, 1000)
 

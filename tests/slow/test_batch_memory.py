@@ -49,6 +49,7 @@ class Verbs:
         return peaks
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_memory_does_not_grow_with_the_batch(
     ledger: RedisLedger, redis_server, tmp_path: Path

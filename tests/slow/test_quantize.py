@@ -137,6 +137,7 @@ def command(*arguments: str, models: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_table_from_photographs_gives_a_model_that_other_machines_build_alike(
     weights: Path, tmp_path: Path
 ):
@@ -160,6 +161,7 @@ def test_a_table_from_photographs_gives_a_model_that_other_machines_build_alike(
     assert model_weights.pull(model, there).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.long
 def test_the_list_tells_speed_and_loss_of_what_is_here(weights: Path, tmp_path: Path):
     model_weights.pull(find("u2netp-int8"), tmp_path, str(weights))
     answer = command("list", "--json", models=tmp_path)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from support.catalogue import report_rows
 from support.commands import cutout
@@ -11,6 +12,7 @@ from support.paths import SAMPLES
 PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
 
 
+@pytest.mark.long
 def test_the_samples_come_out_nearly_as_in_float(weights: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"  # without the INT8 file: the run builds it
     models.mkdir()

@@ -3,6 +3,7 @@
 import re
 
 import boto3
+import pytest
 from support.catalogue import photograph, report_rows
 from support.commands import cutout
 from support.faults import HttpProxy, status
@@ -11,6 +12,7 @@ from support.services import S3Server
 COUNT = 40
 
 
+@pytest.mark.long
 def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
     rclone_server: S3Server, weights, catalogue, tmp_path, monkeypatch
 ) -> None:
