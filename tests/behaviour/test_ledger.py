@@ -992,7 +992,7 @@ def test_one_dispatcher_holds_the_lease(ledger) -> None:
     assert not ledger.acquire_lease("two", 60)
     ledger.release_lease("one")
     assert ledger.acquire_lease("two", 0.05)
-    until(lambda: ledger.acquire_lease("one", 60), 5, pause=0.02)
+    until(lambda: ledger.acquire_lease("one", 60), pause=0.02)
 
 
 def test_one_dispatcher_at_a_time_may_write_a_report(ledger, batch) -> None:
@@ -1006,7 +1006,7 @@ def test_one_dispatcher_at_a_time_may_write_a_report(ledger, batch) -> None:
     assert not ledger.batches.renew_report(batch, "one", 60)  # free, but another may have had it
     assert ledger.batches.lease_report(batch, "two", 60)
     assert ledger.batches.renew_report(batch, "two", 0.05)
-    until(lambda: ledger.batches.lease_report(batch, "one", 60), 5, pause=0.02)
+    until(lambda: ledger.batches.lease_report(batch, "one", 60), pause=0.02)
     assert not ledger.batches.renew_report(batch, "two", 60)
 
 

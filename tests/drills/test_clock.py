@@ -46,4 +46,4 @@ def test_processes_may_start_before_redis(cluster: Cluster, catalogue, tmp_path)
     until(lambda: "clock not checked" in cluster.log("worker"))
     until(lambda: "clock not checked" in cluster.log("dispatcher"))
     cluster.redis.start()
-    assert until(lambda: cluster.closed(spec), 60).done == 1
+    assert until(lambda: cluster.closed(spec)).done == 1

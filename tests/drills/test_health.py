@@ -82,7 +82,7 @@ def test_a_worker_beats_on_without_redis_and_works_again_with_it(
 
     cluster.redis.start()
     cluster.start_dispatcher()
-    assert until(lambda: cluster.closed(spec), 60).done == 4
+    assert until(lambda: cluster.closed(spec)).done == 4
     assert ready()
     worker = cluster.processes.pop("worker")
     worker.terminate()

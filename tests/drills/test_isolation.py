@@ -25,7 +25,7 @@ def test_a_worker_that_cannot_load_its_model_ends_and_loses_no_job(
     spec = cluster.submit(catalogue, tmp_path / "out")
     cluster.start_dispatcher()
     cluster.start_worker()
-    progress = until(lambda: cluster.closed(spec), 60)
+    progress = until(lambda: cluster.closed(spec))
 
     assert progress.done == 4
 

@@ -144,7 +144,7 @@ def ended_of_all(drill: Drill, clients: Clients, injected: str, harm: Callable[[
     began = time.monotonic()
     ended = [server.ended(one) for one in ids]
     took = time.monotonic() - began
-    until(lambda: clients.delivered() == {f"/{number}" for number in range(count)}, 90)
+    until(lambda: clients.delivered() == {f"/{number}" for number in range(count)})
     done = [one for one in ended if one["status"] == "done"]
     surplus = len(server.stored_results()) - count
     assert len(set(ids)) == count

@@ -128,7 +128,7 @@ def test_a_batch_of_higher_priority_goes_first(drill: Drill, tmp_path: Path, mon
     high = cluster.submit(tmp_path / "urgent", tmp_path / "urgent-out", schedule=schedule)
     known = drill.progress(low).settled
     began = time.monotonic()
-    until(lambda: cluster.closed(high), 60)
+    until(lambda: cluster.closed(high))
     took = time.monotonic() - began
     passed_over = drill.progress(low).settled - known
 

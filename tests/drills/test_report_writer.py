@@ -40,7 +40,7 @@ def test_a_dispatcher_is_lost_while_it_writes_a_report(
 
     if harm == signal.SIGSTOP:  # it finds its leases lost, or the batch closed: it harms nothing
         os.killpg(first.pid, signal.SIGCONT)
-        until(lambda: "standing by" in drill.cluster.log("first"), 60)
+        until(lambda: "standing by" in drill.cluster.log("first"))
         drill.cluster.processes.pop("first").terminate()
         first.wait(60)  # for what it still writes
     else:

@@ -140,7 +140,7 @@ def test_a_batch_runs_in_seconds(quick_cluster: Cluster, catalogue, tmp_path) ->
     until(lambda: quick_cluster.titled("idle"))
     spec = quick_cluster.submit(catalogue, tmp_path / "out")
     quick_cluster.start_dispatcher()
-    until(lambda: quick_cluster.closed(spec), 60)
+    until(lambda: quick_cluster.closed(spec))
 
     rows = quick_cluster.report(spec)
     assert len({row["key"] for row in rows}) == COUNT

@@ -27,7 +27,7 @@ def test_images_wait_for_storage_that_comes_back(
     cluster.start_worker()
     until(lambda: "image deferred" in cluster.log("worker"))
     with bucket_of_three():
-        progress = until(lambda: cluster.closed(spec), 90)
+        progress = until(lambda: cluster.closed(spec))
 
     assert (progress.done, progress.failed) == (3, 0)
     assert max(int(row["attempts"]) for row in cluster.report(spec)) > 1

@@ -38,7 +38,7 @@ class Browser:
     def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
-    def one(self, selector: str, seconds: float = 60) -> WebElement:
+    def one(self, selector: str, seconds: float = 120) -> WebElement:
         """Return the first displayed element, once there is one."""
 
         def displayed() -> WebElement | None:
@@ -48,14 +48,14 @@ class Browser:
 
         return until(displayed, seconds)
 
-    def wait_for_count(self, selector: str, number: int, seconds: float = 60) -> None:
+    def wait_for_count(self, selector: str, number: int, seconds: float = 120) -> None:
         until(lambda: len(self.all(selector)) == number, seconds)
 
     def text(self, selector: str) -> str:
         # from the document: `element.text` is what styles leave visible
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))
 
-    def wait_for_text(self, selector: str, words: str, seconds: float = 60) -> None:
+    def wait_for_text(self, selector: str, words: str, seconds: float = 120) -> None:
         until(lambda: words in self.text(selector), seconds)
 
     def button(self, words: str, within: str = "main") -> WebElement:

@@ -115,7 +115,7 @@ class Drill:
 
     def audit(self, spec: BatchSpec) -> dict[str, int]:
         """Audit the closed batch as `cutout audit` does; return its counts."""
-        until(self.stays_quiet, 60)
+        until(self.stays_quiet)
         ledger = self.cluster.ledger
         findings = list(audit(ledger, spec.id))
         assert not findings, findings

@@ -62,7 +62,7 @@ def free_port() -> int:
     pytest.fail("every port is taken")
 
 
-def until(condition: Callable[[], T], seconds: float = 60, pause: float = 0.1) -> T:
+def until(condition: Callable[[], T], seconds: float = 120, pause: float = 0.1) -> T:
     """Call until the result is true, and return that result; fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

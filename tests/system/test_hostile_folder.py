@@ -162,9 +162,9 @@ def test_verbs_that_stay_up_run_no_file_of_the_folder(hostile, weights, tmp_path
             hostile.running("worker", "--interactive", "--concurrency", "1", **env),
             hostile.running("worker", "--quarantine", **env),
         ):  # fmt: skip
-            until(lambda: answers(f"http://127.0.0.1:{web}/"), 60)
-            until(lambda: answers(f"http://127.0.0.1:{flower}/metrics"), 60)
-            until(lambda: hostile.cutout("health", **env).stdout.count(": ready") >= 3, 60)
+            until(lambda: answers(f"http://127.0.0.1:{web}/"))
+            until(lambda: answers(f"http://127.0.0.1:{flower}/metrics"))
+            until(lambda: hostile.cutout("health", **env).stdout.count(": ready") >= 3)
             batch = hostile.cutout("submit", SAMPLES, "out", **env).stdout.strip()
             assert hostile.cutout("watch", batch, **env).returncode == 0
             for verb in ("status", "report", "pause", "resume", "retry", "cancel", "audit"):

@@ -39,7 +39,7 @@ def in_state(shared: Server, batch: str, state: str) -> dict:
         assert {answer["state"], state} != {"failed", "closed"}, answer["stalled_reason"]
         return answer if answer["state"] == state else None
 
-    return until(once_in_state, 60)
+    return until(once_in_state)
 
 
 def bucket_of(locations: dict[str, str]) -> str:
@@ -93,7 +93,7 @@ def test_a_catalogue_from_bucket_to_bucket(shared: Server, locations) -> None:
 def test_a_batch_is_sent_to_its_callback_as_the_document_says(shared: Server, locations) -> None:
     with receiving(answer(204), context=shared.tls) as receiver:
         batch = create(shared, locations, callback_url=receiver.url("/hook?token=sesame"))
-        until(lambda: receiver.requests, 60)
+        until(lambda: receiver.requests)
     (request,) = receiver.requests
     assert verify(request.headers, request.body, [SECRET], time.time()) == f"{batch}:0"
     received = json.loads(request.body)
@@ -111,7 +111,7 @@ def test_a_batch_that_cannot_be_listed_is_sent_to_its_callback(shared: Server, l
     with receiving(answer(204), context=shared.tls) as receiver:
         body = locations | {"source": "s3://no-such-bucket/in", "callback_url": receiver.url()}
         batch = create(shared, body)
-        until(lambda: receiver.requests, 60)
+        until(lambda: receiver.requests)
     received = json.loads(receiver.requests[0].body)
     assert (received["id"], received["state"]) == (batch, "failed")
     assert received["stalled_reason"].startswith("object_missing: ")

@@ -461,7 +461,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     browser.one(".curve")
     browser.wait_for_text(".pace", "images/s")
 
-    browser.one('.batch:first-child[data-state="closed"]', 60)
+    browser.one('.batch:first-child[data-state="closed"]')
     bar = browser.one('[role="progressbar"]')
     assert bar.get_attribute("aria-valuenow") == bar.get_attribute("aria-valuemax")
     browser.one(".failures summary").click()
@@ -481,7 +481,7 @@ def test_a_batch_from_the_form_to_its_report(browser: Browser, site: Site):
     assert browser.downloaded("*.jsonl").read_text().startswith("{")
     browser.press("Retry failures")
     browser.wait_for_text("#announcer", "Retrying 2 images.")
-    browser.one('.batch:first-child[data-state="closed"]', 60)
+    browser.one('.batch:first-child[data-state="closed"]')
     assert browser.text(".failures summary") == "2 failures"  # of the same files
 
 
