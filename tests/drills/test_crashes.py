@@ -197,6 +197,7 @@ def test_a_worker_is_killed_while_it_stops(drill: Drill) -> None:
     assert_batch_outlives_worker(drill, spec, "SIGTERM, SIGKILL 1 s later")
 
 
+@pytest.mark.long
 def test_half_the_workers_are_killed_and_half_are_stopped(drill: Drill) -> None:
     count = drill.size(200, 20_000)
     drill.fill(count)

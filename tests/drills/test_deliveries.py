@@ -129,6 +129,7 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     drill.row(spec, injected, bound, twice, "published twice", counts)
 
 
+@pytest.mark.long
 def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     """What an interrupted `submit` leaves is not processed, and does not disturb the next one."""
     drill.fill(300)
@@ -163,6 +164,7 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     drill.passed(spec, injected, 0, sum(redis.ttl(names.redis_key(b)) < 0 for b in known), "left")
 
 
+@pytest.mark.long
 def test_two_dispatchers_at_once(drill: Drill) -> None:
     count = drill.size(450, 5000)
     drill.fill(count)

@@ -89,6 +89,7 @@ def away(drill: Drill, seconds: float) -> None:
     drill.cluster.redis.start()
 
 
+@pytest.mark.long
 def test_redis_is_killed_and_restarted(drill: Drill, load: BatchSpec) -> None:
     with unharmed(drill):
         away(drill, 0)

@@ -64,6 +64,7 @@ def failures(drill: Drill, spec: BatchSpec) -> dict[str, Outcome]:
     return {key: row for key, row in drill.outcomes(spec).items() if row.status == "failed"}
 
 
+@pytest.mark.long
 def test_storage_is_overloaded(drill: Drill, storage: HttpProxy) -> None:
     count = drill.size(120, 2000)
     drill.fill(count)
