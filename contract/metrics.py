@@ -55,6 +55,12 @@ IMAGES_SETTLED = MetricSpec(
     " again. Counted by the ledger, so it is exact at any rate",
     type="counter",
 )
+MESSAGES_DROPPED = MetricSpec(
+    "cutout_messages_dropped_total",
+    (),
+    "Malformed messages that workers dropped; something else pushes into the queues of this Redis",
+    type="counter",
+)
 
 METRICS = (
     WORKER_CLOCK_SKEW,
@@ -66,4 +72,5 @@ METRICS = (
     BATCH_ETA,
     BATCH_DEADLINE,
     IMAGES_SETTLED,
+    MESSAGES_DROPPED,
 )

@@ -16,6 +16,7 @@ from contract.settings import settings
 from worker.celery_hooks.check import check_names
 from worker.celery_hooks.loader import SafeLoader
 from worker.runtime import plan, runtime
+from worker.supervision.exit_status import record_load_failure
 from worker.supervision.heartbeat import set_loaded
 
 logger = structlog.get_logger(__name__)
@@ -116,5 +117,6 @@ def _load_model() -> None:
     except BaseException as error:
         # Celery ignores this exception, and the child would fail every image: stop the worker
         logger.critical("model not loaded", reason=str(error))
+        record_load_failure()
         os.kill(os.getppid(), signal.SIGTERM)
         raise

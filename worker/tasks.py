@@ -59,8 +59,8 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
 def _parse(job: dict[str, Any], model: str, task_id: str | None) -> ImageJob | ForeignJob:
     """Return the job, or what can be read of it if it is another release's.
 
-    Raises Reject for a message that no release sends. If it was for a line all the same, the line
-    becomes overdue and is published again.
+    Raises Reject for a message that no release sends: it is dropped and counted. If it was for a
+    line all the same, the line becomes overdue and is published again.
     """
     try:
         parsed = ImageJob.model_validate(job)

@@ -73,6 +73,14 @@ class WorkerRegistry:
         with translated():
             return int(self._redis.llen(queue))
 
+    def count_dropped_message(self) -> None:
+        with translated():
+            self._redis.incr(names.DROPPED_MESSAGES)
+
+    def dropped_messages(self) -> int:
+        with translated():
+            return int(cast("str | None", self._redis.get(names.DROPPED_MESSAGES)) or 0)
+
 
 def _worker(row: dict[str, Any]) -> Worker:
     """Return a worker. Fields that another release added are ignored."""

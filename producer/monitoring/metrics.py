@@ -26,7 +26,9 @@ class ClusterMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            families = [*self._workers(), *self._batches(), *self._settled()]
+            families = [
+                *self._workers(), *self._batches(), *self._settled(), *self._dropped_messages()
+            ]  # fmt: skip
         except CutoutError:
             return
         yield from families
@@ -68,6 +70,10 @@ class ClusterMetrics(Collector):
         for status, count in self._ledger.batches.settled_counts().items():
             settled.add_metric([status], count)
         yield settled
+
+    def _dropped_messages(self) -> Iterator[Metric]:
+        spec, count = metrics.MESSAGES_DROPPED, self._ledger.workers.dropped_messages()
+        yield CounterMetricFamily(spec.name, spec.help, value=count)
 
 
 def _family(spec: metrics.MetricSpec) -> GaugeMetricFamily:

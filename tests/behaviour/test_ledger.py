@@ -444,6 +444,13 @@ def test_settled_images_are_counted_over_all_batches(ledger, batch) -> None:
     assert ledger.batches.settled_counts() == counts
 
 
+def test_dropped_messages_are_counted(ledger) -> None:
+    assert ledger.workers.dropped_messages() == 0
+    ledger.workers.count_dropped_message()
+    ledger.workers.count_dropped_message()
+    assert ledger.workers.dropped_messages() == 2
+
+
 def test_unsettled_lines_are_found_in_order(ledger) -> None:
     ledger.batches.register(spec(total=30))
     assert ledger.lines.unsettled(BATCH, 3) == [0, 1, 2]

@@ -19,7 +19,7 @@ def test_a_worker_that_cannot_load_its_model_ends_and_loses_no_job(
     child = until(lambda: cluster.titled("idle", "broken"))
     (folder / "u2netp.onnx").unlink()
     child.kill()  # its replacement finds no weights
-    assert cluster.processes.pop("broken").wait(60) == 0
+    assert cluster.processes.pop("broken").wait(60) == 1
     assert "model not loaded" in cluster.log("broken")
 
     spec = cluster.submit(catalogue, tmp_path / "out")

@@ -59,6 +59,7 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
         ("cutout_batch_eta_timestamp_seconds", spec.id): 1,
         ("cutout_batch_deadline_timestamp_seconds", spec.id): deadline.timestamp(),
         **{("cutout_images_settled_total", status): 0 for status in ("done", "skipped", "failed")},
+        ("cutout_messages_dropped_total",): 0,
     }
 
     cluster.redis.stop()

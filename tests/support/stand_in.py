@@ -206,12 +206,19 @@ def without_watchdog() -> None:
     policy.HealthPolicy.evaluate = lambda *_: policy.Verdict.HEALTHY
 
 
+def without_message_filter() -> None:
+    from worker.celery_hooks import consumer
+
+    consumer.MessageFilter = lambda *_: None
+
+
 SAFEGUARDS: dict[str, Callable[[], None]] = {
     "reconciler": without_reconciler,
     "crash_limit": without_crash_limit,
     "timeouts": without_timeouts,
     "breaker": without_breaker,
     "watchdog": without_watchdog,
+    "message_filter": without_message_filter,
 }
 
 

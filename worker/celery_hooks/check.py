@@ -50,6 +50,12 @@ NAMES = (
     "kombu.asynchronous:Hub.readers",
     "kombu.asynchronous:Hub.reset",
     "kombu.transport.redis:Channel.client",
+    # messages.py
+    "celery.worker.consumer:Consumer.create_task_handler",
+    "celery.worker.consumer:Tasks.start",
+    "kombu.transport.redis:Channel.basic_reject",
+    "kombu.transport.redis:Channel.handlers",
+    "kombu.transport.redis:Transport._deliver",
     # events.py
     "celery.app.events:Events.dispatcher_cls",
     "celery.events:EventDispatcher.flush",

@@ -1,4 +1,4 @@
-"""Celery's consumer, made to survive the loss of its Redis connection.
+"""Celery's consumer, made to survive the loss of its Redis connection, and malformed messages.
 
 While Redis is away, Celery's main process waits for it and does nothing else: answers of its
 children (task finished or failed) stay in their pipes, and the time limits of tasks keep running.
@@ -15,6 +15,9 @@ from typing import Any
 
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
+
+from worker.celery_hooks.messages import MessageFilter
+from worker.celery_hooks.request import count_dropped_message
 
 RECONNECT_SECONDS = 1
 """Pause before the second attempt to connect; each further pause is this much longer."""
@@ -33,6 +36,7 @@ class Consumer(consumer.Consumer):
     connection_errors: tuple[type[Exception], ...]
     channel_errors: tuple[type[Exception], ...]
     event_dispatcher: Any = None
+    task_consumer: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -85,6 +89,12 @@ class Consumer(consumer.Consumer):
         return super().call_soon_ack(  # type: ignore[misc]  # newer than the stubs
             partial(_answer_broker, answer), *arguments, **options
         )
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        """Filter the messages of each new connection. Called right before it is consumed from."""
+        errors = (*self.connection_errors, *self.channel_errors)
+        MessageFilter(self.task_consumer.channel, count_dropped_message, errors)
+        return super().create_task_handler(*arguments, **options)
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Read finished answers before a time limit is enforced.

@@ -39,6 +39,15 @@ def ledger() -> RedisLedger:
     return RedisLedger(settings().require_redis_address(), retries=0)
 
 
+def count_dropped_message(queue: str, reason: str) -> None:
+    """Log and count a message that no worker can process. `queue`: empty if not known."""
+    log.error("message dropped", queue=queue, reason=reason)
+    try:
+        ledger().workers.count_dropped_message()
+    except CutoutError as problem:
+        log.warning("dropped message not counted", reason=str(problem))
+
+
 def cause_of(error: BaseException) -> str:
     """Return why a child died: a signal's name, `exitcode N`, the time limit, or `unknown`."""
     if isinstance(error, TimeLimitExceeded):
@@ -77,6 +86,9 @@ class CutoutRequest(Request):
             error = error.exc
         if isinstance(error, WorkerLostError):
             self._record_crash(error)
+        if isinstance(error, Reject):
+            queue = self.delivery_info["routing_key"] or ""
+            count_dropped_message(queue, "It holds no job of any release.")
         if result := result_of(error):
             self._report(result)
         return super().on_failure(exc_info, *arguments, **options)

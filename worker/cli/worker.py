@@ -58,13 +58,12 @@ def worker(
     SIGTERM stops the worker cleanly: it finishes the images it is processing and leaves all others
     in the queue.
 
-    Exit status: 0 stopped; 1 could not start; 75 deaf (connected and idle, but no messages
-    arrived) or stuck: start it again.
+    Exit status: 0 told to stop; 1 could not start; 75 deaf (connected and idle, but no messages
+    arrived), stuck, or ended by an unexpected error: start it again.
     """
-    from celery.worker import state  # noqa: PLC0415 - Celery is slow to import
-
-    from worker.app import create_app  # noqa: PLC0415
+    from worker.app import create_app  # noqa: PLC0415 - Celery is slow to import
     from worker.runtime import prepare  # noqa: PLC0415
+    from worker.supervision.exit_status import exit_status  # noqa: PLC0415
     from worker.supervision.watchdog import watched  # noqa: PLC0415
 
     config = settings()
@@ -82,7 +81,7 @@ def worker(
                 "--without-gossip", "--without-mingle", "--loglevel", config.log_level,
             ]
         )  # fmt: skip
-    sys.exit(state.should_stop or 0)  # `worker_main` does not return the exit status
+    sys.exit(exit_status())
 
 
 def _check_redis(config: Settings, children: int) -> None:

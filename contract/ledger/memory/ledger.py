@@ -73,6 +73,12 @@ class MemoryWorkers:
     def queue_length(self, queue: str) -> int:
         return len(self._state.queues.get(queue, []))
 
+    def count_dropped_message(self) -> None:
+        self._state.dropped_messages += 1
+
+    def dropped_messages(self) -> int:
+        return self._state.dropped_messages
+
 
 if TYPE_CHECKING:
     _: Ledger = MemoryLedger()

@@ -114,6 +114,7 @@ class MemoryState:
         self.shared_settings: tuple[dict[str, str], float] = ({}, 0)
         """values, and until when they are kept; Unix seconds"""
         self.settled_counts = dict.fromkeys(Status, 0)
+        self.dropped_messages = 0
         """images settled so far, of all batches"""
         self.deleted: dict[str, float] = {}
         """batch -> until when it is known that it was deleted; Unix seconds"""
