@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.job import ManifestLine
+from contract.job import Backdrop, ManifestLine
 
 
 class CutoutSpec(BaseModel):
@@ -16,6 +16,7 @@ class CutoutSpec(BaseModel):
         False, description="the source object is not an image but `PrivateFields` with its URL"
     )
     has_callback: bool = Field(False, description="`PrivateFields` holds a callback URL")
+    backdrop: Backdrop | None = Field(None, exclude_if=lambda backdrop: backdrop is None)
 
 
 class PrivateFields(BaseModel):
@@ -25,3 +26,6 @@ class PrivateFields(BaseModel):
 
     url: str | None = Field(None, repr=False, description="where the photograph is fetched from")
     callback_url: str | None = Field(None, repr=False)
+    backdrop_url: str | None = Field(
+        None, repr=False, description="where the image behind the subject is fetched from"
+    )

@@ -18,6 +18,17 @@ class ManifestLine(BaseModel):
     etag: str = Field(max_length=1024)
 
 
+class Backdrop(BaseModel):
+    """An image that fills the canvas behind the subject."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str = Field(min_length=1, max_length=4096, description="key in the source store")
+    is_url: bool = Field(
+        False, description="the object is not an image but `PrivateFields` with its URL"
+    )
+
+
 class ImageJob(BaseModel):
     """The message for one image of a batch, or for a cutout."""
 
@@ -38,6 +49,7 @@ class ImageJob(BaseModel):
     source_is_url: bool = Field(
         False, description="the source object holds a URL (`PrivateFields`), not an image"
     )
+    backdrop: Backdrop | None = Field(None, exclude_if=lambda backdrop: backdrop is None)
 
     @property
     def task_id(self) -> str:

@@ -10,6 +10,10 @@ from pydantic_core import PydanticCustomError
 MAX_MARGIN = {"px": 500, "%": 50}
 """unit -> largest crop margin"""
 LENGTH = re.compile(r"(\d{1,9}(?:\.\d{1,4})?)(px|%)", re.ASCII)
+CONTENT_TYPES = {
+    "png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "zip": "application/zip",
+}  # fmt: skip
+"""format -> content type"""
 COLOUR = re.compile(r"[0-9a-f]{3,4}|(?:[0-9a-f]{2}){3,4}", re.ASCII)
 WHOLE = ("0px", "0px", "100%", "100%")
 """The region (left, top, right, bottom) of a whole photograph."""
@@ -48,8 +52,10 @@ class Rendition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal["png", "jpg"] = Field(
-        "png", description="a jpg has a white background unless `background` is set"
+    format: Literal["png", "jpg", "webp", "zip"] = Field(
+        "png",
+        description="a jpg has a white background unless `background` is set; a zip holds"
+        " color.jpg, the colours of the subject, and alpha.png, the matte",
     )
     channels: Literal["rgba", "alpha"] = Field(
         "rgba", description="`alpha`: only the matte, as a greyscale PNG"
@@ -89,7 +95,7 @@ class Rendition(BaseModel):
     @field_validator("channels")
     @classmethod
     def _matte_is_png(cls, channels: str, info: ValidationInfo) -> str:
-        if channels == "alpha" and info.data.get("format") == "jpg":
+        if channels == "alpha" and info.data.get("format") != "png":
             raise ValueError("the matte can only be a png")
         return channels
 
@@ -108,6 +114,8 @@ class Rendition(BaseModel):
             raise ValueError("a jpg cannot have a translucent background")
         if info.data.get("channels") == "alpha":
             raise ValueError("the matte cannot have a background")
+        if info.data.get("format") == "zip":
+            raise ValueError("a zip cannot have a background")
         return f"#{digits}"
 
     @field_validator("crop_margin")
@@ -143,7 +151,7 @@ class Rendition(BaseModel):
 
     @property
     def content_type(self) -> str:
-        return "image/jpeg" if self.format == "jpg" else "image/png"
+        return CONTENT_TYPES[self.format]
 
 
 PLAIN = Rendition()

@@ -1,8 +1,11 @@
 """Reads a photograph from object storage, or from the URL that a cutout's source object names."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from contract.cutout import PrivateFields
+from contract.errors import CutoutError
 from contract.job import ImageJob
 from contract.safe_http import client
 from contract.settings import Settings
@@ -18,6 +21,27 @@ def fetch(job: ImageJob, config: Settings) -> Blob:
     if not job.source_is_url:
         return blob
     url = PrivateFields.model_validate_json(blob.data).url or ""
-    result = client.fetch(url, config.max_bytes, allow=config.url_allowlist)
+    data = client.fetch(url, config.max_bytes, allow=config.url_allowlist).data
     # the digest, because many web servers send no ETag
-    return Blob(result.data, hashlib.sha256(result.data).hexdigest())
+    return Blob(data, hashlib.sha256(data).hexdigest())
+
+
+def fetch_backdrop(job: ImageJob, config: Settings) -> bytes | None:
+    """Return the image behind the subject, or None if the job has none. Raises as `fetch`."""
+    if job.backdrop is None:
+        return None
+    with naming_backdrop():
+        data = open_store(job.source).get(job.backdrop.key, config.max_bytes).data
+        if not job.backdrop.is_url:
+            return data
+        url = PrivateFields.model_validate_json(data).backdrop_url or ""
+        return client.fetch(url, config.max_bytes, allow=config.url_allowlist).data
+
+
+@contextmanager
+def naming_backdrop() -> Iterator[None]:
+    """Say in an error that it is not the photograph's."""
+    try:
+        yield
+    except CutoutError as error:
+        raise type(error)(error.code, f"The background image: {error.message}") from error

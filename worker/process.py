@@ -2,6 +2,8 @@
 
 import secrets
 
+from PIL import Image
+
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob
 from contract.ledger import Claim, ClaimRefused
@@ -10,7 +12,7 @@ from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from worker.attempt import Attempt
 from worker.failure import fail_or_defer
-from worker.fetch import fetch
+from worker.fetch import fetch, fetch_backdrop, naming_backdrop
 from worker.foreign import ForeignJob, release_mismatch
 from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
@@ -141,7 +143,8 @@ def _cut_out(job: ImageJob, attempt: Attempt, runtime: Runtime) -> Outcome:
     rendition, quality = job.recipe.rendition, job.recipe.quality
     with attempt.stage("fetch"):
         blob = fetch(job, runtime.config)
-        attempt.usage.bytes_read = len(blob.data)
+        backdrop = fetch_backdrop(job, runtime.config)
+        attempt.usage.bytes_read = len(blob.data) + len(backdrop or b"")
     try:
         with attempt.stage("wait"):
             runtime.cpu_slots.acquire(_slot_wait_seconds(job, runtime))
@@ -154,7 +157,7 @@ def _cut_out(job: ImageJob, attempt: Attempt, runtime: Runtime) -> Outcome:
             cutout = compose(photograph, matte, decontaminate=quality.decontaminate)
             cutout = clear_outside(cutout, rendition.roi)
             picture = render(cutout, rendition)
-            data = encode(picture, rendition)
+            data = encode(picture, rendition, _decoded_backdrop(backdrop, runtime))
     finally:
         runtime.cpu_slots.release()
     with attempt.stage("store"):
@@ -172,6 +175,14 @@ def _cut_out(job: ImageJob, attempt: Attempt, runtime: Runtime) -> Outcome:
         source_etag="" if blob.etag == job.photograph.etag else blob.etag,
         outputs=[job.output_key],
     )
+
+
+def _decoded_backdrop(data: bytes | None, runtime: Runtime) -> Image.Image | None:
+    """Return an image behind the subject as RGB, white where it is transparent."""
+    if data is None:
+        return None
+    with naming_backdrop():
+        return decode(data, runtime.limits).shown()
 
 
 def _slot_wait_seconds(job: ImageJob, runtime: Runtime) -> float:

@@ -73,6 +73,7 @@ def job_for(spec: BatchSpec, line: int, photograph: ManifestLine) -> ImageJob:
         interactive=cutout is not None,
         destination_key=cutout.destination_key if cutout else "",
         source_is_url=cutout.source_is_url if cutout else False,
+        backdrop=cutout.backdrop if cutout else None,
     )
 
 

@@ -17,7 +17,7 @@ from producer.web.body_limits import body_limits
 from producer.web.context import Context, build_context
 from producer.web.cutouts import record_keeper
 from producer.web.cutouts.callback import load_delivery
-from producer.web.middleware import BodyLimits, RequestLog, SafetyHeaders
+from producer.web.middleware import BodyLimits, RateLimitHeaders, RequestLog, SafetyHeaders
 from producer.web.openapi import API_ROUTES, create_api
 from producer.web.page import Page
 
@@ -56,6 +56,7 @@ def create_app(context: Context) -> FastAPI:
     # the last one added is the outermost
     app.add_middleware(BodyLimits, limits=body_limits(context.settings.max_bytes))
     app.add_middleware(RequestLog)
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(SafetyHeaders)
     app.mount("/", Page(API_ROUTES))
     return app

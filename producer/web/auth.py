@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from contract.errors import ErrorCode
 from producer.web import api_keys
@@ -15,8 +15,10 @@ ANONYMOUS = Key("anonymous", frozenset(Scope), "")
 """The key of every request to a server without API keys. It has all scopes."""
 
 
-def admit(context: Context, key_text: str | None, scope: Scope) -> Key:
+def admit(context: Context, key_text: str | None, scope: Scope, request: Request) -> Key:
     """Return the key of a request, counting the request against the key's rate limit.
+
+    `request.state` keeps what is left of it, for the headers of the response.
 
     Raises RequestError: `invalid_api_key`, `insufficient_scope` or `too_many_requests`.
     """
@@ -32,11 +34,13 @@ def admit(context: Context, key_text: str | None, scope: Scope) -> Key:
             ErrorCode.INSUFFICIENT_SCOPE, f"The key {key.name!r} does not have the scope `{scope}`."
         )
     limit = context.settings.rate_limit_per_minute
-    if retry_after := context.rate_limiter.retry_after(key.name, limit):
+    usage = context.rate_limiter.count(key.name, limit)
+    request.state.rate_usage = usage
+    if usage.retry_after:
         raise RequestError(
             ErrorCode.TOO_MANY_REQUESTS,
             f"The key {key.name!r} is limited to {limit} requests per minute.",
-            retry_after,
+            usage.retry_after,
         )
     return key
 
@@ -51,11 +55,12 @@ def key_with_scope(scope: Scope) -> Callable[..., Key]:
     """Return a dependency that admits only requests whose key has `scope`."""
 
     def check(
+        request: Request,
         context: RequestContext,
         authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
         x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
     ) -> Key:
-        return admit(context, bearer_token(authorization) or x_api_key, scope)
+        return admit(context, bearer_token(authorization) or x_api_key, scope, request)
 
     return check
 

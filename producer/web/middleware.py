@@ -47,6 +47,23 @@ class SafetyHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
+class RateLimitHeaders:
+    """Adds to every response to a known API key how much of its rate limit is left."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            usage = scope.get("state", {}).get("rate_usage")
+            if usage and message["type"] == "http.response.start":
+                headers = [(name.encode(), value.encode()) for name, value in usage.headers.items()]
+                message["headers"] = [*message["headers"], *headers]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
 class RequestLog:
     """Logs every request; answers an unexpected exception with the problem `internal_error`."""
 

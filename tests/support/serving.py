@@ -135,7 +135,7 @@ def _value(redis: Any, key: str) -> object:
 
 
 @contextmanager
-def serving(cluster: Cluster, folder: Path, **env: str) -> Iterator[Server]:
+def serving(cluster: Cluster, folder: Path, name: str = "serve", **env: str) -> Iterator[Server]:
     port = free_port()
     store = folder / "store"
     all_env = {
@@ -143,7 +143,7 @@ def serving(cluster: Cluster, folder: Path, **env: str) -> Iterator[Server]:
         "CUTOUT_RATE_LIMIT_PER_MINUTE": "100000", "CUTOUT_WEBHOOK_SECRET": SECRET, **env,
     }  # fmt: skip
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70, trust_env=False) as client:
-        server = Server(cluster, store, all_env, port, client)
+        server = Server(cluster, store, all_env, port, client, name)
         server.start()
         yield server
 

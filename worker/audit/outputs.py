@@ -2,6 +2,7 @@
 
 import io
 import os
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -46,7 +47,7 @@ def _check_output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
             findings.append(Finding(fault, message, outcome.line))
     try:
         size = _decoded_size(store.get(key), rendition)
-    except DECODER_ERRORS as error:
+    except (*DECODER_ERRORS, zipfile.BadZipFile) as error:
         message = f"{key!r} cannot be decoded ({type(error).__name__}: {error})."
         return [*findings, Finding(Fault.OUTPUT_BROKEN, message, outcome.line)]
     expected_size = _expected_size(spec, outcome)
@@ -61,14 +62,28 @@ def _decoded_size(blob: Blob, rendition: Rendition) -> tuple[int, int]:
 
     Raises ValueError if it has another mode than the rendition, or what Pillow raises.
     """
-    formats = ["JPEG" if rendition.format == "jpg" else "PNG"]
-    mode = {"jpg": "RGB", "png": "L" if rendition.channels == "alpha" else "RGBA"}[rendition.format]
-    with Image.open(io.BytesIO(blob.data), formats=formats) as image:
+    match rendition.format:
+        case "zip":
+            with zipfile.ZipFile(io.BytesIO(blob.data)) as archive:
+                colours, matte = archive.read("color.jpg"), archive.read("alpha.png")
+            if _size_of(colours, "JPEG", {"RGB"}) != _size_of(matte, "PNG", {"L"}):
+                raise ValueError("color.jpg and alpha.png differ in size")
+            return _size_of(matte, "PNG", {"L"})
+        case "jpg":
+            return _size_of(blob.data, "JPEG", {"RGB"})
+        case "webp":  # without an alpha if it is opaque
+            return _size_of(blob.data, "WEBP", {"RGB", "RGBA"})
+        case "png":
+            return _size_of(blob.data, "PNG", {"L" if rendition.channels == "alpha" else "RGBA"})
+
+
+def _size_of(data: bytes, image_format: str, modes: set[str]) -> tuple[int, int]:
+    with Image.open(io.BytesIO(data), formats=[image_format]) as image:
         image.verify()  # all checksums of a PNG; `load` stops after the last pixel
-    with Image.open(io.BytesIO(blob.data), formats=formats) as image:
+    with Image.open(io.BytesIO(data), formats=[image_format]) as image:
         image.load()
-        if image.mode != mode:
-            raise ValueError(f"its mode is {image.mode}, not {mode}")
+        if image.mode not in modes:
+            raise ValueError(f"its mode is {image.mode}")
         return image.size
 
 

@@ -1,7 +1,8 @@
-"""Lays a cut-out over a background colour, in integer arithmetic."""
+"""Lays a cut-out over a background, a colour or an image, in integer arithmetic."""
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from worker.imaging.arrays import Uint8Array
 from worker.imaging.colour import OPAQUE, Colour
@@ -12,13 +13,11 @@ def over_background(pixels: Uint8Array, colour: Colour) -> Uint8Array:
 
     `pixels` and the result are uint8 [height, width, 4], RGBA with straight alpha, 0..255.
     """
-    result = np.empty_like(pixels)
-    alpha = pixels[..., 3:].astype(np.uint16)
     behind = np.array(colour[:3], np.uint16)
     if colour[3] == OPAQUE:
-        result[..., :3] = _divide_by_255(pixels[..., :3] * alpha + behind * (OPAQUE - alpha))
-        result[..., 3] = OPAQUE
-        return result
+        return over_opaque(pixels, behind)
+    result = np.empty_like(pixels)
+    alpha = pixels[..., 3:].astype(np.uint16)
     above, below = alpha * OPAQUE, colour[3] * (OPAQUE - alpha)
     both = (above + below).astype(np.uint32)
     blend = pixels[..., :3] * above.astype(np.uint32) + behind * below.astype(np.uint32)
@@ -26,6 +25,24 @@ def over_background(pixels: Uint8Array, colour: Colour) -> Uint8Array:
     result[..., 3:] = _divide_by_255(above + below)
     result[result[..., 3] == 0] = 0  # no hidden colour under full transparency
     return result
+
+
+def over_opaque(pixels: Uint8Array, behind: NDArray[np.integer]) -> Uint8Array:
+    """Return the pixels over opaque colours: RGB, 0..255, one or [height, width, 3]."""
+    result = np.empty_like(pixels)
+    alpha = pixels[..., 3:].astype(np.uint16)
+    result[..., :3] = _divide_by_255(pixels[..., :3] * alpha + behind * (OPAQUE - alpha))
+    result[..., 3] = OPAQUE
+    return result
+
+
+def covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return the middle of an image (mode RGB) in another size, which it fills."""
+    factor = min(old / new for old, new in zip(image.size, size, strict=True))
+    width, height = (min(side * factor, own) for side, own in zip(size, image.size, strict=True))
+    left, top = (image.width - width) / 2, (image.height - height) / 2
+    box = (left, top, left + width, top + height)
+    return image.resize(size, Image.Resampling.BICUBIC, box, reducing_gap=2)
 
 
 def _divide_by_255(values: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -10,12 +10,16 @@ from contract import names
 from contract.batch import BatchSpec
 from contract.cutout import CutoutSpec, PrivateFields
 from contract.errors import REDIS_CODES, CutoutError, ErrorCode
-from contract.job import ManifestLine
+from contract.job import Backdrop, ManifestLine
 from contract.safe_http.policy import check_url
 from contract.storage import canonical_location
 from producer.dispatch.cutouts import cutout_spec, submit
 from producer.web.context import Context
-from producer.web.cutouts.private_fields import private_fields_key, put_private_fields
+from producer.web.cutouts.private_fields import (
+    backdrop_key,
+    private_fields_key,
+    put_private_fields,
+)
 from producer.web.cutouts.records import CutoutRecord, IdempotencyRow
 from producer.web.cutouts.request import NewCutout, Upload
 from producer.web.problems import RequestError
@@ -27,8 +31,12 @@ def create(
     new: NewCutout,
     upload: Upload | None,
     idempotency: IdempotencyRow | None = None,
+    backdrop: Upload | str | None = None,
 ) -> BatchSpec:
     """Create a cutout of `upload`, or of `new.source` if there is no upload; return its spec.
+
+    `backdrop`: an image that fills the canvas behind the subject, or its URL. Only if the
+    photograph is not `s3://`: both must be in the server's own store.
 
     Its record is stored before it is registered, so what is confirmed to a client survives the loss
     of Redis.
@@ -42,7 +50,8 @@ def create(
     if new.destination:
         destination = parse_location(new.destination)
     source_is_url = upload is None and not new.source.startswith("s3://")
-    for url in (new.callback_url, new.source if source_is_url else None):
+    backdrop_url = backdrop if isinstance(backdrop, str) else None
+    for url in (new.callback_url, new.source if source_is_url else None, backdrop_url):
         if url:
             check_url(url, context.settings.url_allowlist)
     source = _source(context, cutout_id, new, upload)
@@ -57,12 +66,20 @@ def create(
         destination_key=destination[1],
         source_is_url=source_is_url,
         has_callback=bool(new.callback_url),
+        backdrop=_backdrop(cutout_id, backdrop),
     )
     spec = cutout_spec(cutout_id, source[0], destination[0], recipe, cutout)
-    fields = PrivateFields(url=new.source if source_is_url else None, callback_url=new.callback_url)
+    fields = PrivateFields(
+        url=new.source if source_is_url else None,
+        callback_url=new.callback_url,
+        backdrop_url=backdrop_url,
+    )
     record = CutoutRecord(spec=spec, idempotency=idempotency)
+    uploads = {cutout.photograph.key: upload} if upload else {}
+    if cutout.backdrop and isinstance(backdrop, Upload):
+        uploads[cutout.backdrop.key] = backdrop
     try:
-        _put_all(_puts(context, record, cutout.photograph.key, upload, fields))
+        _put_all(_puts(context, record, uploads, fields))
         submit(context.ledger, spec, cutout, context.settings)
     except CutoutError as error:
         # without Redis it is unknown whether the cutout was registered: a repeated request may find
@@ -75,14 +92,14 @@ def create(
 
 
 def _puts(
-    context: Context, record: CutoutRecord, key: str, upload: Upload | None, fields: PrivateFields
+    context: Context, record: CutoutRecord, uploads: dict[str, Upload], fields: PrivateFields
 ) -> list[Callable[[], None]]:
     """Return what must be stored before a cutout is registered, each as a call that stores it."""
     store = context.open_store()
     puts: list[Callable[[], None]] = [partial(context.records.put, record)]
-    if upload:
+    for key, upload in uploads.items():
         puts.append(partial(store.put, key, upload.data, "application/octet-stream"))
-    if fields.url or fields.callback_url:
+    if fields != PrivateFields():
         puts.append(partial(put_private_fields, store, record.spec.id, fields))
     return puts
 
@@ -95,6 +112,14 @@ def _put_all(puts: list[Callable[[], None]]) -> None:
     with ThreadPoolExecutor(len(puts)) as pool:
         for done in [pool.submit(put) for put in puts]:
             done.result()
+
+
+def _backdrop(cutout_id: str, backdrop: Upload | str | None) -> Backdrop | None:
+    if backdrop is None:
+        return None
+    if isinstance(backdrop, str):
+        return Backdrop(key=private_fields_key(cutout_id), is_url=True)
+    return Backdrop(key=backdrop_key(cutout_id))
 
 
 def _source(

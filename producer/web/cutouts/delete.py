@@ -16,6 +16,7 @@ def delete(context: Context, spec: BatchSpec) -> None:
     own_keys = {private_fields_key(cutout_id)}
     if cutout and spec.source == context.store:
         own_keys.add(cutout.photograph.key)
+        own_keys |= {cutout.backdrop.key} if cutout.backdrop else set()
     if cutout and spec.destination == context.store:
         own_keys.add(cutout.destination_key)
     for key in own_keys:

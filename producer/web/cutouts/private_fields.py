@@ -9,6 +9,11 @@ def private_fields_key(cutout_id: str) -> str:
     return f"private/{cutout_id}.json"
 
 
+def backdrop_key(cutout_id: str) -> str:
+    """Return the key of an uploaded image behind the subject, in the server's own store."""
+    return f"uploads/{cutout_id}-backdrop"
+
+
 def put_private_fields(store: Store, cutout_id: str, fields: PrivateFields) -> None:
     body = fields.model_dump_json().encode()
     store.put(private_fields_key(cutout_id), body, "application/json")

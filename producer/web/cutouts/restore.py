@@ -49,4 +49,6 @@ def _is_complete(context: Context, record: CutoutRecord) -> bool:
     keys = {cutout.photograph.key} if spec.source == context.store else set()
     if cutout.has_callback:
         keys.add(private_fields_key(spec.id))
+    if cutout.backdrop:
+        keys.add(cutout.backdrop.key)
     return all(context.open_store().head(key) for key in keys)

@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from contract.errors import ErrorCode
 from contract.outcome import Status
+from contract.rendition import CONTENT_TYPES
 from contract.storage import open_store
 from producer.dispatch.cutouts import new_cutout_id
 from producer.web.auth import Reader, Submitter
@@ -98,7 +99,8 @@ async def read_cutout(
     "/{cutout_id}/image", summary="Download the output",
     responses={
         200: {
-            "content": {"image/png": {}, "image/jpeg": {}}, "description": "The output."
+            "content": {content_type: {} for content_type in CONTENT_TYPES.values()},
+            "description": "The output.",
         },
         304: {"description": "The client already has this output (`If-None-Match`)."},
         **RESPONSES,

@@ -75,11 +75,11 @@ async def announce_objects(
     body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
     api_key = bearer_token(authorization) or x_api_key
-    return await run_in_threadpool(_receive, context, body, headers, api_key)
+    return await run_in_threadpool(_receive, context, request, body, headers, api_key)
 
 
 def _receive(
-    context: Context, body: bytes, headers: dict[str, str], api_key: str | None
+    context: Context, request: Request, body: bytes, headers: dict[str, str], api_key: str | None
 ) -> Accepted:
     document = notification.read(body)
     if notification.is_sns(document):
@@ -90,7 +90,7 @@ def _receive(
     elif "webhook-signature" in headers and context.settings.webhook_secret:
         signatures.verify(headers, body, context.settings.webhook_secret, time.time())
     else:
-        admit(context, api_key, Scope.SUBMIT)
+        admit(context, api_key, Scope.SUBMIT, request)
     events = notification.parse(document, headers)
     accepted, ignored = create_cutouts(context, events, hashlib.sha256(body).hexdigest())
     return Accepted(accepted=accepted, ignored=ignored)

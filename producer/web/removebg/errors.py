@@ -3,6 +3,8 @@
 ErrorBody = dict[str, list[dict[str, str]]]
 
 UNKNOWN_FOREGROUND = ("unknown_foreground", "Could not identify foreground in image.")
+DOWNLOAD_FAILED = ("failed_image_download", "Failed to download given URL")
+UNKNOWN_ERROR = ("unknown_error", "An unknown error happened.")
 
 
 def error_body(code: str, title: str, detail: str) -> ErrorBody:

@@ -24,16 +24,25 @@ MEGAPIXELS: dict[str, float | None] = {
     "full": None, "4k": None, "50mp": None, "auto": None,
 }  # fmt: skip
 """Maximum size of the output in megapixels, by the value of `size`. None: the photograph's."""
+TYPES = (
+    "auto", "person", "product", "animal", "car", "car_interior", "car_part", "transportation",
+    "graphic", "graphics", "other",
+)  # fmt: skip
+UNCLASSIFIED = "other"
+"""The X-Type of a photograph of which the client said nothing."""
 ACCEPTED_VALUES = {
-    "type": ("auto", "product"),
-    "type_level": ("none",),
+    # hints: one network sees all photographs, and none is classified
+    "type": TYPES,
+    "type_level": ("none", "1", "2", "latest"),
     "semitransparency": ("true",),
     "add_shadow": ("false",),
     "shadow_type": ("none",),
 }
 """Values that are accepted for parameters without an effect here, as they describe what is done
 anyway. Other values are refused."""
-UNSUPPORTED = ("shadow_opacity", "shadow_method", "bg_image_url", "bg_image_file")
+UNSUPPORTED = ("shadow_opacity", "shadow_method")
+BACKDROPS = ("bg_image_url", "bg_image_file")
+"""Parameters that name an image to put behind the subject."""
 PARAMETER_OF_FIELD = {"background": "bg_color"}
 """remove.bg's name of a field of `Rendition`, if it differs."""
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -49,6 +58,10 @@ class Parameters:
     source: Source
     """the name of the parameter that holds the photograph"""
     rendition: Rendition
+    backdrop: str | None = None
+    """the name of the parameter that holds an image to put behind the subject"""
+    foreground_type: str | None = UNCLASSIFIED
+    """what the client says that the photograph shows; None: the answer is not to mention it"""
 
 
 def parse(form: Mapping[str, str]) -> Parameters:
@@ -63,7 +76,7 @@ def parse(form: Mapping[str, str]) -> Parameters:
             _expect(name, value.lower(), ACCEPTED_VALUES[name])
         elif name in UNSUPPORTED:
             _refuse(name, f"{name} is not supported here.", "unsupported_parameter")
-        elif name not in PARSERS and name not in SOURCES:
+        elif name not in {*PARSERS, *SOURCES, *BACKDROPS}:
             shown = name[:MAX_ECHO]
             _refuse(shown, f"The parameter {shown} is unknown.", "unknown_parameter")
     fields: dict[str, Any] = {"size": MEGAPIXELS["preview"]}
@@ -72,7 +85,25 @@ def parse(form: Mapping[str, str]) -> Parameters:
             fields |= parse_value(given[name])
     if "scale" in fields and given.get("position") == "original":
         _refuse("position", "position=original together with scale is not supported here.")
-    return Parameters(source, _rendition(fields))
+    backdrop = _backdrop(given)
+    rendition = _rendition(fields, opaque=backdrop is not None)
+    if backdrop and (rendition.channels == "alpha" or rendition.format == "zip"):
+        _refuse(backdrop, f"{backdrop} needs an output of colours: png, jpg or webp.")
+    return Parameters(source, rendition, backdrop, _foreground_type(given))
+
+
+def _backdrop(given: Mapping[str, str]) -> str | None:
+    backgrounds = [name for name in (*BACKDROPS, "bg_color") if name in given]
+    if len(backgrounds) > 1:
+        _refuse(backgrounds[0], f"{' and '.join(backgrounds)} exclude each other.")
+    return next((name for name in backgrounds if name in BACKDROPS), None)
+
+
+def _foreground_type(given: Mapping[str, str]) -> str | None:
+    if given.get("type_level", "").lower() == "none":
+        return None
+    hint = given.get("type", "auto").lower()
+    return UNCLASSIFIED if hint == "auto" else hint
 
 
 def _source(given: Mapping[str, str]) -> Source:
@@ -106,7 +137,7 @@ def _size(text: str) -> dict[str, Any]:
 
 
 def _format(text: str) -> dict[str, Any]:
-    return {"format": _expect("format", text.lower(), ("auto", "png", "jpg"))}
+    return {"format": _expect("format", text.lower(), ("auto", "png", "jpg", "webp", "zip"))}
 
 
 def _channels(text: str) -> dict[str, Any]:
@@ -172,12 +203,15 @@ PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def _rendition(fields: dict[str, Any]) -> Rendition:
-    """Return the rendition, or refuse the parameter of the first field that is invalid."""
+def _rendition(fields: dict[str, Any], *, opaque: bool) -> Rendition:
+    """Return the rendition, or refuse the parameter of the first field that is invalid.
+
+    `opaque`: an image fills the canvas behind the subject.
+    """
     automatic = fields.get("format") in {None, "auto"}
     try:
         rendition = Rendition.model_validate(fields | {"format": "png"} if automatic else fields)
-        if automatic and _is_opaque(rendition):
+        if automatic and (_is_opaque(rendition) or (opaque and rendition.channels == "rgba")):
             rendition = Rendition.model_validate(fields | {"format": "jpg"})
     except ValidationError as error:
         invalid = first_error(error)

@@ -83,7 +83,7 @@ def test_a_length_is_converted_to_pixels(amount, unit: str, whole: int):
 
 
 REFUSED = [
-    ("format", {"format": "webp"}),
+    ("format", {"format": "avif"}),
     ("format", {"format": "PNG"}),
     ("channels", {"channels": "rgb"}),
     ("channels", {"channels": "alpha", "format": "jpg"}),

@@ -1,4 +1,5 @@
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -7,10 +8,10 @@ from support.images import SRGB
 
 from contract.errors import ErrorCode, PermanentError
 from contract.rendition import PLAIN, Rendition
-from worker.imaging.background import over_background
+from worker.imaging.background import covering, over_background, over_opaque
 from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Photograph
-from worker.imaging.encode import MAX_JPEG_SIDE, encode
+from worker.imaging.encode import MAX_JPEG_SIDE, MAX_WEBP_SIDE, encode
 from worker.imaging.png import encoder
 from worker.imaging.render import render
 
@@ -113,9 +114,96 @@ def test_the_matte_is_cropped_with_its_picture():
     assert (np.asarray(matte) == np.asarray(picture)[..., 3]).all()
 
 
+def test_a_webp_has_the_colours_and_the_exact_alpha():
+    of = cutout((500, 400), SRGB)
+    image = written(of, format="webp")
+    assert (image.format, image.mode, image.size) == ("WEBP", "RGBA", (500, 400))
+    assert image.info["icc_profile"] == SRGB
+    expected, pixels = of.rows(0, 400), np.asarray(image)
+    assert (pixels[..., 3] == expected[..., 3]).all()
+    solid = expected[..., 3] > 128
+    assert np.abs(pixels[solid].astype(int) - expected[solid]).mean() < 2
+    opaque = np.asarray(written(of, format="webp", background="0f0").convert("RGB"))
+    assert np.abs(opaque[:, :20].astype(int) - (0, 255, 0)).mean() < 12
+
+
+def test_a_webp_too_long_for_its_format_fails_with_a_code():
+    size = (MAX_WEBP_SIDE + 1, 1)
+    of = Cutout(Photograph(Image.new("RGB", size), None), Image.new("L", size, 255))
+    rendition = Rendition(format="webp")
+    with pytest.raises(PermanentError) as caught:
+        encode(render(of, rendition), rendition)
+    assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
+    size = (MAX_WEBP_SIDE, 1)
+    of = Cutout(Photograph(Image.new("RGB", size), None), Image.new("L", size, 255))
+    assert written(of, format="webp").size == size
+
+
+def unzipped(of: Cutout, **fields) -> tuple[Image.Image, Image.Image]:
+    """Return color.jpg and alpha.png."""
+    rendition = Rendition(format="zip", **fields)
+    data = encode(render(of, rendition), rendition)
+    assert encode(render(of, rendition), rendition) == data
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.namelist() == ["color.jpg", "alpha.png"]
+        colours, matte = (Image.open(io.BytesIO(archive.read(name))) for name in archive.namelist())
+    assert (colours.format, colours.mode, matte.format, matte.mode) == ("JPEG", "RGB", "PNG", "L")
+    return colours, matte
+
+
+@pytest.mark.parametrize("size", [(50, 40), (1000, 333)])
+def test_a_zip_holds_what_makes_the_picture(size: tuple[int, int]):
+    of = cutout(size)
+    colours, matte = unzipped(of)
+    expected = of.rows(0, size[1])
+    assert (np.asarray(matte) == expected[..., 3]).all()
+    shown = expected[..., 3] > 0
+    off = np.abs(np.asarray(colours, int) - expected[..., :3])[shown]
+    assert off.mean() < 2
+    cropped = unzipped(of, crop=True, size=0.001)
+    assert cropped[0].size == cropped[1].size != size
+
+
+def test_the_background_leaves_no_mark_on_a_zips_subject():
+    """A white subject that begins in the middle of a JPEG's blocks, its surroundings black."""
+    matte = Image.new("L", (64, 64), 0)
+    matte.paste(255, (13, 13, 51, 51))
+    of = Cutout(Photograph(Image.new("RGB", (64, 64), "white"), None), matte)
+    colours, _ = unzipped(of)
+    assert np.asarray(colours)[13:51, 13:51].min() >= 250
+    assert np.asarray(colours)[:8, :8].max() <= 5  # the background is not revealed
+
+
+def test_an_image_fills_the_canvas_behind_the_subject():
+    of = cutout((50, 40))
+    backdrop = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 90, 3), np.uint8))
+    rendition = Rendition(format="png")
+    data = encode(render(of, rendition), rendition, backdrop)
+    pixels = np.asarray(Image.open(io.BytesIO(data)))
+    middle = np.asarray(backdrop)[:, 20:70]
+    assert (pixels == over_opaque(of.rows(0, 40), middle)).all()
+    assert (pixels[:, 0, :3] == middle[:, 0]).all()
+    assert (pixels[:, -1, :3] == of.rows(0, 40)[:, -1, :3]).all()
+    for format_ in ("jpg", "webp"):
+        rendition = Rendition(format=format_)
+        data = encode(render(of, rendition), rendition, backdrop.resize((25, 20)))
+        assert Image.open(io.BytesIO(data)).size == (50, 40)
+
+
+@pytest.mark.parametrize(
+    ("own", "size"),
+    [((10, 10), (300, 7)), ((1, 1), (5, 5)), ((400, 3), (3, 400)), ((9, 9), (9, 9))],
+)
+def test_an_image_of_any_proportions_covers_any_canvas(own: tuple, size: tuple):
+    assert covering(Image.new("RGB", own, "red"), size).getcolors() == [
+        (size[0] * size[1], (255, 0, 0))
+    ]
+
+
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"format": "jpg"}, {"channels": "alpha"}, {"crop": True}, {"scale": 10}, {"size": 1},
+    [{}, {"format": "webp"}, {"format": "jpg"}, {"channels": "alpha"}, {"crop": True},
+     {"scale": 10}, {"size": 1},
      {"background": "fff8"}, {"crop": True, "crop_margin": ("50%", "500px", "0", "0")}],
     ids=str,
 )  # fmt: skip

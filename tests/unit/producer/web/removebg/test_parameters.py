@@ -87,6 +87,9 @@ def test_explicit_defaults_change_nothing():
         ({"bg_color": "fff", "format": "png"}, {"background": "#ffffff"}),
         ({"bg_color": "81d4fa77"}, {"background": "#81d4fa77"}),
         ({"bg_color": "81d4fa77", "format": "png"}, {"background": "#81d4fa77"}),
+        ({"format": "webp"}, {"format": "webp"}),
+        ({"format": "zip"}, {"format": "zip"}),
+        ({"format": "ZIP", "crop": "1"}, {"format": "zip", "crop": True}),
         ({"channels": "alpha"}, {"channels": "alpha"}),
         ({"channels": "alpha", "format": "png"}, {"channels": "alpha"}),
         ({"crop": "true"}, {"crop": True}),
@@ -114,6 +117,31 @@ def test_explicit_defaults_change_nothing():
 )
 def test_parameters_are_applied(form: dict[str, str], wanted: dict):
     assert rendition(**form) == Rendition(**wanted)
+
+
+@pytest.mark.parametrize("name", ["bg_image_url", "bg_image_file"])
+def test_a_background_image_is_named_and_makes_the_output_opaque(name: str):
+    request = parse(FULL | {name: "b.jpg"})
+    assert (request.backdrop, request.rendition) == (name, Rendition(format="jpg"))
+    for name_of_format in ("png", "jpg", "webp"):
+        request = parse(FULL | {name: "b.jpg", "format": name_of_format})
+        assert request.rendition == Rendition(format=name_of_format)
+    assert parse(FULL).backdrop is None
+
+
+@pytest.mark.parametrize(
+    ("form", "foreground_type"),
+    [
+        ({}, "other"), ({"type": "auto"}, "other"), ({"type": "Person"}, "person"),
+        ({"type": "product", "type_level": "2"}, "product"), ({"type": "car"}, "car"),
+        ({"type": "animal", "type_level": "latest"}, "animal"),
+        ({"type": "person", "type_level": "none"}, None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_type_is_a_hint_that_the_answer_repeats(form: dict[str, str], foreground_type: str):
+    request = parse(FULL | form)
+    assert (request.foreground_type, request.rendition) == (foreground_type, PLAIN)
 
 
 # colours
@@ -150,21 +178,21 @@ def test_the_names_are_those_of_css():
 REFUSED = [
     ("size", "invalid_size", {"size": "huge"}),
     ("size", "invalid_size", {"size": "0.25"}),
-    ("format", "invalid_format", {"format": "webp"}),
-    ("format", "invalid_format", {"format": "zip"}),
     ("format", "invalid_format", {"format": "gif"}),
-    ("type", "invalid_type", {"type": "person"}),
-    ("type", "invalid_type", {"type": "car"}),
-    ("type", "invalid_type", {"type": "animal"}),
-    ("type_level", "invalid_type_level", {"type_level": "1"}),
-    ("type_level", "invalid_type_level", {"type_level": "latest"}),
+    ("type", "invalid_type", {"type": "house"}),
+    ("type_level", "invalid_type_level", {"type_level": "3"}),
     ("semitransparency", "invalid_semitransparency", {"semitransparency": "false"}),
     ("add_shadow", "invalid_add_shadow", {"add_shadow": "true"}),
     ("shadow_type", "invalid_shadow_type", {"shadow_type": "drop"}),
     ("shadow_opacity", "unsupported_parameter", {"shadow_opacity": "50"}),
     ("shadow_method", "unsupported_parameter", {"shadow_method": "latest"}),
-    ("bg_image_url", "unsupported_parameter", {"bg_image_url": "https://example.com/b.jpg"}),
-    ("bg_image_file", "unsupported_parameter", {"bg_image_file": "b.jpg"}),
+    ("bg_image_url", "invalid_bg_image_url", {"bg_image_url": "b", "channels": "alpha"}),
+    ("bg_image_url", "invalid_bg_image_url", {"bg_image_url": "b", "bg_color": "fff"}),
+    ("bg_image_url", "invalid_bg_image_url", {"bg_image_url": "b", "bg_image_file": "b.jpg"}),
+    ("bg_image_file", "invalid_bg_image_file", {"bg_image_file": "b.jpg", "format": "zip"}),
+    ("bg_color", "invalid_bg_color", {"bg_color": "fff", "format": "zip"}),
+    ("channels", "invalid_channels", {"channels": "alpha", "format": "webp"}),
+    ("channels", "invalid_channels", {"channels": "alpha", "format": "zip"}),
     ("quality", "unknown_parameter", {"quality": "90"}),
     ("Size", "unknown_parameter", {"Size": "auto"}),
     ("channels", "invalid_channels", {"channels": "rgb"}),
