@@ -47,5 +47,9 @@ class RedisLedger:
             self.connection.run("lease", [names.DISPATCHER_LEASE], token, int(seconds * 1000))
         )
 
+    def has_dispatcher(self) -> bool:
+        with translated():
+            return bool(self.connection.client.exists(names.DISPATCHER_LEASE))
+
     def release_lease(self, token: str) -> None:
         self.connection.run("release_lease", [names.DISPATCHER_LEASE], token)

@@ -12,7 +12,17 @@ from contract.celery_environment import clear_celery_options
 from contract.errors import CutoutError
 from contract.ledger.probe import explain_to_user
 from contract.unknown_settings import print_unknown_settings
-from producer.cli import batches, files, keys, local, schedule, services, submit, worker_verbs
+from producer.cli import (
+    batches,
+    doctor,
+    files,
+    keys,
+    local,
+    schedule,
+    services,
+    submit,
+    worker_verbs,
+)  # fmt: skip
 
 DISTRIBUTION = "cutout-queue"
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
@@ -28,7 +38,7 @@ app = typer.Typer(
     "SRC and DST are folders or s3://bucket/prefix. For S3, the AWS_* environment variables and"
     " profiles apply.",
 )
-for group in (local, submit, batches, files, schedule, services, worker_verbs, keys):
+for group in (local, submit, batches, files, schedule, services, worker_verbs, keys, doctor):
     app.add_typer(group.app)
 
 

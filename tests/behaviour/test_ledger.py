@@ -992,7 +992,9 @@ def test_shared_settings_that_nobody_renews_expire(ledger) -> None:
 
 
 def test_one_dispatcher_holds_the_lease(ledger) -> None:
+    assert not ledger.has_dispatcher()
     assert ledger.acquire_lease("one", 60)
+    assert ledger.has_dispatcher()
     assert ledger.acquire_lease("one", 60)
     assert not ledger.acquire_lease("two", 60)
     ledger.release_lease("two")

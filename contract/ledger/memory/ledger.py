@@ -37,6 +37,9 @@ class MemoryLedger:
     def acquire_lease(self, token: str, seconds: float) -> bool:
         return self.state.lease.take(token, self.state.clock(), seconds)
 
+    def has_dispatcher(self) -> bool:
+        return self.state.lease.expires > self.state.clock()
+
     def release_lease(self, token: str) -> None:
         self.state.lease.release(token)
 

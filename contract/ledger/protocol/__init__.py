@@ -55,6 +55,10 @@ class Ledger(Protocol):
         """Take or renew the dispatcher's lease; return whether `token` holds it now."""
         ...
 
+    def has_dispatcher(self) -> bool:
+        """Return whether a dispatcher holds the lease: whether one is running."""
+        ...
+
     def release_lease(self, token: str) -> None:
         """Give the lease up, if `token` holds it."""
         ...

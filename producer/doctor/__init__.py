@@ -1,0 +1,1 @@
+"""`cutout doctor`: finds what around the product would harm a batch."""

@@ -1,0 +1,115 @@
+"""Checks of Redis and of the processes that meet there."""
+
+import statistics
+import time
+from collections.abc import Iterator
+
+from contract.errors import CutoutError
+from contract.ledger.probe import explain
+from contract.ledger.redis_ledger import RedisLedger
+from contract.ledger.server_check import examine
+from contract.ledger.shared_settings import check_shared
+from contract.ledger.workers import check_clock
+from contract.settings import Settings
+from producer.dispatch.fleet import FleetView
+from producer.dispatch.missing_workers import missing_workers
+from producer.doctor.finding import Finding, Level, from_error
+from producer.local.redis_server import is_fixed
+
+MEMORY_SHARE = 0.7
+"""Share of maxmemory above which an operator is warned."""
+SLOW_REPLY_SECONDS = 0.005
+"""A ping that takes longer slows every image: each needs about ten round trips."""
+PINGS = 5
+
+
+class ClusterChecks:
+    """All need Redis: if it does not answer, only the first finds something."""
+
+    def __init__(self, config: Settings) -> None:
+        self._config = config
+        self._ledger: RedisLedger | None = None
+
+    def redis(self) -> Iterator[Finding]:
+        """Check that Redis answers, and that it can hold the queue."""
+        address = self._config.require_redis_address()
+        ledger = RedisLedger(address, retries=0)
+        try:
+            ledger.ping()
+            warnings = examine(ledger.connection)
+        except CutoutError as error:
+            yield from_error("redis", explain(error, address))
+            return
+        self._ledger = ledger
+        seconds = statistics.median(_ping(ledger) for _ in range(PINGS))
+        facts = ledger.connection.server_info()
+        name = "valkey" if "valkey_version" in facts else "redis"
+        version = facts.get("valkey_version") or facts.get("redis_version", "of unknown version")
+        yield Finding("redis", Level.OK, f"{name} {version} answers in {seconds * 1000:.1f} ms")
+        for warning in warnings:
+            yield from_error("redis", warning, Level.WARNING)
+        if not is_fixed(f"{name} server v={version}"):
+            yield Finding(
+                "redis", Level.WARNING,
+                f"{name} {version} has a known fault: a Lua script can run code (CVE-2025-49844).",
+                "Update the server within its series.",
+            )  # fmt: skip
+        if seconds > SLOW_REPLY_SECONDS:
+            yield Finding(
+                "redis", Level.WARNING, f"Redis takes {seconds * 1000:.0f} ms to answer.",
+                "Run Redis in the same zone as the workers, and nothing else on its machine.",
+            )  # fmt: skip
+        used, limit = int(facts.get("used_memory", 0)), int(facts.get("maxmemory", 0))
+        if limit and used > MEMORY_SHARE * limit:
+            yield Finding(
+                "redis", Level.WARNING, f"Redis uses {used / limit:.0%} of its maxmemory.",
+                "Raise maxmemory; once it is reached, no image is settled.",
+            )  # fmt: skip
+
+    def clock(self) -> Iterator[Finding]:
+        """Check this machine's clock against that of Redis."""
+        if self._ledger:
+            check_clock(self._ledger.workers)
+            yield Finding("clock", Level.OK, "agrees with that of Redis")
+
+    def settings(self) -> Iterator[Finding]:
+        """Check the settings that must be the same in all processes."""
+        if self._ledger:
+            check_shared(self._ledger.workers, self._config)
+            yield Finding("settings", Level.OK, "agree with the running processes")
+
+    def processes(self) -> Iterator[Finding]:
+        """Check that open batches have a dispatcher and workers."""
+        if not self._ledger:
+            return
+        workers, batches = self._ledger.workers.list(), self._ledger.batches
+        fleet = FleetView()
+        fleet.update(workers, time.monotonic())
+        open_batches = [batches.progress(batch) for batch in batches.open_ids()]
+        yield Finding(
+            "processes", Level.OK,
+            f"{len(workers)} workers with {sum(w.children for w in workers)} children, and"
+            f" {len(open_batches)} open batches",
+        )  # fmt: skip
+        if not self._ledger.has_dispatcher():
+            yield Finding(
+                "processes", Level.ERROR if open_batches else Level.WARNING,
+                "No dispatcher is running, so no image is queued.", "Start `cutout dispatch`.",
+            )  # fmt: skip
+        for name in sorted(fleet.out_of_rotation):
+            yield Finding(
+                "processes", Level.ERROR,
+                f"{name} takes no images, because its own failed where those of others did not.",
+                "Read its log; it takes images again once an attempt succeeds.",
+            )  # fmt: skip
+        now = time.time()
+        for reason in dict.fromkeys(missing_workers(one, fleet, now) for one in open_batches):
+            if reason:
+                what, _, step = reason.partition(": ")
+                yield Finding("processes", Level.ERROR, f"{what}.", step)
+
+
+def _ping(ledger: RedisLedger) -> float:
+    began = time.perf_counter()
+    ledger.ping()
+    return time.perf_counter() - began
