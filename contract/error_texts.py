@@ -50,6 +50,14 @@ _IMAGE: Texts = {
         "Two photographs would be written to the same output key.",
         "Rename one of the two photographs.",
     ),
+    ErrorCode.OBJECT_ARCHIVED: (
+        "The object is in an archive, such as S3 Glacier, and cannot be read from there.",
+        "Restore it from the archive first, then run `cutout retry` or the same batch again.",
+    ),
+    ErrorCode.STORAGE_REFUSED: (
+        "The storage refuses the request and will again; the message names the storage's code.",
+        "Look the code up in the storage's documentation; correct the object or the bucket.",
+    ),
     ErrorCode.URL_REFUSED: (
         "The URL is malformed, not https, or leads to an address that is not public.",
         "Use s3:// or a public https URL, or add the host to CUTOUT_URL_ALLOWLIST.",
@@ -82,12 +90,28 @@ _INFRASTRUCTURE: Texts = {
         "Let one batch at a time write to a destination.",
     ),
     ErrorCode.ACCESS_DENIED: (
-        "The storage refused access, or no credentials were found.",
+        "The storage accepts the credentials, but they do not allow the access.",
         "Allow the worker to read the source and to write the destination.",
+    ),
+    ErrorCode.INVALID_CREDENTIALS: (
+        "No credentials were found, or the storage does not accept them: unknown or expired.",
+        "Correct or renew the AWS credentials, check the machine's clock, and restart the process.",
+    ),
+    ErrorCode.WRONG_REGION: (
+        "The bucket is in another region than requests are sent to, or has another endpoint.",
+        "Set AWS_DEFAULT_REGION to the region of the bucket, and check AWS_ENDPOINT_URL.",
+    ),
+    ErrorCode.ENCRYPTION_KEY_REFUSED: (
+        "The key that encrypts the object (KMS) is disabled, deleted or out of reach.",
+        "Enable the key, and allow the worker to use it.",
     ),
     ErrorCode.STORAGE_UNAVAILABLE: (
         "The storage did not answer, or answered with a temporary error.",
         "Check the storage endpoint and its rate limits.",
+    ),
+    ErrorCode.STORAGE_FULL: (
+        "No space left at the destination: its disk is full, or a quota is reached.",
+        "No space left at the destination: free some, or raise the quota.",
     ),
     ErrorCode.URL_UNAVAILABLE: (
         "The server of the URL is unreachable, too slow, or answered 408, 425, 429 or 5xx.",

@@ -39,6 +39,8 @@ PERMANENT = {
     errno.EROFS: (ErrorCode.ACCESS_DENIED, "{key!r} is on a read-only file system."),
 }
 """errno -> (our code, message). Any other OSError is retryable."""
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""errno of a disk or quota that is full."""
 
 
 @contextlib.contextmanager
@@ -52,9 +54,9 @@ def _translated(key: str) -> Iterator[None]:
         if error.errno in PERMANENT:
             code, sentence = PERMANENT[error.errno]
             raise PermanentError(code, sentence.format(key=key)) from error
-        raise RetryableError(
-            ErrorCode.STORAGE_UNAVAILABLE, f"{os.strerror(error.errno or 0)} at {key!r}."
-        ) from error
+        full = error.errno in FULL
+        retryable = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_UNAVAILABLE
+        raise RetryableError(retryable, f"{os.strerror(error.errno or 0)} at {key!r}.") from error
 
 
 def _etag(status: os.stat_result) -> str:

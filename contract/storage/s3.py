@@ -12,15 +12,24 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.handlers import add_expect_header
 
-from contract.errors import ErrorCode, PermanentError, RetryableError
+from contract.errors import ErrorCode, PermanentError
 from contract.names import check_key, printable
 from contract.storage.list_objects import ROWS, parse_rows
 from contract.storage.protocol import CHUNK_BYTES, Blob, ListPage, ObjectHead, ObjectInfo
 from contract.storage.request_count import count_request
+from contract.storage.s3_errors import (
+    FAILED,
+    UNSUPPORTED,
+    changed,
+    code_of,
+    names_no_reason,
+    translated,
+)
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 CLIENT = Config(
     connect_timeout=5,  # seconds, so a dead endpoint is noticed soon
@@ -37,84 +46,12 @@ CLIENT = Config(
 PART_BY_PART = TransferConfig(use_threads=False)
 """How files are uploaded: boto3's threads would hold ten parts of 8 MB in memory at a time."""
 
-PERMANENT = {
-    ErrorCode.OBJECT_MISSING: (
-        ("404", "NoSuchKey", "NoSuchBucket", "NotFound"),
-        "{object} does not exist.",
-    ),
-    ErrorCode.ACCESS_DENIED: (
-        (
-            "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId",
-            "SignatureDoesNotMatch", "Forbidden",
-        ),
-        "The storage refused access to {object} ({code}).",
-    ),
-    ErrorCode.UNSAFE_KEY: (
-        ("KeyTooLongError", "InvalidObjectName", "XMinioInvalidObjectName"),
-        "The storage refused the name of {object}.",
-    ),
-}  # fmt: skip
-"""our code -> (S3's codes, message). Any other code of S3 is retryable."""
-
-FAILED = frozenset({"PreconditionFailed", "412"})
-"""S3's codes if another writer was faster."""
-CHANGED = FAILED | {"ConditionalRequestConflict", "409"}
-"""The same, or if another writer is at it."""
-UNSUPPORTED = frozenset({"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "400"})
-"""Codes of S3-compatible servers that refuse the conditions of a PUT."""
-
 
 class ObjectAddress(TypedDict):
     """The two arguments of boto3 that name an object."""
 
     Bucket: str
     Key: str
-
-
-def _client_error(code: str, name: str) -> PermanentError | RetryableError:
-    """Return our error for S3's error code, at the object called `name`."""
-    if code in CHANGED:
-        return _changed(name)
-    for ours, (vendor_codes, message) in PERMANENT.items():
-        if code in vendor_codes:
-            return PermanentError(ours, message.format(object=name, code=code))
-    return RetryableError(ErrorCode.STORAGE_UNAVAILABLE, f"The storage answered {code} for {name}.")
-
-
-def _changed(name: str) -> RetryableError:
-    return RetryableError(ErrorCode.OBJECT_CHANGED, f"{name} was written by another process.")
-
-
-def _code(error: botocore.exceptions.ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))
-
-
-@contextlib.contextmanager
-def _translated(name: str) -> Iterator[None]:
-    """Turn boto3's errors into ours. Their texts may quote URLs, so only the code is kept."""
-    try:
-        yield
-    except botocore.exceptions.ClientError as error:
-        raise _client_error(_code(error), name) from None
-    except (
-        botocore.exceptions.NoCredentialsError,
-        botocore.exceptions.PartialCredentialsError,
-        botocore.exceptions.ProfileNotFound,
-    ):
-        # retryable: the service that issues a machine's credentials may be down for a moment
-        raise RetryableError(
-            ErrorCode.ACCESS_DENIED,
-            f"No AWS credentials found for {name}: no profile, variable or role.",
-        ) from None
-    except botocore.exceptions.ParamValidationError:
-        raise PermanentError(
-            ErrorCode.UNSAFE_KEY, f"The storage refused the name of {name}."
-        ) from None
-    except (botocore.exceptions.BotoCoreError, OSError, KeyError) as error:
-        # KeyError: the response lacks a field that every S3 response has, so its sender is not S3
-        raise RetryableError(
-            ErrorCode.STORAGE_UNAVAILABLE, f"{type(error).__name__} at {name}."
-        ) from None
 
 
 def _raise_interruption(caught_exception: Exception | None, **_: object) -> None:
@@ -160,7 +97,7 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._conditional = True
         """False once the server has shown that its PUTs take no conditions"""
-        with _translated(f"s3://{bucket}"):
+        with translated(f"s3://{bucket}"):
             self._client = client()
 
     @property
@@ -186,7 +123,7 @@ class S3Store:
             request["StartAfter"] = self._prefix + after
         more, cut = True, len(self._prefix)
         while more:
-            with _translated(self._name(prefix)):
+            with translated(self._name(prefix)):
                 answer: Any = self._client.list_objects_v2(**request)
                 more, rows = answer["IsTruncated"], answer[ROWS]  # KeyError unless S3 answered
                 if more:
@@ -201,8 +138,8 @@ class S3Store:
     def head(self, key: str) -> ObjectHead | None:
         address = self._address(key)
         try:
-            with _translated(self._name(key)):
-                response = self._client.head_object(**address)
+            with translated(self._name(key)):
+                response = self._head(address)
                 metadata = {
                     name.lower(): text for name, text in response.get("Metadata", {}).items()
                 }
@@ -215,9 +152,25 @@ class S3Store:
                 return None
             raise
 
+    def _head(self, address: ObjectAddress) -> "HeadObjectOutputTypeDef":
+        try:
+            return self._client.head_object(**address)
+        except botocore.exceptions.ClientError as error:
+            if names_no_reason(error):
+                self._ask_why(address)
+            raise
+
+    def _ask_why(self, address: ObjectAddress) -> None:
+        """Raise the ClientError that says why an object's HEAD was refused, if a GET is too."""
+        try:
+            self._client.get_object(**address, Range="bytes=0-0")["Body"].close()
+        except botocore.exceptions.ClientError as error:
+            if code_of(error) != "InvalidRange":  # what an empty object answers
+                raise
+
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
         address = self._address(key)
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             response = self._client.get_object(**address)
             with contextlib.closing(response["Body"]) as body:
                 size = response["ContentLength"]
@@ -231,12 +184,12 @@ class S3Store:
 
     def stream(self, key: str) -> Iterator[bytes]:
         address = self._address(key)
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             body = self._client.get_object(**address)["Body"]
         return self._chunks(key, body)
 
     def _chunks(self, key: str, body: "StreamingBody") -> Iterator[bytes]:
-        with _translated(self._name(key)), contextlib.closing(body):
+        with translated(self._name(key)), contextlib.closing(body):
             yield from body.iter_chunks(CHUNK_BYTES)
 
     def put(
@@ -248,7 +201,7 @@ class S3Store:
     ) -> None:
         address = self._address(key)
         headers: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata or {})}
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             # KeyError unless S3 answered: only S3 confirms a stored object by its ETag
             if isinstance(body, bytes):
                 _ = self._client.put_object(Body=body, **address, **headers)["ETag"]
@@ -264,7 +217,7 @@ class S3Store:
         if self._conditional and self._put_on_condition(key, data, content_type, metadata, etag):
             return
         if self._etag(key) != etag:
-            raise _changed(self._name(key))
+            raise changed(self._name(key))
         self.put(key, data, content_type, metadata)
         self._conditional = False
 
@@ -273,7 +226,7 @@ class S3Store:
     ) -> bool:
         """Return False if the server refuses the condition, or takes a true one for false."""
         address = self._address(key)
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             try:
                 put = partial(
                     self._client.put_object, Body=data, ContentType=content_type,
@@ -282,11 +235,11 @@ class S3Store:
                 # KeyError unless S3 answered
                 _ = (put(IfMatch=f'"{etag}"') if etag else put(IfNoneMatch="*"))["ETag"]
             except botocore.exceptions.ClientError as error:
-                code = _code(error)
+                code = code_of(error)
                 if code in UNSUPPORTED or (code in FAILED and self._etag(key) == etag):
                     return False
                 if etag and code in {"NoSuchKey", "404"}:
-                    raise _changed(self._name(key)) from None
+                    raise changed(self._name(key)) from None
                 raise
         return True
 
@@ -297,5 +250,5 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         address = self._address(key)
-        with _translated(self._name(key)):
+        with translated(self._name(key)):
             self._client.delete_object(**address)

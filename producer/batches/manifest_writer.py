@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract import names
 from contract.batch import BatchSpec
-from contract.errors import ErrorCode, PermanentError
+from contract.errors import INFRASTRUCTURE_CODES, ErrorCode, PermanentError
 from contract.storage import ObjectInfo, open_store
 from contract.storage.batch_files import write_manifest_segment
 from producer.batches.collisions import shown_key
@@ -132,7 +132,7 @@ class ManifestWriter:
         try:
             self._writing.popleft().result()
         except PermanentError as error:
-            if error.code is ErrorCode.ACCESS_DENIED:
+            if error.code in INFRASTRUCTURE_CODES - {ErrorCode.OBJECT_MISSING}:
                 raise
             raise PermanentError(
                 ErrorCode.INVALID_LOCATION,

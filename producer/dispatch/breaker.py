@@ -25,8 +25,8 @@ WAIT_SECONDS = 5
 RETRY_SECONDS = 60
 MAY_RECOVER = frozenset(
     {
-        ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.URL_UNAVAILABLE, ErrorCode.OUT_OF_MEMORY,
-        ErrorCode.TIME_LIMIT, ErrorCode.RELEASE_MISMATCH,
+        ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.STORAGE_FULL, ErrorCode.URL_UNAVAILABLE,
+        ErrorCode.OUT_OF_MEMORY, ErrorCode.TIME_LIMIT, ErrorCode.RELEASE_MISMATCH,
     }
 )  # fmt: skip
 """Errors that pass by themselves: the batch is resumed every RETRY_SECONDS. With any other code

@@ -33,6 +33,10 @@ STATUS = {
     ErrorCode.INVALID_MANIFEST: 422,
     ErrorCode.UNSAFE_KEY: 422,
     ErrorCode.ACCESS_DENIED: 422,
+    ErrorCode.OBJECT_ARCHIVED: 422,
+    ErrorCode.STORAGE_REFUSED: 422,
+    ErrorCode.WRONG_REGION: 422,
+    ErrorCode.ENCRYPTION_KEY_REFUSED: 422,
     ErrorCode.INVALID_EVENT: 422,
     ErrorCode.URL_REFUSED: 422,
     ErrorCode.URL_FAILED: 422,
@@ -40,6 +44,8 @@ STATUS = {
     ErrorCode.QUEUE_FULL: 429,
     **dict.fromkeys(REDIS_CODES, 503),
     ErrorCode.STORAGE_UNAVAILABLE: 503,
+    ErrorCode.STORAGE_FULL: 503,
+    ErrorCode.INVALID_CREDENTIALS: 503,
     ErrorCode.URL_UNAVAILABLE: 503,
 }
 """The HTTP status of each code. Codes that are not listed are answered 500."""

@@ -1,5 +1,6 @@
 """One behaviour suite for every store, then what is particular to a folder and to S3."""
 
+import errno
 import io
 import os
 import random
@@ -497,7 +498,7 @@ def test_an_unknown_location_is_refused(location: str):
     ("name", "value"),
     [("AWS_SECRET_ACCESS_KEY", "wrong-secret"), ("AWS_ACCESS_KEY_ID", "unknown-key")],
 )
-def test_wrong_credentials_are_access_denied(
+def test_wrong_credentials_are_named(
     rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ):
     # only rclone: moto does not check signatures
@@ -506,12 +507,12 @@ def test_wrong_credentials_are_access_denied(
     for call in [*each_call(store, "a.png"), lambda: list(store.list())]:
         with pytest.raises(PermanentError) as caught:
             call()
-        assert caught.value.code is ErrorCode.ACCESS_DENIED
+        assert caught.value.code is ErrorCode.INVALID_CREDENTIALS
         assert value not in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", [None, "unknown"])
-def test_no_credentials_or_no_such_profile_is_access_denied(
+def test_missing_credentials_and_profiles_are_named(
     monkeypatch: pytest.MonkeyPatch, profile: str | None
 ):
     use(monkeypatch, "http://127.0.0.1:9")
@@ -519,7 +520,7 @@ def test_no_credentials_or_no_such_profile_is_access_denied(
         monkeypatch.delenv(name)
     if profile:
         monkeypatch.setenv("AWS_PROFILE", profile)
-    assert code_of(lambda: S3Store("shop", "").head("a.png")) is ErrorCode.ACCESS_DENIED
+    assert code_of(lambda: S3Store("shop", "").head("a.png")) is ErrorCode.INVALID_CREDENTIALS
 
 
 def test_a_profile_brings_credentials_and_endpoint(
@@ -660,6 +661,98 @@ def test_a_bad_response_has_a_code_and_a_number_of_attempts(
     assert requests_sent() - sent == attempts  # repeated ones included
     assert sum(slept) < 20
     assert isinstance(caught.value, RetryableError) == (code is ErrorCode.STORAGE_UNAVAILABLE)
+
+
+ANSWERS = {
+    (403, "InvalidObjectState"): "object_archived",
+    (400, "InvalidRequest"): "storage_refused",
+    (405, "MethodNotAllowed"): "storage_refused",
+    (400, "EntityTooLarge"): "storage_refused",
+    (400, "SomethingNew"): "storage_refused",
+    (501, "NotImplemented"): "storage_refused",
+    (400, "KMS.DisabledException"): "encryption_key_refused",
+    (400, "KMS.NotFoundException"): "encryption_key_refused",
+    (400, "KMS.KMSInvalidStateException"): "encryption_key_refused",
+    (400, "InvalidToken"): "invalid_credentials",
+    (403, "InvalidAccessKeyId"): "invalid_credentials",
+    (403, "SignatureDoesNotMatch"): "invalid_credentials",
+    (403, "RequestTimeTooSkewed"): "invalid_credentials",
+    (301, "PermanentRedirect"): "wrong_region",
+    (307, "TemporaryRedirect"): "wrong_region",
+    (400, "AuthorizationHeaderMalformed"): "wrong_region",
+    (403, "AccountProblem"): "access_denied",
+    (403, "SomethingNew"): "access_denied",
+}
+"""Status and code of S3 -> our code. All of them stay so."""
+PASSING = {
+    (400, "ExpiredToken"): "invalid_credentials",
+    (400, "RequestTimeout"): "storage_unavailable",
+    (400, "BadDigest"): "storage_unavailable",
+    (400, "KMS.ThrottlingException"): "storage_unavailable",
+    (429, "SomethingNew"): "storage_unavailable",
+    (500, "SomethingNew"): "storage_unavailable",
+    (503, "SlowDown"): "storage_unavailable",
+    (403, "QuotaExceeded"): "storage_full",
+    (507, "XMinioStorageFull"): "storage_full",
+}
+"""The same of those that may pass."""
+
+
+@pytest.mark.parametrize(("answer", "code"), [*ANSWERS.items(), *PASSING.items()])
+def test_only_what_may_pass_is_retried(
+    moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch, answer, code: str
+):
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    location = new_location(moto_server)
+    with HttpProxy(moto_server.url) as proxy:
+        use(monkeypatch, proxy.url)
+        store = open_store(location)
+        store.put("a.png", b"a", "image/png")
+        proxy.add(status(*answer), path="/shoes")
+        for call in each_call(store, "a.png"):
+            with pytest.raises(CutoutError) as caught:
+                call()
+            assert caught.value.code == code
+            assert isinstance(caught.value, RetryableError) == (answer in PASSING)
+            assert "a.png" in caught.value.message
+
+
+def test_a_wrong_token_is_named_although_the_answer_to_a_head_has_no_body(
+    moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch
+):
+    location = new_location(moto_server)
+    with HttpProxy(moto_server.url) as proxy:
+        use(monkeypatch, proxy.url)
+        store = open_store(location)
+        store.put("empty.png", b"", "image/png")
+        proxy.add(status(400), {"HEAD"})
+        # the GET of an empty object succeeds, or answers InvalidRange
+        assert code_of(lambda: store.head("empty.png")) is ErrorCode.STORAGE_REFUSED
+        proxy.add(status(400, "InvalidToken"), {"GET"})
+        assert code_of(lambda: store.head("empty.png")) is ErrorCode.INVALID_CREDENTIALS
+
+
+def test_an_object_in_an_archive_is_named(moto_server: S3Server, new_location):
+    store = open_store(new_location(moto_server))
+    bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
+    store._client.put_object(
+        Bucket=bucket, Key=f"{prefix}/a.png", Body=b"1", StorageClass="DEEP_ARCHIVE"
+    )
+    with pytest.raises(PermanentError) as caught:
+        store.get("a.png")
+    assert caught.value.code is ErrorCode.OBJECT_ARCHIVED
+    assert "Restore it from the archive first" in str(caught.value)
+
+
+def test_a_full_disk_says_so(folder: FileStore, monkeypatch: pytest.MonkeyPatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("contract.storage.files.os.fsync", full)
+    with pytest.raises(RetryableError) as caught:
+        folder.put("a.png", b"1", "image/png")
+    assert caught.value.code is ErrorCode.STORAGE_FULL
+    assert "No space left on device" in caught.value.message
 
 
 def test_a_server_that_is_not_s3_is_recognised_by_head_and_list_too(

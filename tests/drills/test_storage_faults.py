@@ -389,7 +389,7 @@ def test_the_disk_fills_up(disk: Path, drill: Drill) -> None:
     full = drill.progress(spec)
     assert full.failed == 0
     assert 0 < full.done < count
-    assert "storage_unavailable" in stalled(drill, spec)
+    assert "storage_full. No space left" in stalled(drill, spec)
     ballast.unlink()
     began = time.monotonic()
     assert drill.cutout("resume", spec.id).returncode == 0
