@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """A metric as it is exported at Flower's /metrics."""
+    """A metric as it is exported at `/metrics`, of the dispatcher and of Flower."""
 
     name: str
     labels: tuple[str, ...]
@@ -31,7 +31,14 @@ WORKER_OUT_OF_ROTATION = MetricSpec(
     ("worker", "queue"),
     "1 if the worker takes no images because its attempts fail where others succeed, else 0",
 )
-QUEUE_LENGTH = MetricSpec("cutout_queue_length", ("queue",), "Messages waiting in a queue")
+QUEUE_LENGTH = MetricSpec(
+    "cutout_queue_length",
+    ("queue",),
+    "Messages waiting in a queue; 0 also for models that no worker serves",
+)
+DISPATCHER_RUNNING = MetricSpec(
+    "cutout_dispatcher_running", (), "1 if a dispatcher is at work, else 0: no image is queued then"
+)
 BATCH_IMAGES = MetricSpec(
     "cutout_batch_images",
     ("batch", "status"),
@@ -67,6 +74,7 @@ METRICS = (
     WORKER_CHILDREN,
     WORKER_OUT_OF_ROTATION,
     QUEUE_LENGTH,
+    DISPATCHER_RUNNING,
     BATCH_IMAGES,
     BATCH_TOTAL,
     BATCH_ETA,

@@ -141,6 +141,16 @@ class Settings(BaseSettings):
     flower_port: int = Field(
         5555, ge=0, le=65535, description="Port that Flower listens on; 0 for any free one."
     )
+    metrics_address: str = Field(
+        "127.0.0.1", description="Address of the dispatcher's `/metrics` and `/healthz`."
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port at which `cutout dispatch` serves `/metrics` and `/healthz`; 0 for any"
+        " free one. If not set, it serves neither.",
+    )
     web_address: str = Field(
         "127.0.0.1",
         description="Address that `cutout serve` listens on. Any but a loopback address requires"

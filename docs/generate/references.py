@@ -80,8 +80,9 @@ def metric_names() -> str:
     ]
     return page(
         "# Metrics",
-        "`cutout flower` exports these at `/metrics` in the Prometheus format, beside Flower's own"
-        " metrics. They are read from Redis at each scrape, and absent while Redis is unavailable.",
+        "If CUTOUT_METRICS_PORT is set, `cutout dispatch` exports these at `/metrics` in the"
+        " Prometheus format; `cutout flower` does beside Flower's own metrics. They are read from"
+        " Redis at each scrape, and absent while Redis is unavailable.",
         table(("metric", "type", "labels", "meaning"), rows),
     )
 

@@ -47,6 +47,8 @@ def status(
         typer.echo(json.dumps(objects[0] if batch else objects, indent=2))
         return
     Console().print(_table(rows))
+    if any(progress.state == "open" for progress in rows) and not ledger.has_dispatcher():
+        typer.echo("No dispatcher is running, so no image is queued: start `cutout dispatch`.")
     for progress in rows:
         for note in filter(None, (progress.stalled_reason, _lateness(progress))):
             typer.echo(f"{progress.spec.id}: {note}")

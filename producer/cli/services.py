@@ -26,6 +26,7 @@ def dispatch() -> None:
     from producer.callbacks.schedule import CallbackSchedule  # noqa: PLC0415
     from producer.dispatch.callbacks import delivering_callbacks  # noqa: PLC0415
     from producer.dispatch.dispatcher import Dispatcher  # noqa: PLC0415
+    from producer.monitoring.exposition import serving_metrics  # noqa: PLC0415
 
     log.configure(settings())
     stop = False
@@ -38,8 +39,9 @@ def dispatch() -> None:
         signal.signal(number, on_signal)
     _check_redis()
     ledger = open_ledger()
-    with delivering_callbacks(ledger):
-        Dispatcher(ledger, CallbackSchedule(ledger.connection), settings()).run(lambda: stop)
+    dispatcher = Dispatcher(ledger, CallbackSchedule(ledger.connection), settings())
+    with serving_metrics(settings(), dispatcher.is_alive), delivering_callbacks(ledger):
+        dispatcher.run(lambda: stop)
 
 
 @app.command()

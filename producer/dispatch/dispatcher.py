@@ -38,6 +38,8 @@ from producer.dispatch.publisher import queues_of
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 15
+ALIVE_SECONDS = 60
+"""A round of the loop takes less than this, also one that waits for Redis in vain."""
 """After this a standby dispatcher takes over from one that died."""
 DRAIN_ROWS = 1000
 """Outcome rows that make a segment in object storage worth writing."""
@@ -67,11 +69,13 @@ class Dispatcher:
         self._forecasts = Forecasts(ledger)
         self._shared_settings = SharedSettings(ledger.workers, config)
         self._lease_taken = time.monotonic(), time.time()
+        self._last_round = time.monotonic()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
         working = None
         while not stopping():
+            self._last_round = time.monotonic()
             busy = False
             try:
                 self._shared_settings.renew()
@@ -91,6 +95,13 @@ class Dispatcher:
             self._ledger.release_lease(self._token)
         except CutoutError:
             log.info("lease left to expire")
+
+    def is_alive(self) -> bool:
+        """Return whether the loop of `run` goes round, also while it stands by or waits for Redis.
+
+        May be called by another thread.
+        """
+        return time.monotonic() - self._last_round < ALIVE_SECONDS
 
     def _acquire_lease(self) -> bool:
         # before the call: the lease lasts from a moment after it

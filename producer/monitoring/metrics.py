@@ -5,13 +5,16 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from contract import metrics
+from contract import metrics, names
 from contract.errors import CutoutError
 from contract.ledger.redis_ledger import RedisLedger
+from contract.recipe import MODEL_NAMES
 from contract.redis_address import RedisAddress
 
 REPLY_SECONDS = 2
 """Seconds to wait for a Redis reply. Shorter than elsewhere: a scrape must not time out."""
+
+QUEUES = (names.bulk_queue, names.interactive_queue, names.quarantine_queue)
 
 
 class ClusterMetrics(Collector):
@@ -27,7 +30,8 @@ class ClusterMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             families = [
-                *self._workers(), *self._batches(), *self._settled(), *self._dropped_messages()
+                *self._workers(), *self._queues(), *self._batches(), *self._settled(),
+                *self._dropped_messages(),
             ]  # fmt: skip
         except CutoutError:
             return
@@ -37,15 +41,24 @@ class ClusterMetrics(Collector):
         skew = _family(metrics.WORKER_CLOCK_SKEW)
         children = _family(metrics.WORKER_CHILDREN)
         out = _family(metrics.WORKER_OUT_OF_ROTATION)
-        length = _family(metrics.QUEUE_LENGTH)
-        workers = self._ledger.workers.list()
-        for worker in workers:
+        for worker in self._ledger.workers.list():
             skew.add_metric([worker.name], worker.clock_skew)
             children.add_metric([worker.name, worker.queue], worker.children)
             out.add_metric([worker.name, worker.queue], bool(worker.out_of_rotation))
-        for queue in sorted({worker.queue for worker in workers}):
-            length.add_metric([queue], self._ledger.workers.queue_length(queue))
-        yield from (skew, children, out, length)
+        yield from (skew, children, out)
+
+    def _queues(self) -> Iterator[Metric]:
+        length, running = _family(metrics.QUEUE_LENGTH), _family(metrics.DISPATCHER_RUNNING)
+        workers, batches = self._ledger.workers, self._ledger.batches
+        queues = {queue(model) for model in MODEL_NAMES for queue in QUEUES}
+        queues |= {worker.queue for worker in workers.list()}
+        for progress in batches.progress_of(batches.open_ids()):  # perhaps of another release
+            recipe = progress.spec.recipe
+            queues |= {queue(recipe.model, recipe.pipeline) for queue in QUEUES}
+        for queue in sorted(queues):
+            length.add_metric([queue], workers.queue_length(queue))
+        running.add_metric([], self._ledger.has_dispatcher())
+        yield from (length, running)
 
     def _batches(self) -> Iterator[Metric]:
         images = _family(metrics.BATCH_IMAGES)

@@ -40,6 +40,7 @@ def list_models(context: RequestContext, _: Reader) -> Models:
 
 @router.get("/healthz", include_in_schema=False)
 def health(context: RequestContext) -> Response:
-    """Answer 200 if Redis answers, else 503."""
-    context.ledger.ping()
-    return Response("ok\n", media_type="text/plain")
+    """Answer 200 if Redis answers, else 503. Without a dispatcher, the text says so."""
+    running = context.ledger.has_dispatcher()
+    text = "ok\n" if running else "ok, but no dispatcher is running: batches wait\n"
+    return Response(text, media_type="text/plain")

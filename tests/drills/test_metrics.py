@@ -1,9 +1,14 @@
-"""Flower's /metrics, read as Prometheus reads them."""
+"""`/metrics` of Flower and of the dispatcher, read as Prometheus reads them."""
 
+import subprocess
+import sys
 import time
+import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 
+import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from support.catalogue import photograph
 from support.cluster import Cluster
@@ -12,10 +17,33 @@ from support.services import free_port, until
 from contract import names
 from contract.ledger.records import Worker
 from contract.ledger.workers import WorkerRegistry
+from contract.recipe import MODEL_NAMES
 from contract.schedule import Schedule
+from producer.monitoring import exposition
 
 QUEUE = names.bulk_queue("u2netp")
 Values = dict[tuple[str, ...], float]
+
+
+def scraped(port: int) -> Values | None:
+    """Return the samples by name and values of labels, or None without a server."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return None
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def probed(port: int) -> int:
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, tmp_path) -> None:
@@ -31,20 +59,12 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
     port = free_port()
     cluster.start("flower", "producer", "flower", CUTOUT_FLOWER_PORT=str(port))
 
-    def scraped() -> Values | None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-                text = answer.read().decode()
-        except OSError:
-            return None
-        return {
-            (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-
-    metrics = until(scraped)
-    ours = {key: value for key, value in metrics.items() if key[0].startswith("cutout_")}
+    metrics = until(lambda: scraped(port))
+    ours = {
+        key: value
+        for key, value in metrics.items()
+        if key[0].startswith("cutout_") and (key[0] != "cutout_queue_length" or value)
+    }
     images = {
         ("cutout_batch_images", spec.id, status): 0 for status in ("done", "skipped", "failed")
     }
@@ -53,6 +73,7 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
         ("cutout_worker_children", QUEUE, "a@one"): 3,
         ("cutout_worker_out_of_rotation", QUEUE, "a@one"): 0,
         ("cutout_queue_length", QUEUE): 3,
+        ("cutout_dispatcher_running",): 1,
         **images,
         ("cutout_batch_images", spec.id, "issued"): 3,
         ("cutout_batch_total", spec.id): 3,
@@ -64,8 +85,56 @@ def test_flower_exports_workers_queues_and_batches(cluster: Cluster, catalogue, 
 
     cluster.redis.stop()
     start = time.monotonic()
-    silent = scraped()
+    silent = scraped(port)
     assert time.monotonic() - start < 30
     assert silent
     assert not any(key[0].startswith("cutout_") for key in silent)
     cluster.redis.start()  # or the dispatcher waits for it when it stops
+
+
+def test_the_dispatcher_exports_every_queue_without_worker_or_batch(cluster: Cluster) -> None:
+    port = free_port()
+    cluster.start_dispatcher(CUTOUT_METRICS_PORT=str(port))
+    metrics = until(lambda: scraped(port))
+    queues = {names.bulk_queue(model) for model in MODEL_NAMES}
+    assert {metrics["cutout_queue_length", queue] for queue in queues} == {0}
+    until(lambda: scraped(port)["cutout_dispatcher_running",] == 1)
+    assert probed(port) == 200
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+
+
+def test_a_dispatcher_that_is_lost_is_told(cluster: Cluster, catalogue, tmp_path) -> None:
+    """By another one that stands by, by `cutout status`, and by the API's `/healthz`."""
+    photograph(catalogue / "a.jpg")
+    cluster.submit(catalogue, tmp_path / "out")
+    port = free_port()
+    cluster.start_dispatcher("first")
+    until(lambda: "dispatching" in cluster.log("first"))
+
+    def status() -> str:
+        command = [sys.executable, "-m", "producer", "status"]
+        env = cluster.environment()
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
+
+    assert "No dispatcher" not in status()
+    cluster.kill("first")
+    until(lambda: not cluster.ledger.has_dispatcher())
+    assert "No dispatcher is running, so no image is queued" in status()
+    cluster.start_dispatcher("second", CUTOUT_METRICS_PORT=str(port))
+    until(lambda: scraped(port) and scraped(port)["cutout_dispatcher_running",] == 1)
+
+
+def test_a_dispatcher_whose_loop_stands_still_is_unhealthy() -> None:
+    alive = [True]
+    registry = CollectorRegistry()
+    app = exposition.wsgi(registry, lambda: alive[0])
+
+    def told() -> str:
+        statuses: list[str] = []
+        assert b"".join(app({"PATH_INFO": "/healthz"}, lambda one, _: statuses.append(one)))
+        return statuses[0]
+
+    assert told() == "200 OK"
+    alive[0] = False
+    assert told() == "503 Service Unavailable"
