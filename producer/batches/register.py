@@ -98,12 +98,15 @@ def begin(
     """Store a new batch in state `registering`; return it.
 
     `callback_url` is stored in the destination, not in Redis. With a name that another batch has,
-    that one is returned, in whatever state. Raises PermanentError (`idempotency_conflict`) if it
-    has other properties.
+    that one is returned, unless its source could not be listed. Raises PermanentError
+    (`idempotency_conflict`) if it has other properties.
     """
     if name:
         digest = _digest(spec)
         named = ledger.listings.reserve_name(name, digest, spec.id)
+        if named.batch != spec.id and _was_not_listed(ledger, named.batch):
+            ledger.listings.release_name(name, named.digest, named.batch)
+            named = ledger.listings.reserve_name(name, digest, spec.id)
         if named.digest != digest:
             raise PermanentError(
                 ErrorCode.IDEMPOTENCY_CONFLICT,
@@ -118,6 +121,10 @@ def begin(
     if ledger.listings.begin(spec):
         return spec
     return ledger.batches.progress(spec.id).spec
+
+
+def _was_not_listed(ledger: Ledger, batch: str) -> bool:
+    return ledger.batches.exists(batch) and ledger.batches.progress(batch).state == "failed"
 
 
 def _digest(spec: BatchSpec) -> str:

@@ -244,6 +244,22 @@ def test_the_same_request_twice_is_one_batch(shared: Server, locations) -> None:
     assert create(shared, locations) != first
 
 
+def test_the_key_of_a_batch_that_was_not_listed_brings_another(shared: Server, locations) -> None:
+    headers = {"Idempotency-Key": f"autumn {locations['source']}"}
+    body = {**locations, "source": f"{locations['source']}/late"}
+
+    def post() -> str:
+        return shared.client.post("/v1/batches", json=body, headers=headers).json()["id"]
+
+    failed = post()
+    assert in_state(shared, failed, "failed")["stalled_reason"].startswith("nothing_to_do")
+    shared.put(bucket_of(locations), "in/late/a.jpg", jpeg())
+    again = post()
+    assert again != failed
+    assert in_state(shared, again, "closed")["done"] == 1
+    assert post() == again
+
+
 def test_a_batch_of_some_photographs(shared: Server, locations) -> None:
     bucket = bucket_of(locations)
     one = create_any(shared, {**locations, "source": f"{locations['source']}/1.jpg"})

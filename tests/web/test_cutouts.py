@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -334,6 +335,23 @@ def test_a_key_is_free_again_once_its_image_is_deleted(shared: Server) -> None:
     assert {one.json()["status"] for one in again} == {"done"}
     (second,) = {one.json()["id"] for one in again}
     assert second != first
+
+
+def test_the_key_of_a_cutout_that_failed_brings_another(shared: Server) -> None:
+    bucket = shared.bucket()
+    source = f"s3://{bucket}/late/a.jpg"
+
+    def post() -> dict[str, Any]:
+        headers, body = {"Idempotency-Key": "order 5", "Prefer": "wait=30"}, {"source": source}
+        return shared.client.post("/v1/cutouts", json=body, headers=headers).json()
+
+    failed = post()
+    assert (failed["status"], failed["code"]) == ("failed", "object_missing")
+    shared.put(bucket, "late/a.jpg", jpeg())
+    done = post()
+    assert done["status"] == "done"
+    assert done["id"] != failed["id"]
+    assert post()["id"] == done["id"]
 
 
 def test_a_cutout_without_a_worker_says_so(shared: Server) -> None:

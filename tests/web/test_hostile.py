@@ -6,6 +6,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,18 @@ def test_an_announced_object_is_cut_out_once(shared: Server) -> None:
         replayed = announce(shared, event("in/a+shoe.jpg", "01"))
         assert replayed.json() == {"accepted": [], "ignored": 1}
     assert len(announce(shared, event("in/a+shoe.jpg", "02")).json()["accepted"]) == 1
+
+
+def test_an_announced_object_that_failed_is_cut_out_when_announced_again(shared: Server) -> None:
+    (first,) = announce(shared, event("in/late.jpg", "01")).json()["accepted"]
+    assert shared.ended(first)["code"] == "object_missing"
+    shared.put("announced", "in/late.jpg", jpeg())
+    with ThreadPoolExecutor(8) as pool:
+        again = list(pool.map(lambda _: announce(shared, event("in/late.jpg", "01")), range(8)))
+    (second,) = [one for answer in again for one in answer.json().get("accepted", [])]
+    assert shared.ended(second)["status"] == "done"
+    replayed = announce(shared, event("in/late.jpg", "01"))
+    assert replayed.json() == {"accepted": [], "ignored": 1}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ IdempotencyKey = Annotated[
         min_length=1, max_length=200, examples=["catalogue-2025-spring"],
         description="A text that identifies this request. If it is sent again with the same key"
         " and the same content within 30 days, no second batch is created: the response shows the"
-        " first one. The same key with other content is refused (`idempotency_conflict`).",
+        " first one, unless its source could not be listed. The same key with"
+        " other content is refused (`idempotency_conflict`).",
     ),
 ]  # fmt: skip
 

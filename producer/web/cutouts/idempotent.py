@@ -1,12 +1,14 @@
-"""Creates a cutout at most once per idempotency key."""
+"""Creates a cutout once per idempotency key, or again if the first one failed."""
 
 import asyncio
 import hashlib
 import time
+from typing import Literal
 
 from fastapi.concurrency import run_in_threadpool
 
 from contract.errors import REDIS_CODES, CutoutError, ErrorCode
+from contract.outcome import Status
 from contract.quality import DEFAULT
 from contract.rendition import PLAIN
 from producer.dispatch.cutouts import new_cutout_id
@@ -27,6 +29,8 @@ async def create_once(
     context: Context, client: str, idempotency_key: str, new: NewCutout, upload: Upload | None
 ) -> str:
     """Create a cutout unless `client` has sent the same request before; return the cutout's ID.
+
+    If the first one has failed, another is created: what made it fail may be over.
 
     Raises RequestError: `idempotency_conflict` if the key was used for another request,
     `not_ready` if the first request is still in progress; and what `create` raises.
@@ -51,9 +55,10 @@ async def create_once(
             ):
                 return cutout_id
             continue
-        if await run_in_threadpool(context.ledger.batches.exists, reservation.cutout_id):
+        state = await run_in_threadpool(state_of, context, reservation)
+        if state == "created":
             return reservation.cutout_id
-        if reservation.committed:  # its cutout was deleted since, so the key is free again
+        if state in {"deleted", "failed"}:  # so the key is free again
             await run_in_threadpool(keys.release, client, key, reservation)
             continue
         if time.monotonic() - started > FIRST_REQUEST_SECONDS:
@@ -63,6 +68,17 @@ async def create_once(
                 1,
             )
         await asyncio.sleep(POLL_SECONDS)
+
+
+def state_of(
+    context: Context, reservation: Reservation
+) -> Literal["created", "failed", "deleted", "in progress"]:
+    """Return what became of the request that holds a reservation: of its cutout, if it has one."""
+    ledger, cutout_id = context.ledger, reservation.cutout_id
+    if ledger.batches.exists(cutout_id):
+        outcome = ledger.cutouts.outcome(cutout_id)
+        return "failed" if outcome and outcome.status is Status.FAILED else "created"
+    return "deleted" if reservation.committed else "in progress"
 
 
 def create_reserved(

@@ -37,7 +37,7 @@ IdempotencyKey = Annotated[
         min_length=1, max_length=200, examples=["order-4711-image-2"],
         description="A text that identifies this request. If a request is sent again with the same"
         " key and the same content within 24 hours, no second cutout is created: the response"
-        " shows the first one. The same key with other content is refused"
+        " shows the first one, unless that has failed. The same key with other content is refused"
         " (`idempotency_conflict`).",
     ),
 ]  # fmt: skip

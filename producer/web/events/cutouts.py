@@ -1,4 +1,4 @@
-"""Creates a cutout of each announced object, once, however often it is announced."""
+"""Creates a cutout of each announced object: once, or again if it failed before."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contract.errors import ErrorCode
 from producer.dispatch.cutouts import new_cutout_id
 from producer.web.context import Context
-from producer.web.cutouts.idempotent import create_reserved
+from producer.web.cutouts.idempotent import create_reserved, state_of
 from producer.web.cutouts.request import NewCutout
 from producer.web.events.notification import ObjectEvent
 from producer.web.events.rules import Rule, rule_for
@@ -24,7 +24,8 @@ def create_cutouts(
 ) -> tuple[list[str], int]:
     """Return the IDs of the cutouts created, and the number of events ignored.
 
-    An event is ignored if it matches no rule or was received before. `notification_digest`
+    An event is ignored if it matches no rule, or was received before and its cutout has not failed:
+    what is delivered again after an outage is processed. `notification_digest`
     identifies the notification: it distinguishes uploads of the same key if the events have neither
     sequencer nor ETag. Raises RequestError (`too_many_requests`) if another delivery of an event is
     in progress, and what `cutouts.create.create` raises; the sender then delivers again.
@@ -44,15 +45,18 @@ def create_cutouts(
 def _create_once(
     context: Context, event: ObjectEvent, rule: Rule, notification_digest: str
 ) -> str | None:
-    """Return the new cutout's ID, or None if the event was received before."""
+    """Return the new cutout's ID, or None if the event was received before and has not failed."""
     cutout_id = new_cutout_id()
     identity = [event.bucket, event.key, event.sequencer or event.etag or notification_digest]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    reservation = context.idempotency_keys.reserve(CLIENT, digest, digest, cutout_id)
+    keys = context.idempotency_keys
+    reservation = keys.reserve(CLIENT, digest, digest, cutout_id)
+    if reservation.cutout_id != cutout_id and state_of(context, reservation) == "failed":
+        keys.release(CLIENT, digest, reservation)
+        reservation = keys.reserve(CLIENT, digest, digest, cutout_id)
     if reservation.cutout_id != cutout_id:
-        created = reservation.committed or context.ledger.batches.exists(reservation.cutout_id)
-        if not created:  # that server may have died: let the sender deliver the event again
-            raise _in_progress()
+        if state_of(context, reservation) == "in progress":
+            raise _in_progress()  # that server may have died: let the sender deliver again
         return None
     new = NewCutout(
         source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),

@@ -35,7 +35,7 @@ class Accepted(BaseModel):
     )
     ignored: int = Field(
         description="Number of objects that match no rule, are outputs themselves, or were"
-        " announced before."
+        " announced before and did not fail."
     )
 
 
@@ -70,7 +70,8 @@ async def announce_objects(
 
     An SNS message is authenticated by its signature and its topic, and a subscription is confirmed
     automatically. Any other notification needs a Standard Webhooks signature, or a key with the
-    scope `submit`. A notification may be delivered more than once: each object is processed once.
+    scope `submit`. A notification may be delivered more than once: each object is processed once,
+    or again if its cutout failed.
     """
     body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
