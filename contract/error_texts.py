@@ -288,7 +288,7 @@ _REQUEST: Texts = {
         "Check that both sides use the same secret or topic, and that their clocks are right.",
     ),
     ErrorCode.INVALID_EVENT: (
-        "The request is not a valid notification from S3, MinIO, Ceph or EventBridge.",
+        "The request, or a record of it, is not a notification of a kind that docs/api.md names.",
         "Forward the notification unchanged.",
     ),
 }

@@ -29,6 +29,13 @@ IMAGE_EXTENSIONS = frozenset(
 """Extensions of objects that a batch includes; the content decides whether each is an image. HEIC
 and AVIF are included so that they fail with `unsupported_format` instead of being ignored."""
 
+COMPANION = re.compile(
+    r"(?:^|/)(?:(?:__MACOSX|@eaDir|\.thumbnails|\.Trash[^/]*)/|\._[^/]*\Z|\.DS_Store\Z)"
+)
+"""Matches keys of companion files: in such folders or in a bin of deleted files; AppleDouble files
+(`._a.jpg` beside `a.jpg`). macOS, Synology and Linux desktops write them; none is a photograph of
+a user's, whatever its extension."""
+
 
 def bulk_queue(model: str, pipeline: int = PIPELINE) -> str:
     """Return the queue of batches for one model and one version of the image code.
@@ -58,6 +65,11 @@ def pipelines_of(model: str, queues: Iterable[str]) -> list[int]:
 def is_image(key: str) -> bool:
     """Return whether a key has an extension of IMAGE_EXTENSIONS, in upper or lower case."""
     return extension(key).lower() in IMAGE_EXTENSIONS
+
+
+def is_companion(key: str) -> bool:
+    """Return whether a key is that of a file which a system keeps beside a user's photographs."""
+    return COMPANION.search(key) is not None
 
 
 def extension(key: str) -> str:

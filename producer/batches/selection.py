@@ -42,7 +42,7 @@ class PhotographFilter:
         for item in items:
             if self._is_ours(item.key):
                 continue
-            if names.is_image(item.key):
+            if names.is_image(item.key) and not names.is_companion(item.key):
                 photographs.append(item)
             else:
                 self.ignored += 1

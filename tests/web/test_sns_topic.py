@@ -106,7 +106,10 @@ def announced(key: str, sequencer: str) -> str:
 def test_a_subscription_confirms_itself(shared: Server, aws: Receiver) -> None:
     confirmed = sent(shared, Type="SubscriptionConfirmation", Message="x", Token="23364",
                 SubscribeURL=CONFIRM)  # fmt: skip
-    assert (confirmed.status_code, confirmed.json()) == (200, {"accepted": [], "ignored": 0})
+    assert (confirmed.status_code, confirmed.json()) == (
+        200,
+        {"accepted": [], "ignored": 0, "refused": []},
+    )
     assert {r.path for r in aws.requests} >= {CONFIRM.partition(HOST)[2]}
 
 
@@ -118,7 +121,7 @@ def test_an_object_that_a_topic_announces(shared: Server, aws: Receiver) -> None
     assert shared.ended(cutout_id)["output"] == "s3://topic/out/shoes/a shoe.png"
     assert is_cutout(shared.get("topic", "out/shoes/a shoe.png"))
     again = sent(shared, Type="Notification", Message=message)
-    assert again.json() == {"accepted": [], "ignored": 1}
+    assert again.json() == {"accepted": [], "ignored": 1, "refused": []}
     # each certificate is fetched once
     assert len(aws.requests) <= 1
 
@@ -131,7 +134,7 @@ def test_a_rule_that_asks_for_a_jpeg(shared: Server, aws: Receiver) -> None:
     assert shared.ended(cutout_id)["output"] == "s3://topic/white/shoe.jpg"
     assert shared.get("topic", "white/shoe.jpg").startswith(b"\xff\xd8\xff")
     again = sent(shared, Type="Notification", Message=announced("white/shoe.jpg", "04"))
-    assert again.json() == {"accepted": [], "ignored": 1}  # an output
+    assert again.json() == {"accepted": [], "ignored": 1, "refused": []}  # an output
 
 
 def test_a_topic_that_somebody_else_signs(shared: Server, aws: Receiver) -> None:

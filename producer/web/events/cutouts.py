@@ -3,43 +3,78 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from contract.errors import ErrorCode
+from contract.errors import CutoutError, ErrorCode
 from producer.dispatch.cutouts import new_cutout_id
 from producer.web.context import Context
 from producer.web.cutouts.idempotent import create_reserved, state_of
 from producer.web.cutouts.request import NewCutout
-from producer.web.events.notification import ObjectEvent
+from producer.web.events.notification import RefusedRecord
+from producer.web.events.object_event import ObjectEvent
 from producer.web.events.rules import Rule, rule_for
 from producer.web.problems import RequestError
 
 CLIENT = "events"
 """The scope of the idempotency keys of announced objects."""
+EVENT_FAULTS = frozenset(
+    {ErrorCode.UNSAFE_KEY, ErrorCode.INVALID_LOCATION, ErrorCode.OVERLAPPING_LOCATIONS}
+)
+"""Codes of an event that would end the same way if it were delivered again."""
+POSTPONED = frozenset({ErrorCode.TOO_MANY_REQUESTS, ErrorCode.QUEUE_FULL})
+"""Codes of an event that must be delivered again, while others may go through."""
 IN_PROGRESS_RETRY_SECONDS = 5
 """The Retry-After of an event whose first delivery is still being processed."""
 
 
+@dataclass
+class Created:
+    """What became of the events of a notification."""
+
+    cutout_ids: list[str] = field(default_factory=list)
+    ignored: int = 0
+    """events that match no rule, or were received before"""
+    refused: list[RefusedRecord] = field(default_factory=list)
+
+
 def create_cutouts(
     context: Context, events: Sequence[ObjectEvent], notification_digest: str
-) -> tuple[list[str], int]:
-    """Return the IDs of the cutouts created, and the number of events ignored.
+) -> Created:
+    """Create a cutout for each event that matches a rule and was not received before.
 
-    An event is ignored if it matches no rule, or was received before and its cutout has not failed:
-    what is delivered again after an outage is processed. `notification_digest`
-    identifies the notification: it distinguishes uploads of the same key if the events have neither
-    sequencer nor ETag. Raises RequestError (`too_many_requests`) if another delivery of an event is
-    in progress, and what `cutouts.create.create` raises; the sender then delivers again.
+    An event that was received before is ignored unless its cutout has failed: what is delivered
+    again after an outage is processed. One that cannot be created stops no other.
+    `notification_digest` identifies the notification: it distinguishes uploads of the same key if
+    the events have neither sequencer nor ETag.
+
+    Raises, after the others were created, RequestError (`too_many_requests`, `queue_full`) if an
+    event must be delivered again, and at once what else `cutouts.create.create` raises: then the
+    server or its storage is at fault, not the event.
     """
-    cutout_ids = []
+    created, postponed = Created(), None
     for event in events:
+        location = f"s3://{event.bucket}/{event.key}"
         rule = rule_for(context.event_rules, event)
         # the server's own store may be in a bucket that announces its objects
-        own = f"s3://{event.bucket}/{event.key}".startswith(f"{context.store}/")
-        if rule is None or own:
+        if rule is None or location.startswith(f"{context.store}/"):
+            created.ignored += 1
             continue
-        if cutout_id := _create_once(context, event, rule, notification_digest):
-            cutout_ids.append(cutout_id)
-    return cutout_ids, len(events) - len(cutout_ids)
+        try:
+            cutout_id = _create_once(context, event, rule, notification_digest)
+        except CutoutError as error:
+            if error.code in EVENT_FAULTS:
+                refused = RefusedRecord(event.record, location, error.code, error.message)
+                created.refused.append(refused)
+            elif error.code in POSTPONED:
+                postponed = postponed or error
+            else:
+                raise
+        else:
+            created.cutout_ids += [cutout_id] if cutout_id else []
+            created.ignored += cutout_id is None
+    if postponed:
+        raise postponed
+    return created
 
 
 def _create_once(

@@ -1,52 +1,73 @@
 """Parses notifications of new objects. Pure: it fetches nothing and authenticates nothing.
 
 Accepted are the notifications of S3 (MinIO and Ceph send the same) and of EventBridge, either of
-them inside an SNS message, and CloudEvents 1.0 around them. The sender is verified elsewhere:
+them inside SNS, SQS or CloudEvents 1.0; messages of Cloudflare R2; and those of Google Cloud
+Storage as Pub/Sub pushes them. `senders.py` reads what is inside. The sender is verified elsewhere:
 `producer/web/events/sns.py` for SNS, `producer/callbacks/signatures.py` for signed requests.
 
-S3:           https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-EventBridge:  https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
-CloudEvents:  https://github.com/cloudevents/spec/blob/main/cloudevents/adapters/aws-s3.md
+CloudEvents: https://github.com/cloudevents/spec/blob/main/cloudevents/adapters/aws-s3.md
 """
 
 import base64
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeGuard
-from urllib.parse import unquote_plus
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
 
 from contract.errors import ErrorCode, PermanentError
+from producer.web.events import senders
+from producer.web.events.object_event import ObjectEvent, invalid, object_field, text_field
 
-MAX_KEY_BYTES = 1024
-"""Maximum size of an object's key in UTF-8: S3's own limit."""
-MAX_SIZE = 2**63 - 1
-"""Maximum size of an object in bytes that is accepted as a number."""
 SNS_TYPES = frozenset({"Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"})
-
 CREATED_REASONS = frozenset({"PutObject", "POST Object", "CopyObject", "CompleteMultipartUpload"})
 """EventBridge's reasons for a new object. They count if the event has no name of its own."""
+SQS = "aws:sqs"
 
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _S3_TYPE = re.compile(r"(?:com\.amazon(?:aws)?|aws)\.s3(?:[.:](.*))?", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectEvent:
-    """A new object."""
+class RefusedRecord:
+    """A member of a notification that cannot be processed, also not if it is delivered again."""
 
-    bucket: str
-    key: str
-    """decoded, but not checked (see `names.check_key`)"""
-    size: int | None
-    """bytes; None if the event does not say"""
-    etag: str
-    """without quotes; empty if the event has none"""
-    sequencer: str
-    """orders the events of one key, if compared as text; empty if the event has none"""
-    name: str
-    """the event's name without `s3:`, such as `ObjectCreated:Put` or `Object Created`"""
+    record: int
+    """its position in the notification, from 1"""
+    location: str
+    """`s3://bucket/key`; empty if the record does not name one"""
+    code: ErrorCode
+    message: str
+
+
+@dataclass
+class Notification:
+    """The members of a notification: new objects, and what could not be read."""
+
+    events: list[ObjectEvent] = field(default_factory=list)
+    refused: list[RefusedRecord] = field(default_factory=list)
+    records: int = 0
+    """members so far, events of other kinds included"""
+
+    def add(self, event: ObjectEvent | None) -> None:
+        """Add the only event of a notification; None: it is about something else."""
+        self.records += 1
+        if event:
+            self.events.append(replace(event, record=self.records))
+
+    def add_records(self, rows: Iterable[object]) -> None:
+        """Add the records of S3, or of SQS with one message each. A bad one stops no other."""
+        for row in rows:
+            before = self.records
+            try:
+                if not isinstance(row, dict):
+                    raise invalid("a record is not an object")
+                if row.get("eventSource") == SQS:
+                    _add_aws(self, _unwrapped(read(text_field(row, "body").encode())), nested=True)
+                else:
+                    self.add(senders.s3_record(row))
+            except PermanentError as error:
+                self.records = max(self.records, before + 1)
+                self.refused.append(RefusedRecord(self.records, "", error.code, error.message))
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -54,9 +75,9 @@ def read(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        raise _invalid("it is not JSON") from None
+        raise invalid("it is not JSON") from None
     if not isinstance(document, dict):
-        raise _invalid("it is not a JSON object")
+        raise invalid("it is not a JSON object")
     return document
 
 
@@ -65,151 +86,104 @@ def is_sns(document: Mapping[str, Any]) -> bool:
     return "TopicArn" in document and "Type" in document
 
 
-def parse(document: Mapping[str, Any], headers: Mapping[str, str]) -> list[ObjectEvent]:
+def parse(document: Mapping[str, Any], headers: Mapping[str, str]) -> Notification:
     """Return the new objects that a notification announces. Other events are left out.
 
-    Raises PermanentError (`invalid_event`), and nothing else, whatever the document holds.
+    A record among several that cannot be read is refused by itself. Raises PermanentError
+    (`invalid_event`) if nothing can be read, and nothing else, whatever the document holds.
     """
+    notification = Notification()
     if is_sns(document):
-        message_type = document["Type"]
-        if not isinstance(message_type, str) or message_type not in SNS_TYPES:
-            raise _invalid("the Type of the SNS message is unknown")
-        if message_type != "Notification":
-            return []
-        return _parse_aws(read(_text(document, "Message").encode()))
+        if _sns_type(document) == "Notification":
+            _add_aws(notification, _unwrapped(document))
+        return notification
     lower = {name.lower(): value for name, value in headers.items()}
     content_type = lower.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "application/cloudevents+json" or "specversion" in document:
-        return _parse_cloud_event(document, _cloud_event_data(document))
-    if content_type.startswith("application/cloudevents"):
-        raise _invalid("CloudEvents must be sent one per request, as JSON")
-    if "ce-specversion" in lower:
+        _add_cloud_event(notification, document, _cloud_event_data(document))
+    elif content_type.startswith("application/cloudevents"):
+        raise invalid("CloudEvents must be sent one per request, as JSON")
+    elif "ce-specversion" in lower:
         attributes = {name[3:]: value for name, value in lower.items() if name.startswith("ce-")}
-        return _parse_cloud_event(attributes, document)
-    return _parse_aws(document)
+        _add_cloud_event(notification, attributes, document)
+    elif "message" in document:
+        notification.add(senders.google(object_field(document, "message")))
+    elif "action" in document:
+        notification.add(senders.r2(document))
+    else:
+        _add_aws(notification, document)
+    return notification
 
 
-def _parse_aws(document: Mapping[str, Any]) -> list[ObjectEvent]:
-    """Parse a notification of S3 or EventBridge."""
+def _sns_type(document: Mapping[str, Any]) -> str:
+    message_type = document["Type"]
+    if not isinstance(message_type, str) or message_type not in SNS_TYPES:
+        raise invalid("the Type of the SNS message is unknown")
+    return message_type
+
+
+def _unwrapped(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is inside an SNS message, or the document if it is none.
+
+    Inside SQS it needs no verification: who sent the outer document is known.
+    """
+    if not is_sns(document):
+        return document
+    _sns_type(document)
+    return read(text_field(document, "Message").encode())
+
+
+def _add_aws(
+    notification: Notification, document: Mapping[str, Any], *, nested: bool = False
+) -> None:
+    """Parse a notification of S3 or EventBridge. `nested`: inside a message of SQS."""
     if "Records" in document:
         records = document["Records"]
-        if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
-            raise _invalid("Records is not a list of objects")
-        return [event for record in records for event in _parse_s3_record(record)]
-    if "detail-type" in document:
+        if not isinstance(records, list):
+            raise invalid("Records is not a list")
+        if nested and any(
+            isinstance(row, dict) and row.get("eventSource") == SQS for row in records
+        ):
+            raise invalid("a message of SQS holds messages of SQS")
+        notification.add_records(records)
+    elif "detail-type" in document:
         if document.get("source") != "aws.s3":
-            raise _invalid("its source is not aws.s3")
-        name = _text(document, "detail-type")
-        return [_eventbridge_event(_object(document, "detail"), name)] if _creates(name) else []
-    if document.get("Event") == "s3:TestEvent":
-        return []
-    raise _invalid("its format is unknown")
+            raise invalid("its source is not aws.s3")
+        name = text_field(document, "detail-type")
+        created = senders.creates(name)
+        notification.add(
+            senders.eventbridge(object_field(document, "detail"), name) if created else None
+        )
+    elif document.get("Event") != "s3:TestEvent":
+        raise invalid("its format is unknown")
 
 
-def _parse_cloud_event(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> list[ObjectEvent]:
+def _add_cloud_event(
+    notification: Notification, attributes: Mapping[str, Any], data: Mapping[str, Any]
+) -> None:
     if attributes.get("specversion") != "1.0":
-        raise _invalid("its specversion is not 1.0")
-    event_type = _S3_TYPE.fullmatch(_text(attributes, "type"))
+        raise invalid("its specversion is not 1.0")
+    event_type = _S3_TYPE.fullmatch(text_field(attributes, "type"))
     if event_type is None:
-        raise _invalid("its type is not a type of S3")
+        raise invalid("its type is not a type of S3")
     if "s3" in data:
-        return _parse_s3_record(data)
-    if "object" in data:
-        name = event_type[1] or _text(data, "reason")
-        created = _creates(name) or name in CREATED_REASONS
-        return [_eventbridge_event(data, name)] if created else []
-    return _parse_aws(data)
+        notification.add(senders.s3_record(data))
+    elif "object" in data:
+        name = event_type[1] or text_field(data, "reason")
+        created = senders.creates(name) or name in CREATED_REASONS
+        notification.add(senders.eventbridge(data, name) if created else None)
+    else:
+        _add_aws(notification, data)
 
 
 def _cloud_event_data(document: Mapping[str, Any]) -> Mapping[str, Any]:
     if "data_base64" not in document:
-        return _object(document, "data")
+        return object_field(document, "data")
     try:
-        return read(base64.b64decode(_text(document, "data_base64"), validate=True))
+        return read(base64.b64decode(text_field(document, "data_base64"), validate=True))
     except ValueError:
-        raise _invalid("data_base64 is not base64") from None
-
-
-def _creates(name: str) -> bool:
-    """Return whether an event's name means a new object.
-
-    `ObjectCreated:Put`, `Object Created` and `object.created` do.
-    """
-    return re.sub(r"[^a-z]", "", name.lower()).startswith("objectcreated")
-
-
-def _parse_s3_record(record: Mapping[str, Any]) -> list[ObjectEvent]:
-    name = _text(record, "eventName").removeprefix("s3:")
-    if not _creates(name):
-        return []
-    s3 = _object(record, "s3")
-    s3_object = _object(s3, "object")
-    try:
-        # form-encoded: a space is `+`
-        key = unquote_plus(_text(s3_object, "key"), errors="strict")
-    except UnicodeDecodeError:
-        raise _invalid("a key is not UTF-8") from None
-    return [_event(_object(s3, "bucket"), s3_object, key, "eTag", name)]
-
-
-def _eventbridge_event(detail: Mapping[str, Any], name: str) -> ObjectEvent:
-    s3_object = _object(detail, "object")
-    # not encoded: `+` is a plus sign
-    key = _text(s3_object, "key")
-    return _event(_object(detail, "bucket"), s3_object, key, "etag", name)
-
-
-def _event(
-    bucket: Mapping[str, Any], s3_object: Mapping[str, Any], key: str, etag_field: str, name: str
-) -> ObjectEvent:
-    bucket_name = _text(bucket, "name")
-    if not _BUCKET.fullmatch(bucket_name):
-        raise _invalid("the name of its bucket is not valid")
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise _invalid(f"a key is longer than {MAX_KEY_BYTES:,} bytes")
-    return ObjectEvent(
-        bucket=bucket_name,
-        key=key,
-        size=_size(s3_object.get("size")),
-        etag=_text(s3_object, etag_field, "").strip('"'),
-        sequencer=_text(s3_object, "sequencer", ""),
-        name=name,
-    )
-
-
-def _size(value: object) -> int | None:
-    if isinstance(value, str) and re.fullmatch("[0-9]{1,19}", value):  # Ceph sends text
-        value = int(value)
-    if value is None or (type(value) is int and 0 <= value <= MAX_SIZE):
-        return value
-    raise _invalid("a size is not a number of bytes")
-
-
-def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = parent.get(name)
-    if not isinstance(value, dict):
-        raise _invalid(f"{name} is missing or not an object")
-    return value
-
-
-def _text(parent: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    """Return a text field; `default` if it is missing. Without a default, it must not be empty."""
-    value = parent.get(name)
-    if value is None and default is not None:
-        return default
-    if not is_text(value) or (not value and default is None):
-        raise _invalid(f"{name} is missing or not text")
-    return value
-
-
-def is_text(value: object) -> TypeGuard[str]:
-    """Return whether this is text that UTF-8 can hold: JSON can spell half a surrogate pair."""
-    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+        raise invalid("data_base64 is not base64") from None
 
 
 def _refuse_constant(_: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
-
-
-def _invalid(reason: str) -> PermanentError:
-    return PermanentError(ErrorCode.INVALID_EVENT, f"The notification is invalid: {reason}.")

@@ -5,11 +5,13 @@ import time
 from functools import lru_cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+import structlog
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from contract.errors import CutoutError
+from contract import names
+from contract.errors import NEXT_STEP, CutoutError, ErrorCode
 from contract.safe_http import client
 from producer.callbacks import signatures
 from producer.web.api_keys import Scope
@@ -17,13 +19,28 @@ from producer.web.auth import admit, bearer_token
 from producer.web.context import Context, RequestContext
 from producer.web.events import notification
 from producer.web.events.cutouts import create_cutouts
+from producer.web.events.notification import RefusedRecord
 from producer.web.events.sns import verify_sns
 from producer.web.problems import RESPONSES
 
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
 """Maximum size of SNS's certificate, and of its answer to the confirmation of a subscription."""
+
+
+class Refused(BaseModel):
+    """An object that cannot be processed. The others of its notification were."""
+
+    record: int = Field(description="Its position in the notification, from 1.", examples=[2])
+    location: str = Field(
+        description="Where the object is; empty if the record does not say.",
+        examples=["s3://photographs/in/../shoe.jpg"],
+    )
+    code: ErrorCode = Field(description="A stable code that names the error.")
+    detail: str = Field(description="What is wrong, in one sentence.")
+    next_step: str = Field(description="What to do about it, in one sentence.")
 
 
 class Accepted(BaseModel):
@@ -36,6 +53,10 @@ class Accepted(BaseModel):
     ignored: int = Field(
         description="Number of objects that match no rule, are outputs themselves, or were"
         " announced before and did not fail."
+    )
+    refused: list[Refused] = Field(
+        default_factory=list,
+        description="Objects that cannot be processed. Delivering them again would not help.",
     )
 
 
@@ -61,21 +82,26 @@ async def announce_objects(
     context: RequestContext,
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
     x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
+    token: Annotated[str | None, Query(include_in_schema=False)] = None,
 ) -> Accepted:
     """Receive a notification of new objects and create a cutout for each.
 
-    Accepts notifications of S3, MinIO and Ceph and events of EventBridge. Either may be wrapped in
-    an SNS message or in CloudEvents 1.0. The server's operator defines in rules
-    (CUTOUT_EVENT_RULES) which objects are processed and where the outputs are written.
+    Accepts notifications of S3, MinIO and Ceph and events of EventBridge, either of them also
+    wrapped in SNS, SQS or CloudEvents 1.0; messages of Cloudflare R2; and messages of Google Cloud
+    Storage as Pub/Sub pushes them. The server's operator defines in rules (CUTOUT_EVENT_RULES)
+    which objects are processed and where the outputs are written.
 
     An SNS message is authenticated by its signature and its topic, and a subscription is confirmed
     automatically. Any other notification needs a Standard Webhooks signature, or a key with the
-    scope `submit`. A notification may be delivered more than once: each object is processed once,
-    or again if its cutout failed.
+    scope `submit`, which a sender that cannot set headers appends to the URL as `?token=KEY`. A
+    notification may be delivered more than once: each object is processed once, or again if its
+    cutout failed. An object that cannot be processed is named in `refused`, and does not stop the
+    others.
     """
     body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
-    api_key = bearer_token(authorization) or x_api_key
+    # Pub/Sub sends a token of its own in Authorization
+    api_key = token or bearer_token(authorization) or x_api_key
     return await run_in_threadpool(_receive, context, request, body, headers, api_key)
 
 
@@ -92,9 +118,24 @@ def _receive(
         signatures.verify(headers, body, context.settings.webhook_secret, time.time())
     else:
         admit(context, api_key, Scope.SUBMIT, request)
-    events = notification.parse(document, headers)
-    accepted, ignored = create_cutouts(context, events, hashlib.sha256(body).hexdigest())
-    return Accepted(accepted=accepted, ignored=ignored)
+    announced = notification.parse(document, headers)
+    created = create_cutouts(context, announced.events, hashlib.sha256(body).hexdigest())
+    refused = sorted([*announced.refused, *created.refused], key=lambda one: one.record)
+    return Accepted(
+        accepted=created.cutout_ids, ignored=created.ignored, refused=[*map(_refused, refused)]
+    )
+
+
+def _refused(refused: RefusedRecord) -> Refused:
+    location = names.printable(refused.location)
+    log.warning(
+        "event refused", record=refused.record, location=location, code=refused.code.value,
+        reason=refused.message,
+    )  # fmt: skip
+    return Refused(
+        record=refused.record, location=location, code=refused.code, detail=refused.message,
+        next_step=NEXT_STEP[refused.code],
+    )  # fmt: skip
 
 
 def _verify_sns(context: Context, envelope: dict[str, Any]) -> str | None:

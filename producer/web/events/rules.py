@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.quality import DEFAULT, Quality
+from contract.recipe import recipe_for
 from contract.rendition import PLAIN, Rendition
 from contract.storage import canonical_location
 from contract.validation import first_error
-from producer.web.events.notification import ObjectEvent
+from producer.web.events.object_event import ObjectEvent
 
 
 class Rule(BaseModel):
@@ -37,7 +38,7 @@ class Rule(BaseModel):
 def load_rules(path: Path | None) -> list[Rule]:
     """Read the rules from a JSON file. Raises PermanentError.
 
-    The codes are `invalid_setting`, `invalid_location` and `overlapping_locations`.
+    The codes are `invalid_setting`, `invalid_location`, `overlapping_locations`, `model_unknown`.
     """
     if path is None:
         return []
@@ -48,6 +49,8 @@ def load_rules(path: Path | None) -> list[Rule]:
     except ValidationError as error:
         raise _invalid(f"{path}: {first_error(error).sentence}") from None
     for rule in rules:
+        if rule.model:
+            recipe_for(rule.model)
         if f"s3://{rule.bucket}/{rule.prefix}".startswith(f"{rule.destination.rstrip('/')}/"):
             raise PermanentError(
                 ErrorCode.OVERLAPPING_LOCATIONS,
@@ -72,7 +75,9 @@ def rule_for(rules: Sequence[Rule], event: ObjectEvent) -> Rule | None:
     location = f"s3://{event.bucket}/{event.key}"
     if any(location.startswith(f"{rule.destination}/") for rule in rules):
         return None
-    if not names.is_image(event.key) or names.RESERVED in event.key.split("/"):
+    if not names.is_image(event.key) or names.is_companion(event.key):
+        return None
+    if names.RESERVED in event.key.split("/"):
         return None
     matching = (r for r in rules if r.bucket == event.bucket and event.key.startswith(r.prefix))
     return next(matching, None)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from contract.errors import ErrorCode, PermanentError
-from producer.web.events.notification import is_text
+from producer.web.events.object_event import is_text
 
 # Only a region may stand between `sns.` and `amazonaws.com`: `sns.s3.amazonaws.com` is a bucket,
 # which anybody may own.

@@ -113,3 +113,27 @@ def test_every_batch_file_is_in_the_reserved_folder_and_is_not_an_image():
     ]:  # fmt: skip
         assert names.is_reserved(names.check_key(key))
         assert not names.is_image(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "._a.jpg", "shoes/._a.jpg", "__MACOSX/a.jpg", "x/__MACOSX/._a.jpg", "@eaDir/a.jpg/b.jpg",
+        "shoes/@eaDir/a.jpg", ".thumbnails/large/a.png", ".Trash/a.jpg", ".Trash-1000/files/a.jpg",
+        "x/.Trashes/501/a.jpg", ".DS_Store", "shoes/.DS_Store",
+    ],
+)  # fmt: skip
+def test_companion_files(key: str):
+    assert names.is_companion(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a.jpg", "_a.jpg", ".a.jpg", "a._b.jpg", "a/b._c.jpg", "__MACOSX.jpg", "x__MACOSX/a.jpg",
+        "@eaDir.jpg", "eaDir/a.jpg", "thumbnails/a.jpg", "Trash/a.jpg", "a.Trash/b.jpg",
+        "._folder/a.jpg", ".DS_Store/a.jpg",
+    ],
+)  # fmt: skip
+def test_photographs_are_no_companion_files(key: str):
+    assert not names.is_companion(key)

@@ -48,6 +48,12 @@ def test_a_selection_by_keys(selection: Selection, keys: list[str]) -> None:
     assert chosen(selection) == (keys, 1, len(ALL) - len(keys))
 
 
+def test_companion_files_are_ignored_and_counted() -> None:
+    keys = ["._a.jpg", "@eaDir/a.jpg/b.jpg", "__MACOSX/._a.jpg", "a.jpg", "x/.thumbnails/a.png"]
+    items = [ObjectInfo(key, 1, "e") for key in keys]
+    assert chosen(Selection(), items) == (["a.jpg"], 4, 0)
+
+
 def test_a_selection_by_time() -> None:
     items = [ObjectInfo(f"{n}.jpg", 1, "e", float(n)) for n in range(5)]
     assert chosen(Selection(since=3), items) == (["3.jpg", "4.jpg"], 0, 3)

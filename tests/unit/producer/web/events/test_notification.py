@@ -8,7 +8,8 @@ from hypothesis import strategies as some
 
 from contract.errors import ErrorCode, PermanentError
 from producer.web.body_limits import JSON_BYTES
-from producer.web.events.notification import ObjectEvent, is_sns, parse, read
+from producer.web.events.notification import is_sns, parse, read
+from producer.web.events.object_event import ObjectEvent
 
 # as AWS documents them
 S3_RECORD = {
@@ -100,8 +101,55 @@ def sns(message: object, event_type: str = "Notification") -> dict[str, Any]:
     }  # fmt: skip
 
 
+def sqs(*messages: object) -> dict[str, Any]:
+    """Messages of SQS, as a Lambda or a pipe passes them on."""
+    return {
+        "Records": [
+            {
+                "messageId": "059f36b4", "receiptHandle": "AQEB", "body": json.dumps(message),
+                "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {},
+                "md5OfBody": "e4e6", "eventSource": "aws:sqs", "awsRegion": "us-east-2",
+                "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:uploads",
+            }
+            for message in messages
+        ]
+    }  # fmt: skip
+
+
+R2 = {
+    "account": "3f4b7e3dcab231cbfdaa90a6a28bd548", "action": "CopyObject", "bucket": "my-bucket",
+    "object": {"key": "red+shoes/100%25.jpg", "size": 65536, "eTag": "c846ff7a18f28c2e262116d6e8"},
+    "eventTime": "2024-05-24T19:36:44.379Z",
+    "copySource": {"bucket": "my-bucket", "object": "a.jpg"},
+}  # fmt: skip
+R2_EVENT = ObjectEvent(
+    "my-bucket", "red+shoes/100%25.jpg", 65536, "c846ff7a18f28c2e262116d6e8",
+    "2024-05-24T19:36:44.379Z", "CopyObject",
+)  # fmt: skip
+PUBSUB = {
+    "message": {
+        "attributes": {
+            "bucketId": "bucket", "objectId": "red+shoes/100%25.jpg",
+            "eventType": "OBJECT_FINALIZE",
+            "objectGeneration": "1716579404379001", "payloadFormat": "JSON_API_V1",
+            "eventTime": "2024-05-24T19:36:44.379Z",
+            "notificationConfig": "projects/_/buckets/bucket/notificationConfigs/3",
+        },
+        "data": "eyJraW5kIjoic3RvcmFnZSNvYmplY3QifQ==", "messageId": "136969346945",
+        "publishTime": "2024-05-24T19:36:44.5Z",
+    },
+    "subscription": "projects/myproject/subscriptions/mysubscription",
+}  # fmt: skip
+PUBSUB_EVENT = ObjectEvent(
+    "bucket", "red+shoes/100%25.jpg", None, "", "1716579404379001", "OBJECT_FINALIZE"
+)
+
+
 def received(document: object, headers: dict[str, str] | None = None) -> list[ObjectEvent]:
-    return parse(read(json.dumps(document).encode()), headers or {})
+    """Return the events of a notification whose records can all be read."""
+    notification = parse(read(json.dumps(document).encode()), headers or {})
+    assert not notification.refused
+    return notification.events
 
 
 def assert_refused(document: object, headers: dict[str, str] | None = None) -> None:
@@ -186,7 +234,35 @@ def test_cloud_events_around_eventbridge(event_type: str, data: dict, name: str)
     assert [(event.key, event.name) for event in events] == [(BRIDGE_EVENT.key, name)]
 
 
+def test_sqs_holds_all_of_aws():
+    assert received(sqs(S3)) == [S3_EVENT]
+    assert received(sqs(S3, BRIDGE, sns(S3), TEST_EVENT, MINIO)) == [
+        S3_EVENT, BRIDGE_EVENT, S3_EVENT, MINIO_EVENT,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["PutObject", "CopyObject", "CompleteMultipartUpload"])
+def test_r2_keys_are_not_encoded(action: str):
+    (event,) = received({**R2, "action": action})
+    assert (event.key, event.name) == (R2_EVENT.key, action)
+    assert received(R2) == [R2_EVENT]
+
+
+def test_google_keys_are_not_encoded():
+    assert received(PUBSUB) == [PUBSUB_EVENT]
+
+
 # other events are ignored
+
+
+@pytest.mark.parametrize("action", ["DeleteObject", "LifecycleDeletion"])
+def test_only_created_objects_count_with_r2_too(action: str):
+    assert received({**R2, "action": action, "object": {"key": "a.jpg"}}) == []
+
+
+@pytest.mark.parametrize("name", ["OBJECT_DELETE", "OBJECT_ARCHIVE", "OBJECT_METADATA_UPDATE"])
+def test_only_created_objects_count_with_google_too(name: str):
+    assert received(changed(PUBSUB, "message/attributes/eventType", name)) == []
 
 
 @pytest.mark.parametrize(
@@ -249,8 +325,7 @@ def test_sizes_may_be_text_and_etags_quoted():
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("Records", None), ("Records", {}), ("Records", "x"), ("Records/0", None),
-        ("Records/0", []),
+        ("Records/0", None), ("Records/0", []),
         ("Records/0/eventName", ...), ("Records/0/eventName", 1), ("Records/0/eventName", ""),
         ("Records/0/s3", ...), ("Records/0/s3", []), ("Records/0/s3/bucket", ...),
         ("Records/0/s3/bucket", "b"), ("Records/0/s3/bucket/name", ...),
@@ -270,10 +345,64 @@ def test_sizes_may_be_text_and_etags_quoted():
         ("Records/0/s3/object/sequencer", {}),
     ],
 )  # fmt: skip
-def test_a_malformed_s3_event_is_refused_wherever_it_comes_in(path: str, value: object):
-    document = changed(S3, path, value)
-    assert_refused(document)
-    assert_refused(sns(document))
+def test_a_malformed_record_is_refused_by_itself_wherever_it_comes_in(path: str, value: object):
+    bad = changed(S3, path, value)["Records"][0]
+    for records, number in (([bad], 1), ([S3_RECORD, bad, MINIO["Records"][0]], 2)):
+        document = {"Records": records}
+        for form in (document, sns(document), sqs(document), sqs(sns(document))):
+            notification = parse(read(json.dumps(form).encode()), {})
+            (refused,) = notification.refused
+            assert (refused.record, refused.code) == (number, ErrorCode.INVALID_EVENT)
+            assert refused.message.endswith(".")
+            assert notification.events == [S3_EVENT, MINIO_EVENT][: len(records) - 1]
+            assert [event.record for event in notification.events] == [1, 3][: len(records) - 1]
+
+
+@pytest.mark.parametrize("value", [None, {}, "x", 1])
+def test_records_that_are_no_list_are_refused(value: object):
+    assert_refused({"Records": value})
+    assert_refused(sns({"Records": value}))
+
+
+@pytest.mark.parametrize("body", [..., None, 1, "", "x", "[]", "{}", '{"Records": 1}'])
+def test_a_malformed_message_of_sqs_is_refused_by_itself(body: object):
+    bad = changed(sqs(S3), "Records/0/body", body)["Records"][0]
+    notification = parse({"Records": [*sqs(S3, BRIDGE)["Records"], bad, S3_RECORD]}, {})
+    assert notification.events == [S3_EVENT, BRIDGE_EVENT, S3_EVENT]
+    assert [(refused.record, refused.code) for refused in notification.refused] == [
+        (3, ErrorCode.INVALID_EVENT)
+    ]
+
+
+def test_messages_of_sqs_do_not_nest():
+    notification = parse(sqs(sqs(S3)), {})
+    assert (notification.events, len(notification.refused)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("action", 1), ("action", ""), ("bucket", ...), ("bucket", "a/b"), ("bucket", {}),
+        ("object", ...), ("object", "x"), ("object/key", ...), ("object/key", "k" * 1025),
+        ("object/size", "x"), ("object/eTag", 1), ("eventTime", 1),
+    ],
+)  # fmt: skip
+def test_a_malformed_message_of_r2_is_refused(path: str, value: object):
+    assert_refused(changed(R2, path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("message", None), ("message", "x"), ("message/attributes", ...),
+        ("message/attributes/eventType", ...), ("message/attributes/eventType", 1),
+        ("message/attributes/bucketId", ...), ("message/attributes/bucketId", "../a"),
+        ("message/attributes/objectId", ""), ("message/attributes/objectId", "k" * 1025),
+        ("message/attributes/objectGeneration", 1),
+    ],
+)  # fmt: skip
+def test_a_malformed_message_of_pubsub_is_refused(path: str, value: object):
+    assert_refused(changed(PUBSUB, path, value))
 
 
 @pytest.mark.parametrize(
@@ -349,20 +478,18 @@ def test_bodies_other_than_a_json_object_are_refused(body: bytes):
 @pytest.mark.parametrize("number", ["9" * 4000, "1e999", "-1e999", "0.1e-999", "1E+400"])
 def test_huge_numbers_are_refused_where_they_matter_and_passed_over_elsewhere(number: str):
     text = json.dumps(S3).replace("1024", number)
-    with pytest.raises(PermanentError) as caught:
-        parse(read(text.encode()), {})
-    assert caught.value.code is ErrorCode.INVALID_EVENT
+    assert len(parse(read(text.encode()), {}).refused) == 1
     text = json.dumps({**S3, "other": 77}).replace("77", number)
-    assert parse(read(text.encode()), {}) == [S3_EVENT]
+    assert parse(read(text.encode()), {}).events == [S3_EVENT]
 
 
 def test_a_body_of_the_limit_is_parsed():
     count = (JSON_BYTES - 20) // (len(json.dumps(S3_RECORD)) + 2)
     body = json.dumps({"Records": [S3_RECORD] * count}).encode()
     body += b" " * (JSON_BYTES - len(body))
-    assert parse(read(body), {}) == [S3_EVENT] * count
+    assert parse(read(body), {}).events == [S3_EVENT] * count
     nested = json.dumps(S3)[:-1].encode() + b',"x":' + b"[" * 400 + b"]" * 400 + b"}"
-    assert parse(read(nested), {}) == [S3_EVENT]
+    assert parse(read(nested), {}).events == [S3_EVENT]
 
 
 JSON = some.recursive(
@@ -372,7 +499,7 @@ JSON = some.recursive(
         some.sampled_from(
             ["Records", "Type", "TopicArn", "Message", "detail-type", "detail", "s3", "bucket",
              "name", "object", "key", "size", "eTag", "eventName", "specversion", "type",
-             "data", "source"]
+             "data", "source", "message", "attributes", "action", "body", "eventSource"]
         ), inner, max_size=4,
     ),
     max_leaves=20,
@@ -390,11 +517,12 @@ PATHS = [
 def test_only_invalid_event_is_ever_raised(value, path: str, headers: dict[str, str]):
     for document in (value, changed(S3, path, value), {**CLOUD, "data": changed(S3, path, value)}):
         try:
-            events = received(document, headers)
+            notification = parse(read(json.dumps(document).encode()), headers)
         except PermanentError as error:
-            events, code = [], error.code
+            codes, events = {error.code}, []
         else:
-            code = ErrorCode.INVALID_EVENT
-        assert code is ErrorCode.INVALID_EVENT
+            codes = {refused.code for refused in notification.refused}
+            events = notification.events
+        assert codes <= {ErrorCode.INVALID_EVENT}
         for event in events:
             assert event.key.encode()

@@ -5,7 +5,7 @@ import pytest
 
 from contract.errors import ErrorCode, PermanentError
 from contract.rendition import PLAIN, Rendition
-from producer.web.events.notification import ObjectEvent
+from producer.web.events.object_event import ObjectEvent
 from producer.web.events.rules import Rule, load_rules, rule_for
 
 LOCATIONS = {"bucket": "photographs", "prefix": "in/", "destination": "s3://photographs/out"}
@@ -57,3 +57,9 @@ def test_a_rule_whose_photographs_are_all_outputs_is_refused(tmp_path: Path):
             load_rules(written(tmp_path, destination=destination))
         assert caught.value.code is ErrorCode.OVERLAPPING_LOCATIONS
     assert load_rules(written(tmp_path, destination="s3://photographs/in/out"))
+
+
+def test_an_unknown_model_is_refused_at_the_start(tmp_path: Path):
+    with pytest.raises(PermanentError) as caught:
+        load_rules(written(tmp_path, model="u3net"))
+    assert caught.value.code is ErrorCode.MODEL_UNKNOWN
