@@ -1,18 +1,25 @@
 """`/metrics` of Flower and of the dispatcher, read as Prometheus reads them."""
 
+import json
+import shutil
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from support.catalogue import photograph
 from support.cluster import Cluster
-from support.services import free_port, until
+from support.drill import Drill
+from support.services import free_port, missing, served, until
+from support.stand_in import mark
 
 from contract import names
 from contract.ledger.records import Worker
@@ -138,3 +145,69 @@ def test_a_dispatcher_whose_loop_stands_still_is_unhealthy() -> None:
     assert told() == "200 OK"
     alive[0] = False
     assert told() == "503 Service Unavailable"
+
+
+def test_every_query_of_rules_and_dashboard_finds_data_of_a_real_run(
+    drill: Drill, tmp_path: Path
+) -> None:
+    program = shutil.which("prometheus") or missing("prometheus is not installed")
+    port, own = free_port(), free_port()
+    (tmp_path / "prometheus.yaml").write_text(
+        f"scrape_configs: [{{job_name: cutout, scrape_interval: 1s,"
+        f" static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+    )
+    deadline = Schedule(deadline=datetime(2100, 1, 1, tzinfo=UTC))
+    drill.fill(300)
+    for number in range(300):
+        mark(drill.key_path(number), "slow:0.5")
+    drill.cluster.start_worker(2)
+    drill.cluster.start_dispatcher(CUTOUT_METRICS_PORT=str(port))
+    with served(
+        [
+            program, f"--config.file={tmp_path / 'prometheus.yaml'}",
+            f"--storage.tsdb.path={tmp_path / 'tsdb'}", f"--web.listen-address=127.0.0.1:{own}",
+        ],
+        f"http://127.0.0.1:{own}/-/ready",
+        {},
+    ):  # fmt: skip
+        drill.submit(schedule=deadline)
+        without_data = set(expressions())
+
+        def all_have_data() -> bool:
+            for name in list(without_data):
+                if query(own, expressions()[name]):
+                    without_data.discard(name)
+            return without_data <= HEALTHY
+
+        try:
+            until(all_have_data, 60)
+        except pytest.fail.Exception:
+            pytest.fail(f"no data: {without_data - HEALTHY}")
+
+
+HEALTHY = {
+    "CutoutDispatcherMissing", "CutoutQueueWithoutWorkers", "CutoutWorkerOutOfRotation",
+    "CutoutBatchStalled", "CutoutFailureShare", "CutoutDeadlineAtRisk", "CutoutClockSkew",
+    "CutoutMessagesDropped",
+}  # fmt: skip
+"""Alerts whose expressions find nothing while all is well."""
+
+
+def expressions() -> dict[str, str]:
+    """Return the queries of the dashboard's panels by title, and of the alerts by name."""
+    deploy = Path(__file__).parents[2] / "deploy"
+    panels = json.loads((deploy / "grafana/dashboard.json").read_text())["panels"]
+    rules = yaml.safe_load((deploy / "prometheus/rules.yaml").read_text())["groups"][0]["rules"]
+    return {
+        **{panel["title"]: panel["targets"][0]["expr"] for panel in panels},
+        **{rule["alert"]: rule["expr"] for rule in rules},
+    }
+
+
+def query(port: int, expression: str) -> list[dict]:
+    """Return the series that Prometheus finds. Its errors fail the test."""
+    words = urllib.parse.urlencode({"query": expression})
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{words}") as answer:
+        body = json.loads(answer.read())
+    assert body["status"] == "success", body
+    return body["data"]["result"]
