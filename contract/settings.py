@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.errors import ErrorCode, PermanentError
+from contract.paths import expand
 from contract.redis_address import RedisAddress, check_ca_file
 from contract.safe_http.policy import allowed_entry
 from contract.validation import first_error
@@ -198,7 +199,7 @@ class Settings(BaseSettings):
     @field_validator("redis_ca")
     @classmethod
     def _ca_is_readable(cls, path: Path | None) -> Path | None:
-        return None if path is None else check_ca_file(path.expanduser())
+        return None if path is None else check_ca_file(expand(path))
 
     @model_validator(mode="after")
     def _time_limits_are_consistent(self) -> Self:

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from contract.ledger import Ledger
 from contract.ledger.redis_ledger import RedisLedger
+from contract.paths import expand
 from contract.settings import Settings, settings
 from worker.cpu.count import available_cpus, threads_per_child
 from worker.cpu.slots import CpuSlots
@@ -76,7 +77,7 @@ def prepare(
     `worker`: its name. Raises PermanentError (`model_missing`, `model_mismatch`).
     """
     model = registry.find(config.model)
-    path = config.model_dir.expanduser() / model.file
+    path = expand(config.model_dir) / model.file
     _plans[config.model] = Plan(
         weights=path, sha256=weights.verify(path, model), threads=threads_per_child(children),
         cpu_slots=CpuSlots(available_cpus()), quarantine=quarantine, interactive=interactive,

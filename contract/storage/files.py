@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.names import RESERVED, check_key, is_reserved
+from contract.paths import resolve
 from contract.storage.directory import walk
 from contract.storage.protocol import CHUNK_BYTES, Blob, ListPage, ObjectHead, ObjectInfo
 
@@ -91,7 +92,7 @@ class FileStore:
     """See `contract.storage.protocol.Store`."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root.expanduser().resolve()
+        self._root = resolve(root)
 
     @property
     def uri(self) -> str:

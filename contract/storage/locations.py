@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from contract.errors import ErrorCode, PermanentError
+from contract.paths import resolve
 from contract.storage.files import FileStore
 from contract.storage.protocol import Store
 
@@ -42,9 +43,9 @@ def canonical_location(location: str) -> str:
             raise PermanentError(
                 ErrorCode.INVALID_LOCATION, f"{location!r} lacks a slash, as in s3://bucket/prefix."
             )
-        return "file://" + quote(str(Path(location).expanduser().resolve()))
+        return "file://" + quote(str(resolve(Path(location))))
     if scheme == "file" and rest.startswith("/"):
-        return "file://" + quote(str(Path(unquote(rest)).resolve()))
+        return "file://" + quote(str(resolve(Path(unquote(rest)))))
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and bucket:
         return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")

@@ -14,7 +14,8 @@ from contract.settings import settings
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="SRC", help="Where the photographs are: a folder or s3://bucket/prefix."
+        metavar="SRC",
+        help="Where the photographs are: a folder, one photograph, or s3://bucket/prefix.",
     ),
 ]
 Destination = Annotated[

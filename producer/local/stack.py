@@ -19,11 +19,12 @@ from typing import Self
 import urllib3
 
 from contract import names
-from contract.errors import ErrorCode, PermanentError
+from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.interpreter import python_command
 from contract.ledger.connection import Connection
 from contract.ledger.redis_ledger import RedisLedger
 from contract.ledger.server_check import examine
+from contract.paths import expand
 from contract.settings import Settings
 from producer.local import redis_server
 
@@ -50,6 +51,8 @@ class Stack:
         self.folder = folder
         self.redis_url = config.redis_url or ""
         self.flower_url = ""
+        self.warnings: list[CutoutError] = []
+        """what an operator should change about Redis"""
         self.ledger: RedisLedger
         self._config = config
         self._model = model
@@ -59,14 +62,14 @@ class Stack:
 
     def __enter__(self) -> Self:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._cleanup.enter_context(_exclusive(self.folder))
+            with _writable(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._cleanup.enter_context(_exclusive(self.folder))
             if self._config.redis_url is None:
                 self._start_redis()
             else:
                 address = self._config.require_redis_address()
-                # what it returns is in the logs of the processes
-                examine(Connection(address, retries=2))
+                self.warnings = examine(Connection(address, retries=2))
                 self.ledger = RedisLedger(address)
             self._start_flower(self._config.flower_port)
             for name in WORKERS:
@@ -193,6 +196,18 @@ class Stack:
 
 
 @contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Turn an OSError at a job's folder into PermanentError (`invalid_setting`)."""
+    try:
+        yield
+    except OSError as error:
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING,
+            f"CUTOUT_STATE_DIR: {folder} cannot be written ({error.strerror}).",
+        ) from None
+
+
+@contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
     """Lock a job's folder. Raises PermanentError (`already_running`) if it is locked."""
     with (folder / "lock").open("w") as file:
@@ -228,4 +243,4 @@ def _free_port(address: str, wanted: int) -> int:
 def job_folder(config: Settings, *identity: object) -> Path:
     """Return the folder for the Redis data and logs of one job: equal for an equal `identity`."""
     digest = hashlib.sha256("\0".join(map(str, identity)).encode()).hexdigest()[:16]
-    return config.state_dir.expanduser() / digest
+    return expand(config.state_dir) / digest

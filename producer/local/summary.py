@@ -14,6 +14,7 @@ from contract.batch import Progress
 from contract.errors import NEXT_STEP
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome
+from contract.paths import as_typed
 from producer.batches.report.rows import failures
 from producer.batches.report.summary import batch_json
 
@@ -60,5 +61,4 @@ def _as_typed(location: str) -> str:
     """Return a location as a user would type it: a folder as a path, relative if possible."""
     if not location.startswith("file://"):
         return location
-    path = Path(unquote(location.removeprefix("file://")))
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return as_typed(Path(unquote(location.removeprefix("file://"))))

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from contract.errors import ErrorCode, PermanentError
+from contract.paths import expand
 from contract.settings import Settings
 
 PREFIX = "cut_"
@@ -57,7 +58,7 @@ def add(settings: Settings, name: str, scopes: Iterable[Scope]) -> str:
             ErrorCode.INVALID_SETTING,
             f"The name {name!r} may only have letters, digits and underscores.",
         )
-    path = settings.api_keys.expanduser()
+    path = expand(settings.api_keys)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and any(key.name == name for key in load(path)):
         raise PermanentError(ErrorCode.INVALID_SETTING, f"{path} already has a key named {name!r}.")

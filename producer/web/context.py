@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
+from contract.paths import expand
 from contract.quality import DEFAULT, Quality
 from contract.recipe import MODEL_NAMES, Recipe, recipe_for
 from contract.rendition import PLAIN, Rendition
@@ -99,7 +100,7 @@ def build_context(settings: Settings) -> Context:
     return Context(
         settings=settings,
         ledger=RedisLedger(redis_address, retries=1, timeout=REDIS_REPLY_SECONDS),
-        keys=None if settings.api_keys is None else api_keys.load(settings.api_keys.expanduser()),
+        keys=None if settings.api_keys is None else api_keys.load(expand(settings.api_keys)),
         store=canonical_location(settings.web_store),
         event_rules=load_rules(settings.event_rules),
     )

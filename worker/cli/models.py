@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from contract import log
 from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.paths import expand
 from contract.settings import settings
 from worker.cpu.features import int8_dot_product
 from worker.imaging.decode import Limits
@@ -50,7 +51,7 @@ def list_models(as_json: AsJson = False) -> None:
     """
     from worker.models import benchmark  # noqa: PLC0415 - imports ONNX Runtime
 
-    folder = settings().model_dir.expanduser()
+    folder = expand(settings().model_dir)
     rows = [
         _row(model, folder, benchmark.milliseconds(model, folder))
         for model in registry.MODELS.values()
@@ -138,7 +139,7 @@ def quantize(name: Int8Name, images: Images) -> None:
 
     config = settings()
     log.configure(config)
-    model, folder = registry.find(name), config.model_dir.expanduser()
+    model, folder = registry.find(name), expand(config.model_dir)
     if model.quantized is None:
         raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"{name} is not an INT8 model.")
     base = weights.pull(registry.find(model.quantized.base), folder, config.model_source)
@@ -155,7 +156,7 @@ def verify() -> None:
 
     Exit status: 0 all are correct; 1 at least one is wrong, or none is downloaded.
     """
-    folder = settings().model_dir.expanduser()
+    folder = expand(settings().model_dir)
     downloaded = [model for model in registry.MODELS.values() if (folder / model.file).exists()]
     if not downloaded:
         raise PermanentError(ErrorCode.MODEL_MISSING, f"No weights found in {folder}.")

@@ -12,6 +12,7 @@ import urllib3
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.interpreter import python_command
+from contract.paths import resolve
 from contract.storage import open_store
 from worker.models.registry import Model, Url, Wheel
 
@@ -68,7 +69,7 @@ def _from_url(url: str, partial: Path) -> None:
 
 
 def _from_store(location: str, model: Model, partial: Path) -> None:
-    path = Path(location).expanduser().resolve()  # model caches link file names to blobs elsewhere
+    path = resolve(Path(location))  # model caches link file names to blobs elsewhere
     folder, _, name = location.rpartition("/")
     if path.is_file():
         folder, name = str(path.parent), path.name

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.paths import expand
 from worker.models.download import download, redacted
 from worker.models.registry import Loss, Model, Quantized, Url, Wheel, find
 
@@ -75,7 +76,7 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
     Raises PermanentError with the reason of each source: `model_mismatch` if one had another file
     (with both digests), else `model_missing`.
     """
-    folder = folder.expanduser()
+    folder = expand(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / model.file
     with locked(path):

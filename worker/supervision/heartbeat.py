@@ -13,6 +13,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.errors import ErrorCode, PermanentError
+from contract.paths import expand
 from contract.settings import Settings
 from worker.supervision.outlier import OutlierCheck
 
@@ -39,7 +40,7 @@ def loaded_children() -> int:
 
 def heartbeat_folder(config: Settings) -> Path:
     """Return the folder of the heartbeat files of all workers on this machine."""
-    return config.state_dir.expanduser() / "workers"
+    return expand(config.state_dir) / "workers"
 
 
 class Heartbeat(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
+from contract.paths import expand
 from contract.quality import DEFAULT, Quality
 from contract.recipe import recipe_for
 from contract.rendition import PLAIN, Rendition
@@ -43,7 +44,7 @@ def load_rules(path: Path | None) -> list[Rule]:
     if path is None:
         return []
     try:
-        rules = TypeAdapter(list[Rule]).validate_json(path.expanduser().read_bytes())
+        rules = TypeAdapter(list[Rule]).validate_json(expand(path).read_bytes())
     except OSError as error:
         raise _invalid(f"{path} cannot be read ({error.strerror}).") from None
     except ValidationError as error:

@@ -90,3 +90,22 @@ def test_with_an_old_server_alone_the_error_names_it(path_folder: Path, monkeypa
 def test_the_bundled_server_is_new_enough(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert is_fixed(redis_server._version_output(server_binary()))
+
+
+def test_a_temporary_folder_too_long_for_a_socket_is_named(tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / ("x" * 90)
+    folder.mkdir()
+    monkeypatch.setattr(redis_server.tempfile, "tempdir", str(folder))
+    with pytest.raises(PermanentError) as caught:
+        redis_server.socket_path()
+    assert caught.value.code is ErrorCode.INVALID_SETTING
+    assert caught.value.message.startswith("TMPDIR: ")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_temporary_folder_that_takes_no_folder_is_named(tmp_path: Path, monkeypatch) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    monkeypatch.setattr(redis_server.tempfile, "tempdir", str(file))
+    with pytest.raises(PermanentError, match="TMPDIR: no folder can be made there"):
+        redis_server.socket_path()
