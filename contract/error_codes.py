@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     CORRUPT_IMAGE = "corrupt_image"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
+    NOTHING_VISIBLE = "nothing_visible"
     NO_SUBJECT = "no_subject"
     UNSAFE_KEY = "unsafe_key"
     DUPLICATE_DESTINATION = "duplicate_destination"

@@ -19,8 +19,8 @@ _IMAGE: Texts = {
         "Replace the file, or remove it from the source.",
     ),
     ErrorCode.UNSUPPORTED_FORMAT: (
-        "The image has a format or variant that is not decoded, such as HEIC, AVIF or SVG.",
-        "Convert the image to JPEG, PNG, WebP, TIFF, BMP or GIF.",
+        "The image has a format or variant that is not decoded, such as SVG or camera raw.",
+        "Convert the image to JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF.",
     ),
     ErrorCode.TRUNCATED_IMAGE: (
         "The file ends before the image does.",
@@ -37,6 +37,10 @@ _IMAGE: Texts = {
     ErrorCode.TOO_MANY_BYTES: (
         "The file is larger than CUTOUT_MAX_BYTES, or the request body is larger than allowed.",
         "Shrink the file, or raise CUTOUT_MAX_BYTES if the workers have enough memory.",
+    ),
+    ErrorCode.NOTHING_VISIBLE: (
+        "Every pixel of the photograph is transparent.",
+        "Export the photograph again, with its background or without an alpha channel.",
     ),
     ErrorCode.NO_SUBJECT: (
         "The rendition crops to, scales or moves the subject, but no subject was found.",

@@ -23,11 +23,10 @@ RESERVED = "_cutout"
 IMAGE_EXTENSIONS = frozenset(
     {
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
-        ".mpo", ".heic", ".heif", ".avif",
+        ".mpo", ".heic", ".heif", ".hif", ".avif",
     }
 )  # fmt: skip
-"""Extensions of objects that a batch includes; the content decides whether each is an image. HEIC
-and AVIF are included so that they fail with `unsupported_format` instead of being ignored."""
+"""Extensions of objects that a batch includes; the content decides whether each is an image."""
 
 COMPANION = re.compile(
     r"(?:^|/)(?:(?:__MACOSX|@eaDir|\.thumbnails|\.Trash[^/]*)/|\._[^/]*\Z|\.DS_Store\Z)"

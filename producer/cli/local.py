@@ -39,7 +39,7 @@ def run(
     progress, and stops them all at the end. Ctrl-C stops cleanly: images being processed are
     finished first. To continue an interrupted run, run the same command again.
 
-    Reads JPEG, PNG, WebP, TIFF, BMP, GIF and MPO. The output of a/b.jpg is a/b.png.
+    Reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF and MPO. The output of a/b.jpg is a/b.png.
 
     Exit status: 0 all images done or skipped; 3 some images failed (each is named); 1 the run
     could not be carried out; 2 wrong usage; 130 interrupted.

@@ -123,7 +123,7 @@ def test_hostile_input_fails_by_name_and_harms_nothing_else(folder: Path, tmp_pa
         "empty.jpg": (b"", "empty_file"),
         "page.jpg": (b"<!doctype html><title>404</title>", "not_an_image"),
         "document.png": (b"%PDF-1.7 ...", "unsupported_format"),
-        "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(64), "unsupported_format"),
+        "raw.heic": (b"\0\0\0\x18ftypcrx " + bytes(64), "unsupported_format"),
         "half.jpg": (whole[: len(whole) // 2], "truncated_image"),
         "vast.png": (png_header(60_000, 60_000), "too_many_pixels"),
         "broken.png": (png_header(100, 100)[:33] + b"\0\0\0\5IDAThello\0\0\0\0", "corrupt_image"),

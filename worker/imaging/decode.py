@@ -1,31 +1,14 @@
 """From untrusted bytes to pixels. The header is checked before any pixel is decoded."""
 
-import io
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
-from worker.imaging.as_specified import as_specified
 from worker.imaging.colour import WHITE, to_rgb, to_srgb
-from worker.imaging.formats import DECODER_ERRORS, decoder_errors_as_codes, detect_format
-from worker.imaging.png_colour import png_profile
-
-TRANSPOSE_FOR_ORIENTATION = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What displays an image upright, by the value of EXIF's Orientation tag (TIFF 6.0, tag 274)."""
-SWAPS_WIDTH_AND_HEIGHT = {TRANSPOSE_FOR_ORIENTATION[orientation] for orientation in (5, 6, 7, 8)}
-
-METRES_PER_INCH = 0.0254
-MAX_DOTS_PER_METRE = 2**31 - 1
-"""The largest integer in a PNG chunk (PNG specification, section 7.1)."""
+from worker.imaging.formats import decoder_errors_as_codes, detect_format
+from worker.imaging.source import open_source
+from worker.imaging.unended_jpeg import with_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,64 +51,48 @@ class Photograph:
 
 
 def decode(data: bytes, limits: Limits, *, keep_profile: bool = False) -> Photograph:
-    """Decode the first frame, upright as EXIF says, and in sRGB unless its profile is to be kept.
+    """Decode the photograph, upright as EXIF says, and in sRGB unless its profile is to be kept.
 
-    Raises PermanentError: `empty_file`, `not_an_image`, `unsupported_format`, `too_many_pixels`,
-    `truncated_image`, `corrupt_image`; the first four before memory is spent on pixels.
+    Of several frames or pages, that is the first which is no thumbnail. Raises PermanentError:
+    `empty_file`, `not_an_image`, `unsupported_format`, `too_many_pixels`, `truncated_image`,
+    `corrupt_image`, `nothing_visible`; the first four before memory is spent on pixels.
     """
     format_name = detect_format(data)
-    with decoder_errors_as_codes(data, format_name), _open(data, format_name) as image:
-        width, height = image.size
+    try:
+        return _decode(data, format_name, limits, keep_profile=keep_profile)
+    except PermanentError as error:
+        if format_name != "JPEG" or error.code is not ErrorCode.TRUNCATED_IMAGE:
+            raise
+        truncated = PermanentError(error.code, error.message)
+    # here the error with its traceback is gone, and the half-decoded image with them
+    with decoder_errors_as_codes(data, format_name):
+        whole = with_end(data)
+    if whole is None:
+        raise truncated
+    return _decode(whole, format_name, limits, keep_profile=keep_profile)
+
+
+def _decode(data: bytes, format_name: str, limits: Limits, *, keep_profile: bool) -> Photograph:
+    with decoder_errors_as_codes(data, format_name):
+        source = open_source(data, format_name)
+        width, height = source.size
         if width * height > limits.pixels:
             raise PermanentError(
                 ErrorCode.TOO_MANY_PIXELS,
                 f"{width} x {height} pixels are over the limit of {limits.pixels:,}.",
             )
-        image.load()
-        transpose = _upright_transpose(image)
-        profile = image.info.get("icc_profile")
-        if format_name == "PNG":
-            profile = png_profile(data, profile)
-        upright = as_specified(image)
-        if transpose is not None:
-            upright = upright.transpose(transpose)
-        rgb, alpha, profile = to_rgb(upright, profile, keep_profile=keep_profile)
-        resolution = _dots_per_metre(image, swap=transpose in SWAPS_WIDTH_AND_HEIGHT)
-        return Photograph(rgb, alpha, profile, resolution)
+        raster = source.read()
+        rgb, alpha, profile = to_rgb(raster.image, raster.profile, keep_profile=keep_profile)
+        alpha = raster.alpha or alpha
+        if alpha is not None and alpha.getbbox() is None:
+            raise PermanentError(
+                ErrorCode.NOTHING_VISIBLE, "Every pixel of the photograph is transparent."
+            )
+        return Photograph(rgb, alpha, profile, raster.dots_per_metre)
 
 
 def displayed_size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) as EXIF turns it, from the header alone. Raises as `decode` does."""
+    """Return (width, height) as displayed, from the header alone. Raises as `decode` does."""
     format_name = detect_format(data)
-    with decoder_errors_as_codes(data, format_name), _open(data, format_name) as image:
-        width, height = image.size
-        swap = _upright_transpose(image) in SWAPS_WIDTH_AND_HEIGHT
-        return (height, width) if swap else (width, height)
-
-
-def _open(data: bytes, format_name: str) -> Image.Image:
-    """Open an image, decoding only its header."""
-    Image.MAX_IMAGE_PIXELS = None  # `Limits` is checked instead, and has an error code
-    return Image.open(io.BytesIO(data), formats=[format_name])
-
-
-def _upright_transpose(image: Image.Image) -> Image.Transpose | None:
-    """Return what brings the image upright; None for upright images and unreadable EXIF."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except DECODER_ERRORS:  # broken EXIF is common in sound photographs
-        return None
-    if not isinstance(orientation, int):
-        return None
-    return TRANSPOSE_FOR_ORIENTATION.get(orientation)
-
-
-def _dots_per_metre(image: Image.Image, *, swap: bool) -> tuple[int, int] | None:
-    """Return the resolution as (horizontal, vertical), or None if missing or out of range."""
-    try:
-        horizontal, vertical = (round(float(dpi) / METRES_PER_INCH) for dpi in image.info["dpi"])
-    except DECODER_ERRORS:
-        return None
-    if not (0 < horizontal <= MAX_DOTS_PER_METRE and 0 < vertical <= MAX_DOTS_PER_METRE):
-        return None
-    return (vertical, horizontal) if swap else (horizontal, vertical)
+    with decoder_errors_as_codes(data, format_name):
+        return open_source(data, format_name).size

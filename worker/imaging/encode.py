@@ -11,10 +11,11 @@ from contract.rendition import Rendition
 from worker.imaging.arrays import Uint8Array
 from worker.imaging.background import covering, over_background, over_opaque
 from worker.imaging.colour import WHITE, parse_colour
-from worker.imaging.decode import METRES_PER_INCH, Photograph
+from worker.imaging.decode import Photograph
 from worker.imaging.png import encoder
 from worker.imaging.png.strategy import Rows
 from worker.imaging.render import Picture
+from worker.imaging.source import METRES_PER_INCH
 
 JPEG_QUALITY = 90
 """Also that of a WebP."""

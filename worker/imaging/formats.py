@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from PIL import ImageCms
 
 from contract.errors import ErrorCode, PermanentError
+from worker.imaging.heif import detect_heif
+from worker.imaging.jpeg_markers import read_structure
 
 SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -21,7 +23,7 @@ SIGNATURES = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
 )
-"""First bytes of the supported formats but WebP, with Pillow's format names.
+"""First bytes of the supported formats but WebP, AVIF and HEIC, with Pillow's format names.
 
 The last two are BigTIFF.
 """
@@ -34,12 +36,15 @@ UNSUPPORTED_SIGNATURES = (
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\0\0\x01\0", "ICO"),
     (0, b"<svg", "SVG"),
+    (0, b"II\xbc", "JPEG XR"),
+    (0, b"IIR", "ORF, a camera's raw file"),
+    (0, b"MMOR", "ORF, a camera's raw file"),
+    (0, b"IIU\0", "RW2, a camera's raw file"),
+    (0, b"FUJIFILMCCD-RAW", "RAF, a camera's raw file"),
     # the major brand of an ISO base media file (ISO/IEC 14496-12)
-    (4, b"ftypavi", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftyphev", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (4, b"ftypmsf1", "HEIF"),
+    (4, b"ftypcrx", "CR3, a camera's raw file"),
+    (4, b"ftypmif1", "HEIF with neither AVIF nor HEIC"),
+    (4, b"ftypmsf1", "HEIF with neither AVIF nor HEIC"),
 )
 """Formats named in the error message: byte offset, signature, name."""
 
@@ -67,6 +72,8 @@ def detect_format(data: bytes) -> str:
             return name
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":  # RFC 9649, section 2.4
         return "WEBP"
+    if name := detect_heif(data):
+        return name
     for offset, signature, name in UNSUPPORTED_SIGNATURES:
         if data[offset : offset + len(signature)] == signature:
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, f"The file is {name}.")
@@ -77,13 +84,18 @@ def detect_format(data: bytes) -> str:
 
 @contextmanager
 def decoder_errors_as_codes(data: bytes, format_name: str) -> Iterator[None]:
-    """Turn a decoder's exception into PermanentError: `truncated_image` or `corrupt_image`."""
+    """Turn a decoder's exception into PermanentError.
+
+    Its code is `unsupported_format`, `truncated_image` or `corrupt_image`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings about odd metadata help nobody here
             yield
     except DECODER_ERRORS as error:
         text = str(error).lower()
+        if variant := _unsupported_variant(data, format_name, text):
+            raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, f"The file is {variant}.") from error
         if (
             "truncated" in text
             or "unexpected end" in text
@@ -96,6 +108,15 @@ def decoder_errors_as_codes(data: bytes, format_name: str) -> Iterator[None]:
         raise PermanentError(
             ErrorCode.CORRUPT_IMAGE, f"The image cannot be decoded ({type(error).__name__})."
         ) from error
+
+
+def _unsupported_variant(data: bytes, format_name: str, text: str) -> str:
+    """Name a variant that no decoder here reads; empty if the file is damaged."""
+    if format_name == "JPEG":
+        return read_structure(data).unsupported
+    if format_name == "BMP" and "unsupported bmp" in text:
+        return f"BMP of an unusual kind ({text})"
+    return ""
 
 
 def _is_shorter_than_declared(data: bytes, format_name: str) -> bool:

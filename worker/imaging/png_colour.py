@@ -4,7 +4,6 @@ See the PNG specification, third edition, section 4.3.
 """
 
 import struct
-from collections.abc import Iterator
 
 from worker.imaging.icc import (
     BT709,
@@ -30,11 +29,13 @@ GAMMA_TOLERANCE = 0.02
 CHROMATICITY_TOLERANCE = 0.003
 
 
-def png_profile(data: bytes, icc_profile: bytes | None) -> bytes | None:
-    """Return the ICC profile of a PNG's colours; None for sRGB. `icc_profile` is its iCCP."""
-    chunks = dict(_colour_chunks(data))
+def png_profile(chunks: dict[bytes, bytes], icc_profile: bytes | None) -> bytes | None:
+    """Return the ICC profile of a PNG's colours; None for sRGB.
+
+    `chunks`: cICP, sRGB, gAMA and cHRM; `icc_profile`: its iCCP.
+    """
     try:
-        if b"cICP" in chunks and (profile := _of_cicp(chunks[b"cICP"])):
+        if b"cICP" in chunks and (profile := cicp_profile(*chunks[b"cICP"])):
             return profile
         if icc_profile:
             return icc_profile
@@ -45,20 +46,8 @@ def png_profile(data: bytes, icc_profile: bytes | None) -> bytes | None:
         return None
 
 
-def _colour_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and content of the chunks before the pixels that tell about colour."""
-    position = 8
-    while position + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, position)
-        if name in {b"IDAT", b"PLTE"}:
-            return
-        if name in {b"cICP", b"sRGB", b"gAMA", b"cHRM"}:
-            yield name, data[position + 8 : position + 8 + length]
-        position += 12 + length
-
-
-def _of_cicp(chunk: bytes) -> bytes | None:
-    primaries, curve, matrix, full_range = struct.unpack(">4B", chunk)
+def cicp_profile(primaries: int, curve: int, matrix: int, full_range: int) -> bytes | None:
+    """Return the ICC profile of RGB by its code points of ITU-T H.273; None if not known."""
     if matrix or not full_range or primaries not in CICP_PRIMARIES or curve not in CICP_CURVES:
         return None
     return rgb_profile(CICP_PRIMARIES[primaries], CICP_CURVES[curve])

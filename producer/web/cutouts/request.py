@@ -88,7 +88,7 @@ CONTENT = {
             "properties": {
                 "image": {
                     "type": "string", "format": "binary",
-                    "description": "The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF.",
+                    "description": "The photograph: JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF.",
                 },
                 "model": {"type": "string", "maxLength": 100, "description": MODEL_TEXT},
                 "destination": {

@@ -42,6 +42,7 @@ REQUEST_ERRORS: dict[ErrorCode, Answer] = {
 """A request that is refused. Any other code is answered TRY_AGAIN."""
 
 WORKER_ERRORS: dict[ErrorCode, Answer] = {
+    ErrorCode.NOTHING_VISIBLE: (400, *UNKNOWN_FOREGROUND),
     ErrorCode.NO_SUBJECT: (400, *UNKNOWN_FOREGROUND),
     ErrorCode.NOT_AN_IMAGE: WRONG_TYPE,
     ErrorCode.UNSUPPORTED_FORMAT: WRONG_TYPE,

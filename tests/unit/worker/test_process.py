@@ -271,6 +271,10 @@ def large(worker: Worker) -> None:
     Image.new("RGB", (200, 100)).save(worker.source / "a.png")
 
 
+def transparent(worker: Worker) -> None:
+    Image.new("RGBA", (20, 10), (200, 10, 10, 0)).save(worker.source / "a.png")
+
+
 def absent(worker: Worker) -> None:
     (worker.source / "a.png").unlink()
 
@@ -294,10 +298,11 @@ def refused(code: ErrorCode) -> Callable[[Worker], None]:
 PERMANENT = {
     ErrorCode.EMPTY_FILE: write(b""),
     ErrorCode.NOT_AN_IMAGE: write(b"<html>Not found</html>"),
-    ErrorCode.UNSUPPORTED_FORMAT: write(b"\0\0\0\x18ftypheic" + bytes(100)),
+    ErrorCode.UNSUPPORTED_FORMAT: write(b"\0\0\0\x18ftypcrx " + bytes(100)),
     ErrorCode.TRUNCATED_IMAGE: truncated,
     ErrorCode.TOO_MANY_PIXELS: large,
     ErrorCode.TOO_MANY_BYTES: write(bytes(100_001)),
+    ErrorCode.NOTHING_VISIBLE: transparent,
     ErrorCode.NO_SUBJECT: without_subject,
     ErrorCode.UNSAFE_KEY: with_unsafe_key,
     ErrorCode.CORRUPT_IMAGE: refused(ErrorCode.CORRUPT_IMAGE),

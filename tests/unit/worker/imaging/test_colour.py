@@ -15,10 +15,8 @@ from support.images import (
     picture,
     png,
     profile,
-    refusal,
 )
 
-from contract.errors import ErrorCode
 from worker.imaging.colour import parse_colour
 from worker.imaging.decode import decode
 from worker.imaging.icc import BT709, BT2020, DISPLAY_P3, SRGB_CURVE, rgb_profile
@@ -185,11 +183,6 @@ def test_a_grey_tiff_is_read_as_specified(samples, bits: int, photometric: int, 
     data = tiff(samples, (258, 3, bits), (262, 3, photometric), (277, 3, 1))
     rgb = decode(data, LIMITS).rgb
     assert [rgb.getpixel((x, 0)) for x in (0, 1)] == [(v, v, v) for v in expected]
-
-
-def test_planes_of_16_bits_are_refused_instead_of_read_wrongly():
-    data = tiff(bytes(12), (258, 3, 16), (262, 3, 2), (277, 3, 3), (284, 3, 2))
-    assert refusal(data) is ErrorCode.CORRUPT_IMAGE
 
 
 def test_a_bmp_without_values_in_its_alpha_channel_is_opaque():

@@ -34,11 +34,10 @@ from worker.imaging.formats import SIGNATURES
         (b"8BPS\0\1", ErrorCode.UNSUPPORTED_FORMAT),
         (b"\0\0\0\x0cjP  \r\n\x87\n", ErrorCode.UNSUPPORTED_FORMAT),
         (encoded(picture(), "JPEG2000"), ErrorCode.UNSUPPORTED_FORMAT),
-        (encoded(picture(), "AVIF"), ErrorCode.UNSUPPORTED_FORMAT),
         (encoded(picture(), "ICO"), ErrorCode.UNSUPPORTED_FORMAT),
         *(
             (b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0", ErrorCode.UNSUPPORTED_FORMAT)
-            for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
+            for brand in (b"crx ", b"mif1", b"msf1")
         ),
         (encoded(picture(), "TGA"), ErrorCode.NOT_AN_IMAGE),
         (encoded(picture(), "PPM"), ErrorCode.NOT_AN_IMAGE),

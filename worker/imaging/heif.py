@@ -1,0 +1,50 @@
+"""AVIF and HEIC: still images in ISO base media files (ISO/IEC 14496-12 and 23008-12)."""
+
+import pi_heif
+from PIL import AvifImagePlugin
+
+from worker.imaging.png_colour import cicp_profile
+
+AVIF_BRANDS = frozenset({b"avif", b"avis"})
+HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+GENERAL_BRANDS = frozenset({b"mif1", b"msf1"})
+"""Say nothing about the codec: another brand of the file does."""
+MAX_BRANDS_BYTES = 256
+HEADER_BYTES = 1 << 18
+"""Where the properties of an image are looked for."""
+CODE_POINTS = b"colrnclx"
+"""Begins a box with code points of ITU-T H.273."""
+SRGB_CURVE, LIKE_SRGB = 13, frozenset({1, 6, 14, 15})
+"""Transfer characteristics. Those of video stand for sRGB's in still images, as viewers show."""
+
+# one thread per image: there is a worker process for each CPU
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+pi_heif.register_heif_opener(
+    thumbnails=False, depth_images=False, aux_images=False, decode_threads=1
+)
+
+
+def detect_heif(data: bytes) -> str:
+    """Return Pillow's name of the format, or empty if the file has another brand."""
+    if data[4:8] != b"ftyp":
+        return ""
+    length = min(int.from_bytes(data[:4], "big"), MAX_BRANDS_BYTES)
+    major = data[8:12]
+    brands = {major}
+    if major in GENERAL_BRANDS:
+        brands |= {data[at : at + 4] for at in range(16, length, 4)}
+    if brands & AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & HEIC_BRANDS else ""
+
+
+def heif_profile(data: bytes) -> bytes | None:
+    """Return the ICC profile of the code points that a file states; None for sRGB."""
+    header, stated, at = data[:HEADER_BYTES], set(), -1
+    while (at := header.find(CODE_POINTS, at + 1)) >= 0:
+        fields = header[at + len(CODE_POINTS) :][:4]
+        stated.add((int.from_bytes(fields[:2], "big"), int.from_bytes(fields[2:], "big")))
+    if len(stated) != 1:  # previews and gain maps may have their own
+        return None
+    primaries, curve = stated.pop()
+    return cicp_profile(primaries, SRGB_CURVE if curve in LIKE_SRGB else curve, 0, 1)

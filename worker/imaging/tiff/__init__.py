@@ -1,0 +1,1 @@
+"""TIFF: which page is the photograph, and which library reads it right."""

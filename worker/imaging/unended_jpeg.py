@@ -1,0 +1,39 @@
+"""JPEGs without their end marker: whole ones are read, those that are cut short are not."""
+
+import hashlib
+import io
+
+from PIL import Image
+
+from worker.imaging.jpeg_markers import END, may_lack_only_its_end
+
+SURPLUS = b"\x55" * 64
+"""Ignored after a whole scan; taken for samples in one that is cut short."""
+STRIP_PIXELS = 1 << 20
+
+
+def with_end(data: bytes) -> bytes | None:
+    """Return a JPEG with its end marker, or None if more than that is missing.
+
+    A decoder fills up what is missing of a scan, without an error. So the pixels of a scan that is
+    cut short depend on what follows, and those of a whole one do not. Decodes twice. Raises what
+    Pillow raises.
+    """
+    if not may_lack_only_its_end(data):
+        return None
+    scans = data.removesuffix(END[:1])
+    if _pixels_digest(scans + END) != _pixels_digest(scans + SURPLUS + END):
+        return None
+    return scans + END
+
+
+def _pixels_digest(data: bytes) -> bytes:
+    """Return a digest of the decoded pixels, so that only one image is in memory at a time."""
+    digest = hashlib.blake2b()
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        width, height = image.size
+        image.load()
+        rows = max(1, STRIP_PIXELS // width)
+        for top in range(0, height, rows):
+            digest.update(image.crop((0, top, width, min(height, top + rows))).tobytes())
+    return digest.digest()
