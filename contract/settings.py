@@ -130,6 +130,21 @@ class Settings(BaseSettings):
         description="Secrets that sign callbacks, comma-separated, each `whsec_` and 24 to 64 bytes"
         " in base64. Every callback carries one signature per secret, so secrets can be rotated.",
     )
+    s3_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
+        None,
+        description="Server-side encryption that S3 is asked for with each object written. Not set:"
+        " the bucket's default.",
+    )
+    s3_kms_key: str | None = Field(
+        None,
+        description="ID or ARN of the KMS key for CUTOUT_S3_ENCRYPTION=aws:kms or aws:kms:dsse. Not"
+        " set: the account's own key for S3.",
+    )
+    s3_requester_pays: bool = Field(
+        False,
+        description="Whether you pay for requests to buckets of others that are marked"
+        " `Requester Pays`; they refuse all other requests.",
+    )
     log_format: Literal["human", "json"] = Field(
         "human", description="Form of log lines on standard error."
     )
@@ -217,6 +232,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "CUTOUT_REDIS_CA has no effect unless CUTOUT_REDIS_URL begins with rediss:// or"
                 " sentinels://"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kms_key_is_used(self) -> Self:
+        if self.s3_kms_key and self.s3_encryption not in {"aws:kms", "aws:kms:dsse"}:
+            raise ValueError(
+                "CUTOUT_S3_KMS_KEY has no effect unless CUTOUT_S3_ENCRYPTION names KMS"
             )
         return self
 

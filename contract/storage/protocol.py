@@ -73,10 +73,10 @@ class Store(Protocol):
         ...
 
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
-        """Return a whole object.
+        """Return a whole object, decoded as its Content-Encoding says.
 
         Raises PermanentError: `object_missing`, or `too_many_bytes` before more than `max_bytes`
-        are read.
+        are read or decoded.
         """
         ...
 

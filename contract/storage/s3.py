@@ -14,6 +14,8 @@ from botocore.handlers import add_expect_header
 
 from contract.errors import ErrorCode, PermanentError
 from contract.names import check_key, printable
+from contract.settings import settings
+from contract.storage.content_encoding import decoded
 from contract.storage.list_objects import ROWS, parse_rows
 from contract.storage.protocol import CHUNK_BYTES, Blob, ListPage, ObjectHead, ObjectInfo
 from contract.storage.request_count import count_request
@@ -25,6 +27,7 @@ from contract.storage.s3_errors import (
     names_no_reason,
     translated,
 )
+from contract.storage.s3_headers import add_headers
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -79,6 +82,7 @@ def client() -> "S3Client":
         s3.meta.events.unregister("before-call.s3", add_expect_header)
         s3.meta.events.register_first("needs-retry.s3", _raise_interruption)
         s3.meta.events.register("before-send.s3", count_request)
+        add_headers(s3.meta.events, settings())
         s3.meta.events.register("before-parse.s3.ListObjectsV2", parse_rows)
     except ValueError:
         raise PermanentError(
@@ -180,7 +184,8 @@ class S3Store:
                         f"{size:,} bytes are over the limit of {max_bytes:,}.",
                     )
                 # botocore raises if the body ends early, so this is the whole object
-                return Blob(body.read(), response["ETag"].strip('"'))
+                data, etag = body.read(), response["ETag"].strip('"')
+        return Blob(decoded(data, response.get("ContentEncoding", ""), max_bytes), etag)
 
     def stream(self, key: str) -> Iterator[bytes]:
         address = self._address(key)

@@ -1,6 +1,7 @@
 """One behaviour suite for every store, then what is particular to a folder and to S3."""
 
 import errno
+import gzip
 import io
 import os
 import random
@@ -730,6 +731,56 @@ def test_a_wrong_token_is_named_although_the_answer_to_a_head_has_no_body(
         assert code_of(lambda: store.head("empty.png")) is ErrorCode.STORAGE_REFUSED
         proxy.add(status(400, "InvalidToken"), {"GET"})
         assert code_of(lambda: store.head("empty.png")) is ErrorCode.INVALID_CREDENTIALS
+
+
+def test_compressed_objects_are_decoded(moto_server: S3Server, new_location):
+    store = open_store(new_location(moto_server))
+    bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
+    store._client.put_object(
+        Bucket=bucket, Key=f"{prefix}/a.jpg", Body=gzip.compress(b"photograph" * 100),
+        ContentEncoding="gzip",
+    )  # fmt: skip
+    blob = store.get("a.jpg", 1000)
+    assert (blob.data, blob.etag) == (b"photograph" * 100, store.head("a.jpg").etag)
+    assert code_of(lambda: store.get("a.jpg", 999)) is ErrorCode.TOO_MANY_BYTES
+
+
+def test_settings_add_headers_to_the_requests(
+    moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUTOUT_S3_ENCRYPTION", "aws:kms")
+    monkeypatch.setenv("CUTOUT_S3_KMS_KEY", "alias/photographs")
+    monkeypatch.setenv("CUTOUT_S3_REQUESTER_PAYS", "true")
+    seen: list[tuple[str, dict[str, str]]] = []
+    store = open_store(new_location(moto_server))
+    store._client.meta.events.register(
+        "before-send.s3",
+        lambda request, **_: seen.append((request.method, dict(request.headers))),
+    )
+    store.put("a.png", b"new", "image/png")
+    assert keys(store) == ["a.png"]
+    write_over(store, etag_of(store), b"newer")
+    assert store.get("a.png").data == b"newer"
+    assert {method for method, _ in seen} == {"GET", "HEAD", "PUT"}
+    for method, headers in seen:
+        signed = str(headers["Authorization"])
+        assert headers["x-amz-request-payer"] in {"requester", b"requester"}
+        assert "x-amz-request-payer" in signed
+        assert ("x-amz-server-side-encryption-aws-kms-key-id" in headers) == (method == "PUT")
+        assert ("x-amz-server-side-encryption" in signed) == (method == "PUT")
+
+
+def test_an_output_is_encrypted_as_the_settings_say(
+    moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUTOUT_S3_ENCRYPTION", "AES256")
+    store = open_store(new_location(moto_server))
+    bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
+    large = io.BytesIO(bytes(9 << 20))  # in parts
+    for key, body in (("a.png", b"1"), ("b.zip", large)):
+        store.put(key, body, "image/png")
+        head = store._client.head_object(Bucket=bucket, Key=f"{prefix}/{key}")
+        assert head["ServerSideEncryption"] == "AES256"
 
 
 def test_an_object_in_an_archive_is_named(moto_server: S3Server, new_location):

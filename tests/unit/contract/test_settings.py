@@ -43,6 +43,7 @@ def test_an_invalid_value_is_refused_with_the_variables_name_and_never_shown(
         ("TIME_LIMIT", "nan"), ("VISIBILITY_TIMEOUT", "inf"), ("RETRY_BUDGET", "-1"),
         ("RETRY_DELAY", "0"), ("WINDOW", "0"), ("FLOWER_PORT", "65536"), ("LOG_FORMAT", "xml"),
         ("URL_ALLOWLIST", "10.0.0.0/33"), ("URL_ALLOWLIST", "a.example, https://b.example"),
+        ("S3_ENCRYPTION", "none"), ("S3_REQUESTER_PAYS", "sometimes"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ="), ("WEBHOOK_SECRET", "whsec_" + "A" * 31),
         ("WEBHOOK_SECRET", "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "A" * 88 + "," + "B" * 32),
         ("WEBHOOK_SECRET", "whsk_" + "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "-" * 32),
@@ -140,3 +141,9 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
 def test_every_setting_has_a_description_for_the_reference():
     for name, field in Settings.model_fields.items():
         assert (field.description or "").endswith("."), name
+
+
+def test_a_kms_key_without_encryption_by_kms_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUTOUT_S3_KMS_KEY", "alias/photographs")
+    monkeypatch.setenv("CUTOUT_S3_ENCRYPTION", "AES256")
+    assert "CUTOUT_S3_KMS_KEY has no effect" in str(settings_error())
