@@ -44,6 +44,11 @@ class BatchSpec(BaseModel):
     total: int = Field(description="images in the manifest")
     ignored: int = Field(0, description="listed objects that are not images")
     excluded: int = Field(0, description="listed photographs that are not in the selection")
+    linked_folders: tuple[str, ...] = Field(
+        (),
+        description="the first links to folders, which are not followed; all count as ignored",
+        exclude_if=lambda folders: not folders,
+    )
     selection: Selection = Selection()
     background: bool = Field(False, description="`cutout serve` lists the source, not `submit`")
     segment_lines: int = Field(description="lines in each manifest segment but the last")

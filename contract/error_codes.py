@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     NOTHING_VISIBLE = "nothing_visible"
     NO_SUBJECT = "no_subject"
     UNSAFE_KEY = "unsafe_key"
+    LINK_OUTSIDE = "link_outside"
     DUPLICATE_DESTINATION = "duplicate_destination"
     OBJECT_ARCHIVED = "object_archived"
     STORAGE_REFUSED = "storage_refused"

@@ -50,6 +50,10 @@ _IMAGE: Texts = {
         "The object key is not a plain path, or the storage cannot hold a file of that name.",
         "Rename the object.",
     ),
+    ErrorCode.LINK_OUTSIDE: (
+        "The file is a link, or below a link, that leads out of its source or destination.",
+        "Replace the link by what it leads to, or name the folder it leads to as the location.",
+    ),
     ErrorCode.DUPLICATE_DESTINATION: (
         "Two photographs would be written to the same output key.",
         "Rename one of the two photographs.",

@@ -4,7 +4,8 @@ The manifest records what was listed. `cutout rebuild` restores the ledger from 
 those of `outcome_files.py`.
 """
 
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 
 from contract import names
 from contract.batch import BatchSpec
@@ -14,6 +15,11 @@ from contract.job import ManifestLine
 from contract.storage.json_lines import get_lines, put_lines
 from contract.storage.locations import open_store
 from contract.storage.protocol import Store
+
+DAMAGE = (PermanentError, ValueError, LookupError, TypeError, OSError, EOFError, zlib.error)
+"""What reading a batch's damaged files raises. Pydantic's and JSON's errors are ValueErrors."""
+OnDamaged = Callable[[str, Exception], None]
+"""Called with the ID of a batch whose files are damaged, and what was raised."""
 
 
 def write_spec(spec: BatchSpec) -> None:

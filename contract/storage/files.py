@@ -108,8 +108,7 @@ class FileStore:
         files = walk(str(self._root), folder, prefix, after, _is_public)
         try:
             while chunk := list(islice(files, size)):
-                items = [item for key, path in chunk if (item := _info(key, path))]
-                yield ListPage(items, chunk[-1][0])
+                yield _page(chunk)
         except FileNotFoundError as error:
             if not folder:
                 with _translated(str(self._root)):
@@ -216,13 +215,15 @@ class FileStore:
     def _path(self, key: str) -> Path:
         """Return the file's path, with links resolved.
 
-        Raises PermanentError (`unsafe_key`) if it is outside the root.
+        Raises PermanentError: `unsafe_key`, or `link_outside` if it is outside the root.
         """
         path = self._root / check_key(key)
         with _translated(key):
             resolved = Path(os.path.realpath(path))
         if not resolved.is_relative_to(self._root):
-            raise PermanentError(ErrorCode.UNSAFE_KEY, f"{key!r} leads outside the folder.")
+            raise PermanentError(
+                ErrorCode.LINK_OUTSIDE, f"{key!r} is a link that leads out of the folder."
+            )
         return resolved
 
     def _write(
@@ -272,6 +273,17 @@ class FileStore:
 
 def _is_public(folder: str) -> bool:
     return folder not in PRIVATE
+
+
+def _page(files: list[tuple[str, str]]) -> ListPage:
+    """Return the page of some keys and paths."""
+    items, linked_folders = [], []
+    for key, path in files:
+        if item := _info(key, path):
+            items.append(item)
+        elif os.path.isdir(path):  # noqa: PTH112 - `walk` enters all others
+            linked_folders.append(key)
+    return ListPage(items, files[-1][0], tuple(linked_folders))
 
 
 def _info(key: str, path: str) -> ObjectInfo | None:

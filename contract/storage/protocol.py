@@ -24,6 +24,8 @@ class ListPage:
     items: list[ObjectInfo]
     last: str
     """the last key of the page, even if it names no object: the listing goes on behind it"""
+    linked_folders: tuple[str, ...] = ()
+    """links to folders, which are not followed, as they can loop"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from producer.batches.collisions import CollisionIndex, collision_index, line_ke
 from producer.batches.drain import drain
 from producer.batches.manifest_writer import Checkpoint, ManifestWriter, load_checkpoint
 from producer.batches.outputs import listed_outputs
-from producer.batches.selection import PhotographFilter
+from producer.batches.selection import PhotographFilter, linked_folders_text
 from producer.batches.sources import Covered, open_source
 from producer.batches.storage_retry import StoppedError, StorageRetry
 
@@ -72,6 +72,7 @@ class _Listing:
         outputs = stack.enter_context(listed_outputs(spec, self._reading))
         self._filter = PhotographFilter(spec, outputs)
         self._filter.ignored, self._filter.excluded = checkpoint.ignored, checkpoint.excluded
+        self._filter.linked_folders = [*checkpoint.linked_folders]
         self._manifest = ManifestWriter(spec, token, checkpoint, self._writing, self._on_stored)
         stack.callback(self._manifest.stop)
         self._filter.taken = self._manifest.lines
@@ -84,6 +85,7 @@ class _Listing:
                 self._lease.check()
                 if stopping():
                     raise StoppedError
+                self._filter.skip_linked(page.linked_folders)
                 self._add(self._filter.choose(page.items))
                 if self._filter.is_full:
                     break
@@ -121,6 +123,7 @@ class _Listing:
             covered=self._covered.intervals,
             ignored=self._filter.ignored,
             excluded=self._filter.excluded,
+            linked_folders=[*self._filter.linked_folders],
         )
 
     def _restore_collisions(self, checkpoint: Checkpoint) -> None:
@@ -141,12 +144,14 @@ class _Listing:
             raise PermanentError(
                 ErrorCode.NOTHING_TO_DO,
                 f"No photograph was found below {self._spec.source} ({ignored:,} other files,"
-                f" {excluded:,} photographs that the options exclude).",
+                f" {excluded:,} photographs that the options exclude)."
+                f" {linked_folders_text(self._filter.linked_folders)}".rstrip(),
             )
         return self._spec.model_copy(
             update={
                 "total": total, "ignored": ignored, "excluded": excluded,
                 "segment_writers": tuple(self._manifest.writers),
+                "linked_folders": tuple(self._filter.linked_folders),
             }
         )  # fmt: skip
 

@@ -32,6 +32,7 @@ class Checkpoint(BaseModel):
     writers: list[tuple[int, str]] = []
     ignored: int = 0
     excluded: int = 0
+    linked_folders: list[str] = []
     pending: list[str] = []
     """lines of the covered intervals that are in no segment yet"""
 

@@ -31,6 +31,7 @@ class Preview:
     """photographs whose size a manifest does not tell"""
     ignored: int = 0
     excluded: int = 0
+    linked_folders: tuple[str, ...] = ()
 
     def add(self, photographs: list[ObjectInfo]) -> None:
         self.photographs += len(photographs)
@@ -49,11 +50,13 @@ def preview(spec: BatchSpec) -> Preview:
         outputs = stack.enter_context(listed_outputs(spec, storage_retry))
         chosen = PhotographFilter(spec, outputs)
         for page in source.pages(Covered(source.first).gaps()):
+            chosen.skip_linked(page.linked_folders)
             result.add(chosen.choose(page.items))
             if chosen.is_full:
                 break
         result.add(chosen.rest())
         result.ignored, result.excluded = chosen.ignored, chosen.excluded
+        result.linked_folders = tuple(chosen.linked_folders)
     return result
 
 

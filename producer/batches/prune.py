@@ -20,15 +20,22 @@ class Pruned:
     """bytes of the files together"""
 
 
-def prune(ledger: Ledger | None, destination: str, age: float) -> Iterator[Pruned]:
+def prune(
+    ledger: Ledger | None, destination: str, age: float, on_damaged: batch_files.OnDamaged
+) -> Iterator[Pruned]:
     """Delete the files of every batch below a destination that was closed over `age` seconds ago.
 
     Redis, if there is a `ledger`, forgets these batches first, so that no retry can reopen one. Its
-    summary says that a batch is closed, and goes last: an interrupted call can be repeated.
+    summary says that a batch is closed, and goes last: an interrupted call can be repeated. A batch
+    whose summary is damaged is passed to `on_damaged`, and does not stop the others.
     """
     store = open_store(canonical_location(destination))
     for batch in batch_files.ids(store):
-        closed = closed_at(store, batch)
+        try:
+            closed = closed_at(store, batch)
+        except batch_files.DAMAGE as error:
+            on_damaged(batch, error)
+            continue
         if closed is None or closed > time.time() - age:
             continue
         if ledger and not ledger.batches.forget_closed(batch):

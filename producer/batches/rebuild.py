@@ -5,7 +5,7 @@ from itertools import chain
 
 from contract import names
 from contract.batch import BatchSpec
-from contract.errors import ErrorCode, PermanentError
+from contract.errors import REDIS_CODES, ErrorCode, PermanentError
 from contract.ledger import Ledger
 from contract.line_bits import no_bits, set_bit
 from contract.outcome import Status
@@ -40,14 +40,26 @@ def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, in
     return spec, sum(counts.values())
 
 
-def rebuild_all(ledger: Ledger, destination: str) -> Iterator[tuple[BatchSpec, int]]:
+def rebuild_all(
+    ledger: Ledger, destination: str, on_damaged: batch_files.OnDamaged
+) -> Iterator[tuple[BatchSpec, int]]:
     """Restore every batch below a destination that Redis has lost and that is not closed.
 
-    Yields what `rebuild` returns, batch by batch, oldest first.
+    Yields what `rebuild` returns, batch by batch, oldest first. A batch with damaged files is
+    passed to `on_damaged`, and does not stop the others.
     """
     destination = canonical_location(destination)
     store = open_store(destination)
     for batch in batch_files.ids(store):
-        lost = not ledger.batches.exists(batch) and store.head(names.spec_key(batch)) is not None
-        if lost and closed_at(store, batch) is None:
-            yield rebuild(ledger, batch, destination)
+        if ledger.batches.exists(batch):
+            continue
+        try:
+            if store.head(names.spec_key(batch)) is None or closed_at(store, batch) is not None:
+                continue
+            restored = rebuild(ledger, batch, destination)
+        except batch_files.DAMAGE as error:
+            if isinstance(error, PermanentError) and error.code in REDIS_CODES:
+                raise
+            on_damaged(batch, error)
+        else:
+            yield restored

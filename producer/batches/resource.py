@@ -41,6 +41,10 @@ class Batch(BaseModel):
         description="Number of listed images that the request left out, as by `exclude`. They are"
         " not part of `total`."
     )
+    linked_folders: list[str] = Field(
+        description="The first 10 links to folders below the source. They are not followed, and"
+        " count as `ignored`."
+    )
     issued: int = Field(
         description="Number of images that are queued, being processed or waiting for a retry."
     )

@@ -6,11 +6,28 @@ import heapq
 import re
 from collections.abc import Iterable
 
+import structlog
+
 from contract import names
 from contract.batch import BatchSpec
 from contract.storage import ObjectInfo
 from producer.batches.locations import is_below
 from producer.batches.outputs import OutputIndex
+
+log = structlog.get_logger(__name__)
+
+MAX_LINKED_FOLDERS = 10
+"""Links to folders that a batch names; the log has all."""
+
+
+def linked_folders_text(folders: Iterable[str]) -> str:
+    """Return the sentences about links to folders; empty without any."""
+    shown = ", ".join(map(names.printable, folders))
+    return (
+        f"Linked folders are not followed: {shown}. Submit each as a source of its own."
+        if shown
+        else ""
+    )
 
 
 class PhotographFilter:
@@ -26,6 +43,8 @@ class PhotographFilter:
         """objects that are no photographs"""
         self.excluded = 0
         """photographs that are not in the selection"""
+        self.linked_folders: list[str] = []
+        """the first MAX_LINKED_FOLDERS links to folders, all of which count as ignored"""
         self.taken = 0
         """photographs that are in the batch"""
         self._limit = selection.limit
@@ -36,6 +55,16 @@ class PhotographFilter:
         self._since = selection.since or 0
         self._outputs = outputs
         self._everything = not (self._include or self._exclude or self._since or outputs)
+
+    def skip_linked(self, folders: Iterable[str]) -> None:
+        """Count and name links to folders, which are not followed."""
+        for folder in folders:
+            if self._is_ours(folder):
+                continue
+            self.ignored += 1
+            log.warning("linked folder not followed", folder=names.printable(folder))
+            if len(self.linked_folders) < MAX_LINKED_FOLDERS:
+                self.linked_folders.append(folder)
 
     def choose(self, items: Iterable[ObjectInfo]) -> list[ObjectInfo]:
         photographs = []

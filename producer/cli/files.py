@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from contract.errors import CutoutError
 from contract.settings import settings
 from producer.cli.options import Destination, open_ledger
 
@@ -39,8 +40,9 @@ def rebuild(
     ledger = open_ledger()
     ledger.ping()
     destination = locations[-1]
+    damaged = _Damaged()
     if every:
-        restored = rebuilding.rebuild_all(ledger, destination)
+        restored = rebuilding.rebuild_all(ledger, destination, damaged)
     else:
         restored = iter([rebuilding.rebuild(ledger, locations[0], destination)])
     count = 0
@@ -52,6 +54,7 @@ def rebuild(
         )
     if every:
         typer.echo(f"{count:,} batches restored.")
+    damaged.exit()
 
 
 @app.command()
@@ -76,7 +79,25 @@ def prune(
 
     ledger = open_ledger() if settings().redis_url else None
     count = size = 0
-    for pruned in pruning.prune(ledger, destination, days * SECONDS_PER_DAY):
+    damaged = _Damaged()
+    for pruned in pruning.prune(ledger, destination, days * SECONDS_PER_DAY, damaged):
         count, size = count + 1, size + pruned.size
         typer.echo(f"{pruned.batch}: {pruned.files:,} files deleted.")
     typer.echo(f"{count:,} batches pruned, {size / 1e6:,.1f} MB.")
+    damaged.exit()
+
+
+class _Damaged:
+    """Names batches with damaged files while the others are handled; then exits with status 1."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, batch: str, error: Exception) -> None:
+        self._count += 1
+        reason = error.message if isinstance(error, CutoutError) else type(error).__name__
+        typer.echo(f"{batch}: left as it is: its files are damaged ({reason}).", err=True)
+
+    def exit(self) -> None:
+        if self._count:
+            raise typer.Exit(1)

@@ -180,6 +180,7 @@ def _print_batch(spec: BatchSpec, *, as_json: bool) -> None:
 
 def _print_preview(ledger: RedisLedger, spec: BatchSpec, *, as_json: bool) -> None:
     from producer.batches.preview import fleet, preview  # noqa: PLC0415
+    from producer.batches.selection import linked_folders_text  # noqa: PLC0415
 
     size, workers = preview(spec), fleet(ledger, spec.recipe.model)
     seconds = workers.seconds(size.photographs)
@@ -187,13 +188,16 @@ def _print_preview(ledger: RedisLedger, spec: BatchSpec, *, as_json: bool) -> No
         counts = {
             "photographs": size.photographs, "bytes": size.bytes,
             "unknown_sizes": size.unknown_sizes, "ignored": size.ignored,
-            "excluded": size.excluded, "worker_processes": workers.children, "seconds": seconds,
+            "excluded": size.excluded, "linked_folders": [*size.linked_folders],
+            "worker_processes": workers.children, "seconds": seconds,
         }  # fmt: skip
         typer.echo(json.dumps(counts))
         return
     unknown = f", and {size.unknown_sizes:,} of unknown size" if size.unknown_sizes else ""
     typer.echo(f"{size.photographs:,} photographs, {size.bytes / 1e9:,.3f} GB{unknown}.")
     typer.echo(f"{size.ignored:,} other files, {size.excluded:,} photographs excluded by options.")
+    if linked := linked_folders_text(size.linked_folders):
+        typer.echo(linked)
     if seconds is not None:
         typer.echo(
             f"About {_duration(seconds)} on {workers.children:,} worker processes at"

@@ -17,6 +17,7 @@ from contract.outcome import Outcome
 from contract.paths import as_typed
 from producer.batches.report.rows import failures
 from producer.batches.report.summary import batch_json
+from producer.batches.selection import linked_folders_text
 
 EXIT_FAILED_IMAGES = 3
 MAX_NAMED_FAILURES = 50
@@ -51,6 +52,8 @@ def _print_text(progress: Progress, failures: list[Outcome]) -> None:
         f"{progress.done:,} done, {progress.skipped:,} skipped, {progress.failed:,} failed, "
         f"{spec.ignored:,} other files ignored."
     )
+    if linked := linked_folders_text(spec.linked_folders):
+        console.print(linked, soft_wrap=True, markup=False)
     destination = _as_typed(spec.destination)
     report = f"{destination}/{names.report_key(spec.id, 'csv')}"
     console.print(f"Outputs: {destination}", soft_wrap=True, markup=False)

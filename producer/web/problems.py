@@ -32,6 +32,7 @@ STATUS = {
     ErrorCode.INVALID_SCHEDULE: 422,
     ErrorCode.INVALID_MANIFEST: 422,
     ErrorCode.UNSAFE_KEY: 422,
+    ErrorCode.LINK_OUTSIDE: 422,
     ErrorCode.ACCESS_DENIED: 422,
     ErrorCode.OBJECT_ARCHIVED: 422,
     ErrorCode.STORAGE_REFUSED: 422,

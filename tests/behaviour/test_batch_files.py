@@ -29,6 +29,7 @@ class Destination:
 
     def __init__(self, ledger: RedisLedger, folder: Path) -> None:
         self.ledger = ledger
+        self.damaged: list[str] = []
         self.source, self.folder = folder / "in", folder / "out"
         self.source.mkdir()
         (self.source / "a.jpg").write_bytes(b"x")
@@ -52,7 +53,15 @@ class Destination:
         assert self.ledger.batches.progress(spec.id).state == "closed"
 
     def prune(self, days: float = 0) -> list[str]:
-        return [pruned.batch for pruned in prune(self.ledger, str(self.folder), days * DAY)]
+        return [
+            pruned.batch for pruned in prune(self.ledger, str(self.folder), days * DAY, self.note)
+        ]
+
+    def note(self, batch: str, _error: Exception) -> None:
+        self.damaged.append(batch)
+
+    def damage(self, spec: BatchSpec, name: str, content: bytes) -> None:
+        (self.folder / "_cutout" / spec.id / name).write_bytes(content)
 
     def files(self, spec: BatchSpec) -> set[str]:
         folder = self.folder / "_cutout" / spec.id
@@ -62,7 +71,7 @@ class Destination:
         self.ledger.connection.client.flushall()
 
     def rebuilt(self) -> set[str]:
-        return {spec.id for spec, _ in rebuild_all(self.ledger, str(self.folder))}
+        return {spec.id for spec, _ in rebuild_all(self.ledger, str(self.folder), self.note)}
 
 
 @pytest.fixture
@@ -78,7 +87,7 @@ def test_only_closed_batches_of_that_age_are_pruned_and_no_output(destination) -
     waiting = destination.open()
     assert destination.prune(days=1) == []
     listed = list(open_store(old.destination).list(names.batch_prefix(old.id)))
-    assert list(prune(destination.ledger, str(destination.folder), 0)) == [
+    assert list(prune(destination.ledger, str(destination.folder), 0, destination.note)) == [
         Pruned(old.id, len(listed), sum(item.size for item in listed))
     ]
     assert destination.files(old) == set()
@@ -144,4 +153,21 @@ def test_pruning_needs_no_redis(destination) -> None:
     spec = destination.closed()
     destination.lose()
     time.sleep(0.01)
-    assert [row.batch for row in prune(None, str(destination.folder), 0)] == [spec.id]
+    assert [row.batch for row in prune(None, str(destination.folder), 0, destination.note)] == [
+        spec.id
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
+def test_a_damaged_batch_stops_no_other(destination, content: bytes) -> None:
+    """Neither a rebuilding nor a pruning of all."""
+    specs = sorted([destination.closed() for _ in range(3)], key=lambda spec: spec.id)
+    destination.damage(specs[1], "summary.json", content)
+    assert destination.prune() == [specs[0].id, specs[2].id]
+    assert destination.damaged == [specs[1].id]
+
+    open_ones = sorted([destination.open() for _ in range(3)], key=lambda spec: spec.id)
+    destination.lose()
+    destination.damage(open_ones[1], "batch.json", content)
+    assert destination.rebuilt() == {open_ones[0].id, open_ones[2].id}
+    assert set(destination.damaged) == {specs[1].id, open_ones[1].id}

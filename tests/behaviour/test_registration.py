@@ -16,8 +16,10 @@ from contract import names
 from contract.batch import Selection
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.storage import open_store
-from producer.batches import listing
+from producer.batches import listing, storage_retry
+from producer.batches.preview import preview
 from producer.batches.register import begin, new_spec, register
+from producer.batches.resource import batch_resource
 
 
 def test_two_503s_on_one_page_do_not_lose_a_submit(ledger, proxy, small_bucket) -> None:
@@ -143,3 +145,51 @@ def test_a_single_photograph_may_be_selected_by_its_time(ledger, tmp_path: Path)
     with pytest.raises(PermanentError) as caught:
         registered(modified + 1)
     assert caught.value.code is ErrorCode.NOTHING_TO_DO
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A folder with links to folders and files, inside and outside, and companion files."""
+    source, outside = tmp_path / "in", tmp_path / "outside"
+    (source / "shoes").mkdir(parents=True)
+    (source / "@eaDir/a.jpg").mkdir(parents=True)
+    outside.mkdir()
+    for path in (
+        source / "a.jpg", source / "shoes/b.jpg", outside / "c.jpg", source / "._a.jpg",
+        source / "@eaDir/a.jpg/SYNOPHOTO_THUMB.jpg",
+    ):  # fmt: skip
+        path.write_bytes(b"x")
+    (source / "shoes.link").symlink_to("shoes")
+    (source / "shoes/more").symlink_to(outside)
+    (source / "inside.jpg").symlink_to("a.jpg")
+    (source / "outside.jpg").symlink_to(outside / "c.jpg")
+    return source
+
+
+def test_links_and_companion_files_are_counted_and_named(
+    ledger, linked: Path, tmp_path: Path, small_pages: None, monkeypatch
+) -> None:
+    monkeypatch.setattr(storage_retry, "PAGE_KEYS", 2)
+    folders = ("shoes.link", "shoes/more")
+    spec = register(ledger, str(linked), str(tmp_path / "out"), RECIPE)
+    assert listed(spec) == ["a.jpg", "inside.jpg", "outside.jpg", "shoes/b.jpg"]
+    assert (spec.ignored, spec.linked_folders) == (4, folders)
+    progress = ledger.batches.progress(spec.id)
+    assert progress.spec.linked_folders == folders
+    assert batch_resource(progress).linked_folders == [*folders]
+    size = preview(new_spec(str(linked), str(tmp_path / "out2"), RECIPE))
+    assert (size.photographs, size.ignored, size.linked_folders) == (4, 4, folders)
+    with pytest.raises(PermanentError) as caught:
+        open_store(spec.source).get("outside.jpg")
+    assert caught.value.code is ErrorCode.LINK_OUTSIDE
+    assert "link" in str(caught.value)
+
+
+def test_a_source_of_linked_folders_alone_names_them(ledger, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "in/spring").symlink_to(tmp_path / "shelf")
+    with pytest.raises(PermanentError) as caught:
+        register(ledger, str(tmp_path / "in"), str(tmp_path / "out"), RECIPE)
+    assert caught.value.code is ErrorCode.NOTHING_TO_DO
+    assert "not followed: spring. Submit" in caught.value.message

@@ -319,7 +319,7 @@ def test_a_link_to_outside_the_folder_is_refused(folder: FileStore, tmp_path: Pa
     (root / "folder-link").symlink_to("../outside")
     (root / "new-link.png").symlink_to(outside / "not-yet.png")
     for call in each_call(folder, key):
-        assert code_of(call) is ErrorCode.UNSAFE_KEY
+        assert code_of(call) is ErrorCode.LINK_OUTSIDE
     assert [path.read_bytes() for path in outside.iterdir()] == [b"secret"]
 
 
@@ -328,7 +328,7 @@ def test_the_reserved_folder_must_not_be_a_link_to_outside_either(
 ):
     (tmp_path / "outside").mkdir()
     (tmp_path / "root/_cutout").symlink_to(tmp_path / "outside")
-    assert code_of(lambda: put(folder, "a.png")) is ErrorCode.UNSAFE_KEY
+    assert code_of(lambda: put(folder, "a.png")) is ErrorCode.LINK_OUTSIDE
     assert list((tmp_path / "outside").iterdir()) == []
 
 
@@ -340,6 +340,8 @@ def test_links_within_the_folder_are_read_and_do_not_make_a_listing_loop(
     (root / "link.png").symlink_to("real/a.png")
     (root / "real/circle").symlink_to(root)
     assert keys(folder) == ["link.png", "real/a.png"]
+    (page,) = folder.pages()
+    assert page.linked_folders == ("real/circle",)
     assert folder.get("link.png") == folder.get("real/a.png")
 
 

@@ -139,7 +139,7 @@ def test_hostile_input_fails_by_name_and_harms_nothing_else(folder: Path, tmp_pa
     (folder / "dangling.jpg").symlink_to(folder / "nowhere.jpg")
     (folder / os.fsdecode(b"bad-\xff-name.jpg")).write_bytes(whole)
     expected = {name: code for name, (_, code) in hostile.items()} | {
-        "link.jpg": "unsafe_key",
+        "link.jpg": "link_outside",
         "dangling.jpg": "object_missing",
         "bad-\\udcff-name.jpg": "unsafe_key",
     }

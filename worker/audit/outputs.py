@@ -11,7 +11,7 @@ from PIL import Image
 
 from contract import names
 from contract.batch import BatchSpec
-from contract.errors import CutoutError
+from contract.errors import CutoutError, PermanentError
 from contract.outcome import Outcome
 from contract.rendition import PLAIN, Rendition
 from contract.storage import Blob, open_store
@@ -28,6 +28,15 @@ def check_outputs(spec: BatchSpec, outcomes: list[Outcome]) -> Iterator[Finding]
 
 
 def _check_output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
+    """Return what is wrong with one output: also that it cannot be read, which stops no other."""
+    try:
+        return _findings(spec, outcome)
+    except PermanentError as error:
+        message = f"The output of {outcome.key!r} cannot be read ({error.code}: {error.message})"
+        return [Finding(Fault.OUTPUT_BROKEN, message, outcome.line)]
+
+
+def _findings(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
     rendition = spec.recipe.rendition
     key = names.output_key(outcome.key, rendition.suffix)
     store = open_store(spec.destination)

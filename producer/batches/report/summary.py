@@ -24,6 +24,7 @@ def batch_json(progress: Progress) -> dict[str, object]:
         "failed": progress.failed,
         "ignored": spec.ignored,
         "excluded": spec.excluded,
+        "linked_folders": [names.printable(folder) for folder in spec.linked_folders],
         "issued": progress.issued,
         "duplicates": progress.duplicates,
         "stalled_reason": progress.stalled_reason,

@@ -18,6 +18,8 @@ class Page:
 
     items: list[ObjectInfo]
     interval: Interval
+    linked_folders: tuple[str, ...] = ()
+    """links to folders, which are not followed"""
 
 
 class Covered:

@@ -33,9 +33,10 @@ class StoreSource:
         for page in self._storage_retry.pages(self._store, cursor):
             if end is not None and page.last >= str(end):
                 items = [item for item in page.items if item.key <= str(end)]
-                yield Page(items, (cursor, str(end)))
+                linked = tuple(key for key in page.linked_folders if key <= str(end))
+                yield Page(items, (cursor, str(end)), linked)
                 return
-            yield Page(page.items, (cursor, page.last))
+            yield Page(page.items, (cursor, page.last), page.linked_folders)
             cursor = page.last
         yield Page([], (cursor, None if end is None else str(end)))
 

@@ -53,6 +53,7 @@ WORKER_ERRORS: dict[ErrorCode, Answer] = {
     ErrorCode.URL_UNAVAILABLE: NOT_DOWNLOADED,
     # the photograph is not to blame: its name and its place are our own
     ErrorCode.UNSAFE_KEY: UNEXPECTED,
+    ErrorCode.LINK_OUTSIDE: UNEXPECTED,
     ErrorCode.DUPLICATE_DESTINATION: UNEXPECTED,
     ErrorCode.OBJECT_MISSING: UNEXPECTED,
     ErrorCode.ACCESS_DENIED: UNEXPECTED,

@@ -1,11 +1,16 @@
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from contract.batch import BatchSpec
+from contract.outcome import Outcome, Status
+from contract.recipe import Recipe
 from contract.rendition import Rendition
 from contract.storage import Blob
-from worker.audit.outputs import _decoded_size
+from worker.audit.findings import Fault
+from worker.audit.outputs import _decoded_size, check_outputs
 from worker.imaging.cutout import Cutout
 from worker.imaging.decode import Photograph
 from worker.imaging.encode import encode
@@ -33,3 +38,20 @@ def test_outputs_of_every_format_are_decoded(format_: str):
     for broken in (data[: len(data) // 2], b"", bytes(len(data)), *others):
         with pytest.raises(BROKEN):
             _decoded_size(Blob(broken, ""), rendition)
+
+
+def test_an_output_that_cannot_be_read_is_a_finding_and_stops_no_other(tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "folder.png").symlink_to(tmp_path)
+    (out / "loop.png").symlink_to("loop.png")
+    (tmp_path / "elsewhere.png").write_bytes(b"x")
+    (out / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    spec = BatchSpec(
+        id="b-20260101-000000-000000", source=tmp_path.as_uri(), destination=out.as_uri(),
+        recipe=Recipe(model="u2netp"), created=0, total=4, segment_lines=9,
+    )  # fmt: skip
+    names = ("loop.jpg", "link.jpg", "folder.jpg", "missing.jpg")
+    outcomes = [Outcome(line=line, key=name, status=Status.DONE) for line, name in enumerate(names)]
+    found = {finding.line: finding.fault for finding in check_outputs(spec, outcomes)}
+    assert found == dict(enumerate([Fault.OUTPUT_BROKEN] * 3 + [Fault.OUTPUT_MISSING]))

@@ -47,8 +47,8 @@ def test_the_headers_of_an_image():
 
 
 OWN_FAULTS = {
-    ErrorCode.UNSAFE_KEY, ErrorCode.DUPLICATE_DESTINATION, ErrorCode.OBJECT_MISSING,
-    ErrorCode.ACCESS_DENIED, ErrorCode.INTERNAL_ERROR,
+    ErrorCode.UNSAFE_KEY, ErrorCode.LINK_OUTSIDE, ErrorCode.DUPLICATE_DESTINATION,
+    ErrorCode.OBJECT_MISSING, ErrorCode.ACCESS_DENIED, ErrorCode.INTERNAL_ERROR,
 }  # fmt: skip
 """Codes that a worker can give and that are the server's fault: no client can do anything."""
 TEMPORARY = {ErrorCode.EXHAUSTED, ErrorCode.CANCELLED}
