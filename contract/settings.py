@@ -1,6 +1,7 @@
 """All settings, read from the environment: each with its default, its unit and its effect."""
 
 import base64
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,6 +13,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.paths import expand
 from contract.redis_address import RedisAddress, check_ca_file
 from contract.safe_http.policy import allowed_entry
+from contract.secret_files import secrets_in_files
 from contract.validation import first_error
 
 REPLY_SECONDS = 5
@@ -273,6 +275,16 @@ class Settings(BaseSettings):
         return RedisAddress.parse(self.redis_url, self.redis_ca, self.sentinel_password)
 
 
+ENV_PREFIX = Settings.model_config["env_prefix"]
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if not field.repr)
+"""Fields whose values are shown nowhere, and may lie in a file: see `contract.secret_files`."""
+
+
+def variable_of(field: str) -> str:
+    """Return the environment variable of a field."""
+    return f"{ENV_PREFIX}{field.upper()}"
+
+
 @cache
 def settings() -> Settings:
     """Return the settings of this process, read once.
@@ -280,9 +292,11 @@ def settings() -> Settings:
     Raises PermanentError (`invalid_setting`) that names the variable but never its value, which
     may be a password.
     """
+    fields = {variable_of(name): name for name in SECRETS}
+    in_files = secrets_in_files(os.environ, fields)
     try:
-        return Settings()
+        return Settings(**{fields[name]: value for name, value in in_files.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         first = first_error(error)
-        variable = f"CUTOUT_{first.name.upper()}: " if first.name else ""
+        variable = f"{variable_of(first.name)}: " if first.name else ""
         raise PermanentError(ErrorCode.INVALID_SETTING, f"{variable}{first.message}.") from None

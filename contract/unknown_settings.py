@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from contract.errors import ErrorCode, PermanentError
-from contract.settings import Settings
+from contract.secret_files import SUFFIX
+from contract.settings import SECRETS, Settings
 
 PREFIX = Settings.model_config["env_prefix"]
-FIELDS = tuple(map(str.upper, Settings.model_fields))
+FIELDS = tuple(map(str.upper, [*Settings.model_fields, *(name + SUFFIX for name in SECRETS)]))
 
 SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 """Matches what Kubernetes sets in every pod for each Service of the namespace."""

@@ -14,6 +14,7 @@ from contract.ledger.probe import explain_to_user
 from contract.unknown_settings import print_unknown_settings
 from producer.cli import (
     batches,
+    config,
     doctor,
     files,
     keys,
@@ -38,7 +39,18 @@ app = typer.Typer(
     "SRC and DST are folders or s3://bucket/prefix. For S3, the AWS_* environment variables and"
     " profiles apply.",
 )
-for group in (local, submit, batches, files, schedule, services, worker_verbs, keys, doctor):
+for group in (
+    local,
+    submit,
+    batches,
+    files,
+    schedule,
+    services,
+    worker_verbs,
+    keys,
+    doctor,
+    config,
+):
     app.add_typer(group.app)
 
 

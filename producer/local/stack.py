@@ -25,6 +25,7 @@ from contract.ledger.connection import Connection
 from contract.ledger.redis_ledger import RedisLedger
 from contract.ledger.server_check import examine
 from contract.paths import expand
+from contract.secret_files import SUFFIX
 from contract.settings import Settings
 from producer.local import redis_server
 
@@ -177,8 +178,9 @@ class Stack:
     def _spawn(
         self, name: str, command: list[str], env: dict[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
+        file_variable = "CUTOUT_REDIS_URL" + SUFFIX  # its content was read already
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != file_variable},
             "CUTOUT_REDIS_URL": self.redis_url,
             "CUTOUT_MODEL": self._model,
             **(env or {}),
