@@ -68,6 +68,11 @@ class BatchSpec(BaseModel):
         """Number of manifest segments."""
         return -(-self.total // self.segment_lines)
 
+    @property
+    def is_in_buckets(self) -> bool:
+        """True if the batch reads and writes buckets alone, whose keys are freer than paths."""
+        return self.source.startswith("s3://") and self.destination.startswith("s3://")
+
     def manifest_key(self, segment: int) -> str:
         """Return the key of a manifest segment, below the destination."""
         writers = [writer for first, writer in self.segment_writers if first <= segment]

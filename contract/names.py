@@ -16,6 +16,8 @@ BATCH_ID = re.compile(r"[bc]-[0-9]{8}-[0-9]{6}-[0-9a-f]{6,12}")
 CUTOUT_ID_PREFIX = "c-"
 UNSAFE = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 """Matches keys with a part that is empty, `.` or `..`, or with a NUL."""
+UNSAFE_OBJECT = re.compile(r"(?:\A|/)\.{1,2}(?:/|\Z)|/\Z|\A\Z|\0")
+"""The same, but for objects in buckets, whose keys may have empty parts: `a//b.jpg`, `/a.jpg`."""
 
 RESERVED = "_cutout"
 """Folder in a destination for manifests, reports and a FileStore's metadata. No outputs."""
@@ -95,6 +97,13 @@ def check_key(key: str) -> str:
     different objects to different readers.
     """
     if UNSAFE.search(key):
+        raise PermanentError(ErrorCode.UNSAFE_KEY, f"The key {key!r} is not a plain path.")
+    return key
+
+
+def check_object_key(key: str) -> str:
+    """Return the key of an object in a bucket, which may have empty parts; else as `check_key`."""
+    if UNSAFE_OBJECT.search(key):
         raise PermanentError(ErrorCode.UNSAFE_KEY, f"The key {key!r} is not a plain path.")
     return key
 

@@ -52,6 +52,19 @@ def canonical_location(location: str) -> str:
     raise _unknown(location)
 
 
+def split_object(location: str) -> tuple[str, str]:
+    """Split the location of an object in a bucket: `s3://b/a/c.jpg` into `s3://b/a` and `c.jpg`.
+
+    Empty parts, which a store's prefix cannot have, go to the key: `s3://b/a//c.jpg` has the key
+    `/c.jpg` in `s3://b/a`.
+    """
+    head, separator, tail = location.removeprefix("s3://").partition("//")
+    if separator:
+        return f"s3://{head}", f"/{tail}"
+    folder, _, key = location.rpartition("/")
+    return folder, key
+
+
 def _unknown(location: str) -> PermanentError:
     return PermanentError(
         ErrorCode.INVALID_LOCATION, f"{location!r} is neither a folder nor s3://bucket/prefix."

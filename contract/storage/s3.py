@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.handlers import add_expect_header
 
 from contract.errors import ErrorCode, PermanentError
-from contract.names import check_key, printable
+from contract.names import check_object_key, printable
 from contract.settings import settings
 from contract.storage.content_encoding import decoded
 from contract.storage.list_objects import ROWS, parse_rows
@@ -113,7 +113,7 @@ class S3Store:
         return printable(f"s3://{self._bucket}/{self._prefix}{key}")
 
     def _address(self, key: str) -> ObjectAddress:
-        return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
+        return {"Bucket": self._bucket, "Key": self._prefix + check_object_key(key)}
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         for page in self.pages(prefix):

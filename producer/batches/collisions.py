@@ -32,9 +32,15 @@ class CollisionIndex:
     160 MB of disk, 10 MB of memory and two microseconds each.
     """
 
-    def __init__(self, folder: Path, suffix: str) -> None:
-        """Create the index in an empty folder; `suffix`: the outputs' extension with its dot."""
+    def __init__(self, folder: Path, suffix: str, *, in_buckets: bool) -> None:
+        """Create the index in an empty folder.
+
+        `suffix`: the outputs' extension with its dot. `in_buckets`: the batch reads and writes
+        buckets alone, so keys may have empty parts.
+        """
         self._folder, self._suffix = folder, suffix
+        self._unsafe = names.UNSAFE_OBJECT if in_buckets else names.UNSAFE
+        self._check = names.check_object_key if in_buckets else names.check_key
         self._partitions = [bytearray() for _ in range(256)]
         self._database = sqlite3.connect(
             folder / "failed", isolation_level=None, check_same_thread=False
@@ -80,7 +86,7 @@ class CollisionIndex:
 
     def _is_storable(self, line: int, key: str) -> bool:
         """Return whether an output can have this key; else the line fails."""
-        if key.isascii() and len(key) <= MAX_KEY and not names.UNSAFE.search(key):
+        if key.isascii() and len(key) <= MAX_KEY and not self._unsafe.search(key):
             return True
         if not key.isascii() and not is_text(key):
             message = f"The name '{names.printable(key)}' is not Unicode."
@@ -88,7 +94,7 @@ class CollisionIndex:
             message = f"The name has {len(key):,} characters, more than {MAX_KEY:,}."
         else:
             try:
-                names.check_key(key)
+                self._check(key)
             except PermanentError as error:
                 message = error.message
             else:
@@ -160,11 +166,11 @@ class CollisionIndex:
 
 
 @contextmanager
-def collision_index(suffix: str) -> Iterator[CollisionIndex]:
-    """Yield an empty index in a temporary folder; `suffix`: as of CollisionIndex."""
+def collision_index(suffix: str, *, in_buckets: bool) -> Iterator[CollisionIndex]:
+    """Yield an empty index in a temporary folder; for the arguments see CollisionIndex."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(CollisionIndex(Path(folder), suffix)) as index,
+        closing(CollisionIndex(Path(folder), suffix, in_buckets=in_buckets)) as index,
     ):
         yield index
 
@@ -175,7 +181,8 @@ def refused(spec: BatchSpec) -> Iterator[Outcome]:
     Except of keys that are not Unicode, or too long, which the manifest holds escaped and cut: no
     object has that name.
     """
-    with collision_index(spec.recipe.rendition.suffix) as index:
+    suffix = spec.recipe.rendition.suffix
+    with collision_index(suffix, in_buckets=spec.is_in_buckets) as index:
         for segment in range(spec.segments):
             index.add(segment * spec.segment_lines, segment_keys(spec, segment))
         yield from index.outcomes(spec.segment_lines, lambda n: segment_keys(spec, n))

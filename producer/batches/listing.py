@@ -67,7 +67,9 @@ class _Listing:
         checkpoint = load_checkpoint(spec, self._reading)
         if checkpoint.fingerprint != self._source.fingerprint:
             checkpoint = Checkpoint(fingerprint=self._source.fingerprint)
-        self._collisions = stack.enter_context(collision_index(spec.recipe.rendition.suffix))
+        self._collisions = stack.enter_context(
+            collision_index(spec.recipe.rendition.suffix, in_buckets=spec.is_in_buckets)
+        )
         self._covered = Covered(self._source.first, checkpoint.covered)
         outputs = stack.enter_context(listed_outputs(spec, self._reading))
         self._filter = PhotographFilter(spec, outputs)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
-from contract.storage import canonical_location, open_store
+from contract.storage import canonical_location, open_store, split_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def resolve(source: str, destination: str) -> Locations:
     elif folder and not folder.is_dir():
         raise PermanentError(ErrorCode.INVALID_LOCATION, f"{str(folder)!r} is not a folder.")
     elif not folder and _is_object(source):
-        parent, _, key = source.rpartition("/")
+        parent, key = split_object(source)
     else:
         parent, key = source, ""
     if parent == destination or f"{parent}/".startswith(f"{destination}/"):
@@ -47,7 +47,7 @@ def resolve(source: str, destination: str) -> Locations:
 
 def _is_object(location: str) -> bool:
     """Return whether an s3:// location names a photograph, and not a prefix of some."""
-    parent, _, key = location.rpartition("/")
+    parent, key = split_object(location)
     if not re.fullmatch("s3://.+", parent) or not names.is_image(key):
         return False
     return open_store(parent).head(key) is not None

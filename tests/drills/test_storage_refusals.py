@@ -81,3 +81,36 @@ def test_what_an_operator_must_correct_pauses_the_batch(
 
     injected = f"{answer.name} for every output: until the batch pauses"
     assert drill.passed(spec, injected, 30, took)["done"] == 60
+
+
+def test_keys_with_empty_parts_are_carried_over_from_bucket_to_bucket(
+    drill: Drill, moto_server: S3Server, monkeypatch
+) -> None:
+    moto_server.select(monkeypatch)
+    drill.cluster.env = {**drill.cluster.env, **moto_server.environment}
+    bucket = f"empty-parts-{time.time_ns()}"
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket=bucket)
+    drill.fill(4)
+    keys = ("a.jpg", "/a.jpg", "x/y.jpg", "x//y.jpg")
+    for number, key in enumerate(keys):
+        data = drill.key_path(number).read_bytes()
+        client.put_object(Bucket=bucket, Key=f"in/{key}", Body=data)
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker()
+    start = time.monotonic()
+    drill.locations = f"s3://{bucket}/in", f"s3://{bucket}/out"
+    spec = drill.submit()
+    drill.closed(spec)
+    counts = drill.passed(spec, "keys with empty parts", 60, time.monotonic() - start)
+    assert counts["done"] == 4
+    for key in keys:
+        client.head_object(Bucket=bucket, Key=f"out/{key.removesuffix('.jpg')}.png")
+
+    drill.locations = f"s3://{bucket}/in", str(drill.out)
+    spec = drill.submit()
+    assert drill.closed(spec).done == 2
+    failed = [row for row in drill.outcomes(spec).values() if row.status == "failed"]
+    assert {(row.key, row.code) for row in failed} == {
+        ("/a.jpg", "unsafe_key"), ("x//y.jpg", "unsafe_key"),
+    }  # fmt: skip

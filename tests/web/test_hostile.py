@@ -79,6 +79,15 @@ def test_an_announced_object_is_cut_out_once(shared: Server) -> None:
     assert len(announce(shared, event("in/a+shoe.jpg", "02")).json()["accepted"]) == 1
 
 
+def test_an_announced_key_may_have_empty_parts(shared: Server) -> None:
+    for key in ("in//a.jpg", "in/a.jpg"):
+        shared.put("announced", key, jpeg())
+        (cutout_id,) = announce(shared, event(key, "empty part")).json()["accepted"]
+        output = f"in/out{key.removeprefix('in').removesuffix('.jpg')}.png"
+        assert shared.ended(cutout_id)["output"] == f"s3://announced/{output}"
+        assert shared.get("announced", output)
+
+
 def test_an_announced_object_that_failed_is_cut_out_when_announced_again(shared: Server) -> None:
     (first,) = announce(shared, event("in/late.jpg", "01")).json()["accepted"]
     assert shared.ended(first)["code"] == "object_missing"
@@ -304,7 +313,7 @@ def test_file_names_of_uploads_are_not_used(shared: Server) -> None:
     assert not list(outside)
 
 
-@pytest.mark.parametrize("key", ["../../x.jpg", "a/../../x.jpg", "a//b.jpg", "./a.jpg", "a\0.jpg"])
+@pytest.mark.parametrize("key", ["../../x.jpg", "a/../../x.jpg", "./a.jpg", "a\0.jpg"])
 def test_keys_that_climb(shared: Server, key: str) -> None:
     assert_problem(shared.submit(source=f"s3://announced/{key}"), 422, "unsafe_key")
     refused = shared.submit(source="s3://announced/in/a.jpg", destination=f"s3://announced/{key}")

@@ -12,7 +12,7 @@ from contract.cutout import CutoutSpec, PrivateFields
 from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.job import Backdrop, ManifestLine
 from contract.safe_http.policy import check_url
-from contract.storage import canonical_location
+from contract.storage import canonical_location, split_object
 from producer.dispatch.cutouts import cutout_spec, submit
 from producer.web.context import Context
 from producer.web.cutouts.private_fields import (
@@ -140,7 +140,7 @@ def parse_location(location: str) -> tuple[str, str]:
 
     Raises RequestError (`invalid_location`) or PermanentError (`unsafe_key`).
     """
-    folder, _, key = location.rpartition("/")
+    folder, key = split_object(location)
     if not location.startswith("s3://") or folder in {"s3:", "s3:/"} or not key:
         raise RequestError(
             ErrorCode.INVALID_LOCATION,
@@ -148,5 +148,5 @@ def parse_location(location: str) -> tuple[str, str]:
         )
     store = canonical_location(folder)
     # the whole path: a store may keep buckets as folders, where `..` in a prefix would climb too
-    names.check_key(location.removeprefix("s3://"))
+    names.check_object_key(location.removeprefix("s3://"))
     return store, key

@@ -32,7 +32,9 @@ class Rule(BaseModel):
 
     def output(self, key: str) -> str:
         """Return the location of the output of an object."""
-        relative_key = key.removeprefix(self.prefix).lstrip("/")
+        relative_key = key.removeprefix(self.prefix)
+        if self.prefix and not self.prefix.endswith("/"):
+            relative_key = relative_key.removeprefix("/")
         return f"{self.destination}/{names.output_key(relative_key, self.rendition.suffix)}"
 
 

@@ -11,8 +11,10 @@ from producer.batches.collisions import collision_index
 SEGMENT = 10
 
 
-def failures(keys: list[str]) -> dict[int, tuple[ErrorCode | None, str]]:
-    with collision_index(".png") as index:
+def failures(
+    keys: list[str], *, in_buckets: bool = False
+) -> dict[int, tuple[ErrorCode | None, str]]:
+    with collision_index(".png", in_buckets=in_buckets) as index:
         for first in range(0, len(keys), 7):
             index.add(first, keys[first : first + 7])
         rows = index.outcomes(SEGMENT, lambda n: keys[n * SEGMENT : (n + 1) * SEGMENT])
@@ -51,6 +53,12 @@ def test_an_unsafe_key_fails_alone(key: str) -> None:
     failed = failures(["a.jpg", key, "b.jpg"])
     assert {line: code for line, (code, _) in failed.items()} == {1: ErrorCode.UNSAFE_KEY}
     assert len(failed[1][1]) < 60_000
+
+
+def test_keys_with_empty_parts_are_legal_from_bucket_to_bucket() -> None:
+    keys = ["a//b.jpg", "a/b.jpg", "/a.jpg", "a.jpg", "a/../b.jpg"]
+    failed = failures(keys, in_buckets=True)
+    assert {line: code for line, (code, _) in failed.items()} == {4: ErrorCode.UNSAFE_KEY}
 
 
 def test_the_index_is_deleted(tmp_path: Path, monkeypatch) -> None:
