@@ -28,7 +28,7 @@ class PngParts(NamedTuple):
     """A PNG, taken apart."""
 
     data: bytes
-    """the file without what a decoder does not need"""
+    """the file without what a decoder does not need; what describes the pixels is before them"""
     colour_chunks: dict[bytes, bytes]
     """cICP, sRGB, gAMA and cHRM, by name"""
     icc_profile: bytes | None
@@ -50,24 +50,30 @@ def take_apart(data: bytes) -> PngParts:
     view = memoryview(data)
     kept = [view[:SIGNATURE_LENGTH]]
     described: dict[bytes, bytes] = {}
+    pixels, moved = 0, False
     for chunk in _chunks(data):
         if chunk.name == b"CgBI":
             message = "The file is a PNG in Xcode's variant CgBI, which only Apple's programs read."
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, message)
         content = view[chunk.start + 8 : chunk.end - 4]
+        if chunk.name == b"IDAT":
+            pixels = pixels or len(kept)
         if chunk.name in PIXELS or chunk.end > len(data):
             kept.append(view[chunk.start : chunk.end])
         elif chunk.name in described or not _is_sound(chunk, data):
             continue
         elif chunk.name in KEPT_LENGTHS and len(content) in KEPT_LENGTHS[chunk.name]:
             described[chunk.name] = b""
-            kept.append(view[chunk.start : chunk.end])
+            # so that the header says all, and a bomb is recognised before it is decoded
+            kept.insert(pixels or len(kept), view[chunk.start : chunk.end])
+            moved = moved or pixels > 0
         elif chunk.name == b"iCCP" or COLOUR_LENGTHS.get(chunk.name) == len(content):
             described[chunk.name] = bytes(content)
     profile = _unpacked_profile(described.pop(b"iCCP", b""))
     for name in KEPT_LENGTHS:
         described.pop(name, None)
-    needed = data if sum(map(len, kept)) == len(data) else b"".join(kept)
+    unchanged = sum(map(len, kept)) == len(data) and not moved
+    needed = data if unchanged else b"".join(kept)
     return PngParts(needed, described, profile)
 
 

@@ -140,7 +140,9 @@ class _ByTifffile:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation; 1 for upright images and unreadable EXIF."""
+    """Return EXIF's orientation; 1 for upright images and unreadable EXIF. Reads no pixels."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # Pillow would decode the pixels, to look behind them
     try:
         orientation = image.getexif().get(ORIENTATION)
     except DECODER_ERRORS:  # broken EXIF is common in sound photographs

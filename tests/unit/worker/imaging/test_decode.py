@@ -193,6 +193,19 @@ def test_an_enormous_claim_is_refused_before_time_or_memory_is_spent(format_name
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
+def test_the_largest_claim_of_a_png_is_refused_from_its_header():
+    assert refusal(claiming("PNG", 2**31 - 1)) is ErrorCode.TOO_MANY_PIXELS
+
+
+def test_exif_behind_the_pixels_of_a_png_turns_it():
+    data = encoded(picture(), "PNG", exif=exif(6))
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + struct.unpack_from(">I", data, start)[0]
+    behind = data[:start] + data[end:-12] + data[start:end] + data[-12:]
+    assert_like(decode(behind, LIMITS).rgb, decode(data, LIMITS).rgb)
+    assert decode(behind, LIMITS).size == (HEIGHT, WIDTH)
+
+
 def test_the_pixel_limit_is_exact():
     data = encoded(picture(), "PNG")
     assert decode(data, Limits(pixels=WIDTH * HEIGHT)).size == (WIDTH, HEIGHT)
