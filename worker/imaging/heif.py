@@ -14,6 +14,7 @@ HEADER_BYTES = 1 << 18
 """Where the properties of an image are looked for."""
 CODE_POINTS = b"colrnclx"
 """Begins a box with code points of ITU-T H.273."""
+SRGB_PRIMARIES = 1
 SRGB_CURVE, LIKE_SRGB = 13, frozenset({1, 6, 14, 15})
 """Transfer characteristics. Those of video stand for sRGB's in still images, as viewers show."""
 
@@ -47,4 +48,7 @@ def heif_profile(data: bytes) -> bytes | None:
     if len(stated) != 1:  # previews and gain maps may have their own
         return None
     primaries, curve = stated.pop()
-    return cicp_profile(primaries, SRGB_CURVE if curve in LIKE_SRGB else curve, 0, 1)
+    curve = SRGB_CURVE if curve in LIKE_SRGB else curve
+    if (primaries, curve) == (SRGB_PRIMARIES, SRGB_CURVE):
+        return None
+    return cicp_profile(primaries, curve, 0, 1)

@@ -22,7 +22,7 @@ from support.images import (
 )
 
 from contract.errors import ErrorCode
-from worker.imaging.decode import Limits, decode
+from worker.imaging.decode import Limits, decode, displayed_size
 
 # decoded
 
@@ -85,6 +85,27 @@ def test_a_transparent_palette_entry_becomes_alpha(format_name: str):
     assert [photograph.alpha.getpixel((x, 0)) for x in (0, 1)] == [255, 0]
 
 
+@pytest.mark.parametrize(
+    ("format_name", "options"),
+    [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True}), ("AVIF", {})],
+)
+def test_an_entirely_transparent_photograph_is_refused(format_name: str, options: dict):
+    image = picture("RGBA")
+    image.putalpha(0)
+    assert refusal(encoded(image, format_name, **options)) is ErrorCode.NOTHING_VISIBLE
+    image.putpixel((3, 3), (1, 2, 3, 1))
+    if format_name != "AVIF":
+        assert decode(encoded(image, format_name, **options), LIMITS).alpha is not None
+
+
+def test_a_gif_and_a_palette_that_are_entirely_transparent_are_refused():
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    for format_name in ("GIF", "PNG"):
+        data = encoded(image, format_name, transparency=1)
+        assert refusal(data) is ErrorCode.NOTHING_VISIBLE
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
 def test_the_smallest_photographs_are_decoded(size: tuple[int, int]):
     for format_name in FORMATS:
@@ -92,7 +113,7 @@ def test_the_smallest_photographs_are_decoded(size: tuple[int, int]):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format_name", ["JPEG", "MPO", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("format_name", ["JPEG", "MPO", "PNG", "WEBP", "TIFF", "deflated TIFF"])
 def test_a_photograph_is_turned_as_exif_says(format_name: str, orientation: int):
     # an independent statement: where EXIF says the stored first row and column are displayed
     y, x = {
@@ -103,10 +124,13 @@ def test_a_photograph_is_turned_as_exif_says(format_name: str, orientation: int)
     stored = shown if y in {"top", "bottom"} else shown.swapaxes(0, 1)
     stored = stored[::-1] if y in {"bottom", "right"} else stored
     stored = stored[:, ::-1] if x in {"bottom", "right"} else stored
-    tolerance, options = FORMATS[format_name]
+    tolerance, options = FORMATS[format_name.removeprefix("deflated ")]
+    if format_name == "deflated TIFF":  # libtiff reads these
+        format_name, options = "TIFF", {"compression": "tiff_adobe_deflate"}
     image = Image.fromarray(np.ascontiguousarray(stored))
     data = encoded(image, format_name, exif=exif(orientation), **options)
     photograph = decode(data, LIMITS)
+    assert displayed_size(data) == photograph.size
     assert_like(photograph.rgb, picture(), tolerance)
     with Image.open(io.BytesIO(data)) as reference:
         assert_like(photograph.rgb, ImageOps.exif_transpose(reference).convert("RGB"))
