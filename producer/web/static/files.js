@@ -1,6 +1,6 @@
 // Returns the photographs that were picked, dropped or pasted, as {file, name}.
 
-const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|gif|mpo|avif|heic)$/i;
+const PICTURE = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|gif|mpo|avif|hei[cf]|hif)$/i;
 
 const withName = (file) => ({ file, name: file.name || "photograph" });
 

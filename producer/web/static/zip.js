@@ -90,7 +90,7 @@ export function archives(entries) {
   return all;
 }
 
-const EXTENSION = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|gif|mpo|avif|heic)$/i;
+const EXTENSION = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|gif|mpo|avif|hei[cf]|hif)$/i;
 // control characters, bidirectional marks, and what Windows forbids
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069<>:"|?*]/g;
 const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
