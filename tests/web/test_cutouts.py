@@ -176,7 +176,7 @@ def test_a_destination_is_used_as_written(shared: Server) -> None:
 @pytest.mark.parametrize(
     ("rendition", "field"),
     [
-        ({"format": "webp"}, "rendition.format"),
+        ({"format": "tiff"}, "rendition.format"),
         ({"format": "jpg", "channels": "alpha"}, "rendition.channels"),
         ({"background": "white"}, "rendition.background"),
         ({"scale": "50"}, "rendition.scale"),
