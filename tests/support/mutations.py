@@ -6,6 +6,7 @@ import resource
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from contract.errors import CutoutError
+from contract.errors import CutoutError, ErrorCode
 from support.images import SRGB, encoded, exif
 from worker.imaging.decode import Limits, decode
 
@@ -178,6 +179,42 @@ def _status(name: str) -> int:
         if line.startswith(name + ":"):
             return int(line.split()[1]) * KIB
     raise ValueError(name)
+
+
+IMAGE_CODES = {
+    "", ErrorCode.TRUNCATED_IMAGE, ErrorCode.CORRUPT_IMAGE, ErrorCode.UNSUPPORTED_FORMAT,
+    ErrorCode.NOT_AN_IMAGE, ErrorCode.TOO_MANY_PIXELS, ErrorCode.NOTHING_VISIBLE,
+}  # fmt: skip
+MAX_MEMORY_RATIO = 1.2
+SLACK = 4 << 20
+"""Bytes of libraries that are loaded only for some files."""
+
+
+def family(name: str) -> str:
+    """The format of a sound or damaged file: the last word of a specimen's name."""
+    return name.rsplit(" of ", maxsplit=1)[-1].rsplit(maxsplit=1)[-1]
+
+
+def assert_damaged_files_end_well(folder: Path, *, count: int, seed: int) -> None:
+    """Decode damaged files: no process dies, and none needs more memory than sound files do."""
+    sound = specimens()
+    damaged = dict(mutations(sound, count, seed))
+    assert len(damaged) == count
+    results = decode_apart(sound | damaged, folder)
+    limits: dict[str, float] = {}
+    for name in sound:
+        assert results[name].code == ""
+        limits[family(name)] = max(
+            limits.get(family(name), 0), MAX_MEMORY_RATIO * results[name].growth + SLACK
+        )
+    ends = {name: results[name] for name in damaged}
+    assert {name: end.code for name, end in ends.items() if end.code not in IMAGE_CODES} == {}
+    assert {
+        name: end.growth for name, end in ends.items() if end.growth > limits[family(name)]
+    } == {}
+    counts = Counter(end.code for end in ends.values())
+    # the damage is neither harmless nor fatal to all
+    assert min(counts[code] for code in ("", "corrupt_image", "truncated_image")) > count / 20
 
 
 if __name__ == "__main__":

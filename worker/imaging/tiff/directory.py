@@ -14,8 +14,12 @@ DEPTH, DNG_VERSION, LERC_PARAMETERS = 32997, 50706, 50674
 INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Field types that hold unsigned integers, as `struct` names them."""
 FIELD_SIZES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), 1)) | {16: 8, 17: 8, 18: 8}
-MAX_PAGES = 100
+MAX_PAGES = 20
 """Directories read. The photograph is among the first."""
+MAX_SUB_DIRECTORIES = 8
+"""Read of each page."""
+MAX_ENTRIES = 1024
+"""Tags of a directory. Photographs have less than a hundred."""
 MAX_VALUES = 32
 """Values read of each tag."""
 
@@ -80,7 +84,7 @@ def read_pages(data: bytes) -> list[Page]:
 def read_sub_directories(data: bytes, page: Page) -> Iterator[Page]:
     """Yield the directories that a page refers to: previews, or the raw data of a camera."""
     form, _ = _header(data)
-    for offset in page.tags.get(SUB_DIRECTORIES, ()):
+    for offset in page.tags.get(SUB_DIRECTORIES, ())[:MAX_SUB_DIRECTORIES]:
         try:
             yield Page(page.index, _directory(data, form, offset)[0])
         except (struct.error, OverflowError):
@@ -104,9 +108,11 @@ def _header(data: bytes) -> tuple[_Form, int]:
 def _directory(data: bytes, form: _Form, offset: int) -> tuple[dict[int, tuple[int, ...]], int]:
     """Return the tags of a directory that are integers, and the offset of the next directory.
 
-    Raises struct.error or OverflowError if the file ends before.
+    Raises struct.error or OverflowError if the file ends before, or the directory is too long.
     """
     (entries,) = form.read(data, offset, form.count)
+    if entries > MAX_ENTRIES:
+        raise struct.error("not a directory")
     offset += struct.calcsize(f"={form.count}")
     inline = struct.calcsize(f"={form.offset}")
     length = 4 + 2 * inline

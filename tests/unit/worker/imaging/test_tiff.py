@@ -258,6 +258,15 @@ def test_a_loop_of_pages_ends():
     assert_right(decode(bytes(data), LIMITS), "rgb", "")
 
 
+def test_endless_directories_are_not_followed():
+    """Each states as many entries and offsets as it can: following all would take hours."""
+    pages = b"".join(
+        struct.pack("<H", 65_535) + struct.pack("<HHII", 330, 4, 32, 8) * 40 for _ in range(200)
+    )
+    for header in (b"II*\0\x08\0\0\0", b"II+\0\x08\0\0\0\x10" + bytes(7) + b"\xff" * 8):
+        assert refusal(header + pages) in {ErrorCode.TRUNCATED_IMAGE, ErrorCode.CORRUPT_IMAGE}
+
+
 @pytest.mark.parametrize("compression", ["none", "deflate", "webp", "lerc"])
 def test_samples_beyond_the_end_are_truncated(compression: str):
     depth = "uint16" if compression in {"none", "deflate"} else "uint8"
