@@ -19,6 +19,7 @@ from producer.cli import (
     files,
     keys,
     local,
+    removebg_check,
     schedule,
     services,
     submit,
@@ -50,6 +51,7 @@ for group in (
     keys,
     doctor,
     config,
+    removebg_check,
 ):
     app.add_typer(group.app)
 

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -179,3 +181,37 @@ def test_every_answer_says_what_is_left_of_the_rate_limit(shared: Server, tmp_pa
         refused = limited.client.post(URL, headers=headers)
         assert error_of(refused) == (429, "rate_limit_exceeded")
         assert refused.headers["x-ratelimit-remaining"] == "0"
+
+
+def checked(shared: Server, url: str, folder: Path, key: str = "") -> tuple[int, list[str]]:
+    """Return the exit status of `cutout removebg-check`, and its lines."""
+    (folder / "a.jpg").write_bytes(jpeg())
+    command = [sys.executable, "-m", "producer", "removebg-check", url, str(folder / "a.jpg")]
+    env = shared.cluster.environment(REMOVE_BG_API_KEY=key)
+    run = subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=200)
+    assert not run.stderr
+    return run.returncode, run.stdout.splitlines()
+
+
+def test_every_check_of_the_interface_passes(shared: Server, tmp_path: Path):
+    status, lines = checked(shared, shared.url, tmp_path)
+    assert (status, lines[-1]) == (0, "21 of 21"), lines
+    keys = tmp_path / "keys"
+    text = new_key(shared.cluster, keys, "client")
+    with serving(shared.cluster, tmp_path, name="keyed", CUTOUT_API_KEYS=str(keys)) as keyed:
+        status, lines = checked(shared, f"{keyed.url}/", tmp_path, text)
+        assert (status, lines[-1]) == (0, "22 of 22"), lines
+        assert text not in "".join(lines)
+        status, lines = checked(shared, keyed.url, tmp_path)
+        assert (status, lines[-1]) == (3, "0 of 21"), lines
+
+
+def test_the_checks_name_what_another_server_does_not_do(shared: Server, tmp_path: Path):
+    for script in (answer(200, b"hello"), answer(200, b"{}"), answer(404)):
+        with receiving(script) as other:
+            status, lines = checked(shared, other.url(), tmp_path)
+        assert (status, lines[-1]) == (3, "0 of 21")
+        assert all(line.startswith("FAILED  ") for line in lines[:-1])
+    status, lines = checked(shared, other.url(), tmp_path)
+    assert (status, lines[-1]) == (3, "0 of 21")
+    assert all("no answer" in line for line in lines[:-1])

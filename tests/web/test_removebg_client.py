@@ -1,14 +1,18 @@
-"""The public client `remove-bg-api`, unchanged but for its URL, and the answers it reads."""
+"""Public clients of remove.bg, unchanged but for the address, and the answers they read."""
 
 import base64
 import io
 import json
+import sys
 import urllib.request
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import remove_bg_api
+import removebg.removebg
+import removebg_cli
 import requests
 from PIL import Image
 from remove_bg_api import Errors, RemoveBg
@@ -146,3 +150,70 @@ def test_the_account(server: Server) -> None:
         account = json.load(answer)
     assert account["data"]["attributes"]["credits"]["total"] == 0
     assert requests.get(f"{server.url}/v1.0/account", timeout=9).status_code == 403
+
+
+# the PyPI client `removebg`
+
+
+def test_the_client_removebg(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    endpoint = f"{server.url}/v1.0/removebg"
+    monkeypatch.setattr(removebg.removebg, "API_ENDPOINT", endpoint)
+    client = removebg.removebg.RemoveBg(server.key, str(tmp_path / "errors.log"))
+    client.remove_background_from_img_file(str(server.shoe), size="full")
+    assert is_cutout(Path(f"{server.shoe}_no_bg.png").read_bytes())
+    out = tmp_path / "out.png"
+    text = base64.b64encode(server.shoe.read_bytes()).decode()
+    client.remove_background_from_base64_img(text, new_file_name=str(out))
+    assert is_cutout(out.read_bytes())
+    client.remove_background_from_img_file(str(server.shoe), bg_color="81d4fa")
+    assert Image.open(f"{server.shoe}_no_bg.png").format == "JPEG"
+    with pytest.raises(requests.HTTPError, match="400"):
+        client.remove_background_from_img_url(f"{server.url}/healthz")  # a private address
+    wrong = removebg.removebg.RemoveBg("cut_unknown", str(tmp_path / "errors.log"))
+    with pytest.raises(requests.HTTPError, match="403"):
+        wrong.remove_background_from_img_file(str(server.shoe))
+
+
+# the PyPI command line `removebg-cli`
+
+
+@pytest.fixture
+def command_line(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """Run `removebg ARGUMENTS`; its address, which stands in several lines, leads to the server."""
+
+    def redirected(call):
+        def send(url: str, **options):
+            return call(url.replace("https://api.remove.bg", server.url), **options)
+
+        return send
+
+    for name in ("get", "post"):
+        monkeypatch.setattr(requests, name, redirected(getattr(requests, name)))
+    monkeypatch.setenv("REMOVE_BG_API_KEY", server.key)
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["removebg", *arguments])
+        removebg_cli.main()
+
+    return run
+
+
+def test_the_command_line_removebg(server: Server, command_line, tmp_path: Path):
+    out = tmp_path / "out"
+    command_line(str(server.shoe))
+    assert is_cutout((tmp_path / "shoe-nobg.png").read_bytes())
+    command_line(str(server.shoe), "-s", "full", "-o", f"{out}.png", "-c")
+    assert Image.open(f"{out}.png").mode == "RGBA"
+    for format_, wanted in (("jpg", "JPEG"), ("webp", "WEBP")):
+        command_line(str(server.shoe), "-f", format_, "-b", "white", "-o", f"{out}.{format_}")
+        assert Image.open(f"{out}.{format_}").format == wanted
+    command_line(str(server.shoe), "-f", "zip", "-o", f"{out}.zip")
+    assert zipfile.ZipFile(f"{out}.zip").namelist() == ["color.jpg", "alpha.png"]
+
+
+def test_the_command_line_shows_account_and_refusals(server: Server, command_line, capsys):
+    command_line("--account")
+    assert "Credits" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        command_line(str(server.shoe), "--shadow")
+    assert "Invalid add_shadow parameter given" in capsys.readouterr().out
