@@ -1,8 +1,8 @@
 """Drops what is in a queue and is no message, before kombu or Celery see it.
 
-Whoever reaches Redis can push anything into a queue. Of what they do not expect, kombu and Celery
-raise various errors in the main process, which end it; the message returns to the queue, and ends
-the next worker.
+Anyone with access to Redis can push anything into a queue. Where they expect something else, kombu
+and Celery raise various errors in the main process, which end it; the message returns to the queue,
+and ends the next worker.
 """
 
 import base64

@@ -7,8 +7,8 @@ from PIL import Image
 
 from worker.imaging.jpeg_markers import END, may_lack_only_its_end
 
-SURPLUS = b"\x55" * 64
-"""Ignored after a whole scan; taken for samples in one that is cut short."""
+OTHER_BYTES = b"\x55" * 64
+"""Ignored after a whole scan; read as samples in one that is cut short."""
 STRIP_PIXELS = 1 << 20
 
 
@@ -22,7 +22,7 @@ def with_end(data: bytes) -> bytes | None:
     if not may_lack_only_its_end(data):
         return None
     scans = data.removesuffix(END[:1])
-    if _pixels_digest(scans + END) != _pixels_digest(scans + SURPLUS + END):
+    if _pixels_digest(scans + END) != _pixels_digest(scans + OTHER_BYTES + END):
         return None
     return scans + END
 
