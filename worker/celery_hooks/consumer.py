@@ -87,8 +87,25 @@ class Consumer(consumer.Consumer):
         transport, and the AttributeError ends the worker. No upstream issue is known.
         """
         return super().call_soon_ack(  # type: ignore[misc]  # newer than the stubs
-            partial(_answer_broker, answer), *arguments, **options
+            partial(self._answer_broker, answer), *arguments, **options
         )
+
+    def _answer_broker(self, answer: Any, *arguments: Any, **options: Any) -> None:
+        """Call a method of a kombu message.
+
+        If that fails because its transport is dismantled, the message is delivered again, and found
+        settled. If the connection is lost, it is left: kombu logs that and goes on, with a message
+        that counts as being processed for ever. With one for each child, the worker asks for no
+        further message, and does not notice the loss. No upstream issue is known.
+        """
+        message = answer.__self__
+        try:
+            answer(*arguments, **options)
+        except AttributeError:
+            if not _is_dismantled(message):
+                raise
+        if not message.acknowledged and not _is_dismantled(message):
+            self.hub.call_soon(_reconnect)
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
         """Filter the messages of each new connection. Called right before it is consumed from."""
@@ -172,18 +189,15 @@ class Consumer(consumer.Consumer):
         reset()
 
 
-def _answer_broker(answer: Any, *arguments: Any, **options: Any) -> None:
-    """Call a method of a kombu message.
+def _is_dismantled(message: Any) -> bool:
+    """Return whether the connection that delivered a message was given up."""
+    transport = message.channel.connection
+    return transport is None or transport.client is None
 
-    If that fails because its transport is dismantled, the message is delivered again, and found
-    settled.
-    """
-    try:
-        answer(*arguments, **options)
-    except AttributeError:
-        transport = answer.__self__.channel.connection
-        if transport is not None and transport.client is not None:
-            raise
+
+def _reconnect() -> None:
+    """Make Celery's main loop connect again."""
+    raise ConnectionError("a message could not be acknowledged")
 
 
 def _close(close: Callable[[], None]) -> None:

@@ -119,3 +119,30 @@ def test_a_connection_is_lost_while_a_message_is_held(consumer, redis_server) ->
     redis_server.start()
     with connection.clone() as again:
         assert again.default_channel.client.hlen("unacked") == 1
+
+
+def test_a_message_that_cannot_be_acknowledged_makes_the_worker_reconnect(
+    consumer, redis_server
+) -> None:
+    """Else it counts as being processed for ever; with one per child, no more are asked for."""
+    connection = Connection(redis_server.url.replace("unix", "redis+socket"))
+    held: list[Message] = []
+    Receiver(connection.default_channel, [Queue("queue")], on_message=held.append).consume()
+    connection.Producer().publish({}, routing_key="queue")
+    connection.drain_events(timeout=10)
+    redis_server.stop(signal.SIGKILL)
+
+    answer = held[0].ack_log_error, logging.getLogger(), connection.connection_errors
+    consumer.call_soon_ack(*answer)
+    [acknowledge] = consumer.hub._pop_ready()
+    acknowledge()
+    [reconnect] = consumer.hub._pop_ready()
+    with pytest.raises(connection.connection_errors):
+        reconnect()
+
+    redis_server.start()
+    consumer.call_soon_ack(*answer)
+    [acknowledge] = consumer.hub._pop_ready()
+    acknowledge()
+    assert held[0].acknowledged
+    assert not consumer.hub._pop_ready()
