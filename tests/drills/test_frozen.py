@@ -30,7 +30,7 @@ def test_a_worker_is_frozen_while_its_output_is_on_its_way(
 ) -> None:
     """The PUT reaches the storage once another batch has written a newer output."""
     moto_server.select(monkeypatch)
-    s3 = boto3.client("s3")
+    s3 = boto3.session.Session().client("s3")
     source, destination = f"in{time.time_ns()}", f"out{time.time_ns()}"
     for bucket in (source, destination):
         s3.create_bucket(Bucket=bucket)

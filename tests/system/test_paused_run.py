@@ -17,7 +17,7 @@ def test_a_run_that_paused_itself_ends_and_the_same_command_goes_on(
     rclone_server: S3Server, weights, catalogue, tmp_path, monkeypatch
 ) -> None:
     rclone_server.select(monkeypatch)
-    client = boto3.client("s3")
+    client = boto3.session.Session().client("s3")
     client.create_bucket(Bucket="paused-run")
     photograph(catalogue / "a.jpg")
     for number in range(COUNT):

@@ -198,7 +198,7 @@ def test_weights_come_from_s3(
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server.url)
-    client, bucket = boto3.client("s3"), f"m{time.time_ns()}"
+    client, bucket = boto3.session.Session().client("s3"), f"m{time.time_ns()}"
     client.create_bucket(Bucket=bucket)
     key = location if location.endswith(".onnx") else f"{location}/tiny.onnx"
     client.put_object(Bucket=bucket, Key=key, Body=CONTENT)
