@@ -10,11 +10,12 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from contract.cpus import available_cpus
 from contract.ledger import Ledger
 from contract.ledger.redis_ledger import RedisLedger
 from contract.paths import expand
 from contract.settings import Settings, settings
-from worker.cpu.count import available_cpus, threads_per_child
+from worker.cpu.count import threads_per_child
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
 from worker.models import registry, weights

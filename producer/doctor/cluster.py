@@ -13,7 +13,7 @@ from contract.ledger.workers import check_clock
 from contract.settings import Settings
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.missing_workers import missing_workers
-from producer.doctor.finding import Finding, Level, from_error
+from producer.doctor.finding import Finding, Level, error, from_error, ok, warning
 from producer.local.redis_server import is_fixed
 
 MEMORY_SHARE = 0.7
@@ -36,47 +36,46 @@ class ClusterChecks:
         ledger = RedisLedger(address, retries=0)
         try:
             ledger.ping()
-            warnings = examine(ledger.connection)
-        except CutoutError as error:
-            yield from_error("redis", explain(error, address))
+            advice = examine(ledger.connection)
+        except CutoutError as raised:
+            yield from_error(explain(raised, address))
             return
         self._ledger = ledger
         seconds = statistics.median(_ping(ledger) for _ in range(PINGS))
         facts = ledger.connection.server_info()
         name = "valkey" if "valkey_version" in facts else "redis"
         version = facts.get("valkey_version") or facts.get("redis_version", "of unknown version")
-        yield Finding("redis", Level.OK, f"{name} {version} answers in {seconds * 1000:.1f} ms")
-        for warning in warnings:
-            yield from_error("redis", warning, Level.WARNING)
+        yield ok(f"{name} {version} answers in {seconds * 1000:.1f} ms")
+        for one in advice:
+            yield from_error(one, Level.WARNING)
         if not is_fixed(f"{name} server v={version}"):
-            yield Finding(
-                "redis", Level.WARNING,
+            yield warning(
                 f"{name} {version} has a known fault: a Lua script can run code (CVE-2025-49844).",
                 "Update the server within its series.",
-            )  # fmt: skip
+            )
         if seconds > SLOW_REPLY_SECONDS:
-            yield Finding(
-                "redis", Level.WARNING, f"Redis takes {seconds * 1000:.0f} ms to answer.",
+            yield warning(
+                f"Redis takes {seconds * 1000:.0f} ms to answer.",
                 "Run Redis in the same zone as the workers, and nothing else on its machine.",
-            )  # fmt: skip
+            )
         used, limit = int(facts.get("used_memory", 0)), int(facts.get("maxmemory", 0))
         if limit and used > MEMORY_SHARE * limit:
-            yield Finding(
-                "redis", Level.WARNING, f"Redis uses {used / limit:.0%} of its maxmemory.",
+            yield warning(
+                f"Redis uses {used / limit:.0%} of its maxmemory.",
                 "Raise maxmemory; once it is reached, no image is settled.",
-            )  # fmt: skip
+            )
 
     def clock(self) -> Iterator[Finding]:
         """Check this machine's clock against that of Redis."""
         if self._ledger:
             check_clock(self._ledger.workers)
-            yield Finding("clock", Level.OK, "agrees with that of Redis")
+            yield ok("agrees with that of Redis")
 
     def settings(self) -> Iterator[Finding]:
         """Check the settings that must be the same in all processes."""
         if self._ledger:
             check_shared(self._ledger.workers, self._config)
-            yield Finding("settings", Level.OK, "agree with the running processes")
+            yield ok("agree with the running processes")
 
     def processes(self) -> Iterator[Finding]:
         """Check that open batches have a dispatcher and workers."""
@@ -86,27 +85,26 @@ class ClusterChecks:
         fleet = FleetView()
         fleet.update(workers, time.monotonic())
         open_batches = [batches.progress(batch) for batch in batches.open_ids()]
-        yield Finding(
-            "processes", Level.OK,
+        yield ok(
             f"{len(workers)} workers with {sum(w.children for w in workers)} children, and"
             f" {len(open_batches)} open batches",
-        )  # fmt: skip
+        )
         if not self._ledger.has_dispatcher():
             yield Finding(
-                "processes", Level.ERROR if open_batches else Level.WARNING,
-                "No dispatcher is running, so no image is queued.", "Start `cutout dispatch`.",
-            )  # fmt: skip
+                Level.ERROR if open_batches else Level.WARNING,
+                "No dispatcher is running, so no image is queued.",
+                "Start `cutout dispatch`.",
+            )
         for name in sorted(fleet.out_of_rotation):
-            yield Finding(
-                "processes", Level.ERROR,
+            yield error(
                 f"{name} takes no images, because its own failed where those of others did not.",
                 "Read its log; it takes images again once an attempt succeeds.",
-            )  # fmt: skip
+            )
         now = time.time()
         for reason in dict.fromkeys(missing_workers(one, fleet, now) for one in open_batches):
             if reason:
                 what, _, step = reason.partition(": ")
-                yield Finding("processes", Level.ERROR, f"{what}.", step)
+                yield error(f"{what}.", step)
 
 
 def _ping(ledger: RedisLedger) -> float:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from contract.settings import Settings
 from producer.doctor.cluster import ClusterChecks
-from producer.doctor.finding import Check, Finding, Level, findings
+from producer.doctor.finding import Check, Finding, findings, ok
 from producer.doctor.machine import MachineChecks
-from producer.doctor.storage import StorageChecks, web_store
+from producer.doctor.storage import StorageChecks, written
 
 
 def examine_all(config: Settings, locations: tuple[str, str] | None) -> Iterator[Finding]:
@@ -36,5 +36,5 @@ def _web(config: Settings) -> Iterator[Finding]:
     from producer.web.context import build_context  # noqa: PLC0415 - FastAPI is slow to import
 
     context = build_context(config)
-    yield Finding("web", Level.OK, "API keys and event rules are valid")
-    yield from web_store(context.store)
+    yield ok("API keys and event rules are valid")
+    yield from written(context.store)

@@ -1,7 +1,7 @@
 """What a check found."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from contract.errors import NEXT_STEP, CutoutError
@@ -17,26 +17,44 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    check: str
     level: Level
     message: str
     next_step: str = ""
     """what to do; empty if nothing"""
+    check: str = ""
+    """the name of the check, which `findings` fills in"""
 
 
 Check = Callable[[], Iterator[Finding]]
 """Yields what it found. May raise CutoutError instead."""
 
 
-def from_error(check: str, error: CutoutError, level: Level = Level.ERROR) -> Finding:
+def ok(message: str) -> Finding:
+    return Finding(Level.OK, message)
+
+
+def warning(message: str, next_step: str) -> Finding:
+    return Finding(Level.WARNING, message, next_step)
+
+
+def error(message: str, next_step: str) -> Finding:
+    return Finding(Level.ERROR, message, next_step)
+
+
+def from_error(raised: CutoutError, level: Level = Level.ERROR) -> Finding:
     """Return an error of the product as a finding."""
-    return Finding(check, level, f"{error.code}: {error.message}", NEXT_STEP[error.code])
+    return Finding(level, f"{raised.code}: {raised.message}", NEXT_STEP[raised.code])
 
 
 def findings(checks: dict[str, Check]) -> Iterator[Finding]:
     """Yield the findings of each check; a CutoutError is one too, and ends that check alone."""
     for name, check in checks.items():
-        try:
-            yield from check()
-        except CutoutError as error:
-            yield from_error(name, error)
+        for finding in _of_one(check):
+            yield replace(finding, check=name)
+
+
+def _of_one(check: Check) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except CutoutError as raised:
+        yield from_error(raised)

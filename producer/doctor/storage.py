@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 
 from contract import names
-from contract.storage import Store, open_store
+from contract.storage import open_store
 from producer.batches.locations import resolve
-from producer.doctor.finding import Finding, Level
+from producer.doctor.finding import Finding, error, ok, warning
 
 SLOW_SECONDS = 0.5
 """A request that takes longer than this keeps a child waiting longer than its network computes."""
@@ -27,46 +27,37 @@ class StorageChecks:
         took = time.perf_counter() - began
         images = [item for item in page.items if names.is_image(item.key)] if page else []
         if not images:
-            yield Finding(
-                "source", Level.WARNING, f"{locations.source} begins with no photograph.",
+            yield warning(
+                f"{locations.source} begins with no photograph.",
                 "Check the bucket, the prefix and the files' extensions.",
-            )  # fmt: skip
+            )
         else:
-            yield Finding("source", Level.OK, f"{locations.source} lists in {took * 1000:.0f} ms")
+            yield ok(f"{locations.source} lists in {took * 1000:.0f} ms")
 
     def destination(self) -> Iterator[Finding]:
-        """Write, ask for, read and delete a small object at the destination."""
-        store = open_store(resolve(self._source, self._destination).destination)
-        key = f"{names.RESERVED}/doctor-{secrets.token_hex(4)}"
-        began = time.perf_counter()
-        store.put(key, b"cutout doctor", "text/plain", MARK)
-        took = time.perf_counter() - began
-        try:
-            yield from _marks(store, key)
-        finally:
-            store.delete(key)
-        yield Finding("destination", Level.OK, f"{store.uri} takes a file in {took * 1000:.0f} ms")
-        if took > SLOW_SECONDS:
-            yield Finding(
-                "destination", Level.WARNING, f"Writing takes {took:.1f} s.",
-                "Use storage in the workers' region, or start more children per CPU.",
-            )  # fmt: skip
+        """Write, ask for and delete a small object at the destination."""
+        return written(resolve(self._source, self._destination).destination)
 
 
-def _marks(store: Store, key: str) -> Iterator[Finding]:
-    head = store.head(key)
-    if head is None or any(head.metadata.get(name) != value for name, value in MARK.items()):
-        yield Finding(
-            "destination", Level.ERROR,
-            f"{store.uri} does not keep the metadata of a file, so no output can count as current.",
-            "Use storage that keeps S3 user metadata.",
-        )  # fmt: skip
-
-
-def web_store(location: str) -> Iterator[Finding]:
-    """Write and delete a small object in the store of uploads."""
+def written(location: str) -> Iterator[Finding]:
+    """Check that a small object can be written at a location, and that its metadata is kept."""
     store = open_store(location)
     key = f"{names.RESERVED}/doctor-{secrets.token_hex(4)}"
-    store.put(key, b"cutout doctor", "text/plain")
-    store.delete(key)
-    yield Finding("web store", Level.OK, f"{store.uri} can be written to")
+    began = time.perf_counter()
+    store.put(key, b"cutout doctor", "text/plain", MARK)
+    took = time.perf_counter() - began
+    try:
+        head = store.head(key)
+    finally:
+        store.delete(key)
+    yield ok(f"{store.uri} takes a file in {took * 1000:.0f} ms")
+    if head is None or any(head.metadata.get(name) != value for name, value in MARK.items()):
+        yield error(
+            f"{store.uri} does not keep the metadata of a file, so no output can count as current.",
+            "Use storage that keeps S3 user metadata.",
+        )
+    if took > SLOW_SECONDS:
+        yield warning(
+            f"Writing takes {took:.1f} s.",
+            "Use storage in the workers' region, or start more children per CPU.",
+        )

@@ -187,7 +187,7 @@ def test_few_files_may_be_open(healthy) -> None:
 
 
 def test_there_is_little_memory(healthy, monkeypatch) -> None:
-    monkeypatch.setattr("producer.doctor.machine._memory", lambda: 500_000_000)
+    monkeypatch.setattr("producer.doctor.machine.available_memory", lambda: 500_000_000)
     found = [one for one in examine_all(Settings(**healthy), None) if one.check == "limits"]
     assert any("0.5 GB of memory" in one.message and "INT8" in one.next_step for one in found)
 

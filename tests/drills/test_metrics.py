@@ -111,7 +111,7 @@ def test_the_dispatcher_exports_every_queue_without_worker_or_batch(cluster: Clu
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
-def test_a_dispatcher_that_is_lost_is_told(cluster: Cluster, catalogue, tmp_path) -> None:
+def test_a_dispatcher_that_is_lost_is_reported(cluster: Cluster, catalogue, tmp_path) -> None:
     """By another one that stands by, by `cutout status`, and by the API's `/healthz`."""
     photograph(catalogue / "a.jpg")
     cluster.submit(catalogue, tmp_path / "out")
@@ -137,14 +137,14 @@ def test_a_dispatcher_whose_loop_stands_still_is_unhealthy() -> None:
     registry = CollectorRegistry()
     app = exposition.wsgi(registry, lambda: alive[0])
 
-    def told() -> str:
+    def health() -> str:
         statuses: list[str] = []
         assert b"".join(app({"PATH_INFO": "/healthz"}, lambda one, _: statuses.append(one)))
         return statuses[0]
 
-    assert told() == "200 OK"
+    assert health() == "200 OK"
     alive[0] = False
-    assert told() == "503 Service Unavailable"
+    assert health() == "503 Service Unavailable"
 
 
 def test_every_query_of_rules_and_dashboard_finds_data_of_a_real_run(

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from contract import log, names
+from contract.cpus import available_cpus
 from contract.ledger.connection import Connection
 from contract.ledger.server_check import check_server
 from contract.ledger.shared_settings import check_shared
 from contract.ledger.workers import WorkerRegistry, check_clock
 from contract.settings import Settings, settings
-from worker.cpu.count import available_cpus, default_children
+from worker.cpu.count import default_children
 
 MAIN_PROCESS_CONNECTIONS = 4
 """Connections to Redis that a worker has open besides one per child."""
@@ -58,8 +59,8 @@ def worker(
     SIGTERM stops the worker cleanly: it finishes the images it is processing and leaves all others
     in the queue.
 
-    Exit status: 0 told to stop; 1 could not start; 75 deaf (connected and idle, but no messages
-    arrived), stuck, or ended by an unexpected error: start it again.
+    Exit status: 0 stopped on request; 1 could not start; 75 deaf (connected and idle, but no
+    messages arrived), stuck, or ended by an unexpected error: start it again.
     """
     from worker.app import create_app  # noqa: PLC0415 - Celery is slow to import
     from worker.runtime import prepare  # noqa: PLC0415

@@ -27,14 +27,15 @@ def as_specified(image: Image.Image, data: bytes) -> Image.Image:
         case "BMP" if image.mode == "RGBA" and image.getchannel("A").getbbox() is None:
             return image.convert("RGB")  # the writer filled in no alpha
         case "PNG" if "transparency" in image.info:
-            return _with_colour_key(image, data[PNG_DEPTH], data[PNG_COLOUR_TYPE], data)
+            return _with_colour_key(image, data)
         case "TIFF":
             return _tiff_as_specified(image)
     return image
 
 
-def _with_colour_key(image: Image.Image, depth: int, colour_type: int, data: bytes) -> Image.Image:
+def _with_colour_key(image: Image.Image, data: bytes) -> Image.Image:
     """Return a PNG's image with the colour that tRNS names as transparent, at the file's depth."""
+    depth, colour_type = data[PNG_DEPTH], data[PNG_COLOUR_TYPE]
     if (depth, colour_type) == (16, RGB):
         # at 8 bits, neighbouring colours would be transparent too
         alpha = np.asarray(imagecodecs.png_decode(data))[..., 3]

@@ -50,6 +50,7 @@ def take_apart(data: bytes) -> PngParts:
     view = memoryview(data)
     kept = [view[:SIGNATURE_LENGTH]]
     described: dict[bytes, bytes] = {}
+    seen: set[bytes] = set()
     pixels, moved = 0, False
     for chunk in _chunks(data):
         if chunk.name == b"CgBI":
@@ -60,18 +61,17 @@ def take_apart(data: bytes) -> PngParts:
             pixels = pixels or len(kept)
         if chunk.name in PIXELS or chunk.end > len(data):
             kept.append(view[chunk.start : chunk.end])
-        elif chunk.name in described or not _is_sound(chunk, data):
+        elif chunk.name in seen or not _is_sound(chunk, data):
             continue
-        elif chunk.name in KEPT_LENGTHS and len(content) in KEPT_LENGTHS[chunk.name]:
-            described[chunk.name] = b""
+        elif len(content) in KEPT_LENGTHS.get(chunk.name, ()):
+            seen.add(chunk.name)
             # so that the header says all, and a bomb is recognised before it is decoded
             kept.insert(pixels or len(kept), view[chunk.start : chunk.end])
             moved = moved or pixels > 0
         elif chunk.name == b"iCCP" or COLOUR_LENGTHS.get(chunk.name) == len(content):
+            seen.add(chunk.name)
             described[chunk.name] = bytes(content)
     profile = _unpacked_profile(described.pop(b"iCCP", b""))
-    for name in KEPT_LENGTHS:
-        described.pop(name, None)
     unchanged = sum(map(len, kept)) == len(data) and not moved
     needed = data if unchanged else b"".join(kept)
     return PngParts(needed, described, profile)

@@ -73,15 +73,14 @@ def open_source(data: bytes, format_name: str) -> Source:
     Image.MAX_IMAGE_PIXELS = None  # `Limits` is checked instead, and has an error code
     if format_name == "TIFF":
         return _open_tiff(data)
-    profile = None
-    if format_name == "PNG":
-        parts = take_apart(data)
-        data, profile = parts.data, png_profile(parts.colour_chunks, parts.icc_profile)
+    png = take_apart(data) if format_name == "PNG" else None
+    data = png.data if png else data
     image = Image.open(io.BytesIO(data), formats=[format_name])
-    if format_name != "PNG":
-        profile = image.info.get("icc_profile")
-    if format_name in {"AVIF", "HEIF"} and not profile:
-        profile = heif_profile(data)
+    profile = image.info.get("icc_profile")
+    if png:
+        profile = png_profile(png.colour_chunks, png.icc_profile)
+    elif format_name in {"AVIF", "HEIF"}:
+        profile = profile or heif_profile(data)
     orientation = _orientation(image)
     swap = orientation in SWAPS_WIDTH_AND_HEIGHT
     size = image.size[::-1] if swap else image.size

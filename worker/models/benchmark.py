@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from contract.cpus import available_cpus
 from contract.quality import Quality
-from worker.cpu.count import available_cpus
 from worker.models.registry import Model
 from worker.models.session import Session
 

@@ -1,4 +1,4 @@
-"""With which status a worker ends: 0 only if it was told to stop, so that a supervisor knows."""
+"""A worker's exit status: 0 only if it was stopped on request, so that a supervisor knows."""
 
 import mmap
 import os

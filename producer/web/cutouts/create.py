@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from contract import names
 from contract.batch import BatchSpec
@@ -44,14 +45,51 @@ def create(
     Raises RequestError or PermanentError if the request is invalid or the queue is full, and
     RetryableError if Redis or the storage is unavailable.
     """
+    resolved = _resolve(context, cutout_id, new, upload, backdrop)
+    record = CutoutRecord(spec=resolved.spec, idempotency=idempotency)
+    try:
+        _put_all(_puts(context, record, resolved.uploads, resolved.fields))
+        submit(context.ledger, resolved.spec, resolved.cutout, context.settings)
+    except CutoutError as error:
+        # without Redis it is unknown whether the cutout was registered: a repeated request may find
+        # and confirm it, so its record stays
+        if error.code not in REDIS_CODES:
+            with suppress(CutoutError):  # the first error is the one to report
+                context.records.delete(cutout_id)
+        raise
+    return resolved.spec
+
+
+class _Resolved(NamedTuple):
+    """A request that was checked."""
+
+    spec: BatchSpec
+    cutout: CutoutSpec
+    fields: PrivateFields
+    uploads: dict[str, Upload]
+    """by the key under which they are stored"""
+
+
+def _resolve(
+    context: Context,
+    cutout_id: str,
+    new: NewCutout,
+    upload: Upload | None,
+    backdrop: Upload | str | None,
+) -> _Resolved:
+    """Check a request. Raises RequestError or PermanentError."""
     recipe = context.recipe(new.model, new.rendition, new.quality)
     context.check_queue(recipe.model)
     destination = (context.store, names.cutout_result_key(cutout_id, recipe.rendition.suffix))
     if new.destination:
         destination = parse_location(new.destination)
     source_is_url = upload is None and not new.source.startswith("s3://")
-    backdrop_url = backdrop if isinstance(backdrop, str) else None
-    for url in (new.callback_url, new.source if source_is_url else None, backdrop_url):
+    fields = PrivateFields(
+        url=new.source if source_is_url else None,
+        callback_url=new.callback_url,
+        backdrop_url=backdrop if isinstance(backdrop, str) else None,
+    )
+    for url in (fields.callback_url, fields.url, fields.backdrop_url):
         if url:
             check_url(url, context.settings.url_allowlist)
     source = _source(context, cutout_id, new, upload)
@@ -68,27 +106,11 @@ def create(
         has_callback=bool(new.callback_url),
         backdrop=_backdrop(cutout_id, backdrop),
     )
-    spec = cutout_spec(cutout_id, source[0], destination[0], recipe, cutout)
-    fields = PrivateFields(
-        url=new.source if source_is_url else None,
-        callback_url=new.callback_url,
-        backdrop_url=backdrop_url,
-    )
-    record = CutoutRecord(spec=spec, idempotency=idempotency)
-    uploads = {cutout.photograph.key: upload} if upload else {}
+    uploads = {source[1]: upload} if upload else {}
     if cutout.backdrop and isinstance(backdrop, Upload):
         uploads[cutout.backdrop.key] = backdrop
-    try:
-        _put_all(_puts(context, record, uploads, fields))
-        submit(context.ledger, spec, cutout, context.settings)
-    except CutoutError as error:
-        # without Redis it is unknown whether the cutout was registered: a repeated request may find
-        # and confirm it, so its record stays
-        if error.code not in REDIS_CODES:
-            with suppress(CutoutError):  # the first error is the one to report
-                context.records.delete(cutout_id)
-        raise
-    return spec
+    spec = cutout_spec(cutout_id, source[0], destination[0], recipe, cutout)
+    return _Resolved(spec, cutout, fields, uploads)
 
 
 def _puts(

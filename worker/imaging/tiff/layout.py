@@ -145,10 +145,8 @@ def _is_known_grey(layout: Layout, bits: int) -> bool:
     if samples == 1:
         is_shallow = bits in {1, 2, 4, BYTE}
         return is_shallow or _is_deep_grey(layout, bits)
-    if layout.photometric == PALETTE:
-        return layout.bits == (BYTE, BYTE) and layout.extra in {(0,), (UNASSOCIATED,)}
-    is_black = layout.photometric == BLACK_IS_ZERO
-    return is_black and layout.bits == (BYTE, BYTE) and layout.extra in {(0,), (UNASSOCIATED,)}
+    is_known = layout.photometric in {PALETTE, BLACK_IS_ZERO}
+    return is_known and layout.bits == (BYTE, BYTE) and layout.extra in {(0,), (UNASSOCIATED,)}
 
 
 def _is_known_colour(layout: Layout, page: Page, bits: int) -> bool:
