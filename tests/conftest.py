@@ -47,12 +47,31 @@ def clean_environment(
     monkeypatch.setenv("CUTOUT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
 
 
+@pytest.fixture(scope="session")
+def idle_redis_servers() -> Iterator[list[RedisServer]]:
+    """Servers that tests left unchanged: starting one costs more than most tests."""
+    servers: list[RedisServer] = []
+    yield servers
+    for server in servers:
+        server.remove()
+
+
 @pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
+def redis_server(
+    idle_redis_servers: list[RedisServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    """An empty server of the test's own, which it may reconfigure, kill and start again."""
+    if idle_redis_servers:
+        server = idle_redis_servers.pop()
+    else:
+        server = RedisServer(tmp_path_factory.mktemp("redis-server"))
+        server.start()
+    before = server.configuration()
     yield server
-    server.remove()
+    if server.empty(before):
+        idle_redis_servers.append(server)
+    else:
+        server.remove()
 
 
 @pytest.fixture(scope="session")

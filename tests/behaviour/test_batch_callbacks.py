@@ -64,6 +64,7 @@ def pending(ledger: RedisLedger) -> int:
     return CallbackSchedule(ledger.connection, names.BATCH_CALLBACKS).pending()
 
 
+@pytest.mark.slow
 def test_each_end_of_a_batch_is_sent_once_and_signed(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
 ) -> None:

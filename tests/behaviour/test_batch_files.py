@@ -158,6 +158,7 @@ def test_pruning_needs_no_redis(destination) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff"])
 def test_a_damaged_batch_stops_no_other(destination, content: bytes) -> None:
     """Neither a rebuilding nor a pruning of all."""

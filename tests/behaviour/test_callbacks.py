@@ -288,6 +288,7 @@ def start(monkeypatch: pytest.MonkeyPatch):
         assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_500_and_then_200_is_delivered(callbacks: CallbackSchedule, start):
     with receiving(answer(500), answer(302), answer(200)) as server:
         start(callbacks, delivery_to(server.url()))
@@ -296,6 +297,7 @@ def test_500_and_then_200_is_delivered(callbacks: CallbackSchedule, start):
     assert len(server.requests) == 3
 
 
+@pytest.mark.slow
 def test_two_processes_deliver_each_once(callbacks: CallbackSchedule, start, redis_server):
     for n in range(40):
         callbacks.schedule(f"c-{n}")
@@ -320,6 +322,7 @@ def test_a_receiver_that_hangs_does_not_stop_the_others(callbacks: CallbackSched
         goes_on.set()
 
 
+@pytest.mark.slow
 def test_the_loop_survives_a_restart_of_redis(
     callbacks: CallbackSchedule, start, redis_server: RedisServer
 ):

@@ -161,6 +161,7 @@ def test_at_most_one_dispatcher_writes_a_report(closing: Closing, monkeypatch) -
     assert len(writers) == 1
 
 
+@pytest.mark.slow
 def test_a_dispatcher_that_died_while_it_wrote_a_report_is_followed(closing: Closing) -> None:
     closing.settle(range(TOTAL), Status.DONE)
     assert closing.ledger.batches.lease_report(closing.spec.id, "dead", 0.5)

@@ -90,6 +90,7 @@ def keep_all(context: Context) -> None:
         keep(context, cutout_id)
 
 
+@pytest.mark.slow
 def test_a_queued_cutout_is_restored(at_s3: Context) -> None:
     source = f"{at_s3.store}/in/shoe.jpg"
     ids = [created(at_s3), created(at_s3, CALLBACK), created(at_s3, NewCutout(source=source), None)]

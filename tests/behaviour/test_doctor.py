@@ -164,6 +164,7 @@ def test_a_folder_cannot_be_made(healthy, tmp_path) -> None:
     assert "CUTOUT_STATE_DIR" in finding.next_step
 
 
+@pytest.mark.slow
 def test_weights_are_missing_or_spoiled(healthy, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CUTOUT_MODEL_DIR", str(tmp_path))  # for the process that verifies
     config = Settings(**healthy | {"model_dir": tmp_path})
@@ -229,6 +230,7 @@ def test_the_storage_does_not_answer(healthy, locations, monkeypatch) -> None:
     assert "storage_unavailable" in finding.message
 
 
+@pytest.mark.slow
 def test_the_verb_prints_json_and_its_status_says_that_something_is_wrong() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "producer", "doctor", "--json"],

@@ -39,6 +39,7 @@ def batch(ledger: RedisLedger, folder: Path, count: int) -> str:
     return register(ledger, str(folder), f"{folder}-out", Recipe(model="u2netp")).id
 
 
+@pytest.mark.slow
 def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:

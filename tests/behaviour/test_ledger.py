@@ -834,6 +834,7 @@ def test_only_a_closed_batch_is_forgotten_for_good(ledger, batch) -> None:
     assert ledger.batches.forget_closed(batch)
 
 
+@pytest.mark.slow
 def test_counters_of_a_closed_batch_expire(ledger, batch) -> None:
     ledger.batches.discard(batch, kept=1)
     assert ledger.batches.progress(batch).state == "closed"
@@ -920,6 +921,7 @@ def test_a_snapshot_says_when_the_next_message_of_each_queue_was_issued(ledger, 
 # cutouts
 
 
+@pytest.mark.slow
 def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> None:
     ledger.cutouts.register(cutout_spec())
     assert ledger.cutouts.outcome(CUTOUT) is None
@@ -1154,6 +1156,7 @@ def test_a_lost_cutout_is_restored_once(ledger) -> None:
     assert ledger.cutouts.outcome(CUTOUT) == done(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", Status)
 def test_a_lost_cutout_is_restored_with_its_outcome(ledger, status: Status) -> None:
     outcome = Outcome(line=0, key="a.jpg", status=status)

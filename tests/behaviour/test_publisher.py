@@ -104,6 +104,7 @@ def test_a_chunk_is_sent_in_one_command(ledger: RedisLedger) -> None:
     assert redis.info("commandstats")["cmdstat_lpush"]["calls"] == 1
 
 
+@pytest.mark.slow
 def test_a_celery_worker_runs_every_published_job() -> None:
     seen: list[ImageJob] = []
 

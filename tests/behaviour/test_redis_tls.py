@@ -48,6 +48,7 @@ def brokers():
     yield worker_app.create_app(1, quarantine=False).connection_for_read()
 
 
+@pytest.mark.slow
 def test_a_private_ca_is_trusted_by_ledger_and_broker(redis_with_tls: TlsRedis, monkeypatch):
     redis_with_tls.select(monkeypatch, trusted=True)
     open_ledger().ping()
@@ -57,6 +58,7 @@ def test_a_private_ca_is_trusted_by_ledger_and_broker(redis_with_tls: TlsRedis, 
             assert connection.SimpleQueue("q").get(timeout=5).payload == "hello"
 
 
+@pytest.mark.slow
 def test_an_untrusted_certificate_is_refused_by_ledger_and_broker(
     redis_with_tls: TlsRedis, monkeypatch
 ):
@@ -72,6 +74,7 @@ def test_an_untrusted_certificate_is_refused_by_ledger_and_broker(
             connection.ensure_connection(max_retries=1)
 
 
+@pytest.mark.slow
 def test_a_certificate_for_another_host_is_refused_by_ledger_and_broker(
     redis_with_tls: TlsRedis, monkeypatch
 ):
@@ -106,6 +109,7 @@ def failed(*command: str) -> str:
     return answer.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("producer", "status"), ("worker", "worker")])
 def test_a_server_without_tls_is_named(
     redis_server: RedisServer, command: tuple[str, ...], monkeypatch
@@ -117,6 +121,7 @@ def test_a_server_without_tls_is_named(
     assert "uses no TLS, so CUTOUT_REDIS_URL must begin with redis://" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("producer", "status"), ("worker", "worker")])
 def test_a_server_with_tls_is_named(
     redis_with_tls: TlsRedis, command: tuple[str, ...], monkeypatch

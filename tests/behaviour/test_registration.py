@@ -22,6 +22,7 @@ from producer.batches.register import begin, new_spec, register
 from producer.batches.resource import batch_resource
 
 
+@pytest.mark.slow
 def test_two_503s_on_one_page_do_not_lose_a_submit(ledger, proxy, small_bucket) -> None:
     proxy.add(status(503), methods=["GET"], path=LISTING, limit=9)
     spec = submit(ledger, small_bucket)
@@ -29,6 +30,7 @@ def test_two_503s_on_one_page_do_not_lose_a_submit(ledger, proxy, small_bucket) 
     assert ledger.batches.progress(spec.id).state == "open"
 
 
+@pytest.mark.slow
 def test_a_listing_survives_storage_that_fails_now_and_then(ledger, proxy, small_bucket) -> None:
     proxy.add(status(503), probability=0.2, seed=3)
     proxy.add(status(500), probability=0.05, seed=4)
@@ -37,6 +39,7 @@ def test_a_listing_survives_storage_that_fails_now_and_then(ledger, proxy, small
     assert (listed(spec), spec.ignored) == (photographs(), 1)
 
 
+@pytest.mark.slow
 def test_storage_that_never_answers_is_given_up_soon(ledger, proxy, small_bucket) -> None:
     proxy.add(status(503))
     started = time.monotonic()
@@ -46,6 +49,7 @@ def test_storage_that_never_answers_is_given_up_soon(ledger, proxy, small_bucket
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.slow
 def test_the_same_submit_twice_is_one_batch(ledger, proxy, small_bucket) -> None:
     first = submit(ledger, small_bucket, name="spring")
     assert submit(ledger, small_bucket, name="spring") == first
@@ -55,6 +59,7 @@ def test_the_same_submit_twice_is_one_batch(ledger, proxy, small_bucket) -> None
     assert submit(ledger, small_bucket).id != first.id
 
 
+@pytest.mark.slow
 def test_two_at_once_with_one_name_are_one_batch(ledger, proxy, small_bucket) -> None:
     proxy.add(delay(0.05), path=LISTING)
     results: list[object] = []
@@ -75,6 +80,7 @@ def test_two_at_once_with_one_name_are_one_batch(ledger, proxy, small_bucket) ->
     assert listed(ledger.batches.progress(batch).spec) == photographs()
 
 
+@pytest.mark.slow
 def test_a_listing_that_cannot_succeed_leaves_no_batch_and_no_name(
     ledger, proxy, small_bucket
 ) -> None:
@@ -88,6 +94,7 @@ def test_a_listing_that_cannot_succeed_leaves_no_batch_and_no_name(
     assert submit(ledger, small_bucket, name="spring").total == PHOTOGRAPHS
 
 
+@pytest.mark.slow
 def test_a_batch_that_was_begun_is_listed_by_the_next_process(ledger, proxy, small_bucket) -> None:
     spec = new_spec(f"s3://{small_bucket}/in", f"s3://{small_bucket}/out", RECIPE)
     assert begin(ledger, spec) == spec

@@ -295,6 +295,7 @@ def dripping(head: bytes, drop: bytes):
     return drip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "drop"),
     [
@@ -318,6 +319,7 @@ def test_a_server_that_sends_slowly_is_ended_at_the_deadline(tmp_path, head, dro
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_redirects_share_one_deadline():
     def slow(link: socket.socket, request) -> None:
         time.sleep(0.4)
@@ -337,6 +339,7 @@ def test_a_silent_server_is_ended_at_the_deadline():
         assert "too long" in str(failure(server.url(), seconds=0.3))
 
 
+@pytest.mark.slow
 def test_an_endless_handshake_is_ended_at_the_deadline():
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -441,6 +444,7 @@ def test_a_post_returns_the_status_and_follows_no_redirect(status: int):
     assert request.headers["content-length"] == "7"
 
 
+@pytest.mark.slow
 def test_a_post_to_a_server_that_does_not_answer_or_read_is_ended_at_the_deadline():
     with receiving(silent) as server, pytest.raises(RetryableError):
         client.post(server.url("/sesame"), b"x", {}, allow=LOOPBACK, seconds=0.3)

@@ -72,6 +72,7 @@ def test_the_ledger_keeps_no_connection_to_a_sentinel(sentinels: Sentinels, monk
         assert len(sentinel.client_list()) == before
 
 
+@pytest.mark.slow
 def test_threads_may_look_for_redis_at_once(sentinels: Sentinels, monkeypatch):
     """As the dispatcher and its callbacks do, which share a ledger, after a failover."""
     ledger = open_ledger(monkeypatch, sentinels.url)

@@ -122,6 +122,7 @@ def test_a_cluster_is_refused_by_name(cluster_node: RedisServer):
     assert caught.value.code is ErrorCode.REDIS_CLUSTER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [("producer", "dispatch"), ("producer", "flower"), ("producer", "status"),

@@ -164,6 +164,7 @@ def test_a_listing_is_relative_and_in_order_of_utf8_bytes(store: Store):
         assert keys(store, prefix) == [key for key in TREE if key.startswith(prefix)], prefix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_a_listing_goes_on_behind_any_key(store: Store, size: int):
     put(store, *TREE)
@@ -249,6 +250,7 @@ def test_an_object_over_the_limit_is_refused_and_one_at_the_limit_is_not(store: 
     assert len(store.get("a.png").data) == 1000  # the connection survives a refusal
 
 
+@pytest.mark.slow
 def test_a_file_of_many_megabytes_is_put_from_a_stream(store: Store, tmp_path: Path):
     content = random.Random(2).randbytes(20_000_000)  # three parts of a multipart upload
     (tmp_path / "report.csv").write_bytes(content)
@@ -558,6 +560,7 @@ def test_a_missing_bucket_is_named(
         list(S3Store(bucket, "").list())
 
 
+@pytest.mark.slow
 def test_a_listing_of_several_pages_is_complete_and_in_order(rclone_server: S3Server, new_location):
     store = open_store(new_location(rclone_server))
     names = [f"{i % 7}/ü+{i:04d}.png" for i in range(1007)]
@@ -739,6 +742,7 @@ PASSING = {
 """The same of those that may pass."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code"), [*ANSWERS.items(), *PASSING.items()])
 def test_only_what_may_pass_is_retried(
     moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch, answer, code: str
@@ -888,6 +892,7 @@ def test_a_server_whose_conditions_always_fail_is_written_to_all_the_same(
         assert store.get("a.png").data == b"new"
 
 
+@pytest.mark.slow
 def test_a_short_overload_is_retried(monkeypatch: pytest.MonkeyPatch):
     with answering(SLOW_DOWN, GOOD) as (url, requested):
         use(monkeypatch, url)

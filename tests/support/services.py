@@ -118,6 +118,23 @@ class RedisServer:
             return bool(client.ping())  # an error while it loads its file
         return False
 
+    def configuration(self) -> tuple[object, ...]:
+        """Return what a test may have changed, beside the data: process, options, users."""
+        with redis.Redis.from_url(self.url) as client:
+            return self.process.pid, client.config_get("*"), client.acl_list()
+
+    def empty(self, configuration: tuple[object, ...]) -> bool:
+        """Make the server as new, and return True; False if its configuration is another."""
+        with suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:
+            if self.process.poll() is not None or self.configuration() != configuration:
+                return False
+            client.client_kill_filter(_type="normal", skipme=True)
+            client.flushall()
+            client.script_flush()
+            client.config_resetstat()
+            return True
+        return False
+
     def wait_until_written(self) -> None:
         """Wait for the append-only file: while the disk is busy, Redis answers before it writes."""
         with redis.Redis.from_url(self.url) as client:

@@ -5,6 +5,6 @@ import os
 from hypothesis import settings
 from support.fixtures import clean_caches, ledger, shared_s3_model  # noqa: F401
 
-settings.register_profile("quick", max_examples=50, deadline=None, database=None)
+settings.register_profile("quick", max_examples=25, deadline=None, database=None)
 settings.register_profile("thorough", max_examples=300, deadline=None, database=None)
 settings.load_profile("thorough" if os.environ.get("CI") else "quick")

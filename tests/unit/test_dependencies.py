@@ -59,6 +59,7 @@ def test_the_images_together_install_every_dependency_but_those_of_one_machine()
     assert names_in("producer.in") | names_in("worker.in") == declared() - ONE_MACHINE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["producer", "worker"])
 def test_an_image_has_every_module_that_its_code_imports(image: str):
     distributions = packages_distributions()

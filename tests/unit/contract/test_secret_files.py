@@ -61,6 +61,7 @@ def test_every_secret_setting_can_lie_in_a_file(tmp_path: Path, monkeypatch):
     assert unknown_settings(os.environ) == []
 
 
+@pytest.mark.slow
 def test_the_verb_shows_every_setting_and_no_secret(tmp_path: Path):
     (tmp_path / "url").write_text(URL)
     given = {"CUTOUT_REDIS_URL_FILE": str(tmp_path / "url"), "CUTOUT_WINDOW": "9"}

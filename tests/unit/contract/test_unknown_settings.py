@@ -38,6 +38,7 @@ def test_known_variables_and_those_of_kubernetes_are_not_named():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("producer", "run"), ("worker", "health")])
 def test_a_command_names_it_once_on_standard_error(command: tuple[str, str], monkeypatch):
     monkeypatch.setenv("CUTOUT_WINDOWS", "7")

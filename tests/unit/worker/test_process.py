@@ -503,6 +503,7 @@ def overtaken(worker: Worker, batch: str, **fields) -> bytes:
     return worker.output.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_attempt_frozen_past_its_lease_does_not_overwrite_a_newer_output(worker: Worker):
     newer: list[bytes] = []
 
@@ -517,6 +518,7 @@ def test_an_attempt_frozen_past_its_lease_does_not_overwrite_a_newer_output(work
     assert (worker.progress.done, worker.progress.duplicates) == (1, 0)
 
 
+@pytest.mark.slow
 def test_the_failure_of_an_attempt_frozen_past_its_lease_does_not_count(worker: Worker):
     def freeze() -> None:
         worker.ledger.lines.claim(BATCH, 0, "other-1:x", 60, quarantine=True)
@@ -529,6 +531,7 @@ def test_the_failure_of_an_attempt_frozen_past_its_lease_does_not_count(worker: 
     assert (worker.progress.settled, worker.progress.claimed) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_slow_attempt_that_still_has_its_claim_is_done(worker: Worker):
     worker.configure(time_limit=1.1, visibility_timeout=1.2, retry_delay=0.1)
     worker.model.meanwhile = lambda: time.sleep(0.7)

@@ -62,6 +62,7 @@ def test_more_bytes_than_the_limit() -> None:
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_bytes")
 
 
+@pytest.mark.slow
 def test_every_response_has_the_safety_headers() -> None:
     for chunks in ([b"1"], [b"bug"], [b"12345678901"]):
         answer = sent(pieces(*chunks))
@@ -69,6 +70,7 @@ def test_every_response_has_the_safety_headers() -> None:
         assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.slow
 def test_an_unexpected_error_is_a_problem() -> None:
     answer = sent(pieces(b"bug"))
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")

@@ -15,6 +15,7 @@ def document() -> dict:
     return schema()
 
 
+@pytest.mark.slow
 def test_it_needs_no_settings_and_no_services():
     environment = {name: text for name, text in os.environ.items() if "CUTOUT" not in name}
     code = "from producer.web.openapi import schema; print(*schema()['paths'])"

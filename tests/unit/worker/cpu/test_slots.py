@@ -3,6 +3,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from support.forked import LONG, can_acquire, held, started
 
 from worker.cpu.slots import CpuSlots
@@ -29,6 +30,7 @@ def test_never_more_holders_than_slots(tmp_path: Path):
     assert (text.count("+"), max(at_once), at_once[-1]) == (100, 2, 0)
 
 
+@pytest.mark.slow
 def test_a_killed_process_releases_its_slot():
     slots = CpuSlots(1)
     with held(slots) as holder:
@@ -47,6 +49,7 @@ def test_acquire_gives_up_after_its_timeout():
         assert not can_acquire(slots)
 
 
+@pytest.mark.slow
 def test_releases_without_a_slot_do_no_harm():
     slots = CpuSlots(1)
     for _ in range(100_000):  # more than a pipe holds

@@ -253,6 +253,7 @@ def test_a_chunk_that_unpacks_to_a_bomb_is_not_unpacked(chunks: list[tuple[bytes
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
+@pytest.mark.slow
 def test_pixel_data_beyond_the_claimed_size_is_never_unpacked():
     packer = zlib.compressobj()
     packed = b"".join(packer.compress(b"\0" * 1_000_000) for _ in range(200)) + packer.flush()

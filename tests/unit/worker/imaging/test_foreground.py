@@ -61,6 +61,7 @@ def test_soft_pixels_lose_the_backgrounds_colour(over: str, under: str, softness
     assert corrected < 0.4 * kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("background", [0, 128, 255])
 @pytest.mark.parametrize("subject", [(200, 30, 30), (20, 20, 20), (240, 240, 240)])
 def test_there_is_no_fringe_on_white_black_or_green(subject: tuple, background: int):
@@ -104,6 +105,7 @@ def test_a_photograph_with_transparency_of_its_own_keeps_its_colours():
     assert (pixels == cut_out(photograph, alpha, decontaminate=False)).all()
 
 
+@pytest.mark.slow
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
 def test_any_matte_can_be_corrected(width: int, height: int, seed: int):
@@ -122,6 +124,7 @@ def test_a_matte_without_a_subject_has_no_foreground():
     assert estimate(Image.new("RGB", (30, 20)), Image.new("L", (30, 20), 0)) is None
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_grid():
     peaks = {}
     for side in (1500, 6000):

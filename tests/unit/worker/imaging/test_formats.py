@@ -118,6 +118,7 @@ def assert_photograph_or_code(data: bytes) -> ErrorCode | None:
     return None
 
 
+@pytest.mark.slow
 def test_only_codes_leave_damaged_files():
     codes = [assert_photograph_or_code(data) for data in _damages()]
     assert {None, ErrorCode.CORRUPT_IMAGE, ErrorCode.TRUNCATED_IMAGE} <= {*codes}

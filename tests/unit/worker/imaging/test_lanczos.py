@@ -35,6 +35,7 @@ def test_lines_are_resized_as_by_pillow(length: int, count: int, seed: int):
     assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_very_long_side_takes_little_memory():
     lines = np.full((320, 1), 7, np.float32)
     tracemalloc.start()

@@ -43,6 +43,7 @@ def error(matte: Image.Image, alpha: np.ndarray) -> float:
     return float(np.abs(np.asarray(matte, np.float32) / 255 - alpha)[band].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1200, 900), (900, 1400), (2400, 1600)])
 def test_an_edge_is_found_at_full_resolution(size: tuple[int, int]):
     alpha = disc(size)
@@ -90,6 +91,7 @@ def test_tiles_leave_no_seams(monkeypatch):
     assert np.abs(tiled - at_once).max() <= 1
 
 
+@pytest.mark.slow
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
 def test_any_size_and_any_picture_gives_a_matte(width: int, height: int, seed: int):
@@ -107,6 +109,7 @@ def test_a_strip_is_refined_too(size: tuple[int, int]):
     assert refine(image, view, whole(image)).getextrema() == (255, 255)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_photograph_but_for_the_matte():
     peaks = {}
     view = seen_by_network(disc((640, 640)))

@@ -77,6 +77,7 @@ REFUSED = {("separated", extra, "float32") for extra in ("", "unassalpha", "unsp
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("photometric", "extra", "depth", "planes"), LAYOUTS, ids=lambda value: value or "no extra"
 )
@@ -286,6 +287,7 @@ def test_samples_beyond_the_end_are_truncated(compression: str):
     assert refusal(bytes(data)) in {ErrorCode.TRUNCATED_IMAGE, ErrorCode.CORRUPT_IMAGE}
 
 
+@pytest.mark.slow
 def test_a_strip_that_unpacks_to_more_than_its_size_is_cut():
     import resource
 

@@ -85,6 +85,7 @@ def test_a_black_photograph_does_not_divide_by_zero():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.2, 0.3), (-5, 1e6), (-1e-3, 1e-3)])
 def test_the_matte_is_the_output_stretched_and_resized(
@@ -136,6 +137,7 @@ def disc(sharpness: float) -> np.ndarray:
     return np.clip((90 - np.hypot(down - 150, across - 170)) * sharpness, 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", [(1, 1), (7, 5), (451, 300), (300, 451), (319, 321), (1000, 700), (3651, 2739)]
 )
@@ -150,6 +152,7 @@ def test_where_the_matte_is_constant_it_is_what_lanczos_makes_of_the_whole(size,
     assert (result == expected).mean() > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1_000_000, 1), (1, 1_000_000)])
 def test_a_strip_takes_memory_for_its_pixels_alone(size: tuple[int, int]):
     values = output(disc(1))

@@ -190,6 +190,7 @@ def test_weights_come_from_a_path_of_the_users(tmp_path: Path, stored: str, loca
     assert (shelf / stored).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("location", ["models", "models/tiny.onnx", "models/v2-tiny.onnx"])
 def test_weights_come_from_s3(
     tmp_path: Path, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch, location: str
@@ -265,6 +266,7 @@ def test_a_wrong_file_in_place_is_refused_and_left_for_its_owner(tmp_path: Path)
     assert (tmp_path / "tiny.onnx").read_bytes() == b"theirs"
 
 
+@pytest.mark.slow
 def test_sources_are_tried_in_order_until_one_holds_the_right_bytes(tmp_path: Path):
     down = Url(f"http://127.0.0.1:{free_port()}/tiny.onnx")
     with (
@@ -278,6 +280,7 @@ def test_sources_are_tried_in_order_until_one_holds_the_right_bytes(tmp_path: Pa
     assert [len(web.requested_ranges) for web in (blocked, good, never)] == [1, 2, 0]
 
 
+@pytest.mark.slow
 def test_when_no_source_gives_it_the_error_has_every_reason_and_no_secret(tmp_path: Path, capsys):
     down = f"http://user:hunter2@127.0.0.1:{free_port()}/tiny.onnx?X-Amz-Signature=hunter3"
     with serving(Web()) as web:
@@ -298,6 +301,7 @@ def test_when_no_source_gives_it_the_error_has_every_reason_and_no_secret(tmp_pa
     assert (alone.code, len(web.requested_ranges)) == (ErrorCode.MODEL_MISSING, 1)
 
 
+@pytest.mark.slow
 def test_two_processes_that_pull_at_once_fetch_once(tmp_path: Path):
     code = (
         "import sys; from pathlib import Path; from worker.models.weights import *;"
@@ -313,6 +317,7 @@ def test_two_processes_that_pull_at_once_fetch_once(tmp_path: Path):
     assert len(web.requested_ranges) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("member", "content", "code"),
     [

@@ -8,6 +8,7 @@ from producer.batches import arrow
 from producer.batches.report.parquet import write_parquet
 
 
+@pytest.mark.slow
 def test_a_report_as_parquet_has_the_exact_values():
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [

@@ -92,6 +92,7 @@ def test_any_keys_are_listed_once(keys: set[str]) -> None:
     assert sorted(listed(Bucket(list(keys)))) == sorted(keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["folders", "flat", "one deep folder"])
 def test_a_large_bucket_is_listed_by_several_requests_at_a_time(shape: str) -> None:
     bucket = Bucket(SHAPES[shape], seconds=0.01)

@@ -243,6 +243,7 @@ def test_an_unreachable_aws_is_not_a_refusal():
 VALUES = some.none() | some.integers() | some.text(max_size=20) | some.lists(some.text())
 
 
+@pytest.mark.slow
 @given(some.dictionaries(some.sampled_from([*notification(), *confirmation()]), VALUES))
 def test_only_signature_refused_is_ever_raised(changes: dict):
     for envelope in (changes, {**notification(), **changes}, {**confirmation(), **changes}):

@@ -43,6 +43,7 @@ CUTOUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixels", CUTOUTS.values(), ids=list(CUTOUTS))
 def test_a_png_decodes_to_the_same_pixels(pixels: np.ndarray):
     data = encode(pixels)
@@ -85,6 +86,7 @@ TEXTURES = {
 }
 
 
+@pytest.mark.slow
 @given(
     textures=st.lists(st.sampled_from(sorted(TEXTURES)), min_size=1, max_size=4),
     width=st.one_of(st.integers(1, 20), st.integers(1000, 5000)),
@@ -99,6 +101,7 @@ def test_textures_may_follow_each_other_in_any_order(textures: list[str], width:
     assert encode(pixels) == data
 
 
+@pytest.mark.slow
 def test_lines_are_requested_a_strip_at_a_time():
     requests, pixels = [], gradient(1000, 1000)
 
