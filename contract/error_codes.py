@@ -28,6 +28,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_BYTES = "too_many_bytes"
     NOTHING_VISIBLE = "nothing_visible"
     NO_SUBJECT = "no_subject"
+    OUTPUT_TOO_LARGE = "output_too_large"
     UNSAFE_KEY = "unsafe_key"
     LINK_OUTSIDE = "link_outside"
     DUPLICATE_DESTINATION = "duplicate_destination"

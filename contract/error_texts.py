@@ -46,6 +46,10 @@ _IMAGE: Texts = {
         "The rendition crops to, scales or moves the subject, but no subject was found.",
         "Look at the photograph, or request no crop, scale or position.",
     ),
+    ErrorCode.OUTPUT_TOO_LARGE: (
+        "The output does not fit the `max_bytes` of its rendition, even at the lowest quality.",
+        "Raise `max_bytes`, or shrink the output by `max_side`.",
+    ),
     ErrorCode.UNSAFE_KEY: (
         "The object key is not a plain path, or the storage cannot hold a file of that name.",
         "Rename the object.",

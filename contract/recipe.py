@@ -8,7 +8,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.quality import DEFAULT, Quality
 from contract.rendition import PLAIN, Rendition
 
-PIPELINE = 4
+PIPELINE = 5
 """Version of the image code. Increase it when the same model and options give other pixels, so that
 existing outputs are replaced."""
 

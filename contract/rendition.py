@@ -1,5 +1,6 @@
-"""The rendition of an output: format, background, crop, size."""
+"""The rendition of an output: format, background, canvas, crop, size."""
 
+import math
 import re
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -11,9 +12,19 @@ MAX_MARGIN = {"px": 500, "%": 50}
 """unit -> largest crop margin"""
 LENGTH = re.compile(r"(\d{1,9}(?:\.\d{1,4})?)(px|%)", re.ASCII)
 CONTENT_TYPES = {
-    "png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "zip": "application/zip",
+    "png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif",
+    "zip": "application/zip",
 }  # fmt: skip
 """format -> content type"""
+LOSSY = ("jpg", "webp", "avif")
+"""Formats with a quality."""
+BLUR = "blur"
+"""The background that is the photograph itself, blurred."""
+CANVAS = re.compile(r"([1-9]\d{0,4})([x:])([1-9]\d{0,4})", re.ASCII)
+MAX_CANVAS_SIDE = 10_000
+"""Longest side of a canvas, in pixels."""
+MAX_ASPECT = 10
+"""How many times as wide as high a canvas may be, or as high as wide."""
 COLOUR = re.compile(r"[0-9a-f]{3,4}|(?:[0-9a-f]{2}){3,4}", re.ASCII)
 WHOLE = ("0px", "0px", "100%", "100%")
 """The region (left, top, right, bottom) of a whole photograph."""
@@ -47,15 +58,32 @@ class Rendition(BaseModel):
     """The form of the output. By default a PNG of the photograph's size with straight alpha.
 
     Applied in this order: everything outside `roi` becomes background; the canvas is cropped to the
-    subject; the subject is scaled and moved on the canvas; the canvas is shrunk to `size`.
+    subject; it gets the shape of `canvas`; the subject is scaled and moved on it; it is shrunk to
+    `size` and `max_side`; the file is compressed until it fits `max_bytes`.
+
+    Nothing is enlarged, with one exception: `scale` enlarges a subject that is smaller than its
+    share of a canvas whose size is given in pixels, or is the photograph's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    format: Literal["png", "jpg", "webp", "zip"] = Field(
+    format: Literal["png", "jpg", "webp", "avif", "zip"] = Field(
         "png",
         description="a jpg has a white background unless `background` is set; a zip holds"
         " color.jpg, the colours of the subject, and alpha.png, the matte",
+    )
+    quality: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="of a jpg, webp or avif; default: 90, of an avif 75. A jpg below 46 may turn"
+        " white into 254",
+    )
+    max_bytes: int | None = Field(
+        None,
+        ge=1000,
+        description="largest size of a jpg, webp or avif: its quality is lowered, to 50 at the"
+        " least, until the file fits; if it never does, the image fails with `output_too_large`",
     )
     channels: Literal["rgba", "alpha"] = Field(
         "rgba", description="`alpha`: only the matte, as a greyscale PNG"
@@ -65,7 +93,11 @@ class Rendition(BaseModel):
         description="`srgb`: colours are converted to sRGB; `keep`: they keep the photograph's own"
         " RGB profile, which the output carries",
     )
-    background: str | None = Field(None, description="#rrggbb, or #rrggbbaa if translucent")
+    background: str | None = Field(
+        None,
+        description="#rrggbb, or #rrggbbaa if translucent; `blur`: the photograph's background,"
+        " blurred; default: transparent, in a jpg white",
+    )
     crop: bool = Field(False, description="crop to the bounding box of the subject")
     crop_margin: tuple[Length, Length, Length, Length] = Field(
         ("0px", "0px", "0px", "0px"),
@@ -76,7 +108,9 @@ class Rendition(BaseModel):
         None,
         ge=10,
         le=100,
-        description="size of the subject, in % of the largest size that fits the canvas",
+        description="size of the subject, in % of the largest size that fits the canvas: its width"
+        " takes this share of the canvas's width, or its height of the height, whichever is reached"
+        " first",
     )
     position: tuple[Percent, Percent] | None = Field(
         None,
@@ -86,11 +120,27 @@ class Rendition(BaseModel):
     size: float | None = Field(
         None, ge=0.001, description="maximum size of the output, in megapixels"
     )
+    max_side: int | None = Field(
+        None, ge=1, description="longest side of the output, in pixels: a larger one is shrunk"
+    )
+    canvas: str | None = Field(
+        None,
+        description="`2000x2000`: width and height in pixels, at most 10000 each; or an aspect"
+        " ratio, such as `1:1`. The picture is centred on it. With an aspect ratio, the canvas is"
+        " extended, never cropped; with `scale` too, it is as large as the subject's pixels allow",
+    )
     roi: tuple[Length, Length, Length, Length] | None = Field(
         None,
         description="region with the subject: left, top, right, bottom, in px or % of the"
         " photograph as displayed",
     )
+
+    @field_validator("quality", "max_bytes")
+    @classmethod
+    def _is_lossy(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("format") not in LOSSY:
+            raise ValueError("only a jpg, webp or avif has a quality")
+        return value
 
     @field_validator("channels")
     @classmethod
@@ -104,6 +154,12 @@ class Rendition(BaseModel):
     def _canonical_colour(cls, colour: str | None, info: ValidationInfo) -> str | None:
         if colour is None:
             return None
+        if info.data.get("channels") == "alpha":
+            raise ValueError("the matte cannot have a background")
+        if info.data.get("format") == "zip":
+            raise ValueError("a zip cannot have a background")
+        if colour == BLUR:
+            return colour
         digits = colour.lower().removeprefix("#")
         if not COLOUR.fullmatch(digits):
             raise ValueError("a colour must have 3, 4, 6 or 8 hexadecimal digits")
@@ -112,10 +168,6 @@ class Rendition(BaseModel):
         digits = digits[:6] + digits[6:].replace("ff", "")
         if len(digits) > len("rrggbb") and info.data.get("format") == "jpg":
             raise ValueError("a jpg cannot have a translucent background")
-        if info.data.get("channels") == "alpha":
-            raise ValueError("the matte cannot have a background")
-        if info.data.get("format") == "zip":
-            raise ValueError("a zip cannot have a background")
         return f"#{digits}"
 
     @field_validator("crop_margin")
@@ -126,6 +178,28 @@ class Rendition(BaseModel):
         if info.data.get("crop") is False and any(margin != "0px" for margin in margins):
             raise ValueError("a margin requires crop")
         return margins
+
+    @field_validator("canvas")
+    @classmethod
+    def _canonical_canvas(cls, canvas: str | None, info: ValidationInfo) -> str | None:
+        if canvas is None:
+            return None
+        match = CANVAS.fullmatch(canvas)
+        if not match:
+            raise ValueError("a canvas must be written as 2000x2000 or 1:1")
+        width, height = int(match[1]), int(match[3])
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            raise ValueError("a canvas must be at most ten times as long as wide")
+        if info.data.get("crop") and info.data.get("scale") is not None:
+            raise ValueError("scale sets how much the canvas shows: leave crop out")
+        if match[2] == ":":
+            divisor = math.gcd(width, height)
+            return f"{width // divisor}:{height // divisor}"
+        if max(width, height) > MAX_CANVAS_SIDE:
+            raise ValueError("a canvas must be at most 10000 pixels long")
+        if info.data.get("size") is not None or info.data.get("max_side") is not None:
+            raise ValueError("a canvas in pixels has its size: leave size and max_side out")
+        return f"{width}x{height}"
 
     @field_validator("roi")
     @classmethod
@@ -144,6 +218,22 @@ class Rendition(BaseModel):
     def places_subject(self) -> bool:
         """True if the rendition needs a subject: it crops to, scales or moves it."""
         return self.crop or self.scale is not None or self.position is not None
+
+    @property
+    def canvas_size(self) -> tuple[int, int] | None:
+        """(width, height) of the canvas if it is set in pixels."""
+        return self._canvas_sides("x")
+
+    @property
+    def aspect(self) -> tuple[int, int] | None:
+        """The canvas's proportions (across, down) if its aspect ratio is set."""
+        return self._canvas_sides(":")
+
+    def _canvas_sides(self, separator: str) -> tuple[int, int] | None:
+        if self.canvas is None or separator not in self.canvas:
+            return None
+        width, height = self.canvas.split(separator)
+        return int(width), int(height)
 
     @property
     def suffix(self) -> str:

@@ -11,7 +11,7 @@ PACKED = "packed"
 DICTIONARY = (
     rb'{"closed": "1795824", "done": "1", "failed": "0", "has_callback": "0", "outcome":'
     rb' "{\"line\":0,\"key\":\"c-202\",\"status\":\"failed\",\"code\":\"access_denied\",\"message'
-    rb"\":\"\",\"attempts\":2,\"worker\":\"interactive.u2netp.p4-@\",\"cpu_ms\":,\"s3_requests\":4"
+    rb"\":\"\",\"attempts\":2,\"worker\":\"interactive.u2netp.p5-@\",\"cpu_ms\":,\"s3_requests\":4"
     rb",\"bytes_read\":,\"bytes_written\":,\"status\":\"done\",\"milliseconds\":{\"check\":,\"fetch"
     rb"\":,\"wait\":0,\"decode\":,\"matte\":,\"encode\":,\"store\":},\"width\":,\"height\":,"
     rb"\"foreground\":0.,\"subject\":[],\"source_etag\":\"\\\"\",\"outputs\":[\"cut-outs/c-202.png"

