@@ -49,6 +49,16 @@ class BatchSpec(BaseModel):
         description="the first links to folders, which are not followed; all count as ignored",
         exclude_if=lambda folders: not folders,
     )
+    unreadable: int = Field(
+        0,
+        description="rows of the user's manifest that cannot be read; they are in no line",
+        exclude_if=lambda count: not count,
+    )
+    unreadable_rows: tuple[str, ...] = Field(
+        (),
+        description="the first of them, such as `line 7: not JSON`",
+        exclude_if=lambda rows: not rows,
+    )
     selection: Selection = Selection()
     background: bool = Field(False, description="`cutout serve` lists the source, not `submit`")
     segment_lines: int = Field(description="lines in each manifest segment but the last")

@@ -169,7 +169,7 @@ _COMMAND: Texts = {
         "Set or correct the environment variable.",
     ),
     ErrorCode.INVALID_MANIFEST: (
-        "The manifest of photographs cannot be read; the message names its bad lines.",
+        "No line of the manifest of photographs can be read; the message says why.",
         "Correct the manifest: `cutout submit --dry-run` checks it without starting anything.",
     ),
     ErrorCode.OVERLAPPING_LOCATIONS: (

@@ -75,6 +75,8 @@ class _Listing:
         self._filter = PhotographFilter(spec, outputs)
         self._filter.ignored, self._filter.excluded = checkpoint.ignored, checkpoint.excluded
         self._filter.linked_folders = [*checkpoint.linked_folders]
+        self._filter.unreadable = checkpoint.unreadable
+        self._filter.unreadable_rows = [*checkpoint.unreadable_rows]
         self._manifest = ManifestWriter(spec, token, checkpoint, self._writing, self._on_stored)
         stack.callback(self._manifest.stop)
         self._filter.taken = self._manifest.lines
@@ -88,6 +90,7 @@ class _Listing:
                 if stopping():
                     raise StoppedError
                 self._filter.skip_linked(page.linked_folders)
+                self._filter.skip_unreadable(page.unreadable_rows)
                 self._add(self._filter.choose(page.items))
                 if self._filter.is_full:
                     break
@@ -126,6 +129,8 @@ class _Listing:
             ignored=self._filter.ignored,
             excluded=self._filter.excluded,
             linked_folders=[*self._filter.linked_folders],
+            unreadable=self._filter.unreadable,
+            unreadable_rows=[*self._filter.unreadable_rows],
         )
 
     def _restore_collisions(self, checkpoint: Checkpoint) -> None:
@@ -154,6 +159,8 @@ class _Listing:
                 "total": total, "ignored": ignored, "excluded": excluded,
                 "segment_writers": tuple(self._manifest.writers),
                 "linked_folders": tuple(self._filter.linked_folders),
+                "unreadable": self._filter.unreadable,
+                "unreadable_rows": tuple(self._filter.unreadable_rows),
             }
         )  # fmt: skip
 

@@ -33,6 +33,8 @@ class Checkpoint(BaseModel):
     ignored: int = 0
     excluded: int = 0
     linked_folders: list[str] = []
+    unreadable: int = 0
+    unreadable_rows: list[str] = []
     pending: list[str] = []
     """lines of the covered intervals that are in no segment yet"""
 

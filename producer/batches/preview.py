@@ -32,6 +32,10 @@ class Preview:
     ignored: int = 0
     excluded: int = 0
     linked_folders: tuple[str, ...] = ()
+    unreadable: int = 0
+    """rows of a manifest that cannot be read"""
+    unreadable_rows: tuple[str, ...] = ()
+    """the first of them"""
 
     def add(self, photographs: list[ObjectInfo]) -> None:
         self.photographs += len(photographs)
@@ -51,12 +55,15 @@ def preview(spec: BatchSpec) -> Preview:
         chosen = PhotographFilter(spec, outputs)
         for page in source.pages(Covered(source.first).gaps()):
             chosen.skip_linked(page.linked_folders)
+            chosen.skip_unreadable(page.unreadable_rows)
             result.add(chosen.choose(page.items))
             if chosen.is_full:
                 break
         result.add(chosen.rest())
         result.ignored, result.excluded = chosen.ignored, chosen.excluded
         result.linked_folders = tuple(chosen.linked_folders)
+        result.unreadable = chosen.unreadable
+        result.unreadable_rows = tuple(chosen.unreadable_rows)
     return result
 
 

@@ -45,6 +45,13 @@ class Batch(BaseModel):
         description="The first 10 links to folders below the source. They are not followed, and"
         " count as `ignored`."
     )
+    unreadable: int = Field(
+        description="Number of rows of the manifest that cannot be read. They are not part of"
+        " `total`; submit them again, corrected."
+    )
+    unreadable_rows: list[str] = Field(
+        description="The first 10 of them, each with the reason, such as `line 7: not JSON`."
+    )
     issued: int = Field(
         description="Number of images that are queued, being processed or waiting for a retry."
     )

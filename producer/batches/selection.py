@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 MAX_LINKED_FOLDERS = 10
 """Links to folders that a batch names; the log has all."""
+MAX_UNREADABLE_ROWS = 10
+"""Unreadable rows of a manifest that a batch names; the log has all."""
 
 
 def linked_folders_text(folders: Iterable[str]) -> str:
@@ -26,6 +28,20 @@ def linked_folders_text(folders: Iterable[str]) -> str:
     return (
         f"Linked folders are not followed: {shown}. Submit each as a source of its own."
         if shown
+        else ""
+    )
+
+
+def unreadable_text(count: int, rows: Iterable[str]) -> str:
+    """Return the sentences about rows that cannot be read; empty without any.
+
+    `rows`: the first ones, such as `line 7: not JSON`.
+    """
+    shown = "; ".join(map(names.printable, rows))
+    return (
+        f"{count:,} rows of the manifest cannot be read and were left out: {shown}. Submit them"
+        " again, corrected."
+        if count
         else ""
     )
 
@@ -45,6 +61,10 @@ class PhotographFilter:
         """photographs that are not in the selection"""
         self.linked_folders: list[str] = []
         """the first MAX_LINKED_FOLDERS links to folders, all of which count as ignored"""
+        self.unreadable = 0
+        """rows of a manifest that cannot be read"""
+        self.unreadable_rows: list[str] = []
+        """the first MAX_UNREADABLE_ROWS of them"""
         self.taken = 0
         """photographs that are in the batch"""
         self._limit = selection.limit
@@ -65,6 +85,14 @@ class PhotographFilter:
             log.warning("linked folder not followed", folder=names.printable(folder))
             if len(self.linked_folders) < MAX_LINKED_FOLDERS:
                 self.linked_folders.append(folder)
+
+    def skip_unreadable(self, rows: Iterable[str]) -> None:
+        """Count and name the rows of a manifest that cannot be read."""
+        for row in rows:
+            self.unreadable += 1
+            log.warning("unreadable row left out", row=names.printable(row))
+            if len(self.unreadable_rows) < MAX_UNREADABLE_ROWS:
+                self.unreadable_rows.append(row)
 
     def choose(self, items: Iterable[ObjectInfo]) -> list[ObjectInfo]:
         photographs = []

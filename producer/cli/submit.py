@@ -171,16 +171,23 @@ def submit(
 
 
 def _print_batch(spec: BatchSpec, *, as_json: bool) -> None:
+    from producer.batches.selection import unreadable_text  # noqa: PLC0415
+
     if as_json:
-        counts = {"total": spec.total, "ignored": spec.ignored, "excluded": spec.excluded}
+        counts = {
+            "total": spec.total, "ignored": spec.ignored, "excluded": spec.excluded,
+            "unreadable": spec.unreadable, "unreadable_rows": [*spec.unreadable_rows],
+        }  # fmt: skip
         typer.echo(json.dumps({"batch": spec.id, **counts}))
-    else:
-        typer.echo(spec.id)
+        return
+    typer.echo(spec.id)
+    if unreadable := unreadable_text(spec.unreadable, spec.unreadable_rows):
+        typer.echo(unreadable, err=True)
 
 
 def _print_preview(ledger: RedisLedger, spec: BatchSpec, *, as_json: bool) -> None:
     from producer.batches.preview import fleet, preview  # noqa: PLC0415
-    from producer.batches.selection import linked_folders_text  # noqa: PLC0415
+    from producer.batches.selection import linked_folders_text, unreadable_text  # noqa: PLC0415
 
     size, workers = preview(spec), fleet(ledger, spec.recipe.model)
     seconds = workers.seconds(size.photographs)
@@ -189,6 +196,7 @@ def _print_preview(ledger: RedisLedger, spec: BatchSpec, *, as_json: bool) -> No
             "photographs": size.photographs, "bytes": size.bytes,
             "unknown_sizes": size.unknown_sizes, "ignored": size.ignored,
             "excluded": size.excluded, "linked_folders": [*size.linked_folders],
+            "unreadable": size.unreadable, "unreadable_rows": [*size.unreadable_rows],
             "worker_processes": workers.children, "seconds": seconds,
         }  # fmt: skip
         typer.echo(json.dumps(counts))
@@ -198,6 +206,8 @@ def _print_preview(ledger: RedisLedger, spec: BatchSpec, *, as_json: bool) -> No
     typer.echo(f"{size.ignored:,} other files, {size.excluded:,} photographs excluded by options.")
     if linked := linked_folders_text(size.linked_folders):
         typer.echo(linked)
+    if unreadable := unreadable_text(size.unreadable, size.unreadable_rows):
+        typer.echo(unreadable)
     if seconds is not None:
         typer.echo(
             f"About {_duration(seconds)} on {workers.children:,} worker processes at"

@@ -17,7 +17,7 @@ from contract.outcome import Outcome
 from contract.paths import as_typed
 from producer.batches.report.rows import failures
 from producer.batches.report.summary import batch_json
-from producer.batches.selection import linked_folders_text
+from producer.batches.selection import linked_folders_text, unreadable_text
 
 EXIT_FAILED_IMAGES = 3
 MAX_NAMED_FAILURES = 50
@@ -54,6 +54,8 @@ def _print_text(progress: Progress, failures: list[Outcome]) -> None:
     )
     if linked := linked_folders_text(spec.linked_folders):
         console.print(linked, soft_wrap=True, markup=False)
+    if unreadable := unreadable_text(spec.unreadable, spec.unreadable_rows):
+        console.print(unreadable, soft_wrap=True, markup=False)
     destination = _as_typed(spec.destination)
     report = f"{destination}/{names.report_key(spec.id, 'csv')}"
     console.print(f"Outputs: {destination}", soft_wrap=True, markup=False)

@@ -200,3 +200,40 @@ def test_a_source_of_linked_folders_alone_names_them(ledger, tmp_path: Path) -> 
         register(ledger, str(tmp_path / "in"), str(tmp_path / "out"), RECIPE)
     assert caught.value.code is ErrorCode.NOTHING_TO_DO
     assert "not followed: spring. Submit" in caught.value.message
+
+
+def test_unreadable_rows_of_a_manifest_do_not_stop_the_others(ledger, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [f"{number}.jpg,7" for number in range(2500)]
+    rows[0], rows[3], rows[2222] = "0.jpg,many", "3.jpg", "2222.jpg,7,more"
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("\n".join(["key,size", *rows]))
+    selection = Selection(manifest=str(manifest))
+    folders = str(tmp_path / "in"), str(tmp_path / "out")
+    spec = register(ledger, *folders, RECIPE, selection=selection)
+    assert listed(spec) == sorted(f"{n}.jpg" for n in range(2500) if n not in {0, 3, 2222})
+    unreadable = (
+        "line 2: the size is not a number of bytes",
+        "line 5: 1 fields instead of 2",
+        "line 2,224: 3 fields instead of 2",
+    )
+    stored = ledger.batches.progress(spec.id)
+    assert (stored.spec.total, stored.spec.unreadable) == (2497, 3)
+    assert stored.spec.unreadable_rows == unreadable
+    assert batch_resource(stored).unreadable_rows == [*unreadable]
+    size = preview(new_spec(*folders, RECIPE, selection=selection))
+    assert (size.photographs, size.unreadable, size.unreadable_rows) == (2497, 3, unreadable)
+
+
+def test_a_file_without_any_readable_row_is_refused(ledger, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("key,size\n" + "a.jpg\n" * 12)
+    with pytest.raises(PermanentError) as caught:
+        register(
+            ledger, str(tmp_path / "in"), str(tmp_path / "out"), RECIPE,
+            selection=Selection(manifest=str(manifest)),
+        )  # fmt: skip
+    assert caught.value.code is ErrorCode.INVALID_MANIFEST
+    assert "line 2: 1 fields instead of 2" in caught.value.message
+    assert ledger.batches.ids() == []

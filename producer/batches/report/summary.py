@@ -25,6 +25,8 @@ def batch_json(progress: Progress) -> dict[str, object]:
         "ignored": spec.ignored,
         "excluded": spec.excluded,
         "linked_folders": [names.printable(folder) for folder in spec.linked_folders],
+        "unreadable": spec.unreadable,
+        "unreadable_rows": [names.printable(row) for row in spec.unreadable_rows],
         "issued": progress.issued,
         "duplicates": progress.duplicates,
         "stalled_reason": progress.stalled_reason,

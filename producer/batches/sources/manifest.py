@@ -6,7 +6,6 @@ from itertools import islice
 from urllib.parse import unquote
 
 from contract.errors import ErrorCode, PermanentError
-from contract.storage import ObjectInfo
 from producer.batches.sources import inventory
 from producer.batches.sources.files import (
     BadManifestError,
@@ -20,8 +19,8 @@ from producer.batches.sources.rows import Row, RowReader, Rows, read_rows, text_
 from producer.batches.storage_retry import StorageRetry
 
 PAGE_ROWS = 1000
-MAX_BAD_ROWS = 10
-"""Bad rows that an error names."""
+MAX_NAMED_ROWS = 10
+"""Unreadable rows that an error names."""
 
 
 class ManifestSource:
@@ -49,30 +48,31 @@ class ManifestSource:
                 self._inventory = inventory.read(self._file, source)
             key_of = self._inventory.key_of
         self._reader = RowReader(key_of, needs_modified)
+        self._has_objects = False
 
     def pages(self, gaps: list[Interval]) -> Iterator[Page]:
-        """Yield the objects of the rows that are not covered.
+        """Yield the objects of the rows that are not covered, and the rows that cannot be read.
 
-        Raises PermanentError (`invalid_manifest`), which names the bad rows, also behind good ones.
+        Raises PermanentError (`invalid_manifest`) if no row of a page can be read and none before:
+        such a file was not meant as a manifest.
         """
         for start, _end in gaps:  # one at most, as rows are read in order
             with _named(self._name):
                 yield from self._pages(int(start))
-            self._raise_bad()
 
     def _pages(self, position: int) -> Iterator[Page]:
         rows = self._rows()
+        self._has_objects = position > 0
         for _ in islice(rows, position):
             pass
         while chunk := list(islice(rows, PAGE_ROWS)):
-            items: list[ObjectInfo] = self._reader.objects(chunk)
-            if len(self._reader.bad) > MAX_BAD_ROWS:
-                self._raise_bad()
+            items, unreadable = self._reader.objects(chunk), self._reader.take_unreadable()
+            self._has_objects = self._has_objects or len(unreadable) < len(chunk)
+            if not self._has_objects:
+                raise _all_unreadable(self._name, unreadable)
             start, position = position, position + len(chunk)
-            if not self._reader.bad:
-                yield Page(items, (start, position))
-        if not self._reader.bad:
-            yield Page([], (position, None))
+            yield Page(items, (start, position), unreadable_rows=unreadable)
+        yield Page([], (position, None))
 
     def _rows(self) -> Rows:
         if self._inventory:
@@ -80,11 +80,6 @@ class ManifestSource:
         else:
             with decompressed(self._file) as file:
                 yield from read_rows(file)
-
-    def _raise_bad(self) -> None:
-        if bad := self._reader.bad:
-            more = " ..." if len(bad) > MAX_BAD_ROWS else ""
-            raise _invalid(f"{self._name}: {'; '.join(bad[:MAX_BAD_ROWS])}{more}.")
 
 
 @contextmanager
@@ -94,6 +89,11 @@ def _named(name: str) -> Iterator[None]:
         yield
     except BadManifestError as error:
         raise _invalid(f"{name}: {error}") from None
+
+
+def _all_unreadable(name: str, rows: tuple[str, ...]) -> PermanentError:
+    more = " ..." if len(rows) > MAX_NAMED_ROWS else ""
+    return _invalid(f"{name}: {'; '.join(rows[:MAX_NAMED_ROWS])}{more}.")
 
 
 def _invalid(message: str) -> PermanentError:

@@ -20,6 +20,8 @@ class Page:
     interval: Interval
     linked_folders: tuple[str, ...] = ()
     """links to folders, which are not followed"""
+    unreadable_rows: tuple[str, ...] = ()
+    """rows of a manifest that name no object, and why: such as `line 7: not JSON`"""
 
 
 class Covered:

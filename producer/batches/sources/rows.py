@@ -144,29 +144,34 @@ def _tuples(batches: Iterable[Any], columns: list[str]) -> Iterator[tuple[Any, .
 
 @dataclass
 class RowReader:
-    """Turns rows into objects of a source, and collects what is wrong with the others."""
+    """Turns rows into objects of a source, and collects why the others cannot be read."""
 
     relative_key: Callable[[Row], str | None]
     """returns the key relative to the source; None if the row is of no object below it. Raises
     ValueError"""
     needs_modified: bool
-    bad: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     """such as `line 7: not JSON`"""
 
     def objects(self, rows: Iterable[tuple[int, Row | BadRow]]) -> list[ObjectInfo]:
         objects = []
         for number, row in rows:
             if isinstance(row, BadRow):
-                self.bad.append(f"line {number:,}: {row.reason}")
+                self.unreadable.append(f"line {number:,}: {row.reason}")
                 continue
             try:
                 item = self._object(row)
             except (ValueError, OverflowError) as error:
-                self.bad.append(f"line {number:,}: {error}")
+                self.unreadable.append(f"line {number:,}: {error}")
             else:
                 if item:
                     objects.append(item)
         return objects
+
+    def take_unreadable(self) -> tuple[str, ...]:
+        """Return the rows collected since the last call."""
+        rows, self.unreadable = tuple(self.unreadable), []
+        return rows
 
     def _object(self, row: Row) -> ObjectInfo | None:
         if _is_true(row.get("isdeletemarker")) or _is_false(row.get("islatest")):

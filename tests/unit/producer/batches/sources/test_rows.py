@@ -21,7 +21,7 @@ def read(content: str | bytes, *, needs_modified: bool = False) -> RowReader:
 
 def objects(content: str | bytes) -> list[ObjectInfo]:
     reader = read(content)
-    assert reader.bad == []
+    assert reader.unreadable == []
     return reader.found
 
 
@@ -69,7 +69,7 @@ DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
 
 
 @pytest.mark.parametrize(
-    ("content", "bad"),
+    ("content", "unreadable"),
     [
         ("key,size\na.jpg,1\nb.jpg\n\nc.jpg,1,2\n",
          ["line 3: 1 fields instead of 2", "line 5: 3 fields instead of 2"]),
@@ -93,8 +93,8 @@ DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
     ],
     ids=range(16),
 )  # fmt: skip
-def test_bad_lines_are_named(content: str, bad: list[str]) -> None:
-    assert read(content).bad == bad
+def test_unreadable_lines_are_named(content: str, unreadable: list[str]) -> None:
+    assert read(content).unreadable == unreadable
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_no_manifest_is_refused(content: str | bytes, message: str) -> N
 def test_a_selection_by_time_needs_times() -> None:
     reader = read("key,modified\na.jpg,2026-01-01\nb.jpg,\n", needs_modified=True)
     assert [item.key for item in reader.found] == ["a.jpg"]
-    assert reader.bad == ["line 3: no last_modified, which --since and --only-changed need"]
+    assert reader.unreadable == ["line 3: no last_modified, which --since and --only-changed need"]
 
 
 def test_lines_are_read_one_at_a_time(monkeypatch) -> None:
