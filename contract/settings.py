@@ -160,14 +160,17 @@ class Settings(BaseSettings):
         5555, ge=0, le=65535, description="Port that Flower listens on; 0 for any free one."
     )
     metrics_address: str = Field(
-        "127.0.0.1", description="Address of the dispatcher's `/metrics` and `/healthz`."
+        "127.0.0.1",
+        description="Address of `/metrics` and `/healthz`. They need no key, so make any but a"
+        " loopback address reachable for Prometheus alone.",
     )
     metrics_port: int | None = Field(
         None,
         ge=0,
         le=65535,
-        description="Port at which `cutout dispatch` serves `/metrics` and `/healthz`; 0 for any"
-        " free one. If not set, it serves neither.",
+        description="Port at which `cutout dispatch`, `worker` and `serve` serve `/metrics` and"
+        " `/healthz`; 0 for any free one. If not set, they serve neither. Processes that share a"
+        " machine's network need different ones.",
     )
     web_address: str = Field(
         "127.0.0.1",

@@ -100,6 +100,7 @@ def _initialize_child(**_: Any) -> None:
     if not plan().interactive:
         os.nice(NICENESS)
     child: int = current_process().index  # type: ignore[attr-defined]  # position in the pool
+    plan().meters.attach(child)
     set_loaded(child, loaded=False)  # an earlier child at this position may have been loaded
     if plan().quarantine:
         # the model is loaded with the image: a child is started for each, and they are rare

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from contract.counters import counters
 from contract.job import ImageJob
+from contract.metrics import WORKER_STAGE
 from contract.outcome import Outcome, Status
 from worker.foreign import ForeignJob
 from worker.store import ClaimTimer
@@ -32,7 +34,9 @@ class Attempt:
     def stage(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self.milliseconds[name] = round((time.perf_counter() - start) * 1000)
+        seconds = time.perf_counter() - start
+        self.milliseconds[name] = round(seconds * 1000)
+        counters.observe(WORKER_STAGE, seconds, name)
 
     def outcome(self, status: Status, **fields: object) -> Outcome:
         """Return the image's outcome; `fields`: more of its fields."""

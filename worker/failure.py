@@ -26,6 +26,10 @@ object that is not found. Another worker may have credentials, or a folder that 
 class DeferredError(Exception):
     """The image was released for a later retry; it has no outcome yet."""
 
+    def __init__(self, error: CutoutError) -> None:
+        super().__init__(str(error))
+        self.code = error.code
+
 
 def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str]:
     """Return the failed outcome and the result for the circuit breaker.
@@ -43,7 +47,7 @@ def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple
                 job.batch, job.line, attempt.token, delay, reason.code, attempt.worker
             ),
         )
-        raise DeferredError(str(reason)) from error
+        raise DeferredError(reason) from error
     if final:
         return _failed(attempt, reason.code, reason.message), reason.code
     internal = reason.code is ErrorCode.INTERNAL_ERROR

@@ -18,6 +18,7 @@ from contract.settings import Settings, settings
 from worker.cpu.count import threads_per_child
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
+from worker.meters import SharedMeters
 from worker.models import registry, weights
 from worker.models.session import Session
 
@@ -40,6 +41,7 @@ class Plan:
     threads: int
     """ONNX Runtime threads of each child"""
     cpu_slots: CpuSlots
+    meters: SharedMeters
     quarantine: bool
     interactive: bool
     worker: str
@@ -81,8 +83,8 @@ def prepare(
     path = expand(config.model_dir) / model.file
     _plans[config.model] = Plan(
         weights=path, sha256=weights.verify(path, model), threads=threads_per_child(children),
-        cpu_slots=CpuSlots(available_cpus()), quarantine=quarantine, interactive=interactive,
-        worker=worker, token=secrets.token_hex(4),
+        cpu_slots=CpuSlots(available_cpus()), meters=SharedMeters(children),
+        quarantine=quarantine, interactive=interactive, worker=worker, token=secrets.token_hex(4),
     )  # fmt: skip
 
 

@@ -14,14 +14,17 @@ from pydantic import ValidationError
 from setproctitle import setproctitle
 
 from contract import names
+from contract.counters import counters
 from contract.errors import CutoutError
 from contract.job import ImageJob
 from contract.ledger import ClaimRefused
+from contract.metrics import WORKER_REFUSED
 from contract.outcome import Outcome, Status
 from worker.failure import DeferredError
 from worker.foreign import ForeignJob, is_foreign
 from worker.process import process
-from worker.runtime import runtime
+from worker.runtime import plan, runtime
+from worker.usage import count_deferred, count_outcome
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,7 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
             if outcome.status is Status.FAILED:
                 raise ImageFailedError(f"{outcome.code}: {outcome.message}")
     finally:
+        plan().meters.publish()
         setproctitle(f"cutout worker {model} idle")
 
 
@@ -76,6 +80,7 @@ def _process(job: ImageJob | ForeignJob) -> Outcome:
     try:
         outcome = process(job, runtime())
     except DeferredError as error:
+        count_deferred(runtime().config.model, error.code)
         log.warning("image deferred", reason=str(error))
         raise Retry(str(error)) from None
     except (CutoutError, SoftTimeLimitExceeded) as error:
@@ -86,6 +91,8 @@ def _process(job: ImageJob | ForeignJob) -> Outcome:
         # Celery's main process would exit on it; the line is retried when its lease ends
         raise Ignore from None
     if isinstance(outcome, ClaimRefused):
+        counters.add(WORKER_REFUSED, outcome.reason)
         log.info("nothing to do", reason=outcome.reason)
         raise Ignore  # acknowledged, and not counted by Flower
+    count_outcome(runtime().config.model, outcome)
     return outcome

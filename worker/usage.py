@@ -3,6 +3,15 @@
 import time
 from dataclasses import dataclass, field
 
+from contract.counters import counters
+from contract.errors import ErrorCode
+from contract.metrics import (
+    WORKER_CPU,
+    WORKER_DEFERRED,
+    WORKER_IMAGES,
+    WORKER_MEGAPIXELS,
+)
+from contract.outcome import Outcome
 from contract.storage.request_count import requests_sent
 
 
@@ -25,3 +34,16 @@ class Usage:
             "bytes_read": self.bytes_read,
             "bytes_written": self.bytes_written,
         }
+
+
+def count_outcome(model: str, outcome: Outcome) -> None:
+    """Count a settled image for the worker's metrics."""
+    counters.add(WORKER_IMAGES, model, outcome.status, outcome.code or "")
+    megapixels = (outcome.width or 0) * (outcome.height or 0) / 1e6
+    counters.add(WORKER_MEGAPIXELS, model, outcome.status, amount=megapixels)
+    counters.add(WORKER_CPU, model, amount=outcome.cpu_ms / 1000)
+
+
+def count_deferred(model: str, code: ErrorCode) -> None:
+    """Count an attempt whose image waits for a retry."""
+    counters.add(WORKER_DEFERRED, model, code)

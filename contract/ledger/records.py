@@ -68,6 +68,16 @@ class NamedBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueState:
+    """What waits in a queue."""
+
+    length: int
+    """messages"""
+    oldest_seconds: float
+    """age of the oldest message; 0 if the queue is empty"""
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
     """What a worker reports about itself every few seconds."""
 

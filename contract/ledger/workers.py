@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ import structlog
 from contract import names
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.connection import Connection, translated
+from contract.ledger.lines import issued_at
 from contract.ledger.protocol import Workers
-from contract.ledger.records import WORKER_SILENT_SECONDS, Worker
+from contract.ledger.records import WORKER_SILENT_SECONDS, QueueState, Worker
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +75,21 @@ class WorkerRegistry:
         with translated():
             return int(self._redis.llen(queue))
 
+    def queue_states(self, queues: Iterable[str]) -> dict[str, QueueState]:
+        known = tuple(queues)
+        with translated(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for queue in known:
+                pipe.llen(queue)
+                pipe.lindex(queue, -1)
+            (seconds, micros), *answers = pipe.execute()
+        now = int(seconds) + int(micros) / 1e6
+        pairs = zip(answers[::2], answers[1::2], strict=True)
+        return {
+            queue: QueueState(int(length), _age(oldest, now))
+            for queue, (length, oldest) in zip(known, pairs, strict=True)
+        }
+
     def count_dropped_message(self) -> None:
         with translated():
             self._redis.incr(names.DROPPED_MESSAGES)
@@ -80,6 +97,12 @@ class WorkerRegistry:
     def dropped_messages(self) -> int:
         with translated():
             return int(cast("str | None", self._redis.get(names.DROPPED_MESSAGES)) or 0)
+
+
+def _age(message: str | None, now: float) -> float:
+    """Return how long ago a message was issued; 0 without one, or if it does not say."""
+    issued = float(issued_at(message) or 0)
+    return max(0.0, now - issued) if issued else 0.0
 
 
 def _worker(row: dict[str, Any]) -> Worker:

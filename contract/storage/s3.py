@@ -18,7 +18,7 @@ from contract.settings import settings
 from contract.storage.content_encoding import decoded
 from contract.storage.list_objects import ROWS, parse_rows
 from contract.storage.protocol import CHUNK_BYTES, Blob, ListPage, ObjectHead, ObjectInfo
-from contract.storage.request_count import count_request
+from contract.storage.request_count import count_request, count_response
 from contract.storage.s3_errors import (
     FAILED,
     UNSUPPORTED,
@@ -82,6 +82,7 @@ def client() -> "S3Client":
         s3.meta.events.unregister("before-call.s3", add_expect_header)
         s3.meta.events.register_first("needs-retry.s3", _raise_interruption)
         s3.meta.events.register("before-send.s3", count_request)
+        s3.meta.events.register("response-received.s3", count_response)
         add_headers(s3.meta.events, settings())
         s3.meta.events.register("before-parse.s3.ListObjectsV2", parse_rows)
     except ValueError:

@@ -9,7 +9,7 @@ from tables import page, table
 
 from contract.error_codes import Group
 from contract.error_texts import TEXTS
-from contract.metrics import METRICS
+from contract.metrics import LABELS, METRICS, MetricSpec
 from contract.settings import SECRETS, Settings, variable_of
 
 FOLDER = Path(__file__).parent.parent / "reference"
@@ -76,17 +76,44 @@ def error_codes() -> str:
 
 
 def metric_names() -> str:
-    rows = [
-        (f"`{metric.name}`", metric.type, ", ".join(map("`{}`".format, metric.labels)), metric.help)
-        for metric in METRICS
-    ]
+    from_redis = [metric for metric in METRICS if "cluster" in metric.exporters]
+    counted = [metric for metric in METRICS if "cluster" not in metric.exporters]
+    label_rows = [(f"`{name}`", *texts) for name, texts in sorted(LABELS.items())]
     return page(
         "# Metrics",
-        "If CUTOUT_METRICS_PORT is set, `cutout dispatch` exports these at `/metrics` in the"
-        " Prometheus format; `cutout flower` does beside Flower's own metrics. They are read from"
-        " Redis at each scrape, and absent while Redis is unavailable.",
-        table(("metric", "type", "labels", "meaning"), rows),
+        "If CUTOUT_METRICS_PORT is set, `cutout dispatch`, `cutout worker` and `cutout serve` each"
+        " serve `/metrics` in the Prometheus format at that port, beside `process_*` (CPU time,"
+        " memory, open files), and `/healthz`, which answers 503 if the process stands still. The"
+        " port asks for no key: keep it from the public.",
+        "## Of the cluster",
+        "Exported by every dispatcher, also one that stands by, and by `cutout flower` beside"
+        " Flower's own metrics. Read from Redis at each scrape, so exact at any rate, and absent"
+        " while Redis is unavailable. Several exporters show the same values: take `max by`.",
+        table(("metric", "type", "labels", "meaning"), map(_metric, from_redis)),
+        "## Of each process",
+        "Counted by each process for itself, from 0 at its start: take `sum` of `rate`. What a"
+        " killed process had not exported is lost. Of a worker process that is killed, only what"
+        " the image in its hands had measured is lost, and nothing is counted twice; the totals of"
+        " the ledger (`cutout_images_settled_total`) do not depend on it.",
+        table(
+            ("metric", "exported by", "type", "labels", "meaning"),
+            [
+                (first, ", ".join(one.exporters), *rest)
+                for one in counted
+                for first, *rest in [_metric(one)]
+            ],
+        ),
+        "## Labels",
+        "Every label has few values, whatever images, clients and keys there are.",
+        table(("label", "meaning", "number of values"), label_rows),
     )
+
+
+def _metric(metric: MetricSpec) -> tuple[str, str, str, str]:
+    bounds = ", ".join(f"{bound:g}" for bound in metric.buckets)
+    buckets = f". Buckets up to {bounds} s" if bounds else ""
+    labels = ", ".join(map("`{}`".format, metric.labels))
+    return f"`{metric.name}`", metric.type, labels, metric.help + buckets
 
 
 FILES = {

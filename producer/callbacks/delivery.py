@@ -27,7 +27,9 @@ from typing import Protocol
 
 import structlog
 
+from contract.counters import counters
 from contract.errors import CutoutError
+from contract.metrics import CALLBACKS
 from contract.safe_http import client
 from contract.safe_http.policy import host_of
 from contract.settings import settings
@@ -66,7 +68,7 @@ class Result(StrEnum):
 
     DELIVERED = "delivered"
     POSTPONED = "postponed"
-    GIVEN_UP = "given up"
+    GIVEN_UP = "given_up"
 
 
 class Post(Protocol):
@@ -163,9 +165,11 @@ def run(
 
 def _attempt(callbacks: CallbackSchedule, callback: str, load: Load, post: Post) -> None:
     try:
-        deliver(callbacks, callback, load, post)
+        result = deliver(callbacks, callback, load, post)
     except CutoutError as error:
         log.warning("callback not recorded", callback=callback, code=error.code.value)
+    else:
+        counters.add(CALLBACKS, result)
 
 
 def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:

@@ -26,7 +26,7 @@ def dispatch() -> None:
     from producer.callbacks.schedule import CallbackSchedule  # noqa: PLC0415
     from producer.dispatch.callbacks import delivering_callbacks  # noqa: PLC0415
     from producer.dispatch.dispatcher import Dispatcher  # noqa: PLC0415
-    from producer.monitoring.exposition import serving_metrics  # noqa: PLC0415
+    from producer.monitoring.metrics import serving_cluster_metrics  # noqa: PLC0415
 
     log.configure(settings())
     stop = False
@@ -40,7 +40,8 @@ def dispatch() -> None:
     _check_redis()
     ledger = open_ledger()
     dispatcher = Dispatcher(ledger, CallbackSchedule(ledger.connection), settings())
-    with serving_metrics(settings(), dispatcher.is_alive), delivering_callbacks(ledger):
+    metrics = serving_cluster_metrics(settings(), dispatcher.is_alive)
+    with metrics, delivering_callbacks(ledger):
         dispatcher.run(lambda: stop)
 
 

@@ -5,6 +5,7 @@ workers that have shown nothing yet are waited for.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ MAY_RECOVER = frozenset(
 )  # fmt: skip
 """Errors that pass by themselves: the batch is resumed every RETRY_SECONDS. With any other code
 (refused credentials, a missing bucket) each retry would only fail more images."""
+
+
+TRIP_REASON = re.compile(r"\d+ of the last \d+ attempts failed with ")
+"""How every reason of the breaker begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,11 @@ def _counted(recent_results: Sequence[AttemptResult], workers: int) -> list[str]
         if seen[result.worker] <= share:
             codes.append(result.code)
     return codes
+
+
+def is_trip(reason: str) -> bool:
+    """Return whether a batch's stalled reason came from the circuit breaker."""
+    return TRIP_REASON.match(reason) is not None
 
 
 class CircuitBreaker:

@@ -20,9 +20,11 @@ from contextlib import suppress
 import structlog
 
 from contract.batch import Progress, Snapshot
+from contract.counters import counters
 from contract.errors import REDIS_CODES, CutoutError
 from contract.ledger import Ledger
 from contract.ledger.shared_settings import SharedSettings
+from contract.metrics import BREAKER_TRIPS
 from contract.settings import Settings
 from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
@@ -223,6 +225,7 @@ class Dispatcher:
         if tripped := self._tripped(snapshot):
             retry_at = time.time() + RETRY_SECONDS if tripped.may_recover else None
             self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
+            counters.add(BREAKER_TRIPS)
             log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
             return False
         reasons.report(self._ledger, progress, self._fleet, self._allocation, time.time())

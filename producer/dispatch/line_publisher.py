@@ -5,9 +5,11 @@ from functools import lru_cache, partial
 import structlog
 
 from contract.batch import BatchSpec
+from contract.counters import counters
 from contract.errors import ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Ledger
+from contract.metrics import LINES_REPUBLISHED
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
 from contract.storage.batch_files import manifest_segment
@@ -51,6 +53,7 @@ class LinePublisher:
         )  # fmt: skip
         publish_issued(spec, issued, partial(self._photograph, spec))
         if lines := len(issued.bulk) + len(issued.quarantine):
+            counters.add(LINES_REPUBLISHED, amount=lines)
             log.info("lines republished", batch=spec.id, lines=lines)
 
     def settle_cancelled(self, spec: BatchSpec) -> bool:

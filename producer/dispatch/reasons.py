@@ -1,9 +1,12 @@
 """Why an open batch starts no images, or fewer than the workers could take: its stalled reason."""
 
-from contract.batch import Progress
+from typing import Literal
+
+from contract.batch import Progress, State
 from contract.ledger import Ledger
 from contract.schedule import utc_text
 from producer.dispatch.allocation import Allocation
+from producer.dispatch.breaker import is_trip
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.missing_workers import is_about_workers, missing_workers
 
@@ -13,6 +16,23 @@ OUTRANKED = (
 )
 THROTTLED = "The storage refuses too many requests, so fewer images are processed at a time."
 PREFIXES = (STARTS_AT.partition("{")[0], OUTRANKED, THROTTLED)
+
+
+Kind = Literal["breaker", "paused", "workers", "scheduled", "outranked", "throttled", "other"]
+
+
+def kind_of(state: State, reason: str) -> Kind:
+    """Return what kind of reason a batch has, as one word. `reason`: not empty."""
+    if is_trip(reason):
+        return "breaker"
+    if state == "paused":
+        return "paused"
+    if is_about_workers(reason):
+        return "workers"
+    kinds: dict[str, Kind] = {
+        PREFIXES[0]: "scheduled", OUTRANKED: "outranked", THROTTLED: "throttled",
+    }  # fmt: skip
+    return next((kind for text, kind in kinds.items() if reason.startswith(text)), "other")
 
 
 def report(

@@ -36,6 +36,8 @@ ANY_PORT = 0
 FLOWER_SECONDS = 20
 """Seconds to wait until Flower receives the workers' events; then the stack starts without."""
 WORKERS = ("worker", "quarantine")
+METRICS_PORTS = ("dispatcher", *WORKERS)
+"""Processes with metrics: the first at CUTOUT_METRICS_PORT, the others at the ports after it."""
 STOP_ORDER = (("dispatcher", *WORKERS), ("flower",), ("redis",))
 """Those of one group stop at the same time."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -179,6 +181,10 @@ class Stack:
         self, name: str, command: list[str], env: dict[str, str] | None = None
     ) -> "subprocess.Popen[bytes]":
         file_variable = "CUTOUT_REDIS_URL" + SUFFIX  # its content was read already
+        port = self._config.metrics_port
+        if port and name in METRICS_PORTS:
+            port += METRICS_PORTS.index(name)
+            env = {"CUTOUT_METRICS_PORT": str(port), **(env or {})}
         environment = {
             **{name: value for name, value in os.environ.items() if name != file_variable},
             "CUTOUT_REDIS_URL": self.redis_url,

@@ -1,20 +1,39 @@
-"""Metrics that Flower does not collect itself: clocks, queues and batches, beside its own."""
+"""Metrics of the whole cluster, read from Redis at each scrape: clocks, queues, batches, Redis."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from contract import metrics, names
+from contract.batch import Progress
+from contract.counters import counters
 from contract.errors import CutoutError
+from contract.exposition import CounterMetrics, family, serving_metrics
+from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
-from contract.recipe import MODEL_NAMES
+from contract.recipe import MODEL_NAMES, PIPELINE
 from contract.redis_address import RedisAddress
+from contract.settings import Settings
+from producer.callbacks.schedule import CallbackSchedule
+from producer.monitoring.batch_metrics import batch_metrics
 
 REPLY_SECONDS = 2
 """Seconds to wait for a Redis reply. Shorter than elsewhere: a scrape must not time out."""
 
 QUEUES = (names.bulk_queue, names.interactive_queue, names.quarantine_queue)
+
+
+def serving_cluster_metrics(
+    config: Settings, is_alive: Callable[[], bool]
+) -> AbstractContextManager[None]:
+    """Serve the cluster's metrics and the dispatcher's own; see `serving_metrics`."""
+    own = CounterMetrics(metrics.exported_by("dispatcher"), counters.rows)
+    collectors = [ClusterMetrics(config.require_redis_address()), own]
+    return serving_metrics(config, collectors, is_alive)
 
 
 class ClusterMetrics(Collector):
@@ -28,67 +47,94 @@ class ClusterMetrics(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
+        batches = self._ledger.batches
         try:
+            workers = self._ledger.workers.list()
+            # cutouts included
+            open_batches = batches.progress_of(batches.open_ids())
             families = [
-                *self._workers(), *self._queues(), *self._batches(), *self._settled(),
-                *self._dropped_messages(),
+                *_workers(workers), *self._queues(workers, open_batches),
+                *_unsettled(open_batches), *batch_metrics(open_batches, time.time()),
+                *self._counts(), *self._redis(),
             ]  # fmt: skip
         except CutoutError:
             return
         yield from families
 
-    def _workers(self) -> Iterator[Metric]:
-        skew = _family(metrics.WORKER_CLOCK_SKEW)
-        children = _family(metrics.WORKER_CHILDREN)
-        out = _family(metrics.WORKER_OUT_OF_ROTATION)
-        for worker in self._ledger.workers.list():
-            skew.add_metric([worker.name], worker.clock_skew)
-            children.add_metric([worker.name, worker.queue], worker.children)
-            out.add_metric([worker.name, worker.queue], bool(worker.out_of_rotation))
-        yield from (skew, children, out)
+    def _queues(
+        self, workers: Iterable[Worker], open_batches: Iterable[Progress]
+    ) -> Iterator[Metric]:
+        length, oldest = family(metrics.QUEUE_LENGTH), family(metrics.QUEUE_OLDEST)
+        queues = {queue(*release) for release in _releases(open_batches) for queue in QUEUES}
+        queues |= {worker.queue for worker in workers}
+        for queue, state in sorted(self._ledger.workers.queue_states(queues).items()):
+            length.add_metric([queue], state.length)
+            oldest.add_metric([queue], state.oldest_seconds)
+        yield from (length, oldest)
 
-    def _queues(self) -> Iterator[Metric]:
-        length, running = _family(metrics.QUEUE_LENGTH), _family(metrics.DISPATCHER_RUNNING)
-        workers, batches = self._ledger.workers, self._ledger.batches
-        queues = {queue(model) for model in MODEL_NAMES for queue in QUEUES}
-        queues |= {worker.queue for worker in workers.list()}
-        for progress in batches.progress_of(batches.open_ids()):  # perhaps of another release
-            recipe = progress.spec.recipe
-            queues |= {queue(recipe.model, recipe.pipeline) for queue in QUEUES}
-        for queue in sorted(queues):
-            length.add_metric([queue], workers.queue_length(queue))
+    def _counts(self) -> Iterator[Metric]:
+        running, skew = family(metrics.DISPATCHER_RUNNING), family(metrics.CLOCK_SKEW)
         running.add_metric([], self._ledger.has_dispatcher())
-        yield from (length, running)
-
-    def _batches(self) -> Iterator[Metric]:
-        images = _family(metrics.BATCH_IMAGES)
-        total = _family(metrics.BATCH_TOTAL)
-        eta = _family(metrics.BATCH_ETA)
-        deadline = _family(metrics.BATCH_DEADLINE)
-        batches = self._ledger.batches
-        for progress in batches.progress_of(batches.open_ids()):
-            batch = progress.spec.id
-            for status in ("done", "skipped", "failed", "issued"):
-                images.add_metric([batch, status], getattr(progress, status))
-            total.add_metric([batch], progress.spec.total)
-            if progress.eta is not None:
-                eta.add_metric([batch], progress.eta)
-            if end := progress.spec.schedule.deadline:
-                deadline.add_metric([batch], end.timestamp())
-        yield from (images, total, eta, deadline)
-
-    def _settled(self) -> Iterator[Metric]:
-        spec = metrics.IMAGES_SETTLED
-        settled = CounterMetricFamily(spec.name, spec.help, labels=spec.labels)
+        skew.add_metric([], self._ledger.workers.clock_skew())
+        settled, dropped = family(metrics.IMAGES_SETTLED), family(metrics.MESSAGES_DROPPED)
         for status, count in self._ledger.batches.settled_counts().items():
             settled.add_metric([status], count)
-        yield settled
+        dropped.add_metric([], self._ledger.workers.dropped_messages())
+        callbacks = family(metrics.CALLBACKS_PENDING)
+        for of, key in (("batch", names.BATCH_CALLBACKS), ("cutout", names.CALLBACKS)):
+            callbacks.add_metric([of], CallbackSchedule(self._ledger.connection, key).pending())
+        yield from (running, skew, settled, dropped, callbacks)
 
-    def _dropped_messages(self) -> Iterator[Metric]:
-        spec, count = metrics.MESSAGES_DROPPED, self._ledger.workers.dropped_messages()
-        yield CounterMetricFamily(spec.name, spec.help, value=count)
+    def _redis(self) -> Iterator[Metric]:
+        facts = self._ledger.connection.server_info()
+        values = {
+            metrics.REDIS_MEMORY: facts.get("used_memory"),
+            metrics.REDIS_MEMORY_LIMIT: facts.get("maxmemory") or facts.get("total_system_memory"),
+            metrics.REDIS_CLIENTS: facts.get("connected_clients"),
+            metrics.REDIS_CLIENTS_LIMIT: facts.get("maxclients"),
+        }
+        for spec, value in values.items():
+            if value:
+                one = family(spec)
+                one.add_metric([], float(value))
+                yield one
 
 
-def _family(spec: metrics.MetricSpec) -> GaugeMetricFamily:
-    """Return an empty family of a metric, to be filled with samples."""
-    return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+def _releases(open_batches: Iterable[Progress]) -> set[tuple[str, int]]:
+    """Return (model, pipeline) of this release's models, and of open batches of other releases."""
+    recipes = (progress.spec.recipe for progress in open_batches)
+    return {(model, PIPELINE) for model in MODEL_NAMES} | {
+        (recipe.model, recipe.pipeline) for recipe in recipes
+    }
+
+
+def _workers(workers: Iterable[Worker]) -> Iterator[Metric]:
+    skew = family(metrics.WORKER_CLOCK_SKEW)
+    children = family(metrics.WORKER_CHILDREN)
+    out = family(metrics.WORKER_OUT_OF_ROTATION)
+    for worker in workers:
+        skew.add_metric([worker.name], worker.clock_skew)
+        children.add_metric([worker.name, worker.queue], worker.children)
+        out.add_metric([worker.name, worker.queue], bool(worker.out_of_rotation))
+    yield from (skew, children, out)
+
+
+def _unsettled(open_batches: Sequence[Progress]) -> Iterator[Metric]:
+    counts: Counter[tuple[str, int, str]] = Counter()
+    for progress in open_batches:
+        recipe = progress.spec.recipe
+        numbers = {
+            "waiting": progress.spec.total - progress.settled - progress.issued,
+            "queued": progress.active - progress.claimed,
+            "processing": progress.claimed,
+            "deferred": progress.deferred,
+            "quarantined": progress.quarantined,
+        }
+        for state, number in numbers.items():
+            # the counters of a batch that changes meanwhile may disagree for a moment
+            counts[recipe.model, recipe.pipeline, state] += max(0, number)
+    images = family(metrics.UNSETTLED_IMAGES)
+    for model, pipeline in sorted(_releases(open_batches)):
+        for state in ("waiting", "queued", "processing", "deferred", "quarantined"):
+            images.add_metric([model, str(pipeline), state], counts[model, pipeline, state])
+    yield images

@@ -9,6 +9,9 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from contract.counters import counters
+from contract.exposition import CounterMetrics, serving_metrics
+from contract.metrics import exported_by
 from contract.settings import Settings
 from producer.callbacks import delivery
 from producer.web import problems
@@ -65,9 +68,11 @@ def create_app(context: Context) -> FastAPI:
 def serve(settings: Settings) -> None:
     """Run `cutout serve`. Raises PermanentError (`invalid_setting`)."""
     app = create_app(build_context(settings))
-    uvicorn.run(
-        app, host=settings.web_address, port=settings.web_port, log_config=None,
-        server_header=False,
-        access_log=False,  # RequestLog leaves the query string out, uvicorn would log it
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )  # fmt: skip
+    metrics = CounterMetrics(exported_by("api"), counters.rows)
+    with serving_metrics(settings, [metrics], is_alive=lambda: True):
+        uvicorn.run(
+            app, host=settings.web_address, port=settings.web_port, log_config=None,
+            server_header=False,
+            access_log=False,  # RequestLog leaves the query string out, uvicorn would log it
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )  # fmt: skip

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from contract.counters import counters
 from contract.errors import ErrorCode
+from contract.metrics import API_RATE_LIMITED
 from producer.web import api_keys
 from producer.web.api_keys import Key, Scope
 from producer.web.context import Context, RequestContext
@@ -37,6 +39,7 @@ def admit(context: Context, key_text: str | None, scope: Scope, request: Request
     usage = context.rate_limiter.count(key.name, limit)
     request.state.rate_usage = usage
     if usage.retry_after:
+        counters.add(API_RATE_LIMITED)
         raise RequestError(
             ErrorCode.TOO_MANY_REQUESTS,
             f"The key {key.name!r} is limited to {limit} requests per minute.",

@@ -13,6 +13,7 @@ from contract.errors import CutoutError, ErrorCode
 from producer.web import problems
 from producer.web.body_limits import BodyLimit, max_body_bytes
 from producer.web.problems import RequestError
+from producer.web.request_metrics import count_request
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ class RateLimitHeaders:
 
 
 class RequestLog:
-    """Logs every request; answers an unexpected exception with the problem `internal_error`."""
+    """Logs and counts every request; answers an unexpected exception with `internal_error`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -89,11 +90,13 @@ class RequestLog:
             if not status:
                 failure = CutoutError(ErrorCode.INTERNAL_ERROR, "The server failed unexpectedly.")
                 await problems.response(failure)(scope, receive, send_noting_status)
+        seconds = time.monotonic() - started
+        count_request(scope, int(status), seconds)
         # the query string is left out: it may hold secrets
         log.info(
             "request", method=scope["method"],
             path=names.printable(scope["path"])[:MAX_LOGGED_PATH],
-            status=int(status), milliseconds=round((time.monotonic() - started) * 1000),
+            status=int(status), milliseconds=round(seconds * 1000),
         )  # fmt: skip
 
 

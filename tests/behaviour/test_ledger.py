@@ -15,7 +15,7 @@ from contract.job import ManifestLine
 from contract.ledger import Claim, ClaimRefused, Issued, Ledger
 from contract.ledger.lines import SCRIPT_LINES
 from contract.ledger.memory import MemoryLedger
-from contract.ledger.records import RECENT_RESULTS, Worker
+from contract.ledger.records import RECENT_RESULTS, QueueState, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.ledger.undrained import undrained
 from contract.line_bits import has_bit
@@ -916,6 +916,23 @@ def test_a_snapshot_says_when_the_next_message_of_each_queue_was_issued(ledger, 
     oldest = ledger.batches.snapshot(batch, QUEUES).oldest_queued
     assert tuple(map(float, oldest)) == (11.5, 7)
     assert [ledger.workers.queue_length(queue) for queue in (*QUEUES, "other")] == [2, 1, 0]
+
+
+def test_the_states_of_queues_say_how_long_messages_wait(ledger) -> None:
+    now = time.time()
+    for issued in (now - 70, now - 5):
+        enqueue(ledger, QUEUES[0], issued)
+    states = ledger.workers.queue_states([*QUEUES, "other"])
+    assert states[QUEUES[0]].length == 2
+    assert 69 < states[QUEUES[0]].oldest_seconds < 200
+    assert states[QUEUES[1]] == states["other"] == QueueState(0, 0)
+    assert ledger.workers.queue_states([]) == {}
+
+
+@redis_only
+def test_the_age_of_a_message_in_another_format_is_unknown(ledger) -> None:
+    ledger.connection.client.lpush("other", "no message")
+    assert ledger.workers.queue_states(["other"]) == {"other": QueueState(1, 0)}
 
 
 # cutouts

@@ -16,9 +16,11 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject
 from celery.worker.request import Request
 
+from contract.counters import counters
 from contract.errors import CutoutError
 from contract.ledger.records import RESULT_CRASH, RESULT_OK
 from contract.ledger.redis_ledger import RedisLedger
+from contract.metrics import WORKER_CRASHES
 from contract.settings import settings
 from worker.runtime import plan
 
@@ -54,6 +56,14 @@ def cause_of(error: BaseException) -> str:
         return f"time limit of {settings().time_limit:g} s"
     match = EXIT.search(str(error))
     return (match[1] or match[2]) if match else "unknown"
+
+
+def cause_label(error: BaseException) -> str:
+    """Return `cause_of` as one of few words: a signal's name, `exit`, `time_limit`, `unknown`."""
+    if isinstance(error, TimeLimitExceeded):
+        return "time_limit"
+    match = EXIT.search(str(error))
+    return (match[1] or "exit") if match else "unknown"
 
 
 def result_of(error: BaseException) -> str:
@@ -101,6 +111,7 @@ class CutoutRequest(Request):
 
     def _record_crash(self, error: BaseException) -> None:
         job, cause = self.kwargs.get("job"), cause_of(error)
+        counters.add(WORKER_CRASHES, cause_label(error))
         try:
             token_prefix = plan().token_prefix(int(self.worker_pid or 0))
             ledger().lines.record_crash(job["batch"], job["line"], token_prefix, cause)

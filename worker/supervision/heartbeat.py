@@ -105,6 +105,11 @@ class HeartbeatFile:
         read_heartbeats(folder)  # deletes the files of dead workers
         self.beat(connected=False)
 
+    @property
+    def ready(self) -> bool:
+        """As `Heartbeat.ready` of the last heartbeat."""
+        return bool(self._ready)
+
     def beat(self, *, connected: bool) -> None:
         """Record that the main loop runs. Writes the file if that is due or `ready` changed."""
         if os.getpid() != self._pid:

@@ -21,18 +21,21 @@ from celery import Celery
 from celery.worker import state
 
 from contract.errors import CutoutError
+from contract.exposition import serving_metrics
 from contract.ledger.connection import Connection
 from contract.ledger.records import Worker
 from contract.ledger.shared_settings import SharedSettings
 from contract.ledger.workers import WorkerRegistry
 from contract.settings import Settings
 from worker.celery_hooks.events import EventShare, limit_events
+from worker.runtime import plan
 from worker.supervision import heartbeat, policy
 from worker.supervision.comparison import REVIEW_SECONDS, Comparison
 from worker.supervision.heartbeat import HeartbeatFile
 from worker.supervision.main_loop import supervise
 from worker.supervision.outlier import OutlierCheck
 from worker.supervision.policy import HealthPolicy, Verdict, WorkerSample
+from worker.supervision.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -157,16 +160,23 @@ def _main_thread_stack() -> str:
 
 @contextlib.contextmanager
 def watched(app: Celery, config: Settings, name: str, queue: str, children: int) -> Iterator[None]:
-    """Supervise the worker of `app` that runs in this context."""
+    """Supervise the worker of `app` that runs in this context, and serve its metrics.
+
+    Raises PermanentError (`invalid_setting`) if the port of the metrics is taken.
+    """
     outlier_check = OutlierCheck(name)
     folder = heartbeat.heartbeat_folder(config)
     file = HeartbeatFile(folder, queue, children, outlier_check)
     supervise(app, file, outlier_check)
     watchdog = Watchdog(file, outlier_check, config, name, queue, children)
     limit_events(app, watchdog.event_share)
-    watchdog.start()
+    metrics = WorkerMetrics(plan().meters, file, config.model, queue)
     try:
-        yield
+        with serving_metrics(config, [metrics], metrics.is_alive):
+            watchdog.start()
+            try:
+                yield
+            finally:
+                watchdog.stop()
     finally:
-        watchdog.stop()
         file.delete()

@@ -4,7 +4,7 @@ It never raises `redis_unavailable`. Nothing publishes messages here: a test set
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from contract.ledger.memory.batches import MemoryBatches
@@ -13,7 +13,7 @@ from contract.ledger.memory.lines import MemoryLines
 from contract.ledger.memory.listings import MemoryListings
 from contract.ledger.memory.state import MemoryState
 from contract.ledger.protocol import Ledger
-from contract.ledger.records import WORKER_SILENT_SECONDS, Worker
+from contract.ledger.records import WORKER_SILENT_SECONDS, QueueState, Worker
 
 
 class MemoryLedger:
@@ -75,6 +75,14 @@ class MemoryWorkers:
 
     def queue_length(self, queue: str) -> int:
         return len(self._state.queues.get(queue, []))
+
+    def queue_states(self, queues: Iterable[str]) -> dict[str, QueueState]:
+        return {queue: self._queue_state(queue) for queue in queues}
+
+    def _queue_state(self, queue: str) -> QueueState:
+        issued = self._state.queues.get(queue, [])
+        age = max(0.0, self._state.clock() - float(issued[0])) if issued else 0.0
+        return QueueState(len(issued), age)
 
     def count_dropped_message(self) -> None:
         self._state.dropped_messages += 1

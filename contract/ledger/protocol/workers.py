@@ -1,8 +1,9 @@
 """What a ledger knows of the running workers."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
-from contract.ledger.records import Worker
+from contract.ledger.records import QueueState, Worker
 
 
 class Workers(Protocol):
@@ -30,6 +31,10 @@ class Workers(Protocol):
         ...
 
     def queue_length(self, queue: str) -> int: ...
+
+    def queue_states(self, queues: Iterable[str]) -> dict[str, QueueState]:
+        """Return the state of each queue, in one round trip."""
+        ...
 
     def count_dropped_message(self) -> None:
         """Count a message that no worker can process, and that one therefore dropped."""

@@ -7,7 +7,9 @@ from typing import Literal
 
 from fastapi.concurrency import run_in_threadpool
 
+from contract.counters import counters
 from contract.errors import REDIS_CODES, CutoutError, ErrorCode
+from contract.metrics import API_REPLAYS
 from contract.outcome import Status
 from contract.quality import DEFAULT
 from contract.rendition import PLAIN
@@ -57,6 +59,7 @@ async def create_once(
             continue
         state = await run_in_threadpool(state_of, context, reservation)
         if state == "created":
+            counters.add(API_REPLAYS)
             return reservation.cutout_id
         if state in {"deleted", "failed"}:  # so the key is free again
             await run_in_threadpool(keys.release, client, key, reservation)

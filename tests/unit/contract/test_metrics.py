@@ -1,18 +1,44 @@
 import re
 
+import pytest
+from support.paths import ROOT
+
 from contract import metrics
-from contract.metrics import METRICS, MetricSpec
+from contract.metrics import LABELS, METRICS, MetricSpec
+
+
+def declared() -> dict[str, MetricSpec]:
+    return {name: one for name, one in vars(metrics).items() if isinstance(one, MetricSpec)}
 
 
 def test_every_declared_metric_is_in_the_reference_once():
-    declared = [value for value in vars(metrics).values() if isinstance(value, MetricSpec)]
-    assert list(METRICS) == declared
+    assert list(METRICS) == list(declared().values())
     assert len({metric.name for metric in METRICS}) == len(METRICS)
 
 
-def test_names_and_labels_are_valid_in_prometheus():
-    for metric in METRICS:
-        assert re.fullmatch(r"cutout_[a-z_]+[a-z]", metric.name)
-        assert all(re.fullmatch(r"[a-z_]+", label) for label in metric.labels)
-        assert metric.help
-        assert not metric.help.endswith(".")  # prometheus_client adds none either
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_follows_the_conventions_of_prometheus(metric: MetricSpec):
+    assert re.fullmatch(r"cutout_[a-z0-9_]+[a-z]", metric.name)
+    assert metric.name.endswith("_total") is (
+        metric.type == "counter" or metric is metrics.BATCH_TOTAL
+    )
+    assert metric.help
+    assert not metric.help.endswith(".")  # prometheus_client adds none either
+    assert bool(metric.buckets) is (metric.type == "histogram")
+    assert list(metric.buckets) == sorted(metric.buckets)
+    assert all(len(values) == len(metric.labels) for values in metric.initial)
+
+
+def test_every_label_is_explained_and_used():
+    used = {label for metric in METRICS for label in metric.labels}
+    assert used == set(LABELS)
+
+
+def test_every_metric_is_used_by_the_code():
+    sources = "\n".join(
+        path.read_text()
+        for folder in ("contract", "producer", "worker")
+        for path in (ROOT / folder).rglob("*.py")
+        if path != ROOT / "contract/metrics.py"
+    )
+    assert [name for name in declared() if not re.search(rf"\b{name}\b", sources)] == []
