@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     NOTHING_VISIBLE = "nothing_visible"
     NO_SUBJECT = "no_subject"
     OUTPUT_TOO_LARGE = "output_too_large"
+    PRESET_FAILED = "preset_failed"
     UNSAFE_KEY = "unsafe_key"
     LINK_OUTSIDE = "link_outside"
     DUPLICATE_DESTINATION = "duplicate_destination"

@@ -50,6 +50,10 @@ _IMAGE: Texts = {
         "The output does not fit the `max_bytes` of its rendition, even at the lowest quality.",
         "Raise `max_bytes`, or shrink the output by `max_side`.",
     ),
+    ErrorCode.PRESET_FAILED: (
+        "The output does not fulfil its preset; the message names each check that failed.",
+        "Use a larger or better photograph, or change the recipe: docs/reference/presets.md.",
+    ),
     ErrorCode.UNSAFE_KEY: (
         "The object key is not a plain path, or the storage cannot hold a file of that name.",
         "Rename the object.",

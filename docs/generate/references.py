@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from command_line import command_line
 from http_api import http_api
+from presets import presets
 from tables import page, table
 
 from contract.error_codes import Group
@@ -122,6 +123,7 @@ FILES = {
     "metrics.md": metric_names,
     "http-api.md": http_api,
     "cli.md": command_line,
+    "presets.md": presets,
 }
 
 

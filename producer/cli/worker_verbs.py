@@ -9,7 +9,7 @@ from contract.interpreter import python_command
 
 app = typer.Typer()
 
-VERBS = ("worker", "models", "audit", "health")
+VERBS = ("worker", "models", "audit", "verify", "health")
 PASS_THROUGH = {"ignore_unknown_options": True}
 """Options, `--help` too, are the other process's to parse."""
 
@@ -37,6 +37,12 @@ def models(arguments: Arguments = None) -> None:
 def audit(arguments: Arguments = None) -> None:
     """Check that each image of a batch has exactly one outcome and that its output is correct."""
     _become_worker("audit", arguments)
+
+
+@app.command(context_settings=PASS_THROUGH, add_help_option=False)
+def verify(arguments: Arguments = None) -> None:
+    """Check that image files fulfil a preset's requirements, such as those of Amazon."""
+    _become_worker("verify", arguments)
 
 
 @app.command(context_settings=PASS_THROUGH, add_help_option=False)

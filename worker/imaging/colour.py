@@ -41,7 +41,7 @@ def to_rgb(
     if is_grey and profile and _space(profile) == b"GRAY":
         return to_srgb(image.convert("L"), profile), alpha, None
     rgb = image if image.mode == "RGB" else image.convert("RGB")  # convert() alone would copy
-    if not profile or _space(profile) != b"RGB " or _is_srgb(profile):
+    if not profile or _space(profile) != b"RGB " or is_srgb(profile):
         return rgb, alpha, None
     if keep_profile:
         return rgb, alpha, profile
@@ -99,7 +99,7 @@ def _stretch_to_8_bit(image: Image.Image) -> Image.Image:
 
 
 @lru_cache(maxsize=16)
-def _is_srgb(profile: bytes) -> bool:
+def is_srgb(profile: bytes) -> bool:
     """Check if converting a grid of colours from an RGB profile to sRGB changes hardly any."""
     steps = np.linspace(0, 255, GRID_STEPS).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(1, -1, 3)

@@ -1,0 +1,161 @@
+"""The checks of a preset: a file that passes all, and files that break one each."""
+
+import io
+
+import pytest
+from PIL import Image, ImageCms
+
+from contract.errors import ErrorCode, PermanentError
+from contract.presets import PRESETS, Check
+from worker.imaging.decode import Limits
+from worker.verify import Verdict, verify
+
+AMAZON = PRESETS["amazon-main"]
+SIDE = 1200
+
+
+def product(fill: float = 0.9, side: int = SIDE, grey: int = 40) -> Image.Image:
+    """A box in the middle of a white square."""
+    image = Image.new("RGB", (side, side), "white")
+    low, high = round(side * (1 - fill) / 2), round(side * (1 + fill) / 2)
+    image.paste((200, grey, grey), (low, low + side // 8, high, high - side // 8))
+    return image
+
+
+def file_of(image: Image.Image, form: str = "JPEG", **options) -> bytes:
+    file = io.BytesIO()
+    if form == "JPEG":
+        options = {"quality": 92, "subsampling": "4:4:4"} | options
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def verdict(data: bytes, preset: str = "amazon-main") -> Verdict:
+    return verify(data, PRESETS[preset], Limits())
+
+
+def failed_checks(data: bytes, preset: str = "amazon-main") -> set[Check]:
+    return {result.check for result in verdict(data, preset).results if not result.passed}
+
+
+def test_a_file_that_fulfils_every_requirement_passes():
+    result = verdict(file_of(product()))
+    assert result.passed
+    assert result.failures == ""
+    assert {str(check) for check in result.results} >= {
+        "background #ffffff", "format JPEG", "colour_space sRGB", "frame clear",
+        "longest_side 1,200 px", "channels RGB", "aspect 1:1",
+    }  # fmt: skip
+
+
+def off_white() -> bytes:
+    image = product()
+    image.paste((254, 254, 254), (0, 0, 40, 40))
+    return file_of(image)
+
+
+def touching() -> bytes:
+    image = product()
+    image.paste((200, 40, 40), (0, 500, 100, 600))
+    return file_of(image)
+
+
+def soft() -> bytes:
+    image = Image.new("RGB", (SIDE, SIDE), "white")
+    image.paste((232, 232, 232), (52, 100, SIDE - 52, SIDE - 100))
+    image.paste(product().crop((84, 240, SIDE - 84, SIDE - 240)), (84, 240))
+    return file_of(image)
+
+
+def oblong() -> bytes:
+    image = Image.new("RGB", (SIDE, 1100), "white")
+    image.paste(product().crop((0, 50, SIDE, SIDE - 50)), (0, 0))
+    return file_of(image)
+
+
+def heavy() -> bytes:
+    data = file_of(product())
+    return data + bytes(10_000_001 - len(data))  # decoders ignore what follows the image
+
+
+def adobe_rgb() -> bytes:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"  # red and green swapped
+    return file_of(product(), icc_profile=bytes(profile))
+
+
+BROKEN = {
+    Check.BACKGROUND: off_white,
+    Check.FILL: lambda: file_of(product(fill=0.8)),
+    Check.LONGEST_SIDE: lambda: file_of(product(side=800)),
+    Check.FORMAT: lambda: file_of(product(), "PNG"),
+    Check.COLOUR_SPACE: adobe_rgb,
+    Check.BYTES: heavy,
+    Check.ASPECT: oblong,
+    Check.FRAME: touching,
+    Check.SOFT_EDGE: soft,
+}
+
+
+@pytest.mark.parametrize("check", BROKEN, ids=str)
+def test_a_file_that_breaks_one_requirement_fails_that_check_alone(check: Check):
+    data = BROKEN[check]()
+    assert failed_checks(data) == {check}
+    failure = verdict(data).failures
+    assert failure.startswith(check)
+    assert "required: " in failure
+
+
+def test_a_transparent_picture_fails_its_channels():
+    image = product().convert("RGBA")
+    image.putpixel((3, 3), (255, 255, 255, 254))
+    data = file_of(image, "PNG")
+    assert Check.CHANNELS in failed_checks(data)
+    opaque = file_of(product().convert("RGBA"), "PNG")
+    assert failed_checks(opaque) == {Check.FORMAT}
+    assert failed_checks(opaque, "google-merchant") == set()
+
+
+@pytest.mark.parametrize(
+    ("preset", "check", "data"),
+    [
+        ("google-merchant", Check.FILL, file_of(product(fill=0.95))),
+        ("google-merchant", Check.SHORTEST_SIDE, file_of(product(0.8, 480))),
+        ("walmart", Check.SHORTEST_SIDE, file_of(product())),
+        ("etsy", Check.SHORTEST_SIDE, file_of(product(side=1999))),
+        ("ebay", Check.LONGEST_SIDE, file_of(product(side=496))),
+        ("alpha", Check.CHANNELS, file_of(product(), "PNG")),
+        ("mask", Check.CHANNELS, file_of(product(), "PNG")),
+    ],
+)  # fmt: skip
+def test_each_preset_has_requirements_of_its_own(preset: str, check: Check, data: bytes):
+    assert check in failed_checks(data, preset)
+
+
+def test_cmyk_and_grey_files_are_named():
+    cmyk = verdict(file_of(product().convert("CMYK")))
+    assert "channels CMYK (required: RGB)" in cmyk.failures
+    assert "colour_space CMYK" in cmyk.failures
+    assert "channels grey" in verdict(file_of(product().convert("L"))).failures
+
+
+def test_figures_and_requirements_are_told():
+    failures = verdict(off_white()).failures
+    assert "% of it is not #ffffff, by up to 1 (required: #ffffff)" in failures
+    assert "fill 80 % (required: at least 85 %)" in verdict(file_of(product(0.8))).failures
+    failures = verdict(file_of(product(side=800))).failures
+    assert failures == "longest_side 800 px (required: 1,000 to 10,000 px)"
+
+
+def test_a_file_that_is_no_image_cannot_be_checked():
+    for data, code in (
+        (b"", ErrorCode.EMPTY_FILE),
+        (file_of(product())[:900], ErrorCode.TRUNCATED_IMAGE),
+    ):
+        with pytest.raises(PermanentError) as caught:
+            verdict(data)
+        assert caught.value.code is code
+    with pytest.raises(PermanentError) as caught:
+        verify(file_of(product()), AMAZON, Limits(pixels=1000))
+    assert caught.value.code is ErrorCode.TOO_MANY_PIXELS

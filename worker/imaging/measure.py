@@ -1,0 +1,90 @@
+"""Measures an image file as it is: format, channels, colour space, size, background."""
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image, ImageCms
+
+from contract.errors import ErrorCode, PermanentError
+from worker.imaging.colour import is_srgb, parse_colour
+from worker.imaging.decode import Limits
+from worker.imaging.formats import decoder_errors_as_codes, detect_format
+from worker.imaging.plain_background import OnPlainBackground, measure_on
+
+GREY_MODES = frozenset({"1", "L", "I", "F", "I;16"})
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was measured of a file."""
+
+    format: str
+    """Pillow's name: JPEG, PNG, WEBP, ..."""
+    channels: str
+    """`grey`, `RGB`, `CMYK`, `RGBA` or another of Pillow's modes; RGBA is RGB if it is opaque"""
+    colour_space: str
+    """`sRGB`, `grey`, `CMYK`, or the name of the file's profile"""
+    size: tuple[int, int]
+    """(width, height) in pixels, as stored"""
+    bytes: int
+    on_background: OnPlainBackground | None
+    """None if no colour of the background was given"""
+
+
+def measure(data: bytes, limits: Limits, background: str | None = None) -> Measurement:
+    """Measure a file. `background`: the colour #rrggbb that its background should have.
+
+    Pixels that are not opaque count as black. Raises PermanentError as `decode` does, and
+    `unsupported_format` for formats that only photographs may have.
+    """
+    format_name = detect_format(data)
+    with decoder_errors_as_codes(data, format_name):
+        if format_name == "HEIF":
+            raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, "The file is HEIC.")
+        with Image.open(io.BytesIO(data), formats=[format_name]) as file:
+            width, height = file.size
+            if width * height > limits.pixels:
+                raise PermanentError(
+                    ErrorCode.TOO_MANY_PIXELS,
+                    f"{width} x {height} pixels are over the limit of {limits.pixels:,}.",
+                )
+            file.load()
+            space = _colour_space(file)
+            image = file.convert("RGBA") if file.has_transparency_data else file.copy()
+        channels = _channels(image)
+        on_background = None
+        if background is not None:
+            on_background = measure_on(_opaque(image, channels), parse_colour(background)[:3])
+    return Measurement(format_name, channels, space, (width, height), len(data), on_background)
+
+
+def _opaque(image: Image.Image, channels: str) -> Image.Image:
+    """Return an image as mode RGB, black where it is not opaque."""
+    if channels != "RGBA":
+        return image.convert("RGB")
+    opaque = image.getchannel("A").point([0] * 255 + [255])
+    return Image.composite(image.convert("RGB"), Image.new("RGB", image.size), opaque)
+
+
+def _channels(image: Image.Image) -> str:
+    if image.mode in GREY_MODES:
+        return "grey"
+    if image.mode == "P":
+        return "RGB"
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        return "RGB"
+    return image.mode
+
+
+def _colour_space(image: Image.Image) -> str:
+    if image.mode in GREY_MODES:
+        return "grey"
+    if image.mode in {"CMYK", "LAB", "YCbCr"}:
+        return image.mode
+    profile = image.info.get("icc_profile")
+    if not profile or is_srgb(profile):
+        return "sRGB"
+    try:
+        return ImageCms.getProfileDescription(io.BytesIO(profile)).strip() or "another profile"
+    except (OSError, ImageCms.PyCMSError):
+        return "another profile"
