@@ -159,6 +159,17 @@ class Settings(BaseSettings):
     flower_port: int = Field(
         5555, ge=0, le=65535, description="Port that Flower listens on; 0 for any free one."
     )
+    flower_users: CommaSeparated = Field(
+        (),
+        repr=False,
+        description="Users of Flower, comma-separated, each NAME:PASSWORD. Not set: Flower asks for"
+        " no password.",
+    )
+    flower_db: Path | None = Field(
+        None,
+        description="File in which Flower keeps the tasks and workers that it has seen, over"
+        " restarts. Not set: it forgets them.",
+    )
     metrics_address: str = Field(
         "127.0.0.1",
         description="Address of `/metrics` and `/healthz`. They need no key, so make any but a"
@@ -257,6 +268,13 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("each entry must be a host or a network") from None
         return entries
+
+    @field_validator("flower_users")
+    @classmethod
+    def _users_have_passwords(cls, users: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(all(user.partition(":")[::2]) for user in users):
+            raise ValueError("each user must be NAME:PASSWORD")
+        return users
 
     @field_validator("webhook_secret")
     @classmethod

@@ -50,7 +50,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
 
 
 def test_every_secret_setting_can_lie_in_a_file(tmp_path: Path, monkeypatch):
-    assert set(SECRETS) == {"redis_url", "sentinel_password", "model_source", "webhook_secret"}
+    assert set(SECRETS) == {
+        "redis_url", "sentinel_password", "model_source", "webhook_secret", "flower_users",
+    }  # fmt: skip
     values = {"redis_url": URL, "webhook_secret": "whsec_" + "MDEy" * 8}
     for name, value in values.items():
         (tmp_path / name).write_text(value)
