@@ -135,6 +135,11 @@ class Rendition(BaseModel):
         " photograph as displayed",
     )
 
+    shadow: Literal["none", "contact"] = Field(
+        "none",
+        description="`contact`: a soft shadow is drawn on the ground under the subject",
+    )
+
     @field_validator("quality", "max_bytes")
     @classmethod
     def _is_lossy(cls, value: int | None, info: ValidationInfo) -> int | None:
@@ -169,6 +174,15 @@ class Rendition(BaseModel):
         if len(digits) > len("rrggbb") and info.data.get("format") == "jpg":
             raise ValueError("a jpg cannot have a translucent background")
         return f"#{digits}"
+
+    @field_validator("shadow")
+    @classmethod
+    def _drawn_in_colour(cls, shadow: str, info: ValidationInfo) -> str:
+        if shadow != "none" and info.data.get("channels") == "alpha":
+            raise ValueError("the matte cannot have a shadow")
+        if shadow != "none" and info.data.get("format") == "zip":
+            raise ValueError("a zip cannot have a shadow")
+        return shadow
 
     @field_validator("crop_margin")
     @classmethod

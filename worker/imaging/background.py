@@ -49,6 +49,18 @@ def over_opaque(pixels: Uint8Array, behind: NDArray[np.integer]) -> Uint8Array:
     return result
 
 
+def over_shadow(pixels: Uint8Array, opacity: Uint8Array) -> Uint8Array:
+    """Return the pixels over black of an opacity, 0..255, [height, width]; else as above."""
+    result = np.empty_like(pixels)
+    alpha = pixels[..., 3:].astype(np.uint16)
+    above = (alpha * OPAQUE).astype(np.uint32)
+    both = above + opacity[..., np.newaxis] * (OPAQUE - alpha)
+    result[..., :3] = (pixels[..., :3] * above + both // 2) // np.maximum(both, 1)
+    result[..., 3:] = _divide_by_255(both.astype(np.uint16))
+    result[result[..., 3] == 0] = 0
+    return result
+
+
 def covering(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Return the middle of an image (mode RGB) in another size, which it fills."""
     factor = min(old / new for old, new in zip(image.size, size, strict=True))

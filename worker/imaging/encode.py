@@ -65,10 +65,10 @@ def _over_backdrop(picture: Picture, rendition: Rendition, backdrop: Image.Image
     colour = parse_colour(background, picture.cutout.photograph.icc_profile)
 
     def over_colour(top: int, bottom: int) -> Uint8Array:
-        pixels = picture.rows(top, bottom)
+        pixels = picture.subject_rows(top, bottom)
         if colour[3] == OPAQUE:
             pixels = without_faint(pixels)
-        return over_background(pixels, colour)
+        return over_background(picture.over_shadow(pixels, top), colour)
 
     return over_colour
 

@@ -12,6 +12,7 @@ from worker.imaging.arrays import Uint8Array
 from worker.imaging.blurred import BlurredBackground, blurred_background
 from worker.imaging.cutout import Cutout
 from worker.imaging.layout import Box, Size, box_size, lay_out
+from worker.imaging.shadow import Shadow, contact_shadow
 from worker.imaging.subject import subject_box
 
 REDUCING_GAP = 2
@@ -36,6 +37,8 @@ class Picture:
     """of the canvas"""
     whole: Cutout
     """before any resizing"""
+    shadow: Shadow | None = None
+    """drawn under the subject"""
 
     @property
     def is_plain(self) -> bool:
@@ -44,6 +47,14 @@ class Picture:
 
     def rows(self, top: int, bottom: int) -> Uint8Array:
         """Return uint8 [bottom - top, width, 4]: RGBA with straight alpha, 0..255."""
+        return self.over_shadow(self.subject_rows(top, bottom), top)
+
+    def over_shadow(self, pixels: Uint8Array, top: int) -> Uint8Array:
+        """Return rows of the subject, from row `top` on, over its shadow."""
+        return self.shadow.under(pixels, top) if self.shadow else pixels
+
+    def subject_rows(self, top: int, bottom: int) -> Uint8Array:
+        """Return `rows` without the shadow."""
         if self.is_plain:
             return self.cutout.rows(top, bottom)
         pixels = np.zeros((bottom - top, self.size[0], 4), np.uint8)
@@ -60,7 +71,7 @@ class Picture:
         return blurred_background(self.whole, self.size)
 
     def matte(self) -> Image.Image:
-        """Return the alpha of the canvas: mode L, 0..255."""
+        """Return the alpha of the subject on the canvas: mode L, 0..255."""
         if self.is_plain:
             return self.cutout.alpha
         canvas = Image.new("L", self.size, 0)
@@ -84,7 +95,12 @@ def render(cutout: Cutout, rendition: Rendition) -> Picture:
     part = layout.part
     if layout.part_size != box_size(part):
         cutout, part = _resized(cutout, part, layout.part_size), (0, 0, *layout.part_size)
-    return Picture(cutout, part, layout.corner, layout.canvas_size, whole)
+    picture = Picture(cutout, part, layout.corner, layout.canvas_size, whole)
+    if rendition.shadow == "none":
+        return picture
+    ends_at_photograph = layout.part[3] == whole.size[1]
+    alpha = cutout.alpha if part == (0, 0, *cutout.size) else cutout.alpha.crop(part)
+    return replace(picture, shadow=contact_shadow(alpha, layout.corner, cut=ends_at_photograph))
 
 
 def _resized(cutout: Cutout, part: Box, size: Size) -> Cutout:
