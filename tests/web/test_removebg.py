@@ -142,10 +142,10 @@ def test_an_uploaded_background_is_deleted_with_its_cutout(shared: Server):
     assert set(shared.stored()) == before
 
 
-def test_a_shadow_is_refused_by_name(shared: Server):
-    response = post(shared, add_shadow="true")
-    assert error_of(response) == (400, "invalid_add_shadow")
-    assert "add_shadow" in response.json()["errors"][0]["title"]
+def test_a_shadow_that_is_not_drawn_is_refused_by_name(shared: Server):
+    response = post(shared, shadow_type="3D")
+    assert error_of(response) == (400, "invalid_shadow_type")
+    assert "shadow_type" in response.json()["errors"][0]["title"]
 
 
 def test_an_answer_repeats_the_hint_and_charges_nothing(shared: Server):

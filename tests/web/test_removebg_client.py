@@ -215,5 +215,5 @@ def test_the_command_line_shows_account_and_refusals(server: Server, command_lin
     command_line("--account")
     assert "Credits" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        command_line(str(server.shoe), "--shadow")
+        command_line(str(server.shoe), "--shadow", "-f", "zip")
     assert "Invalid add_shadow parameter given" in capsys.readouterr().out

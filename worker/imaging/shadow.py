@@ -36,6 +36,8 @@ FOOT_WINDOW = 0.06
 """A foot is the lowest part within this distance to both sides."""
 SOLID = 128
 """Alpha, 0..255, from which a cell belongs to the subject."""
+MIN_OPACITY = 0.5 / 255
+"""Less than this, 0..1, cannot be seen."""
 MAX_CUT = 0.2
 """Share of the subject's width that may touch the photograph's lower edge. If more does, the
 subject goes on below, and there is no ground on which to draw a shadow."""
@@ -79,8 +81,9 @@ class Shadow:
         `top` is the first row's place on the canvas.
         """
         height, width = pixels.shape[:2]
-        first, end = max(0, self.box[1] - top), min(height, self.box[3] - top)
-        left, right = max(0, self.box[0]), min(width, self.box[2])
+        shown = self._shown()
+        first, end = max(0, shown[1] - top), min(height, shown[3] - top)
+        left, right = max(0, shown[0]), min(width, shown[2])
         if first >= end or left >= right:
             return pixels
         opacity = _enlarged(
@@ -91,6 +94,20 @@ class Shadow:
         shaded = pixels.copy()
         shaded[first:end, left:right] = over_shadow(pixels[first:end, left:right], opacity)
         return shaded
+
+    def _shown(self) -> Box:
+        """Return the part of the canvas in which the shadow can be seen."""
+        visible = Image.fromarray(self.opacity >= MIN_OPACITY).getbbox()
+        if visible is None:
+            return (0, 0, 0, 0)
+        left, top, right, bottom = self.box
+        across = (right - left) / self.opacity.shape[1]
+        down = (bottom - top) / self.opacity.shape[0]
+        # interpolation reaches half a cell further
+        return (
+            left + math.floor((visible[0] - 1) * across), top + math.floor((visible[1] - 1) * down),
+            left + math.ceil((visible[2] + 1) * across), top + math.ceil((visible[3] + 1) * down),
+        )  # fmt: skip
 
 
 def contact_shadow(alpha: Image.Image, corner: Size, *, cut: bool) -> Shadow | None:

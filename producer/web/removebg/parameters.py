@@ -35,12 +35,12 @@ ACCEPTED_VALUES = {
     "type": TYPES,
     "type_level": ("none", "1", "2", "latest"),
     "semitransparency": ("true",),
-    "add_shadow": ("false",),
-    "shadow_type": ("none",),
 }
 """Values that are accepted for parameters without an effect here, as they describe what is done
 anyway. Other values are refused."""
 UNSUPPORTED = ("shadow_opacity", "shadow_method")
+SHADOWS = ("add_shadow", "shadow_type")
+"""Parameters that may ask for a shadow. One is drawn if either does."""
 BACKDROPS = ("bg_image_url", "bg_image_file")
 """Parameters that name an image to put behind the subject."""
 PARAMETER_OF_FIELD = {"background": "bg_color"}
@@ -85,6 +85,9 @@ def parse(form: Mapping[str, str]) -> Parameters:
             fields |= parse_value(given[name])
     if "scale" in fields and given.get("position") == "original":
         _refuse("position", "position=original together with scale is not supported here.")
+    if "shadow" in fields and (fields.get("channels") == "alpha" or fields.get("format") == "zip"):
+        name = next(name for name in SHADOWS if name in given)
+        _refuse(name, f"{name} needs an output of colours: png, jpg or webp.")
     backdrop = _backdrop(given)
     rendition = _rendition(fields, opaque=backdrop is not None)
     if backdrop and (rendition.channels == "alpha" or rendition.format == "zip"):
@@ -197,10 +200,20 @@ def _bg_color(text: str) -> dict[str, Any]:
     return {"background": COLOURS.get(text.lower(), f"#{digits}")}
 
 
+def _add_shadow(text: str) -> dict[str, Any]:
+    wanted = BOOLEANS[_expect("add_shadow", text.lower(), tuple(BOOLEANS))]
+    return {"shadow": "contact"} if wanted else {}
+
+
+def _shadow_type(text: str) -> dict[str, Any]:
+    kind = _expect("shadow_type", text.lower(), ("none", "auto"))
+    return {"shadow": "contact"} if kind == "auto" else {}
+
+
 PARSERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "size": _size, "format": _format, "channels": _channels, "bg_color": _bg_color,
     "crop": _crop, "crop_margin": _crop_margin, "scale": _scale, "position": _position,
-    "roi": _roi,
+    "roi": _roi, "add_shadow": _add_shadow, "shadow_type": _shadow_type,
 }  # fmt: skip
 
 
