@@ -22,7 +22,7 @@ from contract.job import ImageJob
 from contract.ledger import Claim
 from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from contract.settings import settings
 
 MESSAGES = 100
@@ -39,8 +39,14 @@ def job_of(message: str) -> ImageJob:
 def outcome_of(job: ImageJob) -> Outcome:
     return Outcome(
         line=job.line, key=job.photograph.key, status=Status.DONE, milliseconds=STAGES,
-        width=2400, height=1600, foreground=0.3125, source_etag=job.photograph.etag,
-        outputs=[job.output_key],
+        foreground=0.3125, source_etag=job.photograph.etag,
+        outputs=[
+            Output(
+                key=job.output_key(rendition), name=rendition.name,
+                width=2400, height=1600, bytes=1_234_567,
+            )
+            for rendition in job.recipe.renditions
+        ],
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from contract.job import ImageJob
 from contract.outcome import Outcome, Status
+from contract.rendition import Rendition
 from worker import process, runtime
 from worker.attempt import Attempt
 from worker.cli import main as verbs
@@ -17,18 +18,23 @@ STAGES = {
 """Milliseconds as of a common photograph, so that rows have their usual size."""
 
 
-def cut_out(job: ImageJob, attempt: Attempt, _: object) -> Outcome:
-    return Outcome(
-        line=job.line, key=job.photograph.key, status=Status.DONE, attempts=attempt.number,
-        worker=attempt.worker, milliseconds=STAGES, width=2400, height=1600, foreground=0.3125,
-        source_etag=job.photograph.etag, outputs=[job.output_key],
-    )  # fmt: skip
+def missing_renditions(
+    job: ImageJob, _attempt: Attempt, _: object
+) -> tuple[tuple[Rendition, ...], Status]:
+    return job.recipe.renditions, Status.SKIPPED
+
+
+def cut_out(_job: ImageJob, missing: tuple[Rendition, ...], attempt: Attempt, _: object) -> Outcome:
+    attempt.milliseconds = STAGES
+    for rendition in missing:
+        attempt.add_output(rendition, (2400, 1600), 1_234_567)
+    return attempt.outcome(Status.DONE, foreground=0.3125)
 
 
 def main() -> None:
     runtime.weights.verify = lambda *_: ""
     runtime.Session = lambda *_: SimpleNamespace(sha256="")
-    process._skip_if_current = lambda *_: None  # noqa: SLF001
+    process._missing_renditions = missing_renditions  # noqa: SLF001
     process._cut_out = cut_out  # noqa: SLF001
     verbs.main()
 

@@ -4,8 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.names import BATCH_ID, cutout_result_key, output_key
+from contract.names import BATCH_ID, is_cutout_result_key
+from contract.output_keys import cutout_output_key, output_key
 from contract.recipe import Recipe
+from contract.rendition import Rendition
 
 
 class ManifestLine(BaseModel):
@@ -57,10 +59,12 @@ class ImageJob(BaseModel):
         return f"{self.batch}.{self.line}"
 
     @property
-    def has_private_output(self) -> bool:
-        """True if the output key belongs to this cutout alone, so nobody else writes to it."""
-        return self.destination_key == cutout_result_key(self.batch, self.recipe.rendition.suffix)
+    def has_private_outputs(self) -> bool:
+        """True if the output keys belong to this cutout alone, so nobody else writes to them."""
+        return is_cutout_result_key(self.batch, self.destination_key)
 
-    @property
-    def output_key(self) -> str:
-        return self.destination_key or output_key(self.photograph.key, self.recipe.rendition.suffix)
+    def output_key(self, rendition: Rendition) -> str:
+        """Return the key of a rendition's output, relative to the destination."""
+        if not self.destination_key:
+            return output_key(self.recipe, rendition)(self.photograph.key)
+        return cutout_output_key(self.destination_key, self.recipe, rendition)

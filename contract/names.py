@@ -128,6 +128,11 @@ def cutout_result_key(cutout_id: str, suffix: str) -> str:
     return f"cut-outs/{cutout_id}{suffix}"
 
 
+def is_cutout_result_key(cutout_id: str, key: str) -> bool:
+    """Return whether a key is one of `cutout_result_key`: of this cutout alone."""
+    return key.startswith(cutout_result_key(cutout_id, "."))
+
+
 def batch_prefix(batch: str) -> str:
     """Return the prefix of all files of a batch."""
     return f"{RESERVED}/{batch}/"

@@ -28,8 +28,30 @@ class AttemptResult:
     """Unix seconds by the ledger's clock"""
 
 
+class Output(BaseModel):
+    """An output of an image that was written, or was current already."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str = Field(description="in the destination")
+    name: str = Field("", description="of its rendition; empty if the recipe has only one")
+    width: int | None = Field(None, description="pixels; None if an earlier attempt wrote it")
+    height: int | None = Field(None, description="pixels; None if an earlier attempt wrote it")
+    bytes: int = Field(0, description="size of the file; 0 if an earlier attempt wrote it")
+
+
+class FailedRendition(BaseModel):
+    """A rendition that could not be made, while others of the image were."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    code: ErrorCode
+    message: str = ""
+
+
 class Outcome(BaseModel):
-    """How an image ended, and its output."""
+    """How an image ended, and its outputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,9 +66,6 @@ class Outcome(BaseModel):
     cpu_ms: int = Field(0, description="CPU time of the attempt that settled it")
     s3_requests: int = Field(0, description="requests of that attempt, repeated ones included")
     bytes_read: int = Field(0, description="size of the photograph, if it was read")
-    bytes_written: int = Field(0, description="size of the output, if it was written")
-    width: int | None = Field(None, description="of the output, in pixels")
-    height: int | None = Field(None, description="of the output, in pixels")
     foreground: float | None = Field(None, description="mean alpha, 0..1, to about 0.001")
     # only of cutouts, and left out if None, so that older releases can read rows of batches
     subject: tuple[int, int, int, int] | None = Field(
@@ -59,7 +78,29 @@ class Outcome(BaseModel):
         "",
         description="ETag of the photograph that was processed, if it is not that of the manifest",
     )
-    outputs: list[str] = Field(default_factory=list, description="keys in the destination")
+    outputs: list[Output] = Field(
+        default_factory=list,
+        description="in the order of the recipe's renditions; of a failed image those that exist"
+        " all the same",
+    )
+    failed_renditions: list[FailedRendition] = Field(
+        default_factory=list, description="if the recipe has several"
+    )
+
+    @property
+    def bytes_written(self) -> int:
+        """Size of the outputs that the last attempt wrote, together."""
+        return sum(output.bytes for output in self.outputs)
+
+    @property
+    def width(self) -> int | None:
+        """Of the first output, in pixels; None if it is not known."""
+        return self.outputs[0].width if self.outputs else None
+
+    @property
+    def height(self) -> int | None:
+        """Of the first output, in pixels; None if it is not known."""
+        return self.outputs[0].height if self.outputs else None
 
 
 @dataclass(frozen=True, slots=True)

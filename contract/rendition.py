@@ -25,6 +25,11 @@ MAX_CANVAS_SIDE = 10_000
 """Longest side of a canvas, in pixels."""
 MAX_ASPECT = 10
 """How many times as wide as high a canvas may be, or as high as wide."""
+NAME = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
+"""The name of a rendition: part of keys, so that no file system and no URL changes it."""
+KEY_PART = re.compile(r"\{(dir|stem|name|ext)\}|[^{}]")
+MAX_KEY_TEMPLATE = 200
+"""Characters."""
 COLOUR = re.compile(r"[0-9a-f]{3,4}|(?:[0-9a-f]{2}){3,4}", re.ASCII)
 WHOLE = ("0px", "0px", "100%", "100%")
 """The region (left, top, right, bottom) of a whole photograph."""
@@ -67,6 +72,20 @@ class Rendition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    name: str = Field(
+        "",
+        max_length=32,
+        pattern=f"^(?:{NAME})?$",
+        description="a short name, such as `thumb`: lower-case letters, digits and hyphens. Needed,"
+        " and different from the others', if a recipe has several renditions",
+    )
+    key: str | None = Field(
+        None,
+        description="template of the output's key, from the photograph's: `{dir}/` is its folder,"
+        " `{stem}` its name without extension, `{name}` the rendition's name, `{ext}` the format."
+        " It must have `{stem}` and end in `.{ext}`. Default: `{dir}/{stem}.{ext}`, and"
+        " `{dir}/{stem}.{name}.{ext}` if the recipe has several renditions",
+    )
     format: Literal["png", "jpg", "webp", "avif", "zip"] = Field(
         "png",
         description="a jpg has a white background unless `background` is set; a zip holds"
@@ -139,6 +158,26 @@ class Rendition(BaseModel):
         "none",
         description="`contact`: a soft shadow is drawn on the ground under the subject",
     )
+
+    @field_validator("key")
+    @classmethod
+    def _key_template(cls, template: str | None, info: ValidationInfo) -> str | None:
+        if template is None:
+            return None
+        if len(template) > MAX_KEY_TEMPLATE or not template.isprintable():
+            raise ValueError(f"a key must have at most {MAX_KEY_TEMPLATE} printable characters")
+        if re.sub(KEY_PART, "", template):
+            raise ValueError("a key knows only {dir}, {stem}, {name} and {ext}")
+        if "{stem}" not in template or not template.endswith(".{ext}"):
+            raise ValueError("a key must have {stem} and end in .{ext}")
+        if template.count("{dir}") != template.count("{dir}/"):
+            raise ValueError("{dir} must be followed by /")
+        if "{name}" in template and not info.data.get("name"):
+            raise ValueError("{name} needs a name")
+        parts = template.removeprefix("{dir}/").split("/")
+        if {"", ".", ".."} & {*parts} or parts[0].startswith("_cutout"):
+            raise ValueError("a key must be a plain relative path, and not in _cutout")
+        return template
 
     @field_validator("quality", "max_bytes")
     @classmethod
@@ -229,6 +268,11 @@ class Rendition(BaseModel):
         return roi
 
     @property
+    def is_plain(self) -> bool:
+        """True if its pixels are those of the default rendition."""
+        return not self.model_dump(exclude_defaults=True, exclude={*WITHOUT_PIXELS})
+
+    @property
     def places_subject(self) -> bool:
         """True if the rendition needs a subject: it crops to, scales or moves it."""
         return self.crop or self.scale is not None or self.position is not None
@@ -260,3 +304,5 @@ class Rendition(BaseModel):
 
 PLAIN = Rendition()
 """The default rendition."""
+WITHOUT_PIXELS = frozenset({"name", "key"})
+"""Fields that decide where an output is written, not what it shows."""

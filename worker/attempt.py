@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from celery.exceptions import SoftTimeLimitExceeded
+
 from contract.counters import counters
+from contract.errors import INFRASTRUCTURE_CODES, CutoutError, PermanentError
 from contract.job import ImageJob
 from contract.metrics import WORKER_STAGE
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
+from contract.rendition import Rendition
 from worker.foreign import ForeignJob
-from worker.store import ClaimTimer
+from worker.imaging.layout import Size
+from worker.store import ClaimLostError, ClaimTimer
 from worker.usage import Usage
 
 
@@ -25,8 +30,14 @@ class Attempt:
     deadline: float
     """until when it waits for Redis, by `time.monotonic`"""
     claim_timer: ClaimTimer
-    output_etag: str = ""
-    """of the output that the destination held before; empty: none"""
+    source_etag: str = ""
+    """of the photograph that the outputs are made of; empty if there is no output yet"""
+    output_etags: dict[str, str] = field(default_factory=dict)
+    """of the outputs that the destination held before, by rendition; empty: none"""
+    outputs: dict[str, Output] = field(default_factory=dict)
+    """those that are current or were written, by rendition"""
+    failures: dict[str, Exception] = field(default_factory=dict)
+    """why a rendition could not be made, by rendition; only if the recipe has several"""
     milliseconds: dict[str, int] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
@@ -38,6 +49,40 @@ class Attempt:
         self.milliseconds[name] = round(seconds * 1000)
         counters.observe(WORKER_STAGE, seconds, name)
 
+    def add_output(self, rendition: Rendition, size: Size | None = None, length: int = 0) -> None:
+        """Note an output that exists. `size`, `length`: in pixels and bytes, if it was written."""
+        width, height = size or (None, None)
+        self.outputs[rendition.name] = Output(
+            name=rendition.name, key=self._image_job.output_key(rendition),
+            width=width, height=height, bytes=length,
+        )  # fmt: skip
+
+    @contextmanager
+    def failing_alone(self, rendition: Rendition) -> Iterator[None]:
+        """Let the other renditions be made if one cannot.
+
+        Raises what concerns them too: errors of the infrastructure, the time limit, and a lost
+        claim. And every error if there are no others.
+        """
+        try:
+            yield
+        except (SoftTimeLimitExceeded, ClaimLostError):
+            raise
+        except Exception as error:
+            shared = isinstance(error, CutoutError) and error.code in INFRASTRUCTURE_CODES
+            if shared or self._image_job.recipe.is_single:
+                raise
+            self.failures[rendition.name] = error
+
+    def raise_failure(self) -> None:
+        """Raise why a rendition could not be made, if any: first what another attempt may make."""
+        final = lambda name: isinstance(self.failures[name], PermanentError)  # noqa: E731
+        for name in sorted(self.failures, key=final):
+            error = self.failures[name]
+            if isinstance(error, CutoutError):
+                raise type(error)(error.code, f"The rendition {name}: {error.message}")
+            raise error
+
     def outcome(self, status: Status, **fields: object) -> Outcome:
         """Return the image's outcome; `fields`: more of its fields."""
         return Outcome.model_validate(
@@ -48,7 +93,27 @@ class Attempt:
                 "attempts": self.number,
                 "worker": self.worker,
                 "milliseconds": self.milliseconds,
+                "outputs": self._outputs_in_order(),
+                "source_etag": self._changed_etag(),
                 **self.usage.fields(),
                 **fields,
             }
         )
+
+    def _outputs_in_order(self) -> list[Output]:
+        if not self.outputs:
+            return []
+        renditions = self._image_job.recipe.renditions
+        return [self.outputs[r.name] for r in renditions if r.name in self.outputs]
+
+    def _changed_etag(self) -> str:
+        """Return the ETag of the photograph, unless there is no output or it is the manifest's."""
+        if not self.outputs or self.source_etag == self._image_job.photograph.etag:
+            return ""
+        return self.source_etag
+
+    @property
+    def _image_job(self) -> ImageJob:
+        if isinstance(self.job, ForeignJob):
+            raise TypeError("a foreign job has no renditions")
+        return self.job

@@ -11,7 +11,7 @@ from contract.errors import (
     RetryableError,
 )
 from contract.job import ImageJob
-from contract.outcome import Outcome, Status
+from contract.outcome import FailedRendition, Outcome, Status
 from worker.attempt import Attempt
 from worker.retry import retry_delay, retry_until
 from worker.runtime import Runtime
@@ -36,8 +36,9 @@ def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple
 
     Raises DeferredError instead if the error is retryable and a retry is left.
     """
-    final = isinstance(error, PermanentError)
-    reason = error if isinstance(error, PermanentError) else _retryable(error, runtime)
+    final, reason = isinstance(error, PermanentError), _translated(error, runtime)
+    if reason.code is ErrorCode.INTERNAL_ERROR:
+        log.error("unexpected error", exc_info=error)
     delay = retry_delay(attempt.number - 1, runtime.config)
     if delay is not None and (not final or _may_succeed_elsewhere(reason, attempt)):
         job, lines = attempt.job, runtime.ledger.lines
@@ -49,11 +50,11 @@ def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple
         )
         raise DeferredError(reason) from error
     if final:
-        return _failed(attempt, reason.code, reason.message), reason.code
+        return _failed(attempt, reason.code, reason.message, runtime), reason.code
     internal = reason.code is ErrorCode.INTERNAL_ERROR
     message = f"{attempt.number} attempts failed with {reason.code}: {reason.message}"
     code = ErrorCode.INTERNAL_ERROR if internal else ErrorCode.EXHAUSTED
-    return _failed(attempt, code, message), reason.code
+    return _failed(attempt, code, message, runtime), reason.code
 
 
 def _may_succeed_elsewhere(error: CutoutError, attempt: Attempt) -> bool:
@@ -64,9 +65,10 @@ def _may_succeed_elsewhere(error: CutoutError, attempt: Attempt) -> bool:
     return attempt.number <= RETRIES_ELSEWHERE
 
 
-def _retryable(error: Exception, runtime: Runtime) -> CutoutError:
+def _translated(error: Exception, runtime: Runtime) -> CutoutError:
+    """Return an error with a code. What has none itself may succeed if tried again."""
     match error:
-        case RetryableError():
+        case CutoutError():
             return error
         case SoftTimeLimitExceeded():
             message = f"It took over {runtime.config.time_limit:g} s."
@@ -74,9 +76,14 @@ def _retryable(error: Exception, runtime: Runtime) -> CutoutError:
         case MemoryError():
             return RetryableError(ErrorCode.OUT_OF_MEMORY, "The machine's memory ran out.")
         case _:
-            log.error("unexpected error", exc_info=error)
             return RetryableError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
 
 
-def _failed(attempt: Attempt, code: ErrorCode, message: str) -> Outcome:
-    return attempt.outcome(Status.FAILED, code=code, message=message)
+def _failed(attempt: Attempt, code: ErrorCode, message: str, runtime: Runtime) -> Outcome:
+    """Return the outcome of a failed image, with what was made of it all the same."""
+    errors = {name: _translated(e, runtime) for name, e in attempt.failures.items()}
+    failed = [
+        FailedRendition(name=name, code=error.code, message=error.message)
+        for name, error in errors.items()
+    ]
+    return attempt.outcome(Status.FAILED, code=code, message=message, failed_renditions=failed)

@@ -1,6 +1,7 @@
 """One image, from its claim to its terminal state. Read this first."""
 
 import secrets
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -9,16 +10,16 @@ from contract.job import ImageJob
 from contract.ledger import Claim, ClaimRefused
 from contract.ledger.records import RESULT_OK
 from contract.outcome import Outcome, Status
+from contract.rendition import Rendition
 from contract.storage import open_store
 from worker.attempt import Attempt
+from worker.encoding import encode_all
 from worker.failure import fail_or_defer
 from worker.fetch import fetch, fetch_backdrop, naming_backdrop
 from worker.foreign import ForeignJob, release_mismatch
 from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
-from worker.imaging.encode import encode
-from worker.imaging.render import render
-from worker.imaging.subject import clear_outside, subject_box
+from worker.imaging.subject import subject_box
 from worker.retry import deadline_in, retry_until
 from worker.runtime import Runtime
 from worker.store import ClaimLostError, ClaimTimer, store_output
@@ -99,7 +100,10 @@ def _work(claim: Claim, attempt: Attempt, runtime: Runtime) -> Outcome:
     if isinstance(job, ForeignJob):
         raise release_mismatch(runtime.config.model)
     _refuse_poisoned(claim, attempt)
-    return _skip_if_current(job, attempt, runtime) or _cut_out(job, attempt, runtime)
+    missing, status = _missing_renditions(job, attempt, runtime)
+    if missing:
+        return _cut_out(job, missing, attempt, runtime)
+    return attempt.outcome(status)
 
 
 def _refuse_poisoned(claim: Claim, attempt: Attempt) -> None:
@@ -111,24 +115,31 @@ def _refuse_poisoned(claim: Claim, attempt: Attempt) -> None:
         )
 
 
-def _skip_if_current(job: ImageJob, attempt: Attempt, runtime: Runtime) -> Outcome | None:
-    """Return an outcome if the destination already holds what this job would write."""
+def _missing_renditions(
+    job: ImageJob, attempt: Attempt, runtime: Runtime
+) -> tuple[list[Rendition], Status]:
+    """Return what the destination does not hold yet, and the image's status if that is nothing.
+
+    Notes on the attempt what it does hold.
+    """
+    store, missing, status = open_store(job.destination), [], Status.SKIPPED
     with attempt.stage("check"):
-        head = open_store(job.destination).head(job.output_key)
-        etag = _source_etag(job) if head else ""
-    attempt.output_etag = head.etag if head else ""
-    expected = _metadata(job, runtime, etag)
-    if head is None or any(head.metadata.get(name) != expected[name] for name in CURRENT_METADATA):
-        return None
-    if head.metadata.get("batch") == job.batch:
-        # written by an earlier attempt that died before it settled the line
-        status = Status.DONE
-    elif job.force:
-        return None
-    else:
-        status = Status.SKIPPED
-    source_etag = "" if etag == job.photograph.etag else etag
-    return attempt.outcome(status, source_etag=source_etag, outputs=[job.output_key])
+        heads = [(r, store.head(job.output_key(r))) for r in job.recipe.renditions]
+        attempt.source_etag = _source_etag(job) if any(head for _, head in heads) else ""
+    for rendition, head in heads:
+        attempt.output_etags[rendition.name] = head.etag if head else ""
+        expected = _metadata(job, rendition, runtime, attempt.source_etag)
+        if head is None or any(head.metadata.get(x) != expected[x] for x in CURRENT_METADATA):
+            missing.append(rendition)
+        elif head.metadata.get("batch") == job.batch:
+            # written by an earlier attempt that died before it settled the line
+            status = Status.DONE
+            attempt.add_output(rendition)
+        elif job.force:
+            missing.append(rendition)
+        else:
+            attempt.add_output(rendition)
+    return missing, status
 
 
 def _source_etag(job: ImageJob) -> str:
@@ -139,41 +150,49 @@ def _source_etag(job: ImageJob) -> str:
     return head.etag if head else ""
 
 
-def _cut_out(job: ImageJob, attempt: Attempt, runtime: Runtime) -> Outcome:
-    rendition, quality = job.recipe.rendition, job.recipe.quality
+def _cut_out(
+    job: ImageJob, missing: Sequence[Rendition], attempt: Attempt, runtime: Runtime
+) -> Outcome:
+    """Make renditions: of one photograph, decoded once, with one matte."""
+    quality = job.recipe.quality
     with attempt.stage("fetch"):
         blob = fetch(job, runtime.config)
         backdrop = fetch_backdrop(job, runtime.config)
         attempt.usage.bytes_read = len(blob.data) + len(backdrop or b"")
+    if blob.etag != attempt.source_etag and attempt.outputs:
+        # the photograph was replaced after the check: no output is current any more
+        attempt.outputs.clear()
+        missing = job.recipe.renditions
+    attempt.source_etag = blob.etag
     try:
         with attempt.stage("wait"):
             runtime.cpu_slots.acquire(_slot_wait_seconds(job, runtime))
         with attempt.stage("decode"):
-            photograph = decode(blob.data, runtime.limits, keep_profile=rendition.colour == "keep")
+            keep_profile = job.recipe.keeps_profile
+            photograph = decode(blob.data, runtime.limits, keep_profile=keep_profile)
         with attempt.stage("matte"):
             matte = runtime.session.matte(photograph.shown(), quality)
         # pixels are pulled strip by strip by the encoder, so this stage includes composing
         with attempt.stage("encode"):
             cutout = compose(photograph, matte, decontaminate=quality.decontaminate)
-            cutout = clear_outside(cutout, rendition.roi)
-            picture = render(cutout, rendition)
-            data = encode(picture, rendition, _decoded_backdrop(backdrop, runtime))
+            behind = _decoded_backdrop(backdrop, runtime)
+            files = encode_all(cutout, missing, behind, attempt)
     finally:
         runtime.cpu_slots.release()
     with attempt.stage("store"):
-        attempt.claim_timer.check()
-        store_output(job, data, _metadata(job, runtime, blob.etag), attempt.output_etag)
-    attempt.usage.bytes_written = len(data)
-    width, height = picture.size
+        for file in files:
+            attempt.claim_timer.check()
+            metadata = _metadata(job, file.rendition, runtime, blob.etag)
+            with attempt.failing_alone(file.rendition):
+                etag = attempt.output_etags.get(file.rendition.name, "")
+                store_output(job, file.rendition, file.data, metadata, etag)
+                attempt.add_output(file.rendition, file.size, len(file.data))
+    attempt.raise_failure()
     return attempt.outcome(
         Status.DONE,
-        width=width,
-        height=height,
-        foreground=round(cutout.foreground, 4),
+        foreground=round(files[0].cutout.foreground, 4),
         # 0.2 ms per megapixel
-        subject=subject_box(cutout.alpha) if job.interactive else None,
-        source_etag="" if blob.etag == job.photograph.etag else blob.etag,
-        outputs=[job.output_key],
+        subject=subject_box(files[0].cutout.alpha) if job.interactive else None,
     )
 
 
@@ -190,22 +209,25 @@ def _slot_wait_seconds(job: ImageJob, runtime: Runtime) -> float:
     return 0 if job.interactive else SLOT_WAIT_SHARE * runtime.config.time_limit
 
 
-def _metadata(job: ImageJob, runtime: Runtime, source_etag: str) -> dict[str, str]:
-    """Return the output's metadata: what it was made from, and by which batch."""
+def _metadata(
+    job: ImageJob, rendition: Rendition, runtime: Runtime, source_etag: str
+) -> dict[str, str]:
+    """Return an output's metadata: what it was made from, and by which batch."""
     return {
         "source-etag": source_etag,
-        "recipe": job.recipe.digest,
+        "recipe": job.recipe.digest_of(rendition),
         "model-sha256": runtime.session.sha256,
         "batch": job.batch,
     }
 
 
 def _delete_orphan(job: ImageJob | ForeignJob, runtime: Runtime) -> None:
-    """Delete the output of a cutout that was deleted while it was being processed.
+    """Delete the outputs of a cutout that was deleted while it was being processed.
 
-    The output of one that Redis has lost stays: it is found once the cutout is restored.
+    Those of one that Redis has lost stay: they are found once the cutout is restored.
     """
-    if isinstance(job, ForeignJob) or not job.has_private_output:
+    if isinstance(job, ForeignJob) or not job.has_private_outputs:
         return
     if runtime.ledger.batches.was_deleted(job.batch):
-        open_store(job.destination).delete(job.output_key)
+        for rendition in job.recipe.renditions:
+            open_store(job.destination).delete(job.output_key(rendition))

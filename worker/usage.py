@@ -21,8 +21,6 @@ class Usage:
 
     bytes_read: int = 0
     """of the photograph"""
-    bytes_written: int = 0
-    """of the output"""
     _cpu: float = field(default_factory=time.process_time)
     _requests: int = field(default_factory=requests_sent)
 
@@ -32,7 +30,6 @@ class Usage:
             "cpu_ms": round((time.process_time() - self._cpu) * 1000),
             "s3_requests": requests_sent() - self._requests,
             "bytes_read": self.bytes_read,
-            "bytes_written": self.bytes_written,
         }
 
 

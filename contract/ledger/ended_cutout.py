@@ -12,10 +12,11 @@ DICTIONARY = (
     rb'{"closed": "1795824", "done": "1", "failed": "0", "has_callback": "0", "outcome":'
     rb' "{\"line\":0,\"key\":\"c-202\",\"status\":\"failed\",\"code\":\"access_denied\",\"message'
     rb"\":\"\",\"attempts\":2,\"worker\":\"interactive.u2netp.p5-@\",\"cpu_ms\":,\"s3_requests\":4"
-    rb",\"bytes_read\":,\"bytes_written\":,\"status\":\"done\",\"milliseconds\":{\"check\":,\"fetch"
-    rb"\":,\"wait\":0,\"decode\":,\"matte\":,\"encode\":,\"store\":},\"width\":,\"height\":,"
-    rb"\"foreground\":0.,\"subject\":[],\"source_etag\":\"\\\"\",\"outputs\":[\"cut-outs/c-202.png"
-    rb'\"]}", "skipped": "0", "spec": "{\"id\":\"c-202\",\"source\":\"s3://\",\"destination'
+    rb",\"bytes_read\":,\"status\":\"done\",\"milliseconds\":{\"check\":,\"fetch"
+    rb"\":,\"wait\":0,\"decode\":,\"matte\":,\"encode\":,\"store\":},"
+    rb"\"foreground\":0.,\"subject\":[],\"source_etag\":\"\\\"\",\"outputs\":[{\"key\":"
+    rb"\"cut-outs/c-202.png\",\"width\":,\"height\":,\"bytes\":"
+    rb'}]}", "skipped": "0", "spec": "{\"id\":\"c-202\",\"source\":\"s3://\",\"destination'
     rb"\":\"s3://\",\"recipe\":{\"model\":\"u2netp\",\"pipeline\":4,\"quality\":{\"refine\":\"none"
     rb"\",\"passes\":1,\"decontaminate\":false}},\"force\":true,\"created\":1795824,\"total\":1,"
     rb"\"ignored\":0,\"segment_lines\":1,\"schedule\":{\"priority\":0,\"weight\":1,\"cap\":null,"

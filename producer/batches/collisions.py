@@ -12,6 +12,8 @@ from contract import names
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.outcome import Outcome, Status
+from contract.output_keys import has_own_keys, output_keys
+from contract.recipe import Recipe
 from contract.storage import batch_files
 
 MAX_SHOWN_KEY = 1000
@@ -29,16 +31,20 @@ class CollisionIndex:
 
     Hashes of all output keys go to 256 files, by their last byte. Each is small enough to look for
     equal ones in memory; only the keys of those lines are then compared. So ten million lines need
-    160 MB of disk, 10 MB of memory and two microseconds each.
+    160 MB of disk, 10 MB of memory and two microseconds each. If renditions have templates of their
+    own, that is needed for each rendition.
     """
 
-    def __init__(self, folder: Path, suffix: str, *, in_buckets: bool) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, *, in_buckets: bool) -> None:
         """Create the index in an empty folder.
 
-        `suffix`: the outputs' extension with its dot. `in_buckets`: the batch reads and writes
-        buckets alone, so keys may have empty parts.
+        `in_buckets`: the batch reads and writes buckets alone, so keys may have empty parts.
         """
-        self._folder, self._suffix = folder, suffix
+        self._folder = folder
+        self._renditions = output_keys(recipe)
+        # without templates, photographs share the keys of all renditions, or of none
+        self._compared = self._renditions if has_own_keys(recipe) else self._renditions[:1]
+        self._has_templates = any(rendition.key for rendition in recipe.renditions)
         self._unsafe = names.UNSAFE_OBJECT if in_buckets else names.UNSAFE
         self._check = names.check_object_key if in_buckets else names.check_key
         self._partitions = [bytearray() for _ in range(256)]
@@ -47,22 +53,24 @@ class CollisionIndex:
         )
         self._database.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
-            "CREATE TABLE candidates (line INTEGER PRIMARY KEY, key TEXT, output TEXT);"
+            "CREATE TABLE candidates (line INTEGER PRIMARY KEY);"
+            "CREATE TABLE outputs (output TEXT, line INTEGER, key TEXT);"
             "CREATE TABLE failed (line INTEGER PRIMARY KEY, key TEXT, code TEXT, message TEXT);"
             "BEGIN"
         )
 
     def add(self, first_line: int, keys: Iterable[str]) -> None:
         """Add the photographs of successive lines."""
-        partitions, suffix, pack = self._partitions, self._suffix, RECORD.pack
+        partitions, compared, pack = self._partitions, self._compared, RECORD.pack
         for line, key in enumerate(keys, first_line):
             if not self._is_storable(line, key):
                 continue
-            digest = hash(names.output_key(key, suffix))  # the same within this process
-            partition = partitions[digest & 0xFF]
-            partition += pack(digest, line)
-            if len(partition) >= PARTITION_BYTES:
-                self._spill(digest & 0xFF)
+            for output_key in compared:
+                digest = hash(output_key(key))  # the same within this process
+                partition = partitions[digest & 0xFF]
+                partition += pack(digest, line)
+                if len(partition) >= PARTITION_BYTES:
+                    self._spill(digest & 0xFF)
 
     def outcomes(
         self, segment_lines: int, read_keys: Callable[[int], list[str]]
@@ -85,7 +93,9 @@ class CollisionIndex:
         self._database.close()
 
     def _is_storable(self, line: int, key: str) -> bool:
-        """Return whether an output can have this key; else the line fails."""
+        """Return whether outputs can have the keys that follow from this one; else it fails."""
+        if self._has_templates and not self._outputs_are_safe(line, key):
+            return False
         if key.isascii() and len(key) <= MAX_KEY and not self._unsafe.search(key):
             return True
         if not key.isascii() and not is_text(key):
@@ -102,20 +112,32 @@ class CollisionIndex:
         self._fail(line, shown_key(key), ErrorCode.UNSAFE_KEY, message)
         return False
 
+    def _outputs_are_safe(self, line: int, key: str) -> bool:
+        """Return whether templates make plain paths of this key; else the line fails."""
+        for output_key in self._renditions:
+            output = output_key(key)
+            if self._unsafe.search(output) or names.is_reserved(output) or len(output) > MAX_KEY:
+                message = f"Its output would be {names.printable(output)[:MAX_SHOWN_KEY]!r}."
+                self._fail(line, shown_key(key), ErrorCode.UNSAFE_KEY, message)
+                return False
+        return True
+
     def _spill(self, number: int) -> None:
         with (self._folder / f"{number:02x}").open("ab") as file:
             file.write(self._partitions[number])
         self._partitions[number].clear()
 
     def _find_candidates(self) -> None:
-        """Note the lines whose hash another line has too."""
+        """Note the lines with a hash that another line has too, or another of their outputs."""
         for number, partition in enumerate(self._partitions):
             path = self._folder / f"{number:02x}"
             stored = path.read_bytes() if path.exists() else b""
             first_lines: dict[int, int] = {}
             for digest, line in RECORD.iter_unpack(stored + partition):
-                first = first_lines.setdefault(digest, line)
-                if first != line:
+                first = first_lines.get(digest)
+                if first is None:
+                    first_lines[digest] = line
+                else:
                     self._database.executemany(
                         "INSERT OR IGNORE INTO candidates (line) VALUES (?)", [(first,), (line,)]
                     )
@@ -128,23 +150,28 @@ class CollisionIndex:
             query = "SELECT line FROM candidates WHERE line BETWEEN ? AND ?"
             lines = [line for (line,) in self._database.execute(query, between)]
             self._database.executemany(
-                "UPDATE candidates SET key = ?, output = ? WHERE line = ?",
+                "INSERT INTO outputs VALUES (?, ?, ?)",
                 [
-                    (key, names.output_key(key, self._suffix), line)
+                    (output_key(key), line, key)
                     for line in lines
                     for key in [keys[line - first]]
+                    for output_key in self._compared
                 ],
             )
 
     def _compare_outputs(self) -> None:
         """Fail the candidates whose output key another one has."""
-        self._database.execute("CREATE INDEX by_output ON candidates (output, line)")
-        rows = self._database.execute("SELECT output, line, key FROM candidates ORDER BY 1, 2")
+        self._database.execute("CREATE INDEX by_output ON outputs (output, line)")
+        rows = self._database.execute("SELECT output, line, key FROM outputs ORDER BY 1, 2")
         first: tuple[str, int, str] = ("", -1, "")
         failed_first = -1
         for output, line, key in rows:
             if output != first[0]:
-                first = (output, line, key)
+                first, failed_first = (output, line, key), -1
+                continue
+            if line == first[1]:
+                message = f"Two renditions of {key!r} would both write {output!r}."
+                self._fail(line, key, ErrorCode.DUPLICATE_DESTINATION, message)
                 continue
             if key == first[2]:  # as a manifest may do
                 message = f"{key!r} is listed on line {first[1]} too."
@@ -166,11 +193,11 @@ class CollisionIndex:
 
 
 @contextmanager
-def collision_index(suffix: str, *, in_buckets: bool) -> Iterator[CollisionIndex]:
+def collision_index(recipe: Recipe, *, in_buckets: bool) -> Iterator[CollisionIndex]:
     """Yield an empty index in a temporary folder; for the arguments see CollisionIndex."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(CollisionIndex(Path(folder), suffix, in_buckets=in_buckets)) as index,
+        closing(CollisionIndex(Path(folder), recipe, in_buckets=in_buckets)) as index,
     ):
         yield index
 
@@ -181,8 +208,7 @@ def refused(spec: BatchSpec) -> Iterator[Outcome]:
     Except of keys that are not Unicode, or too long, which the manifest holds escaped and cut: no
     object has that name.
     """
-    suffix = spec.recipe.rendition.suffix
-    with collision_index(suffix, in_buckets=spec.is_in_buckets) as index:
+    with collision_index(spec.recipe, in_buckets=spec.is_in_buckets) as index:
         for segment in range(spec.segments):
             index.add(segment * spec.segment_lines, segment_keys(spec, segment))
         yield from index.outcomes(spec.segment_lines, lambda n: segment_keys(spec, n))

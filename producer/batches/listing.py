@@ -68,7 +68,7 @@ class _Listing:
         if checkpoint.fingerprint != self._source.fingerprint:
             checkpoint = Checkpoint(fingerprint=self._source.fingerprint)
         self._collisions = stack.enter_context(
-            collision_index(spec.recipe.rendition.suffix, in_buckets=spec.is_in_buckets)
+            collision_index(spec.recipe, in_buckets=spec.is_in_buckets)
         )
         self._covered = Covered(self._source.first, checkpoint.covered)
         outputs = stack.enter_context(listed_outputs(spec, self._reading))

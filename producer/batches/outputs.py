@@ -6,9 +6,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from contract import names
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
+from contract.output_keys import output_keys
+from contract.recipe import Recipe
 from contract.storage import ObjectInfo
 from producer.batches.sources.store import StoreSource
 from producer.batches.storage_retry import StorageRetry
@@ -17,8 +18,9 @@ from producer.batches.storage_retry import StorageRetry
 class OutputIndex:
     """When each output was written. On disk, so that ten million need little memory."""
 
-    def __init__(self, path: Path, suffix: str) -> None:
-        self._suffix = suffix
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self._output_keys = output_keys(recipe)
+        self._suffixes = tuple({rendition.suffix for rendition in recipe.renditions})
         # only one thread at a time uses it
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.executescript(
@@ -30,18 +32,25 @@ class OutputIndex:
         rows = [
             (item.key, item.modified)
             for item in items
-            if item.key.endswith(self._suffix) and item.key.isprintable()
+            if item.key.endswith(self._suffixes) and item.key.isprintable()
         ]
         self._database.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?)", rows)
 
     def has_newer(self, photograph: ObjectInfo) -> bool:
-        """Return whether the photograph has an output that is not older than itself."""
-        key = names.output_key(photograph.key, self._suffix)
-        if not photograph.modified or not key.isprintable():
+        """Return whether the photograph has all outputs, none of them older than itself."""
+        if not photograph.modified:
+            return False
+        return all(
+            self._is_newer(output_key(photograph.key), photograph.modified)
+            for output_key in self._output_keys
+        )
+
+    def _is_newer(self, key: str, modified: float) -> bool:
+        if not key.isprintable():
             return False
         query = "SELECT modified FROM outputs WHERE key = ?"
         row = self._database.execute(query, (key,)).fetchone()
-        return row is not None and bool(row[0] >= photograph.modified)
+        return row is not None and bool(row[0] >= modified)
 
     def close(self) -> None:
         self._database.close()
@@ -55,7 +64,7 @@ def listed_outputs(spec: BatchSpec, storage_retry: StorageRetry) -> Iterator[Out
         return
     with (
         TemporaryDirectory() as folder,
-        closing(OutputIndex(Path(folder, "outputs"), spec.recipe.rendition.suffix)) as index,
+        closing(OutputIndex(Path(folder, "outputs"), spec.recipe)) as index,
     ):
         try:
             source = StoreSource(spec.destination, storage_retry, in_order=False)

@@ -65,7 +65,7 @@ class Context:
         self, model: str | None, rendition: Rendition = PLAIN, quality: Quality = DEFAULT
     ) -> Recipe:
         """Return the recipe of a model, by default the server's. Raises `model_unknown`."""
-        return recipe_for(model or self.settings.model, rendition, quality)
+        return recipe_for(model or self.settings.model, (rendition,), quality)
 
     def models_served(self) -> set[str]:
         """Return the models for which at least one worker is running."""

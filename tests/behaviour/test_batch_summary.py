@@ -8,7 +8,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from contract.ledger.redis_ledger import RedisLedger
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from contract.recipe import Recipe
 from contract.settings import settings
 from producer.batches.drain import drain
@@ -26,7 +26,8 @@ def batch(ledger: RedisLedger, redis_server, tmp_path: Path, monkeypatch) -> str
         (tmp_path / "in" / f"{number}.jpg").touch()
     recipe = Recipe(model="u2netp")
     spec = register(ledger, str(tmp_path / "in"), str(tmp_path / "out"), recipe)
-    used = {"cpu_ms": 1800, "s3_requests": 3, "bytes_read": 10, "bytes_written": 20}
+    used = {"cpu_ms": 1800, "s3_requests": 3, "bytes_read": 10}
+    used["outputs"] = [Output(key="a.png", bytes=20)]
     ledger.lines.finish(spec.id, Outcome(line=0, key="0.jpg", status=Status.DONE, **used))
     drain(ledger, spec)
     ledger.lines.finish(spec.id, Outcome(line=1, key="1.jpg", status=Status.DONE, **used))

@@ -11,7 +11,7 @@ from support.services import RedisServer
 
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.ledger.redis_ledger import RedisLedger
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from contract.settings import Settings
 from contract.storage import canonical_location
 from producer.dispatch import cutouts
@@ -29,7 +29,10 @@ from producer.web.cutouts.resource import find
 NEW = NewCutout(source="upload")
 UPLOAD = Upload("shoe.jpg", b"a photograph")
 CALLBACK = NewCutout(source="upload", callback_url="https://192.0.2.1/hook")
-DONE = Outcome(line=0, key="uploads/a.jpg", status=Status.DONE, width=3, height=2)
+DONE = Outcome(
+    line=0, key="uploads/a.jpg", status=Status.DONE,
+    outputs=[Output(key="a.png", width=3, height=2)],
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from contract.ledger.records import RECENT_RESULTS, QueueState, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.ledger.undrained import undrained
 from contract.line_bits import has_bit
-from contract.outcome import Outcome, OutcomeRow, Status
+from contract.outcome import Outcome, OutcomeRow, Output, Status
 from contract.recipe import Recipe
 from contract.schedule import Schedule
 
@@ -410,7 +410,8 @@ def test_a_resume_that_was_killed_halfway_is_completed_by_the_next(ledger) -> No
 @redis_only
 def test_a_cutout_that_was_closed_but_not_packed_is_read_all_the_same(ledger) -> None:
     ledger.cutouts.register(cutout_spec())
-    outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
+    output = Output(key="a.png", width=6, height=4)
+    outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, outputs=[output])
     ledger.lines.finish(CUTOUT, outcome)
     run_for = ledger.connection.run_for
     ledger.connection.run_for = lambda *_: 0  # killed between the two steps
@@ -942,7 +943,8 @@ def test_the_age_of_a_message_in_another_format_is_unknown(ledger) -> None:
 def test_the_outcome_of_a_cutout_is_read_at_once_and_after_closing(ledger) -> None:
     ledger.cutouts.register(cutout_spec())
     assert ledger.cutouts.outcome(CUTOUT) is None
-    outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, width=6, height=4)
+    output = Output(key="a.png", width=6, height=4)
+    outcome = Outcome(line=0, key="a.jpg", status=Status.DONE, outputs=[output])
     ledger.lines.finish(CUTOUT, outcome)
     assert ledger.cutouts.outcome(CUTOUT) == outcome
     for _ in range(2):

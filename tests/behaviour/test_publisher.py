@@ -24,7 +24,7 @@ def job(line: int, key: str = "a.jpg") -> ImageJob:
     return ImageJob(
         batch=BATCH, line=line, source="s3://in/été", destination="file:///out", force=True,
         photograph=ManifestLine(key=key, size=1 + line, etag='"1"'),
-        recipe=recipe_for("u2netp", Rendition(background="#ff0000", format="jpg")),
+        recipe=recipe_for("u2netp", (Rendition(background="#ff0000", format="jpg"),)),
     )  # fmt: skip
 
 

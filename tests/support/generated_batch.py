@@ -12,7 +12,7 @@ from contract.batch import BatchSpec
 from contract.errors import ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Ledger
-from contract.outcome import Outcome, OutcomeRow, Status
+from contract.outcome import Outcome, OutcomeRow, Output, Status
 from contract.recipe import Recipe
 from contract.storage import batch_files, open_store
 from contract.storage.outcome_files import write_segments
@@ -39,9 +39,13 @@ def outcome(line: int, status: Status, seeded: random.Random) -> Outcome:
     return Outcome(
         line=line, key=key(line), status=status,
         milliseconds={stage: seeded.randrange(5, 400) for stage in STAGES},
-        width=seeded.randrange(1000, 2000), height=seeded.randrange(1000, 2000),
         foreground=round(seeded.random(), 4),
-        outputs=[key(line).replace(".jpg", ".png")],
+        outputs=[
+            Output(
+                key=key(line).replace(".jpg", ".png"), width=seeded.randrange(1000, 2000),
+                height=seeded.randrange(1000, 2000), bytes=seeded.randrange(10**5, 10**6),
+            )
+        ],
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Checks a finished batch image by image, from what Redis and object storage hold.
 
 Every manifest line must have exactly one terminal state; the counters must agree with the settled
-bits, the outcomes and the report; and the output of every line that is done or skipped must exist,
-be complete, and be made from the right photograph by the right recipe.
+bits, the outcomes and the report; and the outputs of every line that is done or skipped, one for
+each rendition, must exist, be complete, and be made from the right photograph by the right recipe.
 """
 
 from collections.abc import Iterable, Iterator
@@ -100,7 +100,8 @@ def _check_outcomes(
         if outcome.key != listed.key:
             message = f"The outcome of {listed.key!r} names {outcome.key!r}."
             yield Finding(Fault.WRONG_KEY, message, outcome.line)
-        if outcome.status is not Status.FAILED and random() < share:  # noqa: S311 - no secret
+        wrote = outcome.status is not Status.FAILED or outcome.outputs
+        if wrote and random() < share:  # noqa: S311 - no secret
             source_etag = outcome.source_etag or listed.etag
             with_output.append(outcome.model_copy(update={"source_etag": source_etag}))
         if len(with_output) == OUTPUTS_PER_CHUNK:

@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from PIL import Image
 
-from contract import names
 from contract.batch import BatchSpec
 from contract.errors import CutoutError, PermanentError
-from contract.outcome import Outcome
-from contract.rendition import PLAIN, Rendition
+from contract.outcome import Outcome, Status
+from contract.output_keys import output_key
+from contract.rendition import Rendition
 from contract.storage import Blob, open_store
 from worker.audit.findings import Fault, Finding
 from worker.imaging.decode import displayed_size
@@ -21,24 +21,39 @@ from worker.imaging.formats import DECODER_ERRORS
 
 
 def check_outputs(spec: BatchSpec, outcomes: list[Outcome]) -> Iterator[Finding]:
-    """Yield what is wrong with the outputs of images that are done or skipped."""
+    """Yield what is wrong with the outputs of images.
+
+    Those that are done or skipped must have one for each rendition; failed ones those that their
+    outcome names.
+    """
+    outputs = [
+        (outcome, rendition)
+        for outcome in outcomes
+        for rendition in _expected_renditions(spec, outcome)
+    ]
     with ThreadPoolExecutor(4 * (os.cpu_count() or 1)) as pool:  # they mostly wait for storage
-        for findings in pool.map(lambda outcome: _check_output(spec, outcome), outcomes):
+        for findings in pool.map(lambda pair: _check_output(spec, *pair), outputs):
             yield from findings
 
 
-def _check_output(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
+def _expected_renditions(spec: BatchSpec, outcome: Outcome) -> list[Rendition]:
+    if outcome.status is not Status.FAILED:
+        return [*spec.recipe.renditions]
+    written = {output.name for output in outcome.outputs}
+    return [rendition for rendition in spec.recipe.renditions if rendition.name in written]
+
+
+def _check_output(spec: BatchSpec, outcome: Outcome, rendition: Rendition) -> list[Finding]:
     """Return what is wrong with one output: also that it cannot be read, which stops no other."""
     try:
-        return _findings(spec, outcome)
+        return _findings(spec, outcome, rendition)
     except PermanentError as error:
         message = f"The output of {outcome.key!r} cannot be read ({error.code}: {error.message})"
         return [Finding(Fault.OUTPUT_BROKEN, message, outcome.line)]
 
 
-def _findings(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
-    rendition = spec.recipe.rendition
-    key = names.output_key(outcome.key, rendition.suffix)
+def _findings(spec: BatchSpec, outcome: Outcome, rendition: Rendition) -> list[Finding]:
+    key = output_key(spec.recipe, rendition)(outcome.key)
     store = open_store(spec.destination)
     head = store.head(key)
     if head is None:
@@ -47,7 +62,7 @@ def _findings(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
     findings = []
     for fault, name, expected in (
         (Fault.OUTPUT_SOURCE, "source-etag", outcome.source_etag),
-        (Fault.OUTPUT_RECIPE, "recipe", spec.recipe.digest),
+        (Fault.OUTPUT_RECIPE, "recipe", spec.recipe.digest_of(rendition)),
     ):
         actual = head.metadata.get(name)
         if actual != expected:
@@ -59,7 +74,7 @@ def _findings(spec: BatchSpec, outcome: Outcome) -> list[Finding]:
     except (*DECODER_ERRORS, zipfile.BadZipFile) as error:
         message = f"{key!r} cannot be decoded ({type(error).__name__}: {error})."
         return [*findings, Finding(Fault.OUTPUT_BROKEN, message, outcome.line)]
-    expected_size = _expected_size(spec, outcome)
+    expected_size = _expected_size(spec, outcome, rendition)
     if expected_size and size != expected_size:
         message = "{!r} has {}x{} pixels, not {}x{}.".format(key, *size, *expected_size)
         findings.append(Finding(Fault.OUTPUT_SIZE, message, outcome.line))
@@ -96,15 +111,20 @@ def _size_of(data: bytes, image_format: str, modes: set[str]) -> tuple[int, int]
         return image.size
 
 
-def _expected_size(spec: BatchSpec, outcome: Outcome) -> tuple[int, int] | None:
+def _expected_size(
+    spec: BatchSpec, outcome: Outcome, rendition: Rendition
+) -> tuple[int, int] | None:
     """Return the (width, height) that an output must have, or None if that is not known.
 
     A plain output has the size of its photograph. If the photograph is gone or changed, and for
     other renditions, this is the size in the outcome.
     """
-    if spec.recipe.rendition == PLAIN:
+    if rendition.is_plain:
         with suppress(CutoutError):
             blob = open_store(spec.source).get(outcome.key)
             if blob.etag == outcome.source_etag:
                 return displayed_size(blob.data)
-    return (outcome.width, outcome.height) if outcome.width and outcome.height else None
+    for output in outcome.outputs:
+        if output.name == rendition.name and output.width and output.height:
+            return output.width, output.height
+    return None

@@ -11,7 +11,7 @@ STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
     "line", "key", "status", "code", "message", "attempts", "worker",
     *(f"{stage}_ms" for stage in STAGES),
-    "width", "height", "foreground", "outputs",
+    "width", "height", "foreground", "outputs", "failed_renditions",
 )  # fmt: skip
 
 
@@ -23,11 +23,14 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
     for outcome in rows:
         count += 1
         stages = [outcome.milliseconds.get(stage, "") for stage in STAGES]
-        texts = (outcome.key, outcome.message, ";".join(outcome.outputs))
-        key, message, outputs = map(_cell, texts)
+        written = ";".join(output.key for output in outcome.outputs)
+        missing = ";".join(f"{failed.name}:{failed.code}" for failed in outcome.failed_renditions)
+        texts = (outcome.key, outcome.message, written, missing)
+        key, message, outputs, failed_renditions = map(_cell, texts)
         table.writerow(
             [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
-             outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground, outputs]
+             outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground, outputs,
+             failed_renditions]
         )  # fmt: skip
     return count
 

@@ -16,12 +16,20 @@ def write_parquet(rows: Iterable[Outcome], out: BinaryIO) -> int:
     """Write one row per image; return the number of images.
 
     The columns are those of the CSV and what the attempt used. Keys and messages are not escaped
-    for spreadsheets; `outputs` is a list. Raises PermanentError (`extra_missing`).
+    for spreadsheets; `outputs` and `failed_renditions` are lists of objects. Raises PermanentError
+    (`extra_missing`).
     """
     require_pyarrow()
     import pyarrow as pa  # noqa: PLC0415 - optional
     from pyarrow import parquet  # noqa: PLC0415
 
+    output = pa.struct(
+        [
+            ("name", pa.string()), ("key", pa.string()), ("width", pa.int32()),
+            ("height", pa.int32()), ("bytes", pa.int64()),
+        ]
+    )  # fmt: skip
+    failed = pa.struct([("name", pa.string()), ("code", pa.string()), ("message", pa.string())])
     schema = pa.schema(
         [
             ("line", pa.int64()), ("key", pa.string()), ("status", pa.string()),
@@ -29,8 +37,9 @@ def write_parquet(rows: Iterable[Outcome], out: BinaryIO) -> int:
             ("worker", pa.string()),
             *((f"{stage}_ms", pa.int32()) for stage in STAGES),
             ("width", pa.int32()), ("height", pa.int32()), ("foreground", pa.float64()),
-            ("outputs", pa.list_(pa.string())), ("cpu_ms", pa.int64()),
-            ("s3_requests", pa.int64()), ("bytes_read", pa.int64()), ("bytes_written", pa.int64()),
+            ("outputs", pa.list_(output)), ("failed_renditions", pa.list_(failed)),
+            ("cpu_ms", pa.int64()), ("s3_requests", pa.int64()),
+            ("bytes_read", pa.int64()), ("bytes_written", pa.int64()),
         ]
     )  # fmt: skip
     remaining, count = iter(rows), 0
@@ -52,4 +61,7 @@ def write_parquet(rows: Iterable[Outcome], out: BinaryIO) -> int:
 
 def _value(outcome: Outcome, column: str) -> object:
     stage = column.removesuffix("_ms")
-    return outcome.milliseconds.get(stage) if stage in STAGES else getattr(outcome, column)
+    if stage in STAGES:
+        return outcome.milliseconds.get(stage)
+    value = getattr(outcome, column)
+    return [item.model_dump() for item in value] if isinstance(value, list) else value

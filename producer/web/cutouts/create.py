@@ -80,7 +80,7 @@ def _resolve(
     """Check a request. Raises RequestError or PermanentError."""
     recipe = context.recipe(new.model, new.rendition, new.quality)
     context.check_queue(recipe.model)
-    destination = (context.store, names.cutout_result_key(cutout_id, recipe.rendition.suffix))
+    destination = (context.store, names.cutout_result_key(cutout_id, recipe.renditions[0].suffix))
     if new.destination:
         destination = parse_location(new.destination)
     source_is_url = upload is None and not new.source.startswith("s3://")

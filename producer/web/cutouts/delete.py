@@ -1,6 +1,7 @@
 """Deletes a cutout, and its objects in the server's own store."""
 
 from contract.batch import BatchSpec
+from contract.output_keys import cutout_output_key
 from producer.web.context import Context
 from producer.web.cutouts.private_fields import private_fields_key
 
@@ -13,17 +14,20 @@ def delete(context: Context, spec: BatchSpec) -> None:
     cutout_id, cutout = spec.id, spec.cutout
     context.records.delete(cutout_id)  # first, or a server that dies here would leave it to return
     context.ledger.batches.cancel(cutout_id)
-    own_keys = {private_fields_key(cutout_id)}
+    own_keys, output_keys = {private_fields_key(cutout_id)}, set[str]()
     if cutout and spec.source == context.store:
         own_keys.add(cutout.photograph.key)
         own_keys |= {cutout.backdrop.key} if cutout.backdrop else set()
     if cutout and spec.destination == context.store:
-        own_keys.add(cutout.destination_key)
-    for key in own_keys:
+        output_keys = {
+            cutout_output_key(cutout.destination_key, spec.recipe, rendition)
+            for rendition in spec.recipe.renditions
+        }
+    for key in own_keys | output_keys:
         context.open_store().delete(key)
     context.ledger.batches.forget(cutout_id)
     context.records.delete(cutout_id)  # it may have been moved between the two
-    if cutout and cutout.destination_key in own_keys:
+    for key in output_keys:
         # A worker may have written the image between the deletion and `forget`. A worker that
         # finishes after `forget` finds the cutout deleted and deletes the image itself.
-        context.open_store().delete(cutout.destination_key)
+        context.open_store().delete(key)

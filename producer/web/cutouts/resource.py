@@ -79,9 +79,10 @@ def cutout_resource(progress: Progress, outcome: Outcome | None) -> Cutout:
             "next_step": _next_step(outcome),
             "output": None if failed else output,
             "image": None if failed else f"/v1/cutouts/{spec.id}/image",
+            "width": outcome.width,
+            "height": outcome.height,
             **outcome.model_dump(
-                include={"code", "message", "attempts", "width", "height", "foreground",
-                         "milliseconds"}
+                include={"code", "message", "attempts", "foreground", "milliseconds"}
             ),
         }
     )  # fmt: skip

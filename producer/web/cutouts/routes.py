@@ -125,7 +125,7 @@ def read_cutout_image(
         status = cutout_resource(progress, outcome).status
         raise RequestError(ErrorCode.NOT_READY, f"The cutout is {status}.")
     blob = open_store(spec.destination).get(cutout.destination_key)
-    rendition = spec.recipe.rendition
+    rendition = spec.recipe.renditions[0]
     headers = {
         "ETag": f'"{blob.etag}"',
         "Cache-Control": "private, max-age=3600",

@@ -66,7 +66,7 @@ def _image_response(
     key = spec.cutout.destination_key if spec.cutout else ""
     data = open_store(spec.destination).get(key).data
     headers = image_headers(outcome, foreground_type)
-    content_type = spec.recipe.rendition.content_type
+    content_type = spec.recipe.renditions[0].content_type
     if not wants_json(accept, content_type):
         return Response(data, 200, headers, content_type)
     foreground = {

@@ -11,8 +11,12 @@ from contract.rendition import PLAIN, Rendition, pixels
 
 def test_the_digest_of_the_plain_recipe_never_changes():
     """Another digest would redo every output there is."""
-    assert Recipe(model="u2netp").digest == "0aa121f92d7281af"
-    assert Recipe(model="u2netp", rendition=Rendition(format="png")).digest == "0aa121f92d7281af"
+    recipe = Recipe(model="u2netp")
+    assert recipe.digest_of(PLAIN) == "0aa121f92d7281af"
+    assert (
+        recipe.digest_of(Rendition(format="png", name="shop", key="{stem}.{ext}"))
+        == "0aa121f92d7281af"
+    )
 
 
 def test_the_plain_rendition_is_left_out_of_messages():
@@ -35,17 +39,18 @@ RENDITIONS = [
 
 @pytest.mark.parametrize("fields", RENDITIONS, ids=str)
 def test_a_rendition_is_sent_in_messages_and_changes_the_digest(fields: dict):
-    recipe = recipe_for("u2netp", Rendition(**fields))
+    recipe = recipe_for("u2netp", (Rendition(**fields),))
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
-    others = [recipe_for("u2netp", Rendition(**other)).digest for other in RENDITIONS]
+    others = [recipe_for("u2netp", (Rendition(**other),)).digest for other in RENDITIONS]
     assert others.count(recipe.digest) == 1
     assert recipe.digest != Recipe(model="u2netp").digest
-    assert recipe.digest != recipe_for("u2net", recipe.rendition).digest
+    assert recipe.digest != recipe_for("u2net", recipe.renditions).digest
 
 
 def test_defaults_do_not_count_in_the_digest_of_a_rendition():
     """So that a further field with a default changes none of them."""
-    assert recipe_for("u2netp", Rendition(format="jpg")).digest == "6a473f47d049950d"
+    jpg = Rendition(format="jpg")
+    assert recipe_for("u2netp", (jpg,)).digest_of(jpg) == "6a473f47d049950d"
 
 
 def test_an_unknown_model_is_refused():
@@ -176,7 +181,7 @@ def test_the_output_is_named_after_its_format(fields: dict, key: str, content_ty
     job = ImageJob(
         batch="b-20260101-000000-abcdef", line=0, source="file:///in", destination="file:///out",
         photograph=ManifestLine(key="shoes/a.tiff", size=1, etag=""),
-        recipe=Recipe(model="u2netp", rendition=Rendition(**fields)),
+        recipe=Recipe(model="u2netp", renditions=(Rendition(**fields),)),
     )  # fmt: skip
-    assert job.output_key == key
-    assert job.recipe.rendition.content_type == content_type
+    assert job.output_key(*job.recipe.renditions) == key
+    assert job.recipe.renditions[0].content_type == content_type

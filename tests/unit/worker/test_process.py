@@ -82,7 +82,7 @@ class Worker:
 
     @property
     def output(self) -> Path:
-        return self.folder / "out" / self.job.output_key
+        return self.folder / "out" / self.job.output_key(self.job.recipe.renditions[0])
 
     def open(self, batch: str = BATCH, **fields) -> ImageJob:
         """Open a batch of one line and return its job."""
@@ -134,6 +134,10 @@ def worker(tmp_path: Path) -> Worker:
     return Worker(tmp_path)
 
 
+def keys(outcome: Outcome) -> list[str]:
+    return [output.key for output in outcome.outputs]
+
+
 def raising(error: BaseException) -> Callable[..., object]:
     def fail(*_, **__):
         raise error
@@ -146,7 +150,7 @@ def raising(error: BaseException) -> Callable[..., object]:
 
 def test_an_image_is_claimed_cut_out_stored_and_settled(worker: Worker):
     outcome = worker.process()
-    assert (outcome.status, outcome.attempts, outcome.outputs) == (Status.DONE, 1, ["a.png"])
+    assert (outcome.status, outcome.attempts, keys(outcome)) == (Status.DONE, 1, ["a.png"])
     assert outcome.worker == "w@host"
     assert (outcome.width, outcome.height) == (60, 40)
     stages = ["check", "fetch", "wait", "decode", "matte", "encode", "store"]
@@ -281,7 +285,7 @@ def absent(worker: Worker) -> None:
 
 def without_subject(worker: Worker) -> None:
     worker.model.subject = False
-    worker.job = worker.open(recipe=Recipe(model="u2netp", rendition=Rendition(crop=True)))
+    worker.job = worker.open(recipe=Recipe(model="u2netp", renditions=(Rendition(crop=True),)))
 
 
 def with_unsafe_key(worker: Worker) -> None:
@@ -583,7 +587,7 @@ def again(worker: Worker, batch: str, **fields) -> Outcome:
 
 def test_a_current_output_of_another_batch_is_skipped(with_output: Worker):
     outcome = again(with_output, OTHER_BATCH)
-    assert (outcome.status, outcome.outputs) == (Status.SKIPPED, ["a.png"])
+    assert (outcome.status, keys(outcome)) == (Status.SKIPPED, ["a.png"])
     assert outcome.source_etag == ""  # that of the manifest
     assert (with_output.model.runs, with_output.progress.skipped) == (1, 1)
 

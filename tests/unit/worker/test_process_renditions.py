@@ -41,7 +41,7 @@ def run_with(tmp_path):
             batch="b-20260101-000000-abcdef", line=0, source=(tmp_path / "in").as_uri(),
             destination=(tmp_path / "out").as_uri(),
             photograph=ManifestLine(key="a.png", size=1, etag="e"),
-            recipe=Recipe(model="u2netp", rendition=Rendition(**fields)),
+            recipe=Recipe(model="u2netp", renditions=(Rendition(**fields),)),
             destination_key=output, interactive=bool(output),
         )  # fmt: skip
         runtime = SimpleNamespace(
@@ -51,7 +51,7 @@ def run_with(tmp_path):
         )  # fmt: skip
         timer = ClaimTimer(60, lambda: True)
         attempt = Attempt(job, 1, "token", "worker", float("inf"), timer)
-        return job, _cut_out(job, attempt, runtime)
+        return job, _cut_out(job, job.recipe.renditions, attempt, runtime)
 
     return run
 
@@ -69,14 +69,15 @@ def test_the_output_is_the_rendition_of_the_recipe(
     run_with, tmp_path, fields, name, format_, mode, size
 ):
     job, outcome = run_with(**fields)
-    assert outcome.outputs == [name] == [job.output_key]
+    [output] = outcome.outputs
+    assert output.key == name == job.output_key(*job.recipe.renditions)
     assert (outcome.width, outcome.height) == size
     assert outcome.foreground == pytest.approx(200 / 2400, abs=1e-4)
     assert "encode" in outcome.milliseconds
     with Image.open(tmp_path / "out" / name) as image:
         assert (image.format, image.mode, image.size) == (format_, mode, size)
     head = open_store(job.destination).head(name)
-    assert head.metadata["recipe"] == job.recipe.digest
+    assert head.metadata["recipe"] == job.recipe.digest_of(*job.recipe.renditions)
 
 
 def test_an_image_is_computed_in_a_cpu_slot_and_stored_after_its_release(run_with):
@@ -108,7 +109,7 @@ def test_a_crop_without_subject_is_a_permanent_error(run_with):
     ("recipe", "accepted"),
     [
         (Recipe(model="u2netp"), True),
-        (Recipe(model="u2netp", rendition=Rendition(format="jpg", crop=True)), True),
+        (Recipe(model="u2netp", renditions=(Rendition(format="jpg", crop=True),)), True),
         (Recipe(model="u2net"), False),
         (Recipe(model="u2netp", pipeline=1), False),
     ],

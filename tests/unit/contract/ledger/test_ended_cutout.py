@@ -5,13 +5,17 @@ import json
 import pytest
 
 from contract.ledger.ended_cutout import PACKED, packed, unpacked
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 
 OUTCOME = Outcome(
-    line=0, key="c-20261127-231305-0000000007cf", status=Status.DONE, width=2400, height=1600,
+    line=0, key="c-20261127-231305-0000000007cf", status=Status.DONE,
     milliseconds={"check": 21, "fetch": 48, "wait": 0, "decode": 55, "matte": 310, "encode": 190},
     foreground=0.3125, source_etag='"d41d8cd98f00b204e9800998ecf8427e"',
-    outputs=["cut-outs/c-20261127-231305-0000000007cf.png"],
+    outputs=[
+        Output(
+            key="cut-outs/c-20261127-231305-0000000007cf.png", width=2400, height=1600, bytes=10**6
+        )
+    ],
 )  # fmt: skip
 ROWS = [
     {"state": "closed", "outcome": OUTCOME.model_dump_json(), "spec": '{"id": "c-"}', "done": "1"},

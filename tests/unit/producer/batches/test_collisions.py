@@ -5,16 +5,18 @@ from pathlib import Path
 import pytest
 
 from contract.errors import ErrorCode
+from contract.recipe import Recipe
 from producer.batches import collisions
 from producer.batches.collisions import collision_index
 
 SEGMENT = 10
+PLAIN_RECIPE = Recipe(model="u2netp")
 
 
 def failures(
-    keys: list[str], *, in_buckets: bool = False
+    keys: list[str], *, in_buckets: bool = False, recipe: Recipe = PLAIN_RECIPE
 ) -> dict[int, tuple[ErrorCode | None, str]]:
-    with collision_index(".png", in_buckets=in_buckets) as index:
+    with collision_index(recipe, in_buckets=in_buckets) as index:
         for first in range(0, len(keys), 7):
             index.add(first, keys[first : first + 7])
         rows = index.outcomes(SEGMENT, lambda n: keys[n * SEGMENT : (n + 1) * SEGMENT])

@@ -73,7 +73,7 @@ def test_a_sample_is_the_same_each_time_and_from_all_over() -> None:
 
 
 def test_only_changed_photographs(tmp_path: Path) -> None:
-    index = OutputIndex(tmp_path / "outputs", ".png")
+    index = OutputIndex(tmp_path / "outputs", Recipe(model="u2netp"))
     index.add([
         ObjectInfo("new.png", 1, "e", 50.0), ObjectInfo("old.png", 1, "e", 200.0),
         ObjectInfo("same.png", 1, "e", 100.0), ObjectInfo("other.txt", 1, "e", 200.0),

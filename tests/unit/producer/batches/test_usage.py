@@ -1,15 +1,16 @@
 import pytest
 
 from contract.errors import ErrorCode
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from producer.batches.usage import usage
 
 ROWS = [
     Outcome(
         line=0, key="a.jpg", status=Status.DONE, cpu_ms=1500, s3_requests=3, bytes_read=1000,
-        bytes_written=4000,
+        outputs=[Output(key="a.png", bytes=4000)],
     ),
-    Outcome(line=1, key="b.jpg", status=Status.DONE, cpu_ms=2250, s3_requests=4, bytes_written=10),
+    Outcome(line=1, key="b.jpg", status=Status.DONE, cpu_ms=2250, s3_requests=4,
+            outputs=[Output(key="b.png", bytes=10)]),
     Outcome(line=2, key="c.jpg", status=Status.SKIPPED, cpu_ms=1, s3_requests=1),
     Outcome(
         line=3, key="d.jpg", status=Status.FAILED, code=ErrorCode.NOT_AN_IMAGE, cpu_ms=49,

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from contract.errors import ErrorCode, PermanentError
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from producer.batches import arrow
 from producer.batches.report.parquet import write_parquet
 
@@ -13,8 +13,8 @@ def test_a_report_as_parquet_has_the_exact_values():
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [
         Outcome(
-            line=0, key="=a\n.jpg", status=Status.DONE, width=6, height=4, foreground=0.25,
-            milliseconds={"decode": 12}, outputs=["a.png"],
+            line=0, key="=a\n.jpg", status=Status.DONE, foreground=0.25,
+            milliseconds={"decode": 12}, outputs=[Output(key="a.png", width=6, height=4)],
         ),
         Outcome(line=1, key="b.jpg", status=Status.FAILED, code=ErrorCode.NOT_AN_IMAGE),
     ]  # fmt: skip
@@ -23,7 +23,8 @@ def test_a_report_as_parquet_has_the_exact_values():
     first, second = parquet.read_table(io.BytesIO(file.getvalue())).to_pylist()
     assert first["key"] == "=a\n.jpg"
     assert (first["decode_ms"], first["matte_ms"], first["foreground"]) == (12, None, 0.25)
-    assert (first["outputs"], first["code"]) == (["a.png"], None)
+    assert first["outputs"] == [{"name": "", "key": "a.png", "width": 6, "height": 4, "bytes": 0}]
+    assert (first["width"], first["failed_renditions"], first["code"]) == (6, [], None)
     assert (second["line"], second["status"], second["code"]) == (1, "failed", "not_an_image")
 
 

@@ -5,7 +5,7 @@ import pytest
 from contract.error_codes import Group
 from contract.error_texts import TEXTS
 from contract.errors import CutoutError, ErrorCode
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from producer.web.problems import RequestError
 from producer.web.removebg.answers import image_headers
 from producer.web.removebg.errors import error_body
@@ -35,7 +35,7 @@ def answer(code: ErrorCode, message: str = "It is so.", *, source_is_url: bool =
 
 
 def test_the_headers_of_an_image():
-    done = outcome(width=300, height=200)
+    done = outcome(outputs=[Output(key="a.png", width=300, height=200)])
     assert image_headers(done) == {"X-Credits-Charged": "0", "X-Width": "300", "X-Height": "200"}
     assert image_headers(done, "product") == image_headers(done) | {"X-Type": "product"}
     boxed = done.model_copy(update={"subject": (10, 20, 110, 170)})
