@@ -1,4 +1,7 @@
-"""Decides whether the network should look again, at the subject's box, and whether to believe it.
+"""Decides whether the network should look again, and which of its mattes to believe.
+
+If the first matte is in doubt, the network looks at the mirror image, and the more confident of the
+two counts: a network that is not sure of a subject often is from the other side.
 
 A network sees 320 x 320 pixels; the subject's box with a margin shows it more detail. But a box
 from a doubtful matte cuts off parts of the subject, so the first pass stays if there is any doubt.
@@ -22,8 +25,8 @@ MARGIN = 0.18
 """Of the box's width and height, added on each side."""
 
 MIN_CONFIDENCE = 0.85
-"""Mean distance of the subject's opacities from one half, 0..1. On 45 photographs with exact alpha,
-three mattes had less; a second pass made two of them worse."""
+"""Confidence below which a matte is in doubt. On 45 photographs with exact alpha, four were: the
+mirror image's mattes of three of them had a mean IoU of 0.90 instead of 0.69."""
 MAX_SHARE = 0.85
 """A box with a larger share of the photograph shows the network nothing new."""
 MAX_FRAME_SHARE = 0.2
@@ -48,7 +51,7 @@ def subject_region(matte: Float32Array, size: Size) -> Box | None:
     or if it is nearly the whole photograph.
     """
     subject = matte > SUBJECT
-    if not subject.any() or _confidence(matte) < MIN_CONFIDENCE or _goes_on_outside(subject):
+    if not subject.any() or confidence(matte) < MIN_CONFIDENCE or _goes_on_outside(subject):
         return None
     by_row, by_column = subject.sum(axis=1), subject.sum(axis=0)
     if _has_gap(by_row) or _has_gap(by_column):
@@ -60,8 +63,13 @@ def subject_region(matte: Float32Array, size: Size) -> Box | None:
     return left, top, right, bottom
 
 
-def _confidence(matte: Float32Array) -> float:
-    return float(np.abs(matte[matte > TRACE] * (2 / OPAQUE) - 1).mean())
+def confidence(matte: Float32Array) -> float:
+    """Return the mean distance of the subject's opacities from one half, 0..1; 0 without subject.
+
+    `matte` is float32 [rows, columns], 0..255.
+    """
+    subject = matte[matte > TRACE]
+    return float(np.abs(subject * (2 / OPAQUE) - 1).mean()) if subject.size else 0.0
 
 
 def _goes_on_outside(subject: BoolArray) -> bool:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 from PIL import Image
 
@@ -45,14 +47,16 @@ class Session:
 
     def matte(self, rgb: Image.Image, quality: Quality) -> Image.Image:
         """Return the matte of a mode RGB image: mode L, same size, 255 is the subject."""
-        return matte_of(rgb, lambda box: self._predict(rgb, box), quality)
+        return matte_of(rgb, partial(self._predict, rgb), quality)
 
-    def _predict(self, rgb: Image.Image, box: Box) -> Float32Array:
+    def _predict(self, rgb: Image.Image, box: Box, *, mirrored: bool = False) -> Float32Array:
         """Return the network's view of a box: float32 [side, side], 0..255."""
         tensor = network_input(rgb, self.model.side, self.model.normalisation, box)
+        if mirrored:
+            tensor = np.ascontiguousarray(tensor[..., ::-1])
         with memory_errors():
             output: Float32Array = self._session.run([self._output], {self._input: tensor})[0]
-        return prediction(output)
+        return prediction(output[..., ::-1] if mirrored else output)
 
 
 @contextmanager

@@ -74,13 +74,22 @@ def test_a_second_matte_must_agree_with_the_first(second: np.ndarray, believed: 
 
 
 class Network:
-    """Answers with one view of the whole photograph, and with another one of any other box."""
+    """Answers with one view of the whole photograph, with another one of any other box."""
 
-    def __init__(self, first: np.ndarray, second: np.ndarray | None = None):
-        self.first, self.second = first, second
+    def __init__(
+        self,
+        first: np.ndarray,
+        second: np.ndarray | None = None,
+        from_mirror: np.ndarray | None = None,
+    ):
+        self.first, self.second, self.from_mirror = first, second, from_mirror
         self.boxes: list[Box] = []
+        self.mirrored_boxes: list[Box] = []
 
-    def __call__(self, box: Box) -> np.ndarray:
+    def __call__(self, box: Box, *, mirrored: bool = False) -> np.ndarray:
+        if mirrored:
+            self.mirrored_boxes.append(box)
+            return self.from_mirror
         self.boxes.append(box)
         return self.first if len(self.boxes) == 1 else self.second
 
@@ -114,7 +123,40 @@ def test_the_first_view_stays_if_the_second_disagrees(refine: str):
     assert twice.tobytes() == once.tobytes()
 
 
-def test_a_doubtful_first_view_is_looked_at_once():
+def test_a_subject_that_goes_on_outside_is_looked_at_once():
     network = Network(view((0, 60, 60, 300)))
     matte_of(Image.new("RGB", SIZE), network, TWICE)
     assert network.boxes == [(0, 0, *SIZE)]
+    assert network.mirrored_boxes == []
+
+
+FAINT = view((20, 20, 60, 60), opacity=110)
+UNSURE = view((120, 120, 200, 200), (40, 40, 120, 60), opacity=160)
+
+
+@pytest.mark.parametrize("refine", ["none", "edges"])
+def test_a_doubtful_view_gives_way_to_a_more_confident_one_of_the_mirror_image(refine: str):
+    photograph = Image.new("RGB", SIZE, "red")
+    quality = Quality(refine=refine, passes=2)
+    second = view((48, 48, 272, 272))
+    network = Network(FAINT, second, from_mirror=MIDDLE)
+    matte = matte_of(photograph, network, quality)
+    assert network.mirrored_boxes == [(0, 0, *SIZE)]
+    assert network.boxes == [(0, 0, *SIZE), subject_region(MIDDLE, SIZE)]
+    assert matte.tobytes() == matte_of(photograph, Network(MIDDLE, second), quality).tobytes()
+
+
+@pytest.mark.parametrize("from_mirror", [FAINT, view()], ids=["fainter", "empty"])
+def test_a_doubtful_view_stays_if_the_mirror_image_is_more_doubtful(from_mirror: np.ndarray):
+    photograph = Image.new("RGB", SIZE, "red")
+    network = Network(UNSURE, from_mirror=from_mirror)
+    matte = matte_of(photograph, network, TWICE)
+    once = matte_of(photograph, Network(UNSURE), Quality(passes=1))
+    assert network.boxes == [(0, 0, *SIZE)]
+    assert matte.tobytes() == once.tobytes()
+
+
+def test_one_pass_never_looks_at_the_mirror_image():
+    network = Network(FAINT)
+    matte_of(Image.new("RGB", SIZE), network, Quality(passes=1))
+    assert (network.boxes, network.mirrored_boxes) == ([(0, 0, *SIZE)], [])
