@@ -20,8 +20,8 @@ class Quality(BaseModel):
     passes: Literal[1, 2] = Field(
         2,
         description="`2`: the network looks a second time, at the subject's box alone, unless the"
-        " first matte leaves its place in doubt; before that, if it is hardly sure of the subject at"
-        " all, at the mirror image, and the more confident matte counts",
+        " first matte leaves its place in doubt; and before that, if it is hardly sure of the"
+        " subject at all, at the mirror image: the more confident matte counts",
     )
     decontaminate: bool = Field(
         True,
