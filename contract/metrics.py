@@ -96,9 +96,10 @@ QUEUE_OLDEST = MetricSpec(
 UNSETTLED_IMAGES = MetricSpec(
     "cutout_unsettled_images",
     ("model", "pipeline", "state"),
-    "Images of open batches and cutouts that are not settled, by state: `waiting` to be queued,"
-    " `queued`, `processing`, `deferred` (waiting for a retry), `quarantined`. Their sum is the"
-    " backlog; 0 also for models that no worker serves",
+    "Images of open batches and cutouts that are not settled, by state: `held` (their batch is"
+    " paused, begins later or is being listed), `waiting` to be queued, `queued`, `processing`,"
+    " `deferred` (waiting for a retry), `quarantined`. Their sum is the backlog; 0 also for models"
+    " that no worker serves",
 )
 DISPATCHER_RUNNING = MetricSpec(
     "cutout_dispatcher_running", (), "1 if a dispatcher is at work, else 0: no image is queued then"

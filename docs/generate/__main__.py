@@ -1,4 +1,4 @@
-"""Write docs/reference from the code: settings, error codes, metrics, HTTP API, command line.
+"""Write docs/reference from the code: settings, error codes, metrics, HTTP API, chart, verbs.
 
 `python docs/generate` rewrites the files; with `--check`, it exits with status 1 if one is stale.
 """

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, get_args
 
+from chart import chart
 from command_line import command_line
 from http_api import http_api
 from presets import presets
@@ -123,6 +124,7 @@ FILES = {
     "metrics.md": metric_names,
     "http-api.md": http_api,
     "cli.md": command_line,
+    "chart.md": chart,
     "presets.md": presets,
 }
 

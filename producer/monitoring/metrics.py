@@ -36,6 +36,9 @@ def serving_cluster_metrics(
     return serving_metrics(config, collectors, is_alive)
 
 
+UNSETTLED_STATES = ("held", "waiting", "queued", "processing", "deferred", "quarantined")
+
+
 class ClusterMetrics(Collector):
     """Reads Redis at each scrape. Yields no metrics while Redis is unavailable."""
 
@@ -54,7 +57,7 @@ class ClusterMetrics(Collector):
             open_batches = batches.progress_of(batches.open_ids())
             families = [
                 *_workers(workers), *self._queues(workers, open_batches),
-                *_unsettled(open_batches), *batch_metrics(open_batches, time.time()),
+                *_unsettled(open_batches, time.time()), *batch_metrics(open_batches, time.time()),
                 *self._counts(), *self._redis(),
             ]  # fmt: skip
         except CutoutError:
@@ -119,12 +122,13 @@ def _workers(workers: Iterable[Worker]) -> Iterator[Metric]:
     yield from (skew, children, out)
 
 
-def _unsettled(open_batches: Sequence[Progress]) -> Iterator[Metric]:
+def _unsettled(open_batches: Sequence[Progress], now: float) -> Iterator[Metric]:
     counts: Counter[tuple[str, int, str]] = Counter()
     for progress in open_batches:
         recipe = progress.spec.recipe
+        runs = progress.state == "open" and now >= progress.spec.schedule.start
         numbers = {
-            "waiting": progress.spec.total - progress.settled - progress.issued,
+            "waiting" if runs else "held": progress.spec.total - progress.settled - progress.issued,
             "queued": progress.active - progress.claimed,
             "processing": progress.claimed,
             "deferred": progress.deferred,
@@ -135,6 +139,6 @@ def _unsettled(open_batches: Sequence[Progress]) -> Iterator[Metric]:
             counts[recipe.model, recipe.pipeline, state] += max(0, number)
     images = family(metrics.UNSETTLED_IMAGES)
     for model, pipeline in sorted(_releases(open_batches)):
-        for state in ("waiting", "queued", "processing", "deferred", "quarantined"):
+        for state in UNSETTLED_STATES:
             images.add_metric([model, str(pipeline), state], counts[model, pipeline, state])
     yield images

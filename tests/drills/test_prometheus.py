@@ -3,7 +3,7 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client import Metric
 from support.drill import Drill
+from support.helm import ci_values, render
 from support.scrape import families, prometheus, query
 from support.services import S3Server, free_port, until
 from support.stand_in import mark
@@ -99,20 +100,37 @@ def test_every_query_of_rules_and_dashboard_finds_data_of_a_real_run(
             pytest.fail(f"no data: {without_data}")
         for expression in alerts().values():
             query(own, expression)  # an error fails the test
+        for expression in scaling_queries():
+            assert query(own, expression), expression
         until(lambda: firing(own))
         # the photograph that kills its process, three times
         assert firing(own) == {"CutoutDeadLetters"}
 
-        seen: dict[str, Metric] = {}
-        for port in ports.values():
-            for family in families(port) or []:
-                if family.name.startswith("cutout_"):
-                    seen[family.name] = family
-        declared = {exported_name(spec): spec for spec in METRICS}
-        assert set(seen) <= set(declared)
-        for name, family in seen.items():
-            assert_as_declared(family, declared[name])
-        assert set(declared) == set(seen)
+        assert_exported_as_declared(ports.values())
+
+
+def assert_exported_as_declared(ports: Iterable[int]) -> None:
+    """Assert that the processes together export every metric of the table, and no other."""
+    seen = {
+        family.name: family
+        for port in ports
+        for family in families(port) or []
+        if family.name.startswith("cutout_")
+    }
+    declared = {exported_name(spec): spec for spec in METRICS}
+    assert set(declared) == set(seen)
+    for name, family in seen.items():
+        assert_as_declared(family, declared[name])
+
+
+def scaling_queries() -> list[str]:
+    """Return the queries by which KEDA scales the sets of workers of the Helm chart."""
+    return [
+        trigger["metadata"]["query"]
+        for found in render(ci_values("scaling"))
+        if found["kind"] == "ScaledObject"
+        for trigger in found["spec"]["triggers"]
+    ]
 
 
 def firing(port: int) -> set[str]:
