@@ -19,7 +19,7 @@ $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 
 demo: $(BIN)/cutout ## cut out the sample photographs and draw a contact sheet
 	$(BIN)/cutout run samples demo-out --model u2netp
-	$(BIN)/python samples/contact_sheet.py samples demo-out demo-out/contact-sheet.png
+	$(BIN)/cutout sheet samples demo-out -o demo-out/contact-sheet.png
 
 up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C
 	@$(BIN)/cutout up

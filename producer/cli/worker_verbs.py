@@ -9,7 +9,7 @@ from contract.interpreter import python_command
 
 app = typer.Typer()
 
-VERBS = ("worker", "models", "audit", "verify", "health")
+VERBS = ("worker", "models", "audit", "verify", "sheet", "health")
 PASS_THROUGH = {"ignore_unknown_options": True}
 """Options, `--help` too, are the other process's to parse."""
 
@@ -43,6 +43,12 @@ def audit(arguments: Arguments = None) -> None:
 def verify(arguments: Arguments = None) -> None:
     """Check that image files fulfil a preset's requirements, such as those of Amazon."""
     _become_worker("verify", arguments)
+
+
+@app.command(context_settings=PASS_THROUGH, add_help_option=False)
+def sheet(arguments: Arguments = None) -> None:
+    """Draw a contact sheet of the pictures at one or several locations."""
+    _become_worker("sheet", arguments)
 
 
 @app.command(context_settings=PASS_THROUGH, add_help_option=False)

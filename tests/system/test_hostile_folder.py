@@ -24,7 +24,7 @@ CONFIGURATIONS = ("celeryconfig", "flowerconfig", "sitecustomize", "usercustomiz
 VERBS = (
     "run", "up", "submit", "status", "watch", "pause", "resume", "cancel", "retry", "rebuild",
     "prune", "report", "dispatch", "worker", "models", "audit", "health", "flower", "serve", "key",
-    "schedule", "verify", "doctor", "config", "removebg-check",
+    "schedule", "verify", "sheet", "doctor", "config", "removebg-check",
 )  # fmt: skip
 
 

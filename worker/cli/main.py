@@ -11,6 +11,7 @@ from contract.unknown_settings import print_unknown_settings
 from worker.cli import models
 from worker.cli.audit import audit
 from worker.cli.health import health
+from worker.cli.sheet import sheet
 from worker.cli.verify import verify
 from worker.cli.worker import worker
 
@@ -25,6 +26,7 @@ app.command()(worker)
 app.command()(health)
 app.command()(audit)
 app.command()(verify)
+app.command()(sheet)
 app.add_typer(models.app, name="models")
 
 

@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 from worker.cli.main import app
 
 VERBS = [
-    [], ["worker"], ["health"], ["audit"], ["verify"],
+    [], ["worker"], ["health"], ["audit"], ["verify"], ["sheet"],
     ["models"], *(["models", verb] for verb in ("list", "pull", "quantize", "verify")),
 ]  # fmt: skip
 
