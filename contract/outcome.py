@@ -38,6 +38,7 @@ class Output(BaseModel):
     width: int | None = Field(None, description="pixels; None if an earlier attempt wrote it")
     height: int | None = Field(None, description="pixels; None if an earlier attempt wrote it")
     bytes: int = Field(0, description="size of the file; 0 if an earlier attempt wrote it")
+    preset: str = Field("", description="the preset that the file was found to fulfil, if any")
 
 
 class FailedRendition(BaseModel):

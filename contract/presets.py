@@ -6,7 +6,7 @@ docs/reference/presets.md is generated from here, with every source.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.rendition import PLAIN, Rendition
+from contract.rendition import PresetName, Rendition
 
 WHITE = "#ffffff"
 MEGABYTE = 1_000_000
@@ -165,10 +165,13 @@ MAX_SOFT_EDGE = 6
 """Mean width of the faint rim around a subject on white, in pixels, above which a file fails."""
 
 
-def _square(scale: float, max_side: int, megabytes: float | None = None) -> Rendition:
+def _square(
+    name: PresetName, scale: float, max_side: int, megabytes: float | None = None
+) -> Rendition:
     """Return a square JPEG on white, whose subject takes `scale` % of its side."""
     return Rendition(
-        format="jpg", background=WHITE, canvas="1:1", scale=scale, max_side=max_side,
+        name=name, verify=name, format="jpg", background=WHITE, canvas="1:1", scale=scale,
+        max_side=max_side,
         max_bytes=None if megabytes is None else int(megabytes * MEGABYTE),
     )  # fmt: skip
 
@@ -181,7 +184,7 @@ _ALL = (
     Preset(
         "alpha",
         "A PNG of the photograph's size with transparency: the default.",
-        PLAIN,
+        Rendition(name="alpha"),
         (
             Requirement(Check.FORMAT, values=("PNG",)),
             Requirement(Check.CHANNELS, values=("RGBA",)),
@@ -191,7 +194,7 @@ _ALL = (
     Preset(
         "white",
         "A JPEG of the photograph's size on white.",
-        Rendition(format="jpg", background=WHITE),
+        Rendition(name="white", verify="white", format="jpg", background=WHITE),
         (
             Requirement(Check.FORMAT, values=("JPEG",)),
             Requirement(Check.CHANNELS, values=("RGB",)),
@@ -202,7 +205,7 @@ _ALL = (
     Preset(
         "mask",
         "The matte alone, as a grey PNG of the photograph's size.",
-        Rendition(channels="alpha"),
+        Rendition(name="mask", channels="alpha"),
         (
             Requirement(Check.FORMAT, values=("PNG",)),
             Requirement(Check.CHANNELS, values=("grey",)),
@@ -211,7 +214,7 @@ _ALL = (
     Preset(
         "amazon-main",
         "The main image of an Amazon listing.",
-        _square(90, 3000, 10),
+        _square("amazon-main", 90, 3000, 10),
         (
             *_on_white(AMAZON, AMAZON_SRGB),
             Requirement(
@@ -229,7 +232,7 @@ _ALL = (
     Preset(
         "google-merchant",
         "The main image (`image_link`) of a product in Google Merchant Center.",
-        _square(82, 2000, 16),
+        _square("google-merchant", 82, 2000, 16),
         (
             *_on_white(),
             Requirement(
@@ -247,7 +250,7 @@ _ALL = (
     Preset(
         "walmart",
         "The main image of a Walmart Marketplace listing.",
-        _square(85, 2200, 5),
+        _square("walmart", 85, 2200, 5),
         (
             *_on_white(WALMART),
             Requirement(Check.FORMAT, values=("JPEG", "PNG", "BMP"), source=WALMART),
@@ -261,7 +264,7 @@ _ALL = (
     Preset(
         "shopify",
         "A product image of a Shopify store.",
-        _square(85, 2048, 20),
+        _square("shopify", 85, 2048, 20),
         (
             *_on_white(),
             Requirement(
@@ -277,7 +280,7 @@ _ALL = (
     Preset(
         "etsy",
         "A photograph of an Etsy listing.",
-        _square(85, 3000),
+        _square("etsy", 85, 3000),
         (
             *_on_white(),
             Requirement(Check.FORMAT, values=("JPEG", "PNG", "GIF")),
@@ -290,7 +293,7 @@ _ALL = (
     Preset(
         "ebay",
         "A photograph of an eBay listing.",
-        _square(85, 1600, 12),
+        _square("ebay", 85, 1600, 12),
         (
             *_on_white(),
             Requirement(

@@ -55,6 +55,10 @@ def _parts(length: str) -> tuple[float, str]:
     return float(length.removesuffix(unit)), unit
 
 
+PresetName = Literal[
+    "alpha", "white", "mask", "amazon-main", "google-merchant", "walmart", "shopify", "etsy", "ebay"
+]
+"""Names of presets. A test compares them with contract/presets.py."""
 Length = Annotated[str, AfterValidator(_length)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -147,6 +151,11 @@ class Rendition(BaseModel):
         description="`2000x2000`: width and height in pixels, at most 10000 each; or an aspect"
         " ratio, such as `1:1`. The picture is centred on it. With an aspect ratio, the canvas is"
         " extended, never cropped; with `scale` too, it is as large as the subject's pixels allow",
+    )
+    verify: PresetName | None = Field(
+        None,
+        description="the preset whose requirements the file must fulfil; if it does not, it is not"
+        " written, and fails with `preset_failed`",
     )
     roi: tuple[Length, Length, Length, Length] | None = Field(
         None,

@@ -54,7 +54,7 @@ class Attempt:
         width, height = size or (None, None)
         self.outputs[rendition.name] = Output(
             name=rendition.name, key=self._image_job.output_key(rendition),
-            width=width, height=height, bytes=length,
+            width=width, height=height, bytes=length, preset=rendition.verify or "",
         )  # fmt: skip
 
     @contextmanager

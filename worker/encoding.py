@@ -12,6 +12,7 @@ from worker.imaging.encode import encode
 from worker.imaging.layout import Size
 from worker.imaging.render import render
 from worker.imaging.subject import clear_outside
+from worker.verify import require_preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +40,6 @@ def encode_all(
             shown = clear_outside(cutout, rendition.roi)
             picture = render(shown, rendition)
             data = encode(picture, rendition, backdrop)
+            require_preset(data, rendition)
             files.append(EncodedFile(rendition, data, picture.size, shown))
     return files

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contract.presets import UNITS, Check, Preset, Requirement
+from contract.errors import ErrorCode, PermanentError
+from contract.presets import PRESETS, UNITS, Check, Preset, Requirement
+from contract.rendition import Rendition
 from worker.imaging.decode import Limits
 from worker.imaging.measure import Measurement, measure
 from worker.imaging.plain_background import OnPlainBackground
@@ -11,6 +13,8 @@ from worker.imaging.plain_background import OnPlainBackground
 ASPECT_TOLERANCE = 1
 """Pixels by which a side may differ from the aspect ratio's, as sides are whole numbers."""
 NOT_FOUND = "not found"
+WITHOUT_LIMIT = Limits(pixels=2**31)
+"""For files of our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,16 @@ def verify(data: bytes, preset: Preset, limits: Limits) -> Verdict:
     """Check a file. Raises PermanentError if it cannot be decoded."""
     measured = measure(data, limits, preset.background)
     return Verdict(tuple(_result(required, measured) for required in preset.requirements))
+
+
+def require_preset(data: bytes, rendition: Rendition) -> None:
+    """Raise PermanentError (`preset_failed`) if a rendition's file fails the preset it names."""
+    if rendition.verify is None:
+        return
+    verdict = verify(data, PRESETS[rendition.verify], WITHOUT_LIMIT)
+    if not verdict.passed:
+        message = f"The output fails the preset {rendition.verify}: {verdict.failures}."
+        raise PermanentError(ErrorCode.PRESET_FAILED, message)
 
 
 def _result(required: Requirement, measured: Measurement) -> CheckResult:

@@ -17,6 +17,11 @@ older. **Official** pages are the marketplace's own; Amazon's and Etsy's own pag
 them. Requirements without a source are the preset's own choice. Categories have further rules,
 such as for apparel: read the marketplace's own page before a large upload.
 """
+IN_RECIPES = """\
+A rendition with `"verify": "amazon-main"` is checked before it is written. If it fails, the file is
+not written, and the image fails with `preset_failed`; its other renditions are written. The
+report's column `verified` names the presets that an image's outputs fulfil.
+"""
 CHECKS = """\
 - **background**: every pixel of it has exactly this colour, to the last bit. A pixel that differs
   from the colour by more than 10 levels belongs to the subject. Of the 8 x 8 blocks without such
@@ -33,6 +38,9 @@ CHECKS = """\
 - **bytes** are counted with 1 MB = 1,000,000.
 """
 SMALL = """\
+A file does not say where its product ends: parts of an outline lighter than 245 count as background
+that is not white. If the products are so light, leave `verify` out.
+
 No preset enlarges a photograph: a subject of 500 pixels gives a picture of about 560, which
 `verify` fails for marketplaces that want more. Take a larger photograph, or loosen the recipe.
 
@@ -47,6 +55,7 @@ def presets() -> str:
     return page(
         "# Presets",
         INTRODUCTION.strip(),
+        IN_RECIPES.strip(),
         *(part for preset in PRESETS.values() for part in _preset(preset)),
         "## What is measured",
         CHECKS.strip(),

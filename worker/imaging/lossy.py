@@ -19,6 +19,8 @@ MAX_PROGRESSIVE_PIXELS = 16_000_000
 """A larger JPEG is baseline: libjpeg keeps 6 bytes per pixel in memory for a progressive one."""
 MAX_JPEG_DPI = 65_535
 """JFIF stores the resolution in 16 bits."""
+MAX_AVIF_PIXELS = 36_000_000
+"""The encoder needs 37 bytes of memory per pixel: 1.3 GB for these."""
 AVIF_SPEED = 8
 """0 slowest to 10: at 4 megapixels 0.7 s, half of Pillow's default of 6, for 20 % more bytes."""
 
@@ -67,22 +69,27 @@ class LossyFormat(NamedTuple):
     """default, 1..100; each format has its own scale"""
     max_side: int
     """pixels"""
+    max_pixels: int
+    """width x height"""
     write: Callable[[Image.Image, int, Photograph], bytes]
 
 
 FORMATS = {
     # libjpeg's own limit (JPEG_MAX_DIMENSION), WebP's of the format, and libavif's of its decoder
-    "jpg": LossyFormat("JPEG", "RGB", 90, 65_500, _write_jpeg),
-    "webp": LossyFormat("WebP", "RGBA", 90, 16_383, _write_webp),
-    "avif": LossyFormat("AVIF", "RGBA", 75, 32_768, _write_avif),
+    "jpg": LossyFormat("JPEG", "RGB", 90, 65_500, 65_500**2, _write_jpeg),
+    "webp": LossyFormat("WebP", "RGBA", 90, 16_383, 16_383**2, _write_webp),
+    "avif": LossyFormat("AVIF", "RGBA", 75, 32_768, MAX_AVIF_PIXELS, _write_avif),
 }
 
 
 def check_size(size: tuple[int, int], form: LossyFormat) -> None:
     """Raise PermanentError (`too_many_pixels`) if a format cannot hold (width, height) pixels."""
-    if max(size) > form.max_side:
+    if max(size) > form.max_side or size[0] * size[1] > form.max_pixels:
         raise PermanentError(
-            ErrorCode.TOO_MANY_PIXELS, "A {} cannot hold {} x {} pixels.".format(form.name, *size)
+            ErrorCode.TOO_MANY_PIXELS,
+            "{} x {} pixels are too many for {}: shrink the output by max_side.".format(
+                *size, form.name
+            ),
         )
 
 

@@ -50,18 +50,19 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
                 )
             file.load()
             space = _colour_space(file)
-            image = file.convert("RGBA") if file.has_transparency_data else file.copy()
-        channels = _channels(image)
-        on_background = None
-        if background is not None:
-            on_background = measure_on(_opaque(image, channels), parse_colour(background)[:3])
+            image = file.convert("RGBA") if file.has_transparency_data else file
+            channels = _channels(image)
+            on_background = None
+            if background is not None:
+                colour = parse_colour(background)[:3]
+                on_background = measure_on(_opaque(image, channels), colour)
     return Measurement(format_name, channels, space, (width, height), len(data), on_background)
 
 
 def _opaque(image: Image.Image, channels: str) -> Image.Image:
     """Return an image as mode RGB, black where it is not opaque."""
     if channels != "RGBA":
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     opaque = image.getchannel("A").point([0] * 255 + [255])
     return Image.composite(image.convert("RGB"), Image.new("RGB", image.size), opaque)
 

@@ -12,6 +12,7 @@ COLUMNS = (
     "line", "key", "status", "code", "message", "attempts", "worker",
     *(f"{stage}_ms" for stage in STAGES),
     "width", "height", "foreground", "outputs", "failed_renditions",
+    "verified",
 )  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
         table.writerow(
             [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
              outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground, outputs,
-             failed_renditions]
+             failed_renditions, ";".join(filter(None, (o.preset for o in outcome.outputs)))]
         )  # fmt: skip
     return count
 

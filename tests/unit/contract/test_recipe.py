@@ -34,6 +34,7 @@ RENDITIONS = [
     {"scale": 50, "position": (0, 50)}, {"size": 0.25}, {"roi": ("10%", "0", "100%", "100%")},
     {"format": "avif"}, {"format": "jpg", "quality": 80}, {"format": "jpg", "max_bytes": 1000},
     {"background": "blur"}, {"max_side": 800}, {"canvas": "1:1"}, {"canvas": "800x600"},
+    {"verify": "alpha"},
 ]  # fmt: skip
 
 

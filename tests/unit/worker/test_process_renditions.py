@@ -10,6 +10,7 @@ from support.forked import LONG, can_acquire, held
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob, ManifestLine
 from contract.outcome import Outcome, Status
+from contract.presets import PRESETS
 from contract.quality import Quality
 from contract.recipe import Recipe
 from contract.rendition import Rendition
@@ -78,6 +79,20 @@ def test_the_output_is_the_rendition_of_the_recipe(
         assert (image.format, image.mode, image.size) == (format_, mode, size)
     head = open_store(job.destination).head(name)
     assert head.metadata["recipe"] == job.recipe.digest_of(*job.recipe.renditions)
+
+
+def test_an_output_that_fulfils_its_preset_says_so(run_with):
+    _, outcome = run_with(format="jpg", verify="white")
+    assert [output.preset for output in outcome.outputs] == ["white"]
+    assert [output.preset for output in run_with()[1].outputs] == [""]
+
+
+def test_an_output_that_fails_its_preset_is_not_written(run_with, tmp_path):
+    with pytest.raises(PermanentError) as caught:
+        run_with(**PRESETS["amazon-main"].rendition.model_dump())
+    assert caught.value.code is ErrorCode.PRESET_FAILED
+    assert "longest_side 22 px (required: 1,000 to 10,000 px)" in caught.value.message
+    assert not [*(tmp_path / "out").rglob("*.jpg")]
 
 
 def test_an_image_is_computed_in_a_cpu_slot_and_stored_after_its_release(run_with):

@@ -1,14 +1,16 @@
 """The checks of a preset: a file that passes all, and files that break one each."""
 
 import io
+from typing import get_args
 
 import pytest
 from PIL import Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
 from contract.presets import PRESETS, Check
+from contract.rendition import PresetName, Rendition
 from worker.imaging.decode import Limits
-from worker.verify import Verdict, verify
+from worker.verify import Verdict, require_preset, verify
 
 AMAZON = PRESETS["amazon-main"]
 SIDE = 1200
@@ -46,6 +48,24 @@ def test_a_file_that_fulfils_every_requirement_passes():
         "background #ffffff", "format JPEG", "colour_space sRGB", "frame clear",
         "longest_side 1,200 px", "channels RGB", "aspect 1:1",
     }  # fmt: skip
+
+
+def test_the_names_of_presets_are_those_that_a_rendition_may_verify():
+    assert get_args(PresetName) == (*PRESETS,)
+    for name, preset in PRESETS.items():
+        assert preset.name == preset.rendition.name == name
+        assert preset.rendition.verify in {name, None}
+        assert preset.rendition.model_validate_json(preset.rendition.model_dump_json())
+
+
+def test_a_rendition_that_names_a_preset_fails_with_its_code():
+    good, bad = file_of(product()), file_of(product(side=800))
+    require_preset(good, AMAZON.rendition)
+    require_preset(bad, Rendition())
+    with pytest.raises(PermanentError) as caught:
+        require_preset(bad, AMAZON.rendition)
+    assert caught.value.code is ErrorCode.PRESET_FAILED
+    assert "amazon-main: longest_side 800 px" in caught.value.message
 
 
 def off_white() -> bytes:

@@ -65,7 +65,7 @@ def test_the_search_encodes_at_most_eight_times(monkeypatch: pytest.MonkeyPatch)
         qualities.append(quality)
         return bytes(quality)
 
-    form = lossy.LossyFormat("X", "RGB", 100, 1000, write)
+    form = lossy.LossyFormat("X", "RGB", 100, 1000, 1000, write)
     image, photograph = Image.new("RGB", (1, 1)), Photograph(Image.new("RGB", (1, 1)), None)
     for limit in range(50, 101):
         qualities.clear()
@@ -90,6 +90,13 @@ def test_a_jpeg_is_progressive_unless_it_is_so_large_that_memory_matters(
     assert opened(data_of(noise(), format="jpg")).info.get("progressive")
     monkeypatch.setattr(lossy, "MAX_PROGRESSIVE_PIXELS", 200 * 200 - 1)
     assert not opened(data_of(noise(), format="jpg")).info.get("progressive")
+
+
+def test_an_avif_is_limited_as_its_encoder_needs_much_memory():
+    lossy.check_size((6000, 6000), lossy.FORMATS["avif"])
+    with pytest.raises(PermanentError, match="max_side") as caught:
+        lossy.check_size((6000, 6001), lossy.FORMATS["avif"])
+    assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
 
 
 def test_an_avif_has_its_alpha_and_shows_nothing_of_the_background():

@@ -23,7 +23,9 @@ def test_a_report_as_parquet_has_the_exact_values():
     first, second = parquet.read_table(io.BytesIO(file.getvalue())).to_pylist()
     assert first["key"] == "=a\n.jpg"
     assert (first["decode_ms"], first["matte_ms"], first["foreground"]) == (12, None, 0.25)
-    assert first["outputs"] == [{"name": "", "key": "a.png", "width": 6, "height": 4, "bytes": 0}]
+    assert first["outputs"] == [
+        {"name": "", "key": "a.png", "width": 6, "height": 4, "bytes": 0, "preset": ""}
+    ]
     assert (first["width"], first["failed_renditions"], first["code"]) == (6, [], None)
     assert (second["line"], second["status"], second["code"]) == (1, "failed", "not_an_image")
 
