@@ -186,3 +186,42 @@ def test_the_output_is_named_after_its_format(fields: dict, key: str, content_ty
     )  # fmt: skip
     assert job.output_key(*job.recipe.renditions) == key
     assert job.recipe.renditions[0].content_type == content_type
+
+
+# several renditions
+
+THUMB = {"name": "thumb", "format": "webp", "max_side": 800}
+
+
+@pytest.mark.parametrize(
+    ("renditions", "message"),
+    [
+        ([], "at least 1 item"),
+        ([{"name": f"r{n}"} for n in range(9)], "at most 8 items"),
+        ([THUMB, {}], "need a name"),
+        ([THUMB, {"name": "thumb"}], "the same name"),
+        ([THUMB, {"name": "own", "colour": "keep"}], "the same colour"),
+        ([{"name": "a", "key": "{stem}.{ext}"}, {"name": "b", "key": "{stem}.{ext}"}], "same key"),
+        ([{"name": "a", "key": "{dir}/{stem}.b.{ext}"}, {"name": "b"}], "same key"),
+    ],
+)
+def test_renditions_that_cannot_be_made_together_are_refused(
+    renditions: list, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Recipe(model="u2netp", renditions=renditions)
+
+
+@pytest.mark.parametrize("name", ["A", "a b", "-a", "a-", "a.b", "a/b", "..", "ä", "x" * 33, "a\n"])
+def test_a_name_is_short_and_plain(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Rendition(name=name)
+
+
+def test_other_renditions_do_not_count_in_a_digest() -> None:
+    thumb = Rendition(**THUMB)
+    both = Recipe(model="u2netp", renditions=(PLAIN.model_copy(update={"name": "a"}), thumb))
+    assert both.digest_of(thumb) == Recipe(model="u2netp", renditions=(thumb,)).digest_of(thumb)
+    assert both.digest_of(both.renditions[0]) == Recipe(model="u2netp").digest_of(PLAIN)
+    assert both.digest != Recipe(model="u2netp", renditions=(thumb,)).digest
+    assert Recipe.model_validate_json(both.model_dump_json()) == both

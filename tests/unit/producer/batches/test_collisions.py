@@ -6,6 +6,7 @@ import pytest
 
 from contract.errors import ErrorCode
 from contract.recipe import Recipe
+from contract.rendition import Rendition
 from producer.batches import collisions
 from producer.batches.collisions import collision_index
 
@@ -67,3 +68,67 @@ def test_the_index_is_deleted(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(collisions.tempfile, "tempdir", str(tmp_path))
     assert failures(["a.jpg", "a.png"])
     assert list(tmp_path.iterdir()) == []
+
+
+# several renditions
+
+
+def recipe(*renditions: Rendition) -> Recipe:
+    return Recipe(model="u2netp", renditions=renditions)
+
+
+BY_NAME = recipe(Rendition(name="web", format="webp"), Rendition(name="alpha"))
+
+
+def test_renditions_named_alike_collide_as_photographs_do() -> None:
+    assert failures(["a.jpg", "a.web.jpg", "a.webp.png", "b.jpg"], recipe=BY_NAME) == {}
+    assert set(failures(["a.jpg", "a.tiff", "b.jpg"], recipe=BY_NAME)) == {0, 1}
+
+
+def test_outputs_of_different_renditions_collide() -> None:
+    mixed = recipe(
+        Rendition(name="main", key="{dir}/{stem}.{ext}"),
+        Rendition(name="small", key="{dir}/{stem}-small.{ext}", max_side=99),
+    )
+    failed = failures(["x/a.jpg", "b.jpg", "x/a-small.jpg"], recipe=mixed)
+    assert failed == {
+        line: (ErrorCode.DUPLICATE_DESTINATION, message)
+        for line, message in (
+            (0, "'x/a.jpg' and 'x/a-small.jpg' would both write 'x/a-small.png'."),
+            (2, "'x/a-small.jpg' and 'x/a.jpg' would both write 'x/a-small.png'."),
+        )
+    }
+
+
+def test_two_outputs_of_one_photograph_collide() -> None:
+    folders = recipe(
+        Rendition(name="main", key="{dir}/{stem}.{ext}"),
+        Rendition(name="small", key="small/{stem}.{ext}", max_side=99),
+    )
+    failed = failures(["a.jpg", "small/b.jpg", "c.jpg"], recipe=folders)
+    assert failed == {
+        1: (
+            ErrorCode.DUPLICATE_DESTINATION,
+            "Two renditions of 'small/b.jpg' would both write 'small/b.png'.",
+        )
+    }
+    failed = failures(["small/b.jpg", "x/b.jpg"], recipe=folders)
+    assert {line: code for line, (code, _) in failed.items()} == dict.fromkeys(
+        (0, 1), ErrorCode.DUPLICATE_DESTINATION
+    )
+
+
+def test_a_photograph_listed_twice_is_not_two_renditions() -> None:
+    folders = recipe(
+        Rendition(name="main", key="{dir}/{stem}.{ext}"), Rendition(name="small", max_side=99)
+    )
+    assert set(failures(["a.jpg", "a.jpg"], recipe=folders)) == {1}
+
+
+@pytest.mark.parametrize("in_buckets", [True, False])
+@pytest.mark.parametrize("key", ["...jpg", "_cutout.jpg"])
+def test_a_template_makes_plain_paths_only(key: str, in_buckets: bool) -> None:
+    folders = recipe(Rendition(name="main", key="{stem}/{name}.{ext}"))
+    failed = failures(["a.jpg", key], recipe=folders, in_buckets=in_buckets)
+    assert {line: code for line, (code, _) in failed.items()} == {1: ErrorCode.UNSAFE_KEY}
+    assert failures(["a.jpg", key], in_buckets=in_buckets) == {}

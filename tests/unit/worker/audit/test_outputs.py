@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 from contract.batch import BatchSpec
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
+from contract.output_keys import output_key
 from contract.recipe import Recipe
 from contract.rendition import Rendition
-from contract.storage import Blob
+from contract.storage import Blob, open_store
 from worker.audit.findings import Fault
 from worker.audit.outputs import _decoded_size, check_outputs
 from worker.imaging.cutout import Cutout
@@ -55,3 +56,35 @@ def test_an_output_that_cannot_be_read_is_a_finding_and_stops_no_other(tmp_path:
     outcomes = [Outcome(line=line, key=name, status=Status.DONE) for line, name in enumerate(names)]
     found = {finding.line: finding.fault for finding in check_outputs(spec, outcomes)}
     assert found == dict(enumerate([Fault.OUTPUT_BROKEN] * 3 + [Fault.OUTPUT_MISSING]))
+
+
+def test_every_rendition_is_checked_and_of_failed_images_those_written(tmp_path: Path):
+    recipe = Recipe(
+        model="u2netp", renditions=(Rendition(name="alpha"), Rendition(name="web", format="webp"))
+    )
+    spec = BatchSpec(
+        id="b-20260101-000000-000000", source=tmp_path.as_uri(),
+        destination=(tmp_path / "out").as_uri(), recipe=recipe, created=0, total=4, segment_lines=9,
+    )  # fmt: skip
+    store = open_store(spec.destination)
+    for key, rendition in (("a", 0), ("a", 1), ("b", 0), ("c", 1)):
+        made = recipe.renditions[rendition]
+        metadata = {"source-etag": "e", "recipe": recipe.digest_of(made)}
+        data = output(made)
+        store.put(output_key(recipe, made)(f"{key}.jpg"), data, made.content_type, metadata)
+    small = Output(key="a.web.webp", name="web", width=3, height=3)
+    web = Output(key="c.web.webp", name="web")
+    outcomes = [
+        Outcome(line=0, key="a.jpg", status=Status.DONE, source_etag="e", outputs=[small]),
+        Outcome(line=1, key="b.jpg", status=Status.SKIPPED, source_etag="e"),
+        Outcome(line=2, key="c.jpg", status=Status.FAILED, source_etag="e", outputs=[web]),
+        Outcome(line=3, key="d.jpg", status=Status.FAILED, source_etag="e"),
+    ]
+    found = [(finding.line, finding.fault) for finding in check_outputs(spec, outcomes)]
+    assert found == [(0, Fault.OUTPUT_SIZE), (1, Fault.OUTPUT_MISSING)]
+
+    outcomes[2] = outcomes[2].model_copy(update={"outputs": [*outcomes[2].outputs, Output(
+        key="c.alpha.png", name="alpha"
+    )]})  # fmt: skip
+    found = [(finding.line, finding.fault) for finding in check_outputs(spec, outcomes[2:])]
+    assert found == [(2, Fault.OUTPUT_MISSING)]
