@@ -64,6 +64,8 @@ class ErrorCode(StrEnum):
     OVERLAPPING_LOCATIONS = "overlapping_locations"
     NOTHING_TO_DO = "nothing_to_do"
     INVALID_SCHEDULE = "invalid_schedule"
+    INVALID_RECIPE = "invalid_recipe"
+    RECIPE_UNKNOWN = "recipe_unknown"
     ALREADY_RUNNING = "already_running"
     BATCH_UNKNOWN = "batch_unknown"
     BATCH_EXISTS = "batch_exists"

@@ -212,6 +212,14 @@ _COMMAND: Texts = {
         "The source of the batch could not be listed, so none of its images was processed.",
         "Correct what the message names, and submit the batch again.",
     ),
+    ErrorCode.INVALID_RECIPE: (
+        "The document of a recipe is invalid; the message names the line and the field.",
+        "Correct it until `cutout recipes check FILE` accepts it; see docs/recipes.md.",
+    ),
+    ErrorCode.RECIPE_UNKNOWN: (
+        "There is neither a preset nor a file of this name.",
+        "List the presets with `cutout recipes list`.",
+    ),
     ErrorCode.MODEL_UNKNOWN: (
         "No model has this name.",
         "List the models with `cutout models list` or GET /v1/models.",

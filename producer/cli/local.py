@@ -11,11 +11,13 @@ from producer.cli.options import (
     Force,
     ModelName,
     Passes,
+    PresetNames,
+    RecipeName,
+    RecipeOptions,
     Refine,
     Source,
     Workers,
     enable_ctrl_c,
-    recipe_of,
 )
 
 app = typer.Typer()
@@ -29,6 +31,8 @@ def run(
     refine: Refine = None,
     passes: Passes = None,
     decontaminate: Decontaminate = None,
+    recipe_name: RecipeName = None,
+    presets: PresetNames = None,
     workers: Workers = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -39,7 +43,8 @@ def run(
     progress, and stops them all at the end. Ctrl-C stops cleanly: images being processed are
     finished first. To continue an interrupted run, run the same command again.
 
-    Reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF and MPO. The output of a/b.jpg is a/b.png.
+    Reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF and MPO. The output of a/b.jpg is a/b.png
+    unless a recipe says otherwise.
 
     Exit status: 0 all images done or skipped; 3 some images failed (each is named); 1 the run
     could not be carried out; 2 wrong usage; 130 interrupted.
@@ -48,7 +53,9 @@ def run(
 
     enable_ctrl_c()
     log.configure(settings())
-    recipe = recipe_of(model, refine, passes, decontaminate)
+    recipe = RecipeOptions(
+        model, refine, passes, decontaminate, recipe=recipe_name, presets=presets
+    ).chosen()
     raise typer.Exit(run_job(source, destination, recipe, workers, force=force, as_json=as_json))
 
 

@@ -1,6 +1,8 @@
 """Arguments and options that several verbs share, and what every verb of a cluster starts with."""
 
 import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.quality import Quality, Refinement
 from contract.recipe import Recipe, recipe_for
 from contract.settings import settings
+from producer.recipes.document import RecipeDocument, of_presets, read
 
 Source = Annotated[
     str,
@@ -61,6 +64,24 @@ Decontaminate = Annotated[
         show_default=False,
     ),
 ]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="FILE|PRESET",
+        help="Make the renditions of a recipe: a YAML or JSON file, or a preset's name; see"
+        " `cutout recipes`.",
+    ),
+]
+PresetNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Make the rendition of a preset. May be repeated: all are made from one inference, and"
+        " the output of a/b.jpg is then a/b.NAME.EXTENSION.",
+    ),
+]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Process images again even if their output is current."),
@@ -82,16 +103,49 @@ CLI_RETRIES = 2
 """Retries of a failed Redis call: few, because a user is waiting for the answer."""
 
 
-def recipe_of(
-    model: str | None, refine: Refinement | None, passes: int | None, decontaminate: bool | None
-) -> Recipe:
-    """Return the recipe of the given options; those that are None have their defaults.
+@dataclass(frozen=True, slots=True)
+class RecipeOptions:
+    """The options that say what is made of each photograph; None: not given."""
 
-    Raises PermanentError (`model_unknown`).
-    """
-    given = {"refine": refine, "passes": passes, "decontaminate": decontaminate}
-    quality = Quality.model_validate({name: v for name, v in given.items() if v is not None})
-    return recipe_for(model or settings().model, quality=quality)
+    model: str | None = None
+    refine: Refinement | None = None
+    passes: int | None = None
+    decontaminate: bool | None = None
+    recipe: str | None = None
+    presets: Sequence[str] | None = None
+
+    def chosen(self) -> Recipe:
+        """Return the recipe. Those of the options that are not given have their defaults.
+
+        Raises PermanentError (`model_unknown`, `invalid_recipe`, `recipe_unknown`).
+        """
+        quality = {
+            name: value
+            for name in ("refine", "passes", "decontaminate")
+            if (value := getattr(self, name)) is not None
+        }
+        model = self.model or settings().model
+        document = self._document()
+        if document is None:
+            return recipe_for(model, quality=Quality.model_validate(quality))
+        if quality:
+            raise _combined(f"--{next(iter(quality))}", "Write it into a recipe's `quality`.")
+        if self.model and document.model:
+            raise _combined("--model", "Remove one of the two models.")
+        return document.recipe(model)
+
+    def _document(self) -> RecipeDocument | None:
+        if self.recipe is None:
+            return of_presets(self.presets) if self.presets else None
+        if self.presets:
+            raise _combined("--preset", "Copy its rendition into the recipe.")
+        return read(self.recipe)
+
+
+def _combined(option: str, what_to_do: str) -> PermanentError:
+    return PermanentError(
+        ErrorCode.INVALID_RECIPE, f"{option} cannot be combined with this recipe. {what_to_do}"
+    )
 
 
 def open_ledger() -> RedisLedger:

@@ -19,10 +19,12 @@ from producer.cli.options import (
     Force,
     ModelName,
     Passes,
+    PresetNames,
+    RecipeName,
+    RecipeOptions,
     Refine,
     Source,
     open_ledger,
-    recipe_of,
 )
 from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
 
@@ -122,6 +124,8 @@ def submit(
     refine: Refine = None,
     passes: Passes = None,
     decontaminate: Decontaminate = None,
+    recipe_name: RecipeName = None,
+    presets: PresetNames = None,
     force: Force = False,
     manifest: Manifest = "",
     include: Include = None,
@@ -148,7 +152,9 @@ def submit(
     from producer.batches.register import new_spec, register  # noqa: PLC0415 - slow to import
 
     log.configure(settings())  # to standard error: a listing that waits for storage says so
-    recipe = recipe_of(model, refine, passes, decontaminate)
+    recipe = RecipeOptions(
+        model, refine, passes, decontaminate, recipe=recipe_name, presets=presets
+    ).chosen()
     selection = Selection(
         manifest=manifest, include=tuple(include or ()), exclude=tuple(exclude or ()), since=since,
         limit=limit, sample=sample, only_changed=only_changed,

@@ -31,6 +31,8 @@ STATUS = {
     ErrorCode.NOTHING_TO_DO: 422,
     ErrorCode.INVALID_SCHEDULE: 422,
     ErrorCode.INVALID_MANIFEST: 422,
+    ErrorCode.INVALID_RECIPE: 422,
+    ErrorCode.RECIPE_UNKNOWN: 422,
     ErrorCode.UNSAFE_KEY: 422,
     ErrorCode.LINK_OUTSIDE: 422,
     ErrorCode.ACCESS_DENIED: 422,

@@ -9,7 +9,7 @@ from producer.cli.options import enable_ctrl_c
 
 VERBS = (
     "run", "up", "submit", "status", "watch", "schedule", "pause", "resume", "cancel", "retry",
-    "rebuild", "prune", "report", "dispatch", "serve", "flower", "key",
+    "rebuild", "prune", "report", "dispatch", "serve", "flower", "key", "recipes",
 )  # fmt: skip
 
 
