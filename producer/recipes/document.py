@@ -38,7 +38,7 @@ class RecipeDocument(RecipeFields):
 
 
 def of_presets(names: Sequence[str]) -> RecipeDocument:
-    """Return the document with the renditions of presets, named after them if there are several.
+    """Return the document with the renditions of presets, which are named after them.
 
     Raises PermanentError (`recipe_unknown`, `invalid_recipe`).
     """
@@ -49,10 +49,7 @@ def of_presets(names: Sequence[str]) -> RecipeDocument:
                 ErrorCode.RECIPE_UNKNOWN,
                 f"{name!r} is not a preset. There are {', '.join(PRESETS)}.",
             )
-        rendition = PRESETS[name].rendition
-        if len(names) > 1:
-            rendition = rendition.model_copy(update={"name": name})
-        renditions.append(rendition)
+        renditions.append(PRESETS[name].rendition)
     if len({*names}) < len(names) or len(names) > MAX_RENDITIONS:
         raise PermanentError(
             ErrorCode.INVALID_RECIPE,

@@ -9,7 +9,7 @@ from contract.errors import ErrorCode, PermanentError
 from contract.presets import PRESETS
 from contract.quality import Quality
 from contract.recipe import Recipe
-from contract.rendition import PLAIN, Rendition
+from contract.rendition import Rendition
 from producer.recipes.document import RecipeDocument, from_text, of_presets, read
 from producer.recipes.yaml_text import MAX_BYTES
 
@@ -112,14 +112,13 @@ def test_what_is_no_document_is_refused(text: bytes) -> None:
     assert caught.value.code is ErrorCode.INVALID_RECIPE
 
 
-def test_one_preset_keeps_the_usual_keys_and_several_are_named() -> None:
-    assert of_presets(["alpha"]) == RecipeDocument()
+def test_renditions_of_presets_are_named_after_them() -> None:
+    assert of_presets(["alpha"]) == RecipeDocument(renditions=(Rendition(name="alpha"),))
     assert of_presets(["white"]).renditions == (PRESETS["white"].rendition,)
     names = ["alpha", "amazon-main", "mask"]
     several = of_presets(names)
     assert [rendition.name for rendition in several.renditions] == names
     assert [rendition.is_plain for rendition in several.renditions] == [True, False, False]
-    assert PLAIN.name == ""
 
 
 def test_presets_that_cannot_be_combined_are_refused() -> None:
