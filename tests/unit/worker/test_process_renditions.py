@@ -135,6 +135,8 @@ def test_a_worker_accepts_any_rendition_of_its_own_model_and_pipeline(
     done = Outcome(line=0, key="a.png", status=Status.DONE)
     config = SimpleNamespace(model="u2netp")
     monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config))
+    meters = SimpleNamespace(publish=lambda: None)
+    monkeypatch.setattr(tasks, "plan", lambda: SimpleNamespace(meters=meters))
     processed: list[ImageJob | ForeignJob] = []
     monkeypatch.setattr(tasks, "process", lambda job, _: processed.append(job) or done)
     monkeypatch.setattr(tasks, "setproctitle", lambda _: None)
