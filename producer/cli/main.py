@@ -19,6 +19,7 @@ from producer.cli import (
     files,
     keys,
     local,
+    plan,
     recipes,
     removebg_check,
     schedule,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 for group in (
     local,
+    plan,
     submit,
     batches,
     files,

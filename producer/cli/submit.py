@@ -27,6 +27,7 @@ from producer.cli.options import (
     open_ledger,
 )
 from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
+from producer.cli.times import duration_text
 
 app = typer.Typer()
 
@@ -216,17 +217,10 @@ def _print_preview(ledger: RedisLedger, spec: BatchSpec, *, as_json: bool) -> No
         typer.echo(unreadable)
     if seconds is not None:
         typer.echo(
-            f"About {_duration(seconds)} on {workers.children:,} worker processes at"
+            f"About {duration_text(seconds)} on {workers.children:,} worker processes at"
             f" {workers.seconds_per_image:.2f} s per photograph."
         )
     elif workers.children:
         typer.echo("The time is not known: no batch with this model was processed yet.")
     else:
         typer.echo(f"The time is not known: no worker serves {spec.recipe.model}.")
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:  # noqa: PLR2004
-        return f"{seconds:.0f} s"
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"  # noqa: PLR2004

@@ -1,4 +1,7 @@
-"""Points in time as options take them: 22:00, 2026-01-31T22:00, 2026-01-31T22:00:00+01:00."""
+"""Points in time as options take them: 22:00, 2026-01-31T22:00, 2026-01-31T22:00:00+01:00.
+
+And durations as they are printed.
+"""
 
 from datetime import datetime, timedelta
 
@@ -31,3 +34,11 @@ def parse_time(text: str, after: datetime) -> datetime | None:
     if moment <= after:
         moment = datetime.combine(day + timedelta(days=1), time_of_day).astimezone()
     return moment
+
+
+def duration_text(seconds: float) -> str:
+    """Return such as `42 s`, `12 min` or `9 h 05 min`."""
+    minutes = round(seconds / 60)
+    if minutes < 2:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"  # noqa: PLR2004
