@@ -11,6 +11,8 @@ import structlog
 from support.receivers import answer, raw, receiving
 from support.services import RedisServer, until
 
+from contract import metrics
+from contract.counters import counters
 from contract.errors import ErrorCode, RetryableError
 from contract.ledger.connection import Connection
 from contract.names import CALLBACKS, callback_attempts
@@ -290,11 +292,20 @@ def start(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.slow
 def test_500_and_then_200_is_delivered(callbacks: CallbackSchedule, start):
+    counted = counters.rows()
     with receiving(answer(500), answer(302), answer(200)) as server:
         start(callbacks, delivery_to(server.url()))
         callbacks.schedule("c-1")
         until(lambda: nothing_stored(callbacks))
     assert len(server.requests) == 3
+
+    def added(result: Result) -> float:
+        series = (metrics.CALLBACKS.name, (result.value,))
+        return counters.rows().get(series, [0])[0] - counted.get(series, [0])[0]
+
+    until(lambda: added(Result.DELIVERED) == 1)
+    assert added(Result.POSTPONED) == 2
+    assert added(Result.GIVEN_UP) == 0
 
 
 @pytest.mark.slow

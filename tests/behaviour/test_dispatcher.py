@@ -8,10 +8,12 @@ import pytest
 from support.catalogue import photograph
 
 from contract import names
+from contract.counters import counters
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ImageJob, ManifestLine
 from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
+from contract.metrics import BREAKER_TRIPS
 from contract.outcome import Outcome, OutcomeRow, Status
 from contract.recipe import recipe_for
 from contract.settings import Settings
@@ -23,6 +25,7 @@ from producer.batches.report.rows import current
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import dispatcher, line_publisher, missing_workers
 from producer.dispatch.publisher import publish
+from producer.monitoring.metrics import ClusterMetrics
 
 
 def dispatcher_of(ledger: RedisLedger) -> dispatcher.Dispatcher:
@@ -50,6 +53,34 @@ def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
     dispatching.tick()
     assert not ledger.lines.outcomes(spec.id, 1)
     assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
+
+
+def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tmp_path) -> None:
+    total = 30
+    for number in range(total + 1):
+        photograph(catalogue / f"{number}.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    for line in range(total):
+        failed = Outcome(line=line, key=f"{line}.jpg", status=Status.FAILED, worker="w")
+        ledger.lines.finish(spec.id, failed, ErrorCode.ACCESS_DENIED)
+    ledger.workers.register(Worker("w", names.bulk_queue("u2netp"), 1, 0))
+    before = counters.rows().get((BREAKER_TRIPS.name, ()), [0.0])[0]
+
+    dispatching = dispatcher_of(ledger)
+    dispatching.tick()
+    assert ledger.batches.progress(spec.id).state == "paused"
+    assert counters.rows()[BREAKER_TRIPS.name, ()] == [before + 1]
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in ClusterMetrics(ledger.connection.address).collect()
+        for sample in family.samples
+    }
+    assert samples["cutout_batch_stalled", spec.id, "breaker"] == 1
+    assert samples["cutout_batch_state", spec.id, "paused"] == 1
+    # nobody should start workers for a batch that is paused
+    pipeline = str(spec.recipe.pipeline)
+    assert samples["cutout_unsettled_images", "u2netp", pipeline, "held"] == 1
+    assert samples["cutout_unsettled_images", "u2netp", pipeline, "waiting"] == 0
 
 
 def test_a_batch_without_workers_says_which_one_it_needs(

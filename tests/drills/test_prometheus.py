@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import Metric
 from support.drill import Drill
 from support.helm import ci_values, render
-from support.scrape import families, prometheus, query
+from support.scrape import families, prometheus, query, scraped
 from support.services import S3Server, free_port, until
 from support.stand_in import mark
 
@@ -107,6 +107,8 @@ def test_every_query_of_rules_and_dashboard_finds_data_of_a_real_run(
         assert firing(own) == {"CutoutDeadLetters"}
 
         assert_exported_as_declared(ports.values())
+        # the photograph that leaves its process without memory
+        until(lambda: scraped(ports["dispatcher"])["cutout_lines_republished_total",] > 0)
 
 
 def assert_exported_as_declared(ports: Iterable[int]) -> None:

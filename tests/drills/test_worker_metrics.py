@@ -118,3 +118,15 @@ def test_scrapes_do_not_disturb_a_worker_whose_children_are_replaced(drill: Dril
     drill.closed(spec)
     drill.audit(spec)
     assert scrapes > 10
+
+
+def test_a_second_worker_on_the_same_port_says_so(drill: Drill) -> None:
+    port = str(free_port())
+    drill.cluster.start_worker(1, CUTOUT_METRICS_PORT=port)
+    until(lambda: scraped(int(port)))
+    drill.cluster.start_worker(1, name="second", CUTOUT_METRICS_PORT=port)
+    assert drill.cluster.processes.pop("second").wait(60) == 1
+    assert f"CUTOUT_METRICS_PORT {port} of 127.0.0.1: Address already in use." in drill.cluster.log(
+        "second"
+    )
+    assert probed(int(port)) == 200

@@ -18,6 +18,23 @@ def ended(status: int) -> "subprocess.Popen[bytes]":
     return process
 
 
+@pytest.mark.parametrize(("port", "ports"), [("9000", [9000, 9001, 9002]), ("0", [0, 0, 0])])
+def test_each_process_with_metrics_has_a_port_of_its_own(
+    tmp_path: Path, monkeypatch, port: str, ports: list[int]
+):
+    monkeypatch.setenv("CUTOUT_METRICS_PORT", port)
+    settings.cache_clear()
+    stack = Stack(settings(), "u2netp", 2, tmp_path)
+    given = []
+    monkeypatch.setattr(
+        stack_module.subprocess, "Popen",
+        lambda *_, env, **__: given.append(int(env["CUTOUT_METRICS_PORT"])),
+    )  # fmt: skip
+    for name in ("dispatcher", "worker", "quarantine"):
+        stack._start(name, "producer", "dispatch")
+    assert given == ports
+
+
 def test_a_worker_that_asks_for_it_is_started_again(tmp_path: Path, monkeypatch):
     stack = Stack(settings(), "u2netp", 2, tmp_path)
     started = []
