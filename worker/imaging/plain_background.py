@@ -114,7 +114,7 @@ def _summarised(blocks: _Blocks, columns: BoolArray, rows: BoolArray) -> OnPlain
         background_pixels=int(blocks.pixels[background].sum()),
         impure_pixels=int(blocks.impure[background].sum()),
         largest_difference=int(blocks.largest[background].max(initial=0)),
-        fill=100 * max(_extent(columns), _extent(rows)),
+        fill=float(100 * max(_extent(columns), _extent(rows))),
         touched_sides=tuple(
             side
             for side, touched in zip(("left", "top", "right", "bottom"), sides, strict=True)

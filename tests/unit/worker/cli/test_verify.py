@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from contract.errors import ErrorCode, PermanentError
+from contract.presets import PRESETS
 from worker.cli.main import app
 from worker.cli.verify import _split
 
@@ -64,6 +65,15 @@ def test_several_locations_as_json(folder: Path):
     )
     assert (broken["passed"], broken["code"], broken["checks"]) == (False, "corrupt_image", [])
     assert [check["check"] for check in impure["checks"] if not check["passed"]] == ["background"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_check_can_be_written_as_json(folder: Path, preset: str):
+    result = run("-p", preset, "--format", "json", folder / "a.jpg")
+    checks = json.loads(result.stdout)["checks"]
+    assert [check["check"] for check in checks] == [
+        requirement.check for requirement in PRESETS[preset].requirements
+    ]
 
 
 def test_csv_has_a_row_per_check(folder: Path):
