@@ -215,7 +215,7 @@ WORKER_IMAGES = MetricSpec(
 WORKER_MEGAPIXELS = MetricSpec(
     "cutout_worker_megapixels_total",
     ("model", "status"),
-    "Megapixels of the outputs of images that this worker settled; 0 for images without an output",
+    "Megapixels of the outputs that this worker wrote, all renditions together",
     type="counter",
     exporters=("worker",),
 )

@@ -36,8 +36,8 @@ class Usage:
 def count_outcome(model: str, outcome: Outcome) -> None:
     """Count a settled image for the worker's metrics."""
     counters.add(WORKER_IMAGES, model, outcome.status, outcome.code or "")
-    megapixels = (outcome.width or 0) * (outcome.height or 0) / 1e6
-    counters.add(WORKER_MEGAPIXELS, model, outcome.status, amount=megapixels)
+    pixels = sum((one.width or 0) * (one.height or 0) for one in outcome.outputs)
+    counters.add(WORKER_MEGAPIXELS, model, outcome.status, amount=pixels / 1e6)
     counters.add(WORKER_CPU, model, amount=outcome.cpu_ms / 1000)
 
 

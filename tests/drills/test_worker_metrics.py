@@ -10,6 +10,8 @@ from support.scrape import probed, scraped
 from support.services import free_port, until
 from support.stand_in import mark
 
+from contract.metrics import STAGES
+
 
 def settled_by(port: int) -> dict[tuple[str, ...], float]:
     """Return the images that a worker settled, by code, model and status."""
@@ -50,7 +52,7 @@ def test_a_worker_counts_every_image_though_its_processes_are_killed(drill: Dril
     crashes = sum(scraped(p)["cutout_worker_crashes_total", "SIGKILL"] for p in ports.values())
     assert crashes <= kills  # a child that had just ended its image loses none
     stages = {key[1] for key in metrics if key[0] == "cutout_worker_stage_seconds_count"}
-    assert {"fetch", "decode", "matte", "encode", "store"} <= stages
+    assert stages == set(STAGES)
     assert metrics["cutout_worker_megapixels_total", "u2netp", "done"] > 0
     assert metrics["cutout_worker_cpu_seconds_total", "u2netp"] > 0
     until(lambda: scraped(ports["worker"])["cutout_worker_ready", queue()] == 1)
