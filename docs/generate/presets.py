@@ -22,6 +22,13 @@ A rendition with `"verify": "amazon-main"` is checked before it is written. If i
 not written, and the image fails with `preset_failed`; its other renditions are written. The
 report's column `verified` names the presets that an image's outputs fulfil.
 """
+PICTURE = """\
+![Four photographs, each by four presets and on a blurred background](../presets.jpg)
+
+By row: `alpha`, `white`, `mask`, `amazon-main`, and a recipe with `"background": "blur", "canvas":
+"1:1", "scale": 70`. Drawn by `cutout sheet`; these photographs are too small for Amazon, whose
+preset refuses them.
+"""
 CHECKS = """\
 - **background**: every pixel of it has exactly this colour, to the last bit. A pixel that differs
   from the colour by more than 10 levels belongs to the subject. Of the 8 x 8 blocks without such
@@ -56,6 +63,7 @@ def presets() -> str:
         "# Presets",
         INTRODUCTION.strip(),
         IN_RECIPES.strip(),
+        PICTURE.strip(),
         *(part for preset in PRESETS.values() for part in _preset(preset)),
         "## What is measured",
         CHECKS.strip(),
