@@ -40,6 +40,7 @@ def first_error(error: ErrorList) -> InvalidField:
     FastAPI puts `body` before the path of a field in a request's body; it is left out.
     """
     first = error.errors()[0]
-    path = tuple(map(str, first["loc"]))
+    # tags of unions stand in angle brackets: they name no field
+    path = tuple(part for part in map(str, first["loc"]) if not part.startswith("<"))
     message = first["msg"].removeprefix("Value error, ").removesuffix(".")
     return InvalidField(path[1:] if path[:1] == ("body",) else path, message, first["type"])

@@ -3,10 +3,8 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError
 
 from contract.errors import ErrorCode, PermanentError
 from contract.paths import expand
@@ -27,6 +25,11 @@ class RecipeDocument(RecipeFields):
         max_length=100,
         description="The neural network. Default: that of the command, the request or the server.",
     )
+
+    @property
+    def has_keys(self) -> bool:
+        """True if a rendition has a template for its keys."""
+        return any(rendition.key is not None for rendition in self.renditions)
 
     def recipe(self, model: str) -> Recipe:
         """Return the recipe; `model`: the one to use if the document names none.
@@ -95,21 +98,3 @@ def from_text(data: bytes) -> RecipeDocument:
             line = document.line_of(("model",))
             raise PermanentError(error.code, f"Line {line}: model: {error.message}") from None
     return recipe
-
-
-def _preset_or_fields(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value not in PRESETS:
-        raise PydanticCustomError("recipe_unknown", "there is no preset of this name")
-    return of_presets([value])
-
-
-RecipeInput = Annotated[
-    RecipeDocument,
-    BeforeValidator(
-        _preset_or_fields,
-        json_schema_input_type=RecipeDocument | str,
-    ),
-]
-"""A field of a request: the fields of a recipe, or the name of a preset."""

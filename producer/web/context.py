@@ -11,12 +11,11 @@ from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
 from contract.paths import expand
-from contract.quality import DEFAULT, Quality
-from contract.recipe import MODEL_NAMES, Recipe, recipe_for
-from contract.rendition import PLAIN, Rendition
+from contract.recipe import MODEL_NAMES, Recipe
 from contract.settings import Settings
 from contract.storage import Store, canonical_location, open_store
 from producer.callbacks.schedule import CallbackSchedule
+from producer.recipes.fields import RecipeChoice
 from producer.web import api_keys
 from producer.web.api_keys import Key
 from producer.web.cutouts.records import CutoutRecords
@@ -61,11 +60,12 @@ class Context:
         """Open the server's own store."""
         return open_store(self.store)
 
-    def recipe(
-        self, model: str | None, rendition: Rendition = PLAIN, quality: Quality = DEFAULT
-    ) -> Recipe:
-        """Return the recipe of a model, by default the server's. Raises `model_unknown`."""
-        return recipe_for(model or self.settings.model, (rendition,), quality)
+    def recipe(self, chosen: RecipeChoice) -> Recipe:
+        """Return what a request chose; the default model is the server's.
+
+        Raises PermanentError (`model_unknown`).
+        """
+        return chosen.document.recipe(chosen.model or self.settings.model)
 
     def models_served(self) -> set[str]:
         """Return the models for which at least one worker is running."""

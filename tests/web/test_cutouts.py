@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -158,6 +159,55 @@ def test_renditions(
                 size,
             )
         assert (done.json()["width"], done.json()["height"]) == size
+
+
+TWO = {"renditions": [{"name": "alpha"}, {"name": "thumb", "format": "webp", "max_side": 80}]}
+
+
+def test_a_recipe_makes_several_outputs(shared: Server) -> None:
+    bucket = shared.bucket()
+    source = shared.put(bucket, "in/shoe.jpg", jpeg(22))
+    named = shared.submit(30, source=source, destination=f"s3://{bucket}/out/a.x", recipe=TWO)
+    sent = shared.upload(jpeg(22), wait=30, data={"recipe": json.dumps(TWO)})
+    for done in (named, sent):
+        assert done.json()["status"] == "done", done.text
+        alpha, thumb = done.json()["outputs"]
+        assert (alpha["name"], thumb["name"]) == ("alpha", "thumb")
+        assert (thumb["width"], thumb["height"]) == (80, 60)
+        assert done.json()["output"] == alpha["output"]
+        first = shared.client.get(done.json()["image"])
+        assert first.content == shared.client.get(alpha["image"]).content
+        image = shared.client.get(thumb["image"])
+        assert image.headers["content-type"] == "image/webp"
+        assert image.headers["content-disposition"].endswith('-thumb.webp"')
+        assert len(image.content) == thumb["bytes"]
+        path = done.headers["location"] + "/image?rendition=other"
+        assert_problem(shared.client.get(path), 404, "not_found")
+    assert [each["output"] for each in named.json()["outputs"]] == [
+        f"s3://{bucket}/out/a.alpha.png", f"s3://{bucket}/out/a.thumb.webp",
+    ]  # fmt: skip
+    white = shared.upload(jpeg(22), wait=30, data={"recipe": "mask"}).json()
+    assert white["outputs"][0]["image"] == white["image"]
+
+    shared.client.delete(sent.headers["location"])
+    assert shared.client.get(thumb["image"]).status_code == 404
+    for output in sent.json()["outputs"]:
+        assert not Path(output["output"].removeprefix("file://")).exists()
+
+
+def test_a_rendition_that_fails_leaves_the_others(shared: Server) -> None:
+    tight = {"name": "tight", "format": "jpg", "max_bytes": 1000}
+    recipe = {"renditions": [tight, {"name": "alpha"}]}
+    failed = shared.upload(jpeg(23), wait=30, data={"recipe": json.dumps(recipe)})
+    cutout = failed.json()
+    assert (cutout["status"], cutout["code"]) == ("failed", "output_too_large")
+    assert cutout["message"].startswith("The rendition tight: ")
+    assert (cutout["output"], cutout["image"]) == (None, None)
+    [alpha] = cutout["outputs"]
+    assert is_cutout(shared.client.get(alpha["image"]).content)
+    path = f"{failed.headers['location']}/image"
+    assert_problem(shared.client.get(path), 409, "not_ready")
+    assert_problem(shared.client.get(f"{path}?rendition=tight"), 409, "not_ready")
 
 
 def test_a_destination_is_used_as_written(shared: Server) -> None:

@@ -10,6 +10,7 @@ from contract.errors import ErrorCode
 from contract.quality import DEFAULT, Quality
 from contract.schedule import IMMEDIATELY, Schedule
 from producer.batches.resource import Batch
+from producer.recipes.fields import RecipeChoice
 from producer.web.context import Context
 from producer.web.cutouts.request import EXAMPLE_QUALITY
 from producer.web.problems import RequestError
@@ -17,7 +18,7 @@ from producer.web.problems import RequestError
 Glob = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
-class NewBatch(BaseModel):
+class NewBatch(RecipeChoice):
     """A batch to create: photographs at `source`, outputs written below `destination`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -30,8 +31,8 @@ class NewBatch(BaseModel):
     destination: str = Field(
         min_length=6, max_length=4096, pattern="^s3://", examples=["s3://photographs/out"],
         description="Where the outputs are written: `s3://bucket` or `s3://bucket/prefix`."
-        " Folders are kept; file extensions are replaced by `.png`. It must neither be the source"
-        " nor contain it.",
+        " Folders are kept; file extensions are replaced by `.png`, or as the recipe says. It must"
+        " neither be the source nor contain it.",
     )  # fmt: skip
     model: str | None = Field(
         None, max_length=100, examples=["u2net-int8"],

@@ -66,7 +66,7 @@ def create_batch(
     context.ledger.ping()
     for location in filter(None, (new.source, new.destination, new.manifest)):
         names.check_object_key(location.removeprefix("s3://").strip("/"))
-    recipe = context.recipe(new.model, quality=new.quality)
+    recipe = context.recipe(new)
     if new.callback_url is not None:
         check_url(new.callback_url, context.settings.url_allowlist)
     spec = new_spec(

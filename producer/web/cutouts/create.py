@@ -78,7 +78,7 @@ def _resolve(
     backdrop: Upload | str | None,
 ) -> _Resolved:
     """Check a request. Raises RequestError or PermanentError."""
-    recipe = context.recipe(new.model, new.rendition, new.quality)
+    recipe = context.recipe(new)
     context.check_queue(recipe.model)
     destination = (context.store, names.cutout_result_key(cutout_id, recipe.renditions[0].suffix))
     if new.destination:

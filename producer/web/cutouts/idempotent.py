@@ -118,7 +118,9 @@ def request_digest(new: NewCutout, upload: Upload | None) -> str:
     digest.
     """
     exclude = {
-        name for name, default in (("rendition", PLAIN), ("quality", DEFAULT))
+        name for name, default in (
+            ("rendition", PLAIN), ("quality", DEFAULT), ("recipe", None)
+        )
         if getattr(new, name) == default
     }  # fmt: skip
     digest = hashlib.sha256(new.model_dump_json(exclude=exclude).encode())

@@ -2,16 +2,18 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, Json, ValidationError, model_validator
 from starlette.datastructures import UploadFile
 
 from contract.errors import ErrorCode
+from contract.presets import PRESETS
 from contract.quality import DEFAULT, Quality
 from contract.rendition import PLAIN, Rendition
 from contract.validation import first_error
+from producer.recipes.fields import RECIPE_TEXT, RecipeField, RenditionChoice
 from producer.web.problems import RequestError
 
 EXAMPLE_RENDITION: dict[str, Any] = {
@@ -19,7 +21,8 @@ EXAMPLE_RENDITION: dict[str, Any] = {
 }  # fmt: skip
 EXAMPLE_QUALITY: dict[str, Any] = {"refine": "edges", "passes": 2}
 DESTINATION_TEXT = (
-    "Where to write the output: `s3://bucket/key`. Default: the server's own store, from which it"
+    "Where to write the output: `s3://bucket/key`. Several outputs have the same key, but for their"
+    " extensions: `.NAME.FORMAT`. Default: the server's own store, from which it"
     " can be downloaded and deleted through the API."
 )
 MODEL_TEXT = "The neural network to use; see `GET /v1/models`. Default: the server's model."
@@ -34,7 +37,7 @@ RENDITION_TEXT = (
 QUALITY_TEXT = "How carefully the matte is computed."
 
 
-class NewCutout(BaseModel):
+class NewCutout(RenditionChoice):
     """A photograph in storage or on the web, and what to do with it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -55,12 +58,24 @@ class NewCutout(BaseModel):
     rendition: Rendition = Field(PLAIN, description=RENDITION_TEXT, examples=[EXAMPLE_RENDITION])
     quality: Quality = Field(DEFAULT, description=QUALITY_TEXT, examples=[EXAMPLE_QUALITY])
 
+    @model_validator(mode="after")
+    def _is_named_after_destination(self) -> Self:
+        if self.document.has_keys:
+            raise ValueError("the outputs of a cutout are named after its destination: remove key")
+        return self
+
+
+def _quoted(text: Any) -> Any:
+    """Return the JSON text of a recipe; the name of a preset needs no quotes in a form."""
+    return json.dumps(text) if isinstance(text, str) and text in PRESETS else text
+
 
 class FormFields(NewCutout):
     """The same, sent as form fields, all of which are text."""
 
     rendition: Json[Rendition] = PLAIN
     quality: Json[Quality] = DEFAULT
+    recipe: Annotated[Json[RecipeField], BeforeValidator(_quoted)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,11 @@ CONTENT = {
                     "contentSchema": {"$ref": "#/components/schemas/Quality"},
                     "description": f"{QUALITY_TEXT} Written as JSON text.",
                     "examples": [json.dumps(EXAMPLE_QUALITY)],
+                },
+                "recipe": {
+                    "type": "string",
+                    "description": f"{RECIPE_TEXT} The fields are written as JSON text.",
+                    "examples": ["white"],
                 },
             },
         }

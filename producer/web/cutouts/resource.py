@@ -6,12 +6,23 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from contract import names
-from contract.batch import Progress
+from contract.batch import BatchSpec, Progress
 from contract.errors import NEXT_STEP, CutoutError, ErrorCode
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from producer.web.context import Context
 from producer.web.cutouts.restore import restore
 from producer.web.problems import RequestError
+
+
+class CutoutOutput(BaseModel):
+    """An output of a cutout."""
+
+    name: str = Field(description="The name of its rendition; empty if it has none.")
+    output: str = Field(description="Location of the output in storage.")
+    image: str = Field(description="Path at which this server returns the output.")
+    width: int | None = Field(description="Width in pixels, if known.")
+    height: int | None = Field(description="Height in pixels, if known.")
+    bytes: int | None = Field(description="Size of the file, if known.")
 
 
 class Cutout(BaseModel):
@@ -56,6 +67,12 @@ class Cutout(BaseModel):
         description="Path at which this server returns the output, once the cutout is done.",
         examples=["/v1/cutouts/c-20250131-093000-1a2b3c4d5e6f/image"],
     )
+    outputs: list[CutoutOutput] = Field(
+        [],
+        description="All outputs, in the order of the recipe's renditions. `output`, `image`,"
+        " `width` and `height` are those of the first. Of a failed cutout with several renditions,"
+        " those that could be made.",
+    )
 
     @property
     def ended(self) -> bool:
@@ -72,19 +89,30 @@ def cutout_resource(progress: Progress, outcome: Outcome | None) -> Cutout:
     if outcome is None:
         return cutout
     failed = outcome.status is Status.FAILED
-    output = f"{spec.destination}/{spec.cutout.destination_key}" if spec.cutout else ""
+    outputs = [_output(spec, output) for output in outcome.outputs]
+    first = None if failed or not outputs else outputs[0]
     return cutout.model_copy(
         update={
             "status": "failed" if failed else "done",
             "next_step": _next_step(outcome),
-            "output": None if failed else output,
-            "image": None if failed else f"/v1/cutouts/{spec.id}/image",
-            "width": outcome.width,
-            "height": outcome.height,
+            "output": first and first.output,
+            "image": first and f"/v1/cutouts/{spec.id}/image",
+            "outputs": outputs,
+            "width": first and first.width,
+            "height": first and first.height,
             **outcome.model_dump(
                 include={"code", "message", "attempts", "foreground", "milliseconds"}
             ),
         }
+    )  # fmt: skip
+
+
+def _output(spec: BatchSpec, output: Output) -> CutoutOutput:
+    path = f"/v1/cutouts/{spec.id}/image"
+    return CutoutOutput(
+        name=output.name, output=f"{spec.destination}/{output.key}", width=output.width,
+        image=path if spec.recipe.is_single else f"{path}?rendition={output.name}",
+        height=output.height, bytes=output.bytes or None,
     )  # fmt: skip
 
 

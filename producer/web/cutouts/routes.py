@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from contract.errors import ErrorCode
@@ -114,26 +114,37 @@ def read_cutout_image(
     if_none_match: Annotated[
         str | None, Header(description="The ETag of the output that the client already has.")
     ] = None,
+    rendition: Annotated[
+        str | None,
+        Query(max_length=32, description="The name of a rendition. Default: the first."),
+    ] = None,
 ) -> Response:
     """Download the output: the photograph without its background.
 
-    Answers 409 (`not_ready`) unless the cutout is done. Requires a key with the scope `read`.
+    Answers 409 (`not_ready`) unless the cutout is done. Of one that failed, a rendition that could
+    be made can be downloaded by its name. Requires a key with the scope `read`.
     """
     progress, outcome = find(context, cutout_id)
-    spec, cutout = progress.spec, progress.spec.cutout
-    if outcome is None or outcome.status is Status.FAILED or cutout is None:
+    spec, renditions = progress.spec, {each.name: each for each in progress.spec.recipe.renditions}
+    if rendition is not None and rendition not in renditions:
+        raise RequestError(ErrorCode.NOT_FOUND, "The cutout has no rendition of this name.")
+    made = {output.name: output for output in outcome.outputs} if outcome else {}
+    name = next(iter(renditions)) if rendition is None else rendition
+    failed = outcome is None or (outcome.status is Status.FAILED and rendition is None)
+    if failed or name not in made:
         status = cutout_resource(progress, outcome).status
         raise RequestError(ErrorCode.NOT_READY, f"The cutout is {status}.")
-    blob = open_store(spec.destination).get(cutout.destination_key)
-    rendition = spec.recipe.renditions[0]
+    blob = open_store(spec.destination).get(made[name].key)
+    shown = renditions[name]
+    label = "" if spec.recipe.is_single else f"-{name}"
     headers = {
         "ETag": f'"{blob.etag}"',
         "Cache-Control": "private, max-age=3600",
-        "Content-Disposition": f'attachment; filename="{cutout_id}{rendition.suffix}"',
+        "Content-Disposition": f'attachment; filename="{cutout_id}{label}{shown.suffix}"',
     }
     if headers["ETag"] in (if_none_match or ""):
         return Response(None, 304, headers)
-    return Response(blob.data, 200, headers, rendition.content_type)
+    return Response(blob.data, 200, headers, shown.content_type)
 
 
 @router.delete(

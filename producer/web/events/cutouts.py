@@ -95,7 +95,7 @@ def _create_once(
         return None
     new = NewCutout(
         source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),
-        model=rule.model, rendition=rule.rendition, quality=rule.quality,
+        model=rule.model, recipe=rule.document_without_keys,
     )  # fmt: skip
     if not create_reserved(context, CLIENT, digest, reservation, new, None):
         raise _in_progress()

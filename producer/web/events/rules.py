@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
+from contract.output_keys import output_key
 from contract.paths import expand
-from contract.quality import DEFAULT, Quality
-from contract.recipe import recipe_for
-from contract.rendition import PLAIN, Rendition
+from contract.recipe import known_model
 from contract.storage import canonical_location
 from contract.validation import first_error
+from producer.recipes.document import RecipeDocument
+from producer.recipes.fields import RenditionChoice
 from producer.web.events.object_event import ObjectEvent
 
 
-class Rule(BaseModel):
+class Rule(RenditionChoice):
     """New photographs below a prefix of a bucket are cut out and written below a destination."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,15 +29,28 @@ class Rule(BaseModel):
         pattern="^s3://.", description="s3://bucket/prefix; folders below `prefix` are kept"
     )
     model: str | None = Field(None, description="default: the server's model")
-    rendition: Rendition = PLAIN
-    quality: Quality = DEFAULT
+
+    @model_validator(mode="after")
+    def _has_keys_it_can_write(self) -> Self:
+        if self.document.has_keys and not self.document.is_single:
+            raise ValueError("a rule with several renditions names them itself: remove key")
+        return self
+
+    @property
+    def document_without_keys(self) -> RecipeDocument:
+        """The recipe of the cutouts, to which `output` gives their keys."""
+        document = self.document
+        renditions = (each.model_copy(update={"key": None}) for each in document.renditions)
+        return document.model_copy(update={"renditions": tuple(renditions)})
 
     def output(self, key: str) -> str:
-        """Return the location of the output of an object."""
+        """Return the location of the output of an object; of several, as their destination."""
         relative_key = key.removeprefix(self.prefix)
         if self.prefix and not self.prefix.endswith("/"):
             relative_key = relative_key.removeprefix("/")
-        return f"{self.destination}/{names.output_key(relative_key, self.rendition.suffix)}"
+        first = self.document.renditions[0]
+        named = output_key(RecipeDocument(renditions=(first,)), first)
+        return f"{self.destination}/{named(relative_key)}"
 
 
 def load_rules(path: Path | None) -> list[Rule]:
@@ -52,8 +67,8 @@ def load_rules(path: Path | None) -> list[Rule]:
     except ValidationError as error:
         raise _invalid(f"{path}: {first_error(error).sentence}") from None
     for rule in rules:
-        if rule.model:
-            recipe_for(rule.model)
+        for model in filter(None, (rule.model, rule.document.model)):
+            known_model(model)
         if f"s3://{rule.bucket}/{rule.prefix}".startswith(f"{rule.destination.rstrip('/')}/"):
             raise PermanentError(
                 ErrorCode.OVERLAPPING_LOCATIONS,

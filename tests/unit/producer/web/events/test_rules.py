@@ -63,3 +63,23 @@ def test_an_unknown_model_is_refused_at_the_start(tmp_path: Path):
     with pytest.raises(PermanentError) as caught:
         load_rules(written(tmp_path, model="u3net"))
     assert caught.value.code is ErrorCode.MODEL_UNKNOWN
+
+
+def test_a_recipe_of_one_rendition_names_the_outputs(tmp_path: Path):
+    rendition = {"name": "web", "format": "webp", "key": "web/{dir}/{stem}-{name}.{ext}"}
+    (rule,) = load_rules(written(tmp_path, recipe={"renditions": [rendition]}))
+    assert rule.output("in/shoes/a.tiff") == "s3://photographs/out/web/shoes/a-web.webp"
+    assert not rule.document_without_keys.has_keys
+    assert rule.document_without_keys.renditions[0].format == "webp"
+    (rule,) = load_rules(written(tmp_path, recipe="white"))
+    assert rule.output("in/shoes/a.tiff") == "s3://photographs/out/shoes/a.jpg"
+
+
+def test_a_recipe_of_several_renditions_has_no_keys_of_its_own(tmp_path: Path):
+    two = [{"name": "alpha"}, {"name": "web", "format": "webp"}]
+    (rule,) = load_rules(written(tmp_path, recipe={"renditions": two}))
+    assert rule.output("in/shoes/a.b.tiff") == "s3://photographs/out/shoes/a.b.png"
+    two[1]["key"] = "web/{stem}.{ext}"
+    for recipe in ({"renditions": two}, "whyte", {"model": "u3net"}):
+        with pytest.raises(PermanentError):
+            load_rules(written(tmp_path, recipe=recipe))
