@@ -95,7 +95,7 @@ class Cluster:
         return (self.folder / f"{name}.log").read_text()
 
     def submit(self, source: Path | str, destination: Path | str, **options: Any) -> BatchSpec:
-        recipe = Recipe(model="u2netp")
+        recipe = options.pop("recipe", Recipe(model="u2netp"))
         return register(self.ledger, str(source), str(destination), recipe, **options)
 
     def closed(self, spec: BatchSpec) -> Progress | None:

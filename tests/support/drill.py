@@ -10,6 +10,7 @@ from pathlib import Path
 from contract import names
 from contract.batch import BatchSpec, Progress
 from contract.outcome import Outcome
+from contract.recipe import Recipe
 from contract.storage.batch_files import manifest_lines
 from producer.batches.report.rows import current
 from support.catalogue import photograph
@@ -59,7 +60,7 @@ class Drill:
     def key_path(self, number: int) -> Path:
         return self.catalogue / f"shelf {number // 500}" / f"{number:06d}.jpg"
 
-    def submit(self, **options: bool) -> BatchSpec:
+    def submit(self, **options: bool | Recipe) -> BatchSpec:
         return self.cluster.submit(*(self.locations or (self.catalogue, self.out)), **options)
 
     def line_of(self, spec: BatchSpec, key: str) -> int:
