@@ -60,7 +60,7 @@ def whole(photographs: list[Path], model: str) -> Callable[[int], object]:
     def work(number: int) -> bytes:
         photograph = decode(blobs[number], Limits())
         matte = session.matte(photograph.shown(), QUALITY)
-        cutout = compose(photograph, matte, decontaminate=QUALITY.decontaminate)
+        cutout = compose(photograph, matte.alpha, decontaminate=QUALITY.decontaminate)
         return encode(cutout.rows, cutout.size, photograph.icc_profile, photograph.dots_per_metre)
 
     return work
@@ -180,5 +180,5 @@ def _cutouts(photographs: list[Path], model: str) -> Iterator[np.ndarray[Any, An
     session = load_session(model)
     for path in photographs:
         photograph = decode(path.read_bytes(), Limits())
-        cutout = compose(photograph, session.matte(photograph.shown(), QUALITY))
+        cutout = compose(photograph, session.matte(photograph.shown(), QUALITY).alpha)
         yield cutout.rows(0, cutout.size[1])

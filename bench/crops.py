@@ -53,7 +53,7 @@ def _crops(
     box = (*corner, corner[0] + CROP[0], corner[1] + CROP[1])
     crops = [photograph.rgb.crop(box)]
     for quality in RECIPES.values():
-        matte = session.matte(photograph.shown(), quality)
+        matte = session.matte(photograph.shown(), quality).alpha
         cutout = compose(photograph, matte, decontaminate=quality.decontaminate)
         rgba = Image.fromarray(cutout.rows(0, cutout.size[1])).crop(box)
         crop = Image.new("RGB", CROP, background)

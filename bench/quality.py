@@ -133,7 +133,7 @@ def measure(
     scores = []
     for pair in pairs:
         photograph = decode(pair.path.read_bytes(), Limits())
-        matte = session.matte(photograph.rgb, quality)
+        matte = session.matte(photograph.rgb, quality).alpha
         scores.append(score(pair.alpha, np.asarray(matte, np.float32) / 255))
     return Row(name, *np.mean(scores, axis=0), colour_error(pairs, quality), stages, peak)
 
@@ -164,7 +164,7 @@ def timed(session: Session, quality: Quality, files: list[bytes]) -> dict[str, f
         start = time.process_time()
         photograph = decode(data, Limits())
         decoded = time.process_time()
-        matte = session.matte(photograph.rgb, quality)
+        matte = session.matte(photograph.rgb, quality).alpha
         matted = time.process_time()
         cutout = compose(photograph, matte, decontaminate=quality.decontaminate)
         encode(render(cutout, PLAIN), PLAIN)

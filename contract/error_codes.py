@@ -30,6 +30,8 @@ class ErrorCode(StrEnum):
     NO_SUBJECT = "no_subject"
     OUTPUT_TOO_LARGE = "output_too_large"
     PRESET_FAILED = "preset_failed"
+    AMBIGUOUS_SUBJECT = "ambiguous_subject"
+    SUBJECT_CUT_BY_FRAME = "subject_cut_by_frame"
     UNSAFE_KEY = "unsafe_key"
     LINK_OUTSIDE = "link_outside"
     DUPLICATE_DESTINATION = "duplicate_destination"

@@ -43,8 +43,16 @@ _IMAGE: Texts = {
         "Export the photograph again, with its background or without an alpha channel.",
     ),
     ErrorCode.NO_SUBJECT: (
-        "The rendition crops to, scales or moves the subject, but no subject was found.",
-        "Look at the photograph, or request no crop, scale or position.",
+        "No subject was found in the photograph, or in the region that the rendition names.",
+        "Look at the photograph. `refuse: none` in the recipe delivers it if nothing is placed.",
+    ),
+    ErrorCode.AMBIGUOUS_SUBJECT: (
+        "The network is unsure what the subject is, or where it ends.",
+        "Look at the photograph; try another model, or `refuse: no_subject` in the recipe.",
+    ),
+    ErrorCode.SUBJECT_CUT_BY_FRAME: (
+        "The subject goes on outside of the photograph.",
+        "Photograph it whole, or process it with `refuse: no_subject` in the recipe.",
     ),
     ErrorCode.OUTPUT_TOO_LARGE: (
         "The output does not fit the `max_bytes` of its rendition, even at the lowest quality.",

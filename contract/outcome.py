@@ -68,6 +68,11 @@ class Outcome(BaseModel):
     s3_requests: int = Field(0, description="requests of that attempt, repeated ones included")
     bytes_read: int = Field(0, description="size of the photograph, if it was read")
     foreground: float | None = Field(None, description="mean alpha, 0..1, to about 0.001")
+    doubts: list[ErrorCode] = Field(
+        default_factory=list,
+        description="why the output may be wrong: `ambiguous_subject`, `subject_cut_by_frame`, or,"
+        " if the recipe delivers it, `no_subject`",
+    )
     # only of cutouts, and left out if None, so that older releases can read rows of batches
     subject: tuple[int, int, int, int] | None = Field(
         None,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -21,6 +22,11 @@ MODEL_NAMES = frozenset(
     }
 )  # fmt: skip
 """Models that a batch can use. A test compares them with the worker's registry."""
+
+
+Refusal = Literal["none", "no_subject", "doubtful"]
+REFUSED: Refusal = "no_subject"
+"""What a recipe refuses by default. A picture of nothing would be cut out of noise."""
 
 
 MAX_RENDITIONS = 8
@@ -47,6 +53,12 @@ class RecipeFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     quality: Quality = Field(DEFAULT, description="How carefully the matte is computed.")
+    refuse: Refusal = Field(
+        REFUSED,
+        description="Which doubts about the subject fail a photograph: `no_subject`; `doubtful`:"
+        " any of `no_subject`, `ambiguous_subject`, `subject_cut_by_frame`; `none`: doubts are only"
+        " reported.",
+    )
     # left out if plain, so that most messages and rows are short
     renditions: tuple[Rendition, ...] = Field(
         (PLAIN,),
@@ -60,6 +72,10 @@ class RecipeFields(BaseModel):
     def is_single(self) -> bool:
         """True if the recipe makes one output of each photograph."""
         return len(self.renditions) == 1
+
+    def refuses(self, doubt: ErrorCode) -> bool:
+        """Return whether a photograph with this doubt fails."""
+        return self.refuse in {"doubtful", doubt}
 
     @property
     def keeps_profile(self) -> bool:
@@ -101,14 +117,14 @@ class Recipe(RecipeFields):
         An output with another digest is not current. Other renditions of the recipe do not count,
         nor do the names and keys of renditions.
         """
-        canonical = json.dumps(
-            {
-                "model": self.model,
-                "pipeline": self.pipeline,
-                "quality": self.quality.model_dump(mode="json"),
-            },
-            separators=(",", ":"),
-        )
+        decisive = {
+            "model": self.model,
+            "pipeline": self.pipeline,
+            "quality": self.quality.model_dump(mode="json"),
+        }
+        if self.refuse != REFUSED:
+            decisive["refuse"] = self.refuse  # it decides whether there is an output at all
+        canonical = json.dumps(decisive, separators=(",", ":"))
         # without defaults, so that new fields do not change old digests
         fields = rendition.model_dump_json(exclude_defaults=True, exclude={*WITHOUT_PIXELS})
         return _digest(canonical if fields == "{}" else canonical + fields)

@@ -19,6 +19,7 @@ from worker.fetch import fetch, fetch_backdrop, naming_backdrop
 from worker.foreign import ForeignJob, release_mismatch
 from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
+from worker.imaging.doubts import refuse_doubtful
 from worker.imaging.subject import subject_box
 from worker.retry import deadline_in, retry_until
 from worker.runtime import Runtime
@@ -172,9 +173,10 @@ def _cut_out(
             photograph = decode(blob.data, runtime.limits, keep_profile=keep_profile)
         with attempt.stage("matte"):
             matte = runtime.session.matte(photograph.shown(), quality)
+            refuse_doubtful(matte.doubts, job.recipe)
         # pixels are pulled strip by strip by the encoder, so this stage includes composing
         with attempt.stage("encode"):
-            cutout = compose(photograph, matte, decontaminate=quality.decontaminate)
+            cutout = compose(photograph, matte.alpha, decontaminate=quality.decontaminate)
             behind = _decoded_backdrop(backdrop, runtime)
             files = encode_all(cutout, missing, behind, attempt)
     finally:
@@ -191,6 +193,7 @@ def _cut_out(
     return attempt.outcome(
         Status.DONE,
         foreground=round(files[0].cutout.foreground, 4),
+        doubts=matte.doubts,
         # 0.2 ms per megapixel
         subject=subject_box(files[0].cutout.alpha) if job.interactive else None,
     )

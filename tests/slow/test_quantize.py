@@ -45,7 +45,7 @@ def masks(model: Model, path: Path) -> list[np.ndarray]:
     session = Session(model, path, "", threads=1)
     photographs = [Image.open(path).convert("RGB") for path in sorted(SAMPLES.glob("*.jpg"))]
     return [
-        np.asarray(session.matte(image, Quality(refine="none", passes=1))) > 127
+        np.asarray(session.matte(image, Quality(refine="none", passes=1)).alpha) > 127
         for image in photographs
     ]
 

@@ -1,34 +1,78 @@
 """From a network's view of a photograph to its matte, as carefully as the recipe says."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import Image
 
+from contract.errors import ErrorCode
 from contract.quality import Quality
 from worker.imaging.arrays import Float32Array
+from worker.imaging.doubts import doubts, measure
 from worker.imaging.layout import Box, box_size
 from worker.imaging.refine import refine
 from worker.imaging.second_pass import MIN_CONFIDENCE, agrees, confidence, subject_region
-from worker.imaging.u2net import enlarged
+from worker.imaging.u2net import enlarged, stretched
 
 
 class Predict(Protocol):
     """A network that looks at a photograph."""
 
     def __call__(self, box: Box, *, mirrored: bool = False) -> Float32Array:
-        """Return its view of a box of the photograph: float32 [side, side], 0..255.
+        """Return the saliency of a box of the photograph: float32 [side, side], 0..1.
 
         `mirrored`: it is shown the mirror image; what it sees is mirrored back.
         """
         ...
 
 
-def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Image.Image:
-    """Return the matte of a mode RGB image: mode L, 0..255, of its size; 255 is the subject."""
+@dataclass(frozen=True, slots=True)
+class Matte:
+    """A photograph's matte, and what speaks against it."""
+
+    alpha: Image.Image
+    """mode L, 0..255, of the photograph's size; 255 is the subject"""
+    doubts: tuple[ErrorCode, ...] = ()
+
+
+def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Matte:
+    """Return the matte of a mode RGB image, and doubts about its subject."""
     box = (0, 0, *rgb.size)
-    view = predict(box)
+    saliency = predict(box)
     if quality.passes == 2:  # noqa: PLR2004
-        box, view = _looked_again(predict, box, view)
+        saliency = _more_confident(predict, box, saliency)
+        box, view = _looked_again(predict, box, stretched(saliency))
+    else:
+        view = stretched(saliency)
+    return Matte(_at_full_size(rgb, box, view, quality), doubts(measure(saliency)))
+
+
+def _more_confident(predict: Predict, whole: Box, first: Float32Array) -> Float32Array:
+    """Return the more confident saliency of a photograph and of its mirror image.
+
+    The mirror image is looked at only if the first one is in doubt.
+    """
+
+    def stretched_confidence(saliency: Float32Array) -> float:
+        return confidence(stretched(saliency))
+
+    if stretched_confidence(first) >= MIN_CONFIDENCE:
+        return first
+    return max(first, predict(whole, mirrored=True), key=stretched_confidence)
+
+
+def _looked_again(predict: Predict, whole: Box, first: Float32Array) -> tuple[Box, Float32Array]:
+    """Return the box that the best view shows, and the view: float32 [side, side], 0..255."""
+    region = subject_region(first, box_size(whole))
+    if region:
+        second = stretched(predict(region))
+        if agrees(first, second, region, box_size(whole)):
+            return region, second
+    return whole, first
+
+
+def _at_full_size(rgb: Image.Image, box: Box, view: Float32Array, quality: Quality) -> Image.Image:
+    """Return the matte of a whole photograph from a view of a box, 0..255."""
     if quality.refine == "edges":
         return refine(rgb, view, box)
     matte = enlarged(view, box_size(box))
@@ -37,15 +81,3 @@ def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Image.Imag
     canvas = Image.new("L", rgb.size, 0)
     canvas.paste(matte, box[:2])
     return canvas
-
-
-def _looked_again(predict: Predict, whole: Box, first: Float32Array) -> tuple[Box, Float32Array]:
-    """Return the box that the best view shows, and the view: float32 [side, side], 0..255."""
-    if confidence(first) < MIN_CONFIDENCE:
-        first = max(first, predict(whole, mirrored=True), key=confidence)
-    region = subject_region(first, box_size(whole))
-    if region:
-        second = predict(region)
-        if agrees(first, second, region, box_size(whole)):
-            return region, second
-    return whole, first

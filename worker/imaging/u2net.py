@@ -58,32 +58,31 @@ def network_input(
     return np.stack([np.take(table, small[..., c]) for c, table in enumerate(tables)])[np.newaxis]
 
 
-def prediction(output: Float32Array) -> Float32Array:
+def stretched(saliency: Float32Array) -> Float32Array:
     """Return the network's matte: float32 [side, side], stretched to 0..255.
 
-    `output` is the network's first output, float32 [1, 1, side, side] of any range. A constant
-    output has no subject: the matte is zero.
+    `saliency` is the network's first output, float32 [side, side] of any range. A constant one has
+    no subject: the matte is zero.
     """
-    values = output[0, 0]
-    low, high = float(values.min()), float(values.max())
+    low, high = float(saliency.min()), float(saliency.max())
     if not MIN_RANGE < high - low < float("inf"):  # written so that NaN counts as constant
-        return np.zeros_like(values)
-    stretched: Float32Array = (values - low) * (255.0 / (high - low))
-    return stretched
+        return np.zeros_like(saliency)
+    matte: Float32Array = (saliency - low) * (255.0 / (high - low))
+    return matte
 
 
 def enlarged(matte: Float32Array, size: tuple[int, int]) -> Image.Image:
     """Return a network's matte, float32 [rows, columns], 0..255, as mode L of `size`."""
     if not matte.any():
         return Image.new("L", size, 0)
-    stretched = np.rint(matte).astype(np.uint8)
-    (rows, columns), (width, height) = stretched.shape, size
+    rounded = np.rint(matte).astype(np.uint8)
+    (rows, columns), (width, height) = rounded.shape, size
     # columns first if only the height shrinks: Pillow does rows first, but the intermediate image
     # is smaller this way and the values are nearly the same
     if height < rows and columns <= width:
-        resized = np.ascontiguousarray(_resized(stretched.T, height, width).T)
+        resized = np.ascontiguousarray(_resized(rounded.T, height, width).T)
     else:
-        resized = _resized(stretched, width, height)
+        resized = _resized(rounded, width, height)
     return Image.frombuffer("L", size, resized, "raw", "L", 0, 1)
 
 

@@ -14,8 +14,8 @@ from contract.quality import Quality
 from worker.cpu.features import int8_dot_product
 from worker.imaging.arrays import Float32Array
 from worker.imaging.layout import Box
-from worker.imaging.matting import matte_of
-from worker.imaging.u2net import network_input, prediction
+from worker.imaging.matting import Matte, matte_of
+from worker.imaging.u2net import network_input
 from worker.models.registry import Model
 
 OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc")
@@ -45,18 +45,19 @@ class Session:
         self._input: str = self._session.get_inputs()[0].name
         self._output: str = self._session.get_outputs()[0].name  # the fused map; six are unused
 
-    def matte(self, rgb: Image.Image, quality: Quality) -> Image.Image:
-        """Return the matte of a mode RGB image: mode L, same size, 255 is the subject."""
+    def matte(self, rgb: Image.Image, quality: Quality) -> Matte:
+        """Return the matte of a mode RGB image, of its size, and doubts about its subject."""
         return matte_of(rgb, partial(self._predict, rgb), quality)
 
     def _predict(self, rgb: Image.Image, box: Box, *, mirrored: bool = False) -> Float32Array:
-        """Return the network's view of a box: float32 [side, side], 0..255."""
+        """Return the saliency of a box, as the network sees it: float32 [side, side], 0..1."""
         tensor = network_input(rgb, self.model.side, self.model.normalisation, box)
         if mirrored:
             tensor = np.ascontiguousarray(tensor[..., ::-1])
         with memory_errors():
             output: Float32Array = self._session.run([self._output], {self._input: tensor})[0]
-        return prediction(output[..., ::-1] if mirrored else output)
+        saliency: Float32Array = output[0, 0]
+        return saliency[:, ::-1] if mirrored else saliency
 
 
 @contextmanager

@@ -11,7 +11,7 @@ STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
     "line", "key", "status", "code", "message", "attempts", "worker",
     *(f"{stage}_ms" for stage in STAGES),
-    "width", "height", "foreground", "outputs", "failed_renditions",
+    "width", "height", "foreground", "doubts", "outputs", "failed_renditions",
     "verified",
 )  # fmt: skip
 
@@ -30,8 +30,9 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
         key, message, outputs, failed_renditions = map(_cell, texts)
         table.writerow(
             [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
-             outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground, outputs,
-             failed_renditions, ";".join(filter(None, (o.preset for o in outcome.outputs)))]
+             outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground,
+             ";".join(outcome.doubts), outputs, failed_renditions,
+             ";".join(filter(None, (o.preset for o in outcome.outputs)))]
         )  # fmt: skip
     return count
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import BinaryIO
 
+from pydantic import BaseModel
+
 from contract.outcome import Outcome
 from producer.batches.arrow import require_pyarrow
 from producer.batches.report.formats import STAGES
@@ -37,6 +39,7 @@ def write_parquet(rows: Iterable[Outcome], out: BinaryIO) -> int:
             ("worker", pa.string()),
             *((f"{stage}_ms", pa.int32()) for stage in STAGES),
             ("width", pa.int32()), ("height", pa.int32()), ("foreground", pa.float64()),
+            ("doubts", pa.list_(pa.string())),
             ("outputs", pa.list_(output)), ("failed_renditions", pa.list_(failed)),
             ("cpu_ms", pa.int64()), ("s3_requests", pa.int64()),
             ("bytes_read", pa.int64()), ("bytes_written", pa.int64()),
@@ -64,4 +67,6 @@ def _value(outcome: Outcome, column: str) -> object:
     if stage in STAGES:
         return outcome.milliseconds.get(stage)
     value = getattr(outcome, column)
-    return [item.model_dump() for item in value] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return [item.model_dump() if isinstance(item, BaseModel) else item for item in value]

@@ -55,6 +55,11 @@ class Cutout(BaseModel):
         description="Share of the photograph that was kept: its mean opacity, from 0 (nothing) to"
         " 1 (everything), accurate to about 0.001.",
     )
+    doubts: list[ErrorCode] = Field(
+        default_factory=list,
+        description="Why the output may be wrong: `ambiguous_subject`, `subject_cut_by_frame`, or,"
+        " if the recipe delivers it, `no_subject`.",
+    )
     milliseconds: dict[str, int] = Field(
         default_factory=dict,
         description="Duration of each processing stage in milliseconds, by the stage's name.",
@@ -101,7 +106,7 @@ def cutout_resource(progress: Progress, outcome: Outcome | None) -> Cutout:
             "width": first and first.width,
             "height": first and first.height,
             **outcome.model_dump(
-                include={"code", "message", "attempts", "foreground", "milliseconds"}
+                include={"code", "message", "attempts", "foreground", "doubts", "milliseconds"}
             ),
         }
     )  # fmt: skip

@@ -44,6 +44,8 @@ REQUEST_ERRORS: dict[ErrorCode, Answer] = {
 WORKER_ERRORS: dict[ErrorCode, Answer] = {
     ErrorCode.NOTHING_VISIBLE: (400, *UNKNOWN_FOREGROUND),
     ErrorCode.NO_SUBJECT: (400, *UNKNOWN_FOREGROUND),
+    ErrorCode.AMBIGUOUS_SUBJECT: (400, *UNKNOWN_FOREGROUND),
+    ErrorCode.SUBJECT_CUT_BY_FRAME: (400, *UNKNOWN_FOREGROUND),
     ErrorCode.NOT_AN_IMAGE: WRONG_TYPE,
     ErrorCode.UNSUPPORTED_FORMAT: WRONG_TYPE,
     ErrorCode.TOO_MANY_PIXELS: (400, "resolution_too_high", "Image resolution too high"),

@@ -10,6 +10,13 @@ const LABELS = {
   fetching: "Downloading", done: "Done", failed: "Failed",
 };
 
+// What is said of a result that may be wrong.
+const DOUBTS = {
+  no_subject: "No product was found. Check that this is the right photograph.",
+  ambiguous_subject: "The product or its outline is uncertain. Check the result.",
+  subject_cut_by_frame: "The product goes on outside of the photograph.",
+};
+
 // All cards of the page, oldest first.
 export const cards = new Set();
 
@@ -131,7 +138,7 @@ export class Card {
       ].filter(Boolean);
     }
     if (this.state !== "done") return [];
-    const { width, height, model, milliseconds, foreground } = this.cutout;
+    const { width, height, model, milliseconds, foreground, doubts } = this.cutout;
     const seconds = Object.values(milliseconds ?? {}).reduce((sum, stage) => sum + stage, 0) / 1000;
     const facts = [
       width && height ? `${width} × ${height}` : "", seconds ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : "", model,
@@ -141,6 +148,9 @@ export class Card {
       lines.push(h("p", { class: "next" }, "Almost everything was removed. Check that the product is there."));
     } else if (typeof foreground === "number" && foreground > 0.995) {
       lines.push(h("p", { class: "next" }, "Almost nothing was removed. Check that the background is gone."));
+    }
+    for (const doubt of doubts ?? []) {
+      if (DOUBTS[doubt]) lines.push(h("p", { class: "next" }, DOUBTS[doubt]));
     }
     return lines;
   }

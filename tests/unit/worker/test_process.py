@@ -23,6 +23,109 @@ from contract.storage.files import FileStore
 from worker import process as module
 from worker import retry
 from worker.failure import RETRIES_ELSEWHERE, DeferredError
+<<<<<<< HEAD
+=======
+from worker.imaging.decode import Limits
+from worker.imaging.matting import Matte
+from worker.process import process
+from worker.runtime import Runtime
+
+BATCH = "b-20260101-000000-aaaaaa"
+OTHER_BATCH = "b-20260101-000000-bbbbbb"
+CUTOUT = "c-20260101-000000-aaaaaa"
+CPU_SLOTS = CpuSlots(1)
+
+
+@dataclass
+class StandInModel:
+    """Calls a rectangle the subject, after doing what the test says."""
+
+    sha256: str = "0" * 64
+    meanwhile: Callable[[], object] = lambda: None
+    subject: bool = True
+    runs: int = 0
+
+    def matte(self, rgb: Image.Image, _quality: Quality) -> Matte:
+        self.runs += 1
+        self.meanwhile()
+        matte = Image.new("L", rgb.size, 0)
+        matte.paste(255 if self.subject else 0, (10, 10, 30, 20))
+        return Matte(matte)
+
+
+@dataclass
+class Worker:
+    """A worker with one photograph to process, `a.png` of 60 x 40 pixels."""
+
+    folder: Path
+    clock: float = 1000.0
+    model: StandInModel = field(default_factory=StandInModel)
+
+    def __post_init__(self) -> None:
+        self.ledger = MemoryLedger(clock=lambda: self.clock)
+        self.config = Settings(
+            time_limit=60, visibility_timeout=120, retry_budget=1, max_bytes=100_000
+        )
+        self.runtime = Runtime(
+            self.config, self.ledger, self.model, Limits(pixels=10_000), CPU_SLOTS,
+            quarantine=False, token_prefix="worker-1:", worker="w@host",
+        )  # fmt: skip
+        self.source.mkdir()
+        Image.new("RGB", (60, 40), "red").save(self.source / "a.png")
+        self.job = self.open()
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "in"
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out" / self.job.output_key(self.job.recipe.renditions[0])
+
+    def open(self, batch: str = BATCH, **fields) -> ImageJob:
+        """Open a batch of one line and return its job."""
+        photograph = ManifestLine(key=fields.pop("key", "a.png"), size=1, etag="unknown")
+        key = fields.get("destination_key", "")
+        job = ImageJob(
+            batch=batch, line=0, photograph=photograph,
+            source=self.source.as_uri(), destination=(self.folder / "out").as_uri(),
+            recipe=fields.pop("recipe", Recipe(model="u2netp")), **fields,
+        )  # fmt: skip
+        cutout = CutoutSpec(photograph=photograph, destination_key=key) if key else None
+        self.ledger.batches.register(
+            BatchSpec(
+                id=batch, source=job.source, destination=job.destination, recipe=job.recipe,
+                created=self.clock, total=1, segment_lines=1, cutout=cutout,
+            )
+        )  # fmt: skip
+        self.ledger.batches.open(batch)
+        return job
+
+    def configure(self, **fields) -> None:
+        self.config = Settings(**self.config.model_dump() | fields)
+        self.runtime = replace(self.runtime, config=self.config)
+
+    def crash(self, times: int, cause: str = "", *, quarantine: bool = True) -> None:
+        """Let the line's process die, as `cause` if a worker saw it."""
+        for number in range(times):
+            token = f"dead-{number}:x"
+            lines = self.ledger.lines
+            lines.claim(self.job.batch, 0, token, 60, quarantine=quarantine)
+            if cause:
+                lines.record_crash(self.job.batch, 0, token, cause)
+            self.clock += 61
+
+    def process(self) -> Outcome | ClaimRefused:
+        return process(self.job, self.runtime)
+
+    @property
+    def progress(self) -> Progress:
+        return self.ledger.batches.progress(self.job.batch)
+
+    @property
+    def recent_results(self) -> list[str]:
+        return [result.code for result in self.ledger.batches.recent_results(self.job.batch)]
+>>>>>>> 32b5fbf (Report doubts about the subject, and fail photographs without one)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from worker.attempt import Attempt
 from worker.cpu.slots import CpuSlots
 from worker.foreign import ForeignJob
 from worker.imaging.decode import Limits
+from worker.imaging.matting import Matte
 from worker.process import _cut_out
 from worker.store import ClaimTimer
 
@@ -31,18 +32,26 @@ def run_with(tmp_path):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (60, 40), "red").save(tmp_path / "in" / "a.png")
 
-    def run(alpha: int = 255, output: str = "", meanwhile=lambda: None, time_limit=4, **fields):
-        def matte(rgb: Image.Image, _quality: Quality) -> Image.Image:
+    def run(
+        alpha: int = 255,
+        output: str = "",
+        meanwhile=lambda: None,
+        time_limit=4,
+        doubts=(),
+        refuse="no_subject",
+        **fields,
+    ):
+        def matte(rgb: Image.Image, _quality: Quality) -> Matte:
             meanwhile()
             matte = Image.new("L", rgb.size, 0)
             matte.paste(alpha, (10, 10, 30, 20))
-            return matte
+            return Matte(matte, doubts)
 
         job = ImageJob(
             batch="b-20260101-000000-abcdef", line=0, source=(tmp_path / "in").as_uri(),
             destination=(tmp_path / "out").as_uri(),
             photograph=ManifestLine(key="a.png", size=1, etag="e"),
-            recipe=Recipe(model="u2netp", renditions=(Rendition(**fields),)),
+            recipe=Recipe(model="u2netp", refuse=refuse, renditions=(Rendition(**fields),)),
             destination_key=output, interactive=bool(output),
         )  # fmt: skip
         runtime = SimpleNamespace(
@@ -157,3 +166,39 @@ def test_the_outcome_of_a_cutout_names_the_subjects_box(run_with):
 def test_the_report_row_of_a_batch_has_no_subject_box(run_with):
     _, outcome = run_with()
     assert "subject" not in outcome.model_dump_json()
+
+
+AMBIGUOUS, CUT, NONE = (
+    ErrorCode.AMBIGUOUS_SUBJECT, ErrorCode.SUBJECT_CUT_BY_FRAME, ErrorCode.NO_SUBJECT
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("refuse", "doubts", "failed"),
+    [
+        ("no_subject", (NONE,), NONE),
+        ("no_subject", (AMBIGUOUS, CUT), None),
+        ("doubtful", (NONE,), NONE),
+        ("doubtful", (AMBIGUOUS, CUT), AMBIGUOUS),
+        ("doubtful", (CUT,), CUT),
+        ("doubtful", (), None),
+        ("none", (NONE,), None),
+        ("none", (AMBIGUOUS, CUT), None),
+    ],
+)
+def test_the_recipe_decides_which_doubts_fail_a_photograph(
+    run_with, tmp_path, refuse, doubts, failed
+):
+    if failed:
+        with pytest.raises(PermanentError) as caught:
+            run_with(refuse=refuse, doubts=doubts)
+        assert caught.value.code is failed
+        assert not (tmp_path / "out" / "a.png").exists()
+    else:
+        assert run_with(refuse=refuse, doubts=doubts)[1].doubts == list(doubts)
+
+
+def test_a_refused_photograph_gives_its_cpu_slot_back(run_with):
+    with pytest.raises(PermanentError):
+        run_with(doubts=(NONE,))
+    assert can_acquire(CPU_SLOTS)

@@ -14,7 +14,7 @@ from worker.imaging.u2net import (
     Normalisation,
     enlarged,
     network_input,
-    prediction,
+    stretched,
 )
 
 SAMPLE = SAMPLES / "coffee.jpg"
@@ -41,11 +41,11 @@ def averaged(image: Image.Image, side: int) -> Image.Image:
 
 def matte(values: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """The matte of a network's output."""
-    return enlarged(prediction(values), size)
+    return enlarged(stretched(values), size)
 
 
 def output(values: np.ndarray | list) -> np.ndarray:
-    return np.asarray(values, np.float32)[np.newaxis, np.newaxis]
+    return np.asarray(values, np.float32)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -30,6 +30,19 @@ def test_a_hostile_key_is_one_harmless_row_of_the_csv_and_exact_in_the_jsonl() -
     assert json.loads(lines.getvalue())["key"] == HOSTILE
 
 
+def test_the_csv_names_every_doubt() -> None:
+    doubts = [ErrorCode.AMBIGUOUS_SUBJECT, ErrorCode.SUBJECT_CUT_BY_FRAME]
+    outcomes = [
+        Outcome(line=0, key="a.jpg", status=Status.DONE, doubts=doubts),
+        Outcome(line=1, key="b.jpg", status=Status.DONE),
+    ]
+    table = io.StringIO(newline="")
+    write_csv(outcomes, table)
+    first, second = csv.DictReader(io.StringIO(table.getvalue(), newline=""))
+    assert first["doubts"] == "ambiguous_subject;subject_cut_by_frame"
+    assert second["doubts"] == ""
+
+
 def test_without_redis_the_error_says_where_the_report_of_a_finished_run_is(monkeypatch):
     monkeypatch.setenv("CUTOUT_REDIS_URL", "")
     with pytest.raises(PermanentError, match=r"_cutout/b-1/report\.csv") as caught:

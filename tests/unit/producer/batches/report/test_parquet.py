@@ -14,6 +14,7 @@ def test_a_report_as_parquet_has_the_exact_values():
     rows = [
         Outcome(
             line=0, key="=a\n.jpg", status=Status.DONE, foreground=0.25,
+            doubts=[ErrorCode.SUBJECT_CUT_BY_FRAME],
             milliseconds={"decode": 12}, outputs=[Output(key="a.png", width=6, height=4)],
         ),
         Outcome(line=1, key="b.jpg", status=Status.FAILED, code=ErrorCode.NOT_AN_IMAGE),
@@ -23,6 +24,7 @@ def test_a_report_as_parquet_has_the_exact_values():
     first, second = parquet.read_table(io.BytesIO(file.getvalue())).to_pylist()
     assert first["key"] == "=a\n.jpg"
     assert (first["decode_ms"], first["matte_ms"], first["foreground"]) == (12, None, 0.25)
+    assert (first["doubts"], second["doubts"]) == (["subject_cut_by_frame"], [])
     assert first["outputs"] == [
         {"name": "", "key": "a.png", "width": 6, "height": 4, "bytes": 0, "preset": ""}
     ]

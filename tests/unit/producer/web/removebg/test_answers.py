@@ -73,6 +73,8 @@ def test_every_code_that_a_worker_can_give_is_mapped(code: ErrorCode):
     ("code", "removebg_code"),
     [
         (ErrorCode.NO_SUBJECT, "unknown_foreground"),
+        (ErrorCode.AMBIGUOUS_SUBJECT, "unknown_foreground"),
+        (ErrorCode.SUBJECT_CUT_BY_FRAME, "unknown_foreground"),
         (ErrorCode.TRUNCATED_IMAGE, "failed_to_read_image"),
         (ErrorCode.POISONED, "failed_to_read_image"),
         (ErrorCode.UNSUPPORTED_FORMAT, "invalid_file_type"),
