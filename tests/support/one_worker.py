@@ -17,6 +17,7 @@ from contract.recipe import Recipe
 from contract.settings import Settings
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
+from worker.imaging.matting import Matte
 from worker.process import process
 from worker.runtime import Runtime
 
@@ -35,12 +36,12 @@ class StandInModel:
     subject: bool = True
     runs: int = 0
 
-    def matte(self, rgb: Image.Image, _quality: Quality) -> Image.Image:
+    def matte(self, rgb: Image.Image, _quality: Quality) -> Matte:
         self.runs += 1
         self.meanwhile()
         matte = Image.new("L", rgb.size, 0)
         matte.paste(255 if self.subject else 0, (10, 10, 30, 20))
-        return matte
+        return Matte(matte)
 
 
 @dataclass

@@ -188,7 +188,6 @@ def test_the_output_is_named_after_its_format(fields: dict, key: str, content_ty
     assert job.recipe.renditions[0].content_type == content_type
 
 
-<<<<<<< HEAD
 # several renditions
 
 THUMB = {"name": "thumb", "format": "webp", "max_side": 800}
@@ -226,11 +225,11 @@ def test_other_renditions_do_not_count_in_a_digest() -> None:
     assert both.digest_of(both.renditions[0]) == Recipe(model="u2netp").digest_of(PLAIN)
     assert both.digest != Recipe(model="u2netp", renditions=(thumb,)).digest
     assert Recipe.model_validate_json(both.model_dump_json()) == both
-=======
+
+
 def test_an_output_is_not_current_for_a_recipe_that_refuses_more_or_less():
     digests = {
         Recipe(model="u2netp", refuse=refuse).digest_of(PLAIN)
         for refuse in ("none", "no_subject", "doubtful")
     }
     assert len(digests) == 3
->>>>>>> 32b5fbf (Report doubts about the subject, and fail photographs without one)
