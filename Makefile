@@ -52,9 +52,11 @@ $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure throughput beside rembg
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/compare.py $(BENCH)
 
-# EVAL=DIR holds NAME.jpg and NAME.alpha.png; QUALITY="--limit 5": see bench/quality.py --help
+# EVAL=DIR holds NAME.jpg and NAME.alpha.png; QUALITY="--limit 5": see bench/quality.py --help.
+# EMPTY=DIR, optional, holds photographs without a subject: see bench/doubts.py --help
 quality: $(BIN)/cutout ## measure mattes against exact alpha, by recipe
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/quality.py $(EVAL) $(QUALITY)
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/doubts.py $(EVAL) $(if $(EMPTY),--empty $(EMPTY))
 
 # BENCH="--rounds 1": see `.venv/bin/python bench/interactive.py --help`
 bench-latency: $(BIN)/cutout ## measure the latency of cutouts over HTTP, with and without a batch
