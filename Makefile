@@ -49,8 +49,9 @@ $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 
 # BENCH="--rounds 1 --sizes 4": see `.venv/bin/python bench/compare.py --help`. The two OPENBLAS
 # variables are unset so that both sides choose the kernels of the CPU they run on.
-bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure throughput beside rembg
+bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure throughput beside rembg, and what further renditions cost
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/compare.py $(BENCH)
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/renditions.py
 
 # EVAL=DIR holds NAME.jpg and NAME.alpha.png; QUALITY="--limit 5": see bench/quality.py --help.
 # EMPTY=DIR, optional, holds photographs without a subject: see bench/doubts.py --help

@@ -7,7 +7,7 @@ from PIL import Image
 
 from contract.rendition import Rendition
 from worker.attempt import Attempt
-from worker.imaging.cutout import Cutout
+from worker.imaging.cutout import Cutout, joined
 from worker.imaging.encode import encode
 from worker.imaging.layout import Size
 from worker.imaging.render import render
@@ -35,6 +35,8 @@ def encode_all(
     `backdrop`: an image (mode RGB) that fills the canvas behind the subject.
     """
     files = []
+    if len(renditions) > 1:
+        cutout = joined(cutout)
     for rendition in renditions:
         with attempt.failing_alone(rendition):
             shown = clear_outside(cutout, rendition.roi)

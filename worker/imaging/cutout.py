@@ -1,6 +1,6 @@
 """A photograph and its matte, joined to a cut-out with straight alpha."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageChops, ImageStat
@@ -12,6 +12,8 @@ from worker.imaging.layout import Box
 
 FOREGROUND_SAMPLES = 640
 """About this many pixels of each side are sampled for the mean alpha. Error at 10 MP: 0.0003."""
+MAX_JOINED_PIXELS = 16_000_000
+"""Pixels of the largest cut-out that is kept joined: 64 MB."""
 OPAQUE_BIT = 1 << 24
 """An RGBA pixel read as a little-endian uint32 is below this if its alpha is zero."""
 
@@ -25,6 +27,8 @@ class Cutout:
     """mode L, 0..255, of the photograph's size"""
     subject_colours: Foreground | None = None
     """the subject's own colours, for soft pixels; None keeps the photograph's"""
+    pixels: Uint8Array | None = None
+    """[height, width, 4], if all are joined already; see `joined`"""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -50,6 +54,8 @@ class Cutout:
         background.
         """
         left, top, right, bottom = box
+        if self.pixels is not None:
+            return self.pixels[top:bottom, left:right]
         pixels = np.zeros((bottom - top, right - left, 4), np.uint8)
         alpha = self.alpha.crop(box)
         # most of a product photograph is background, which stays zero without being read
@@ -63,6 +69,19 @@ class Cutout:
             if self.subject_colours:
                 self.subject_colours.paint(pixels[y:y_end, x:x_end], (left + x, top + y))
         return pixels
+
+
+def joined(cutout: Cutout) -> Cutout:
+    """Return a cut-out that is joined once, for several renditions, unless that needs much memory.
+
+    Its pixels cannot be written to.
+    """
+    width, height = cutout.size
+    if width * height > MAX_JOINED_PIXELS:
+        return cutout
+    pixels = cutout.rows(0, height)
+    pixels.flags.writeable = False
+    return replace(cutout, pixels=pixels)
 
 
 def compose(photograph: Photograph, matte: Image.Image, *, decontaminate: bool = False) -> Cutout:

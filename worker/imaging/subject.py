@@ -69,4 +69,4 @@ def clear_outside(cutout: Cutout, roi: tuple[str, ...] | None) -> Cutout:
         raise PermanentError(ErrorCode.NO_SUBJECT, "The region holds nothing of the photograph.")
     alpha = Image.new("L", cutout.size, 0)
     alpha.paste(cutout.alpha.crop((left, top, right, bottom)), (left, top))
-    return replace(cutout, alpha=alpha)
+    return replace(cutout, alpha=alpha, pixels=None)

@@ -103,6 +103,31 @@ def test_a_rendition_has_the_bytes_that_it_has_alone(worker: Worker):
         assert (worker.folder / "out" / alone).read_bytes() == together
 
 
+FORMS = {
+    "zip": {"format": "zip"}, "avif": {"format": "avif"}, "blur": {"background": "blur"},
+    "matte": {"channels": "alpha"}, "region": {"roi": ("0px", "0px", "20px", "20px")},
+    "crop": {"crop": True, "format": "webp"}, "shadow": {"shadow": "contact", "format": "jpg"},
+    "translucent": {"background": "#ff000080"},
+}  # fmt: skip
+
+
+def test_every_form_has_the_bytes_that_it_has_alone(worker: Worker):
+    forms = tuple(Rendition(name=name, **fields) for name, fields in FORMS.items())
+    worker.job = open_batch(
+        worker, "b-20260101-000000-0000ff", recipe=Recipe(model="u2netp", renditions=forms)
+    )
+    together = keys(worker.process())
+    for number, (rendition, key) in enumerate(zip(forms, together, strict=True)):
+        worker.job = open_batch(
+            worker,
+            f"b-20260101-000000-00000{number}",
+            recipe=Recipe(model="u2netp", renditions=(rendition,)),
+        )
+        [alone] = keys(worker.process())
+        out = worker.folder / "out"
+        assert (out / alone).read_bytes() == (out / key).read_bytes(), rendition.name
+
+
 def test_a_further_rendition_is_made_alone(worker: Worker, decoded):
     worker.job = open_batch(worker, BATCH, recipe=Recipe(model="u2netp", renditions=(ALPHA, THUMB)))
     worker.process()
