@@ -41,7 +41,8 @@ def main() -> None:
             destination = Path(folder, f"out-{number}")
             run(source, destination, group, arguments.model)
             for name, counts in outcomes(destination, group).items():
-                wrong = failing(files_of(destination, name), name)
+                several = len(group) > 1
+                wrong = failing([*destination.glob(f"*.{name}.*" if several else "*.*")], name)
                 failed_files += len(wrong)
                 told = ", ".join(f"{count} {code}" for code, count in sorted(counts.items()))
                 print(f"{name:16} {told}" + (f"; FAIL VERIFY: {wrong}" if wrong else ""))
@@ -81,11 +82,6 @@ def rows(destination: Path) -> Iterator[dict]:
     for path in destination.glob("_cutout/*/report.jsonl.gz"):
         with gzip.open(path) as report:
             yield from map(json.loads, report)
-
-
-def files_of(destination: Path, name: str) -> list[Path]:
-    several = [*destination.glob(f"*.{name}.*")]
-    return several or [path for path in destination.iterdir() if path.is_file()]
 
 
 def failing(files: list[Path], preset: str) -> list[str]:

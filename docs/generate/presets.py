@@ -31,10 +31,10 @@ preset refuses them.
 """
 CHECKS = """\
 - **background**: every pixel of it has exactly this colour, to the last bit. A pixel that differs
-  from the colour by more than 10 levels belongs to the subject. Of the 8 x 8 blocks without such
-  pixels, those connected with the picture's sides are the background, except those beside a block
-  of the subject: JPEG's compression and soft edges may change them. Openings within the subject
-  are not measured.
+  from the colour by more than 10 levels belongs to the subject. The background are the blocks of
+  8 x 8 pixels without such pixels that are connected with the picture's sides, except within 1 % of
+  the longer side of the subject: JPEG's compression and soft edges may change those. Openings
+  within the subject are not measured.
 - **fill**: width of the subject's box in % of the picture's width, or height in % of the height,
   whichever is more; within about 1 %, as compression blurs the edge.
 - **frame**: the subject touches no side of the picture.

@@ -3,10 +3,11 @@
 A pixel that differs from the background's colour by more than SUBJECT_DIFFERENCE in a channel
 belongs to the subject. The picture is divided into blocks of 8 x 8 pixels, those of a JPEG. The
 background are the blocks without subject that can be reached from the picture's sides over such
-blocks; those next to a block of the subject are left out: compression and soft edges may change
+blocks; those within EDGE_SHARE of the subject are left out: compression and soft edges may change
 them. Openings within the subject, such as that of a handle, are not measured.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ BLOCK = 8
 """Side of a block, in pixels."""
 SUBJECT_DIFFERENCE = 10
 """Levels of 255. Compression changes the pixels of a block at a subject's edge by more."""
+EDGE_SHARE = 0.01
+"""Of the longer side: how far from the subject the background is measured, in whole blocks."""
 FAINT_DIFFERENCE = 40
 """Levels of 255 up to which a pixel of the subject is faint."""
 STRIP_PIXELS = 1 << 20
@@ -106,7 +109,10 @@ def _parts(blocks: _Blocks) -> tuple[Counts, ...]:
 def _summarised(blocks: _Blocks, columns: BoolArray, rows: BoolArray) -> OnPlainBackground:
     has_subject = blocks.subject > 0
     reached = _reached_from_sides(~has_subject)
-    background = reached & ~_widened(has_subject)
+    edge = has_subject
+    for _ in range(max(1, math.ceil(EDGE_SHARE * max(len(columns), len(rows)) / BLOCK))):
+        edge = _widened(edge)
+    background = reached & ~edge
     outline = has_subject & _widened(reached)
     rim = has_subject & _widened(_widened(reached))
     sides = np.array([columns[0], rows[0], columns[-1], rows[-1]])

@@ -42,6 +42,16 @@ def test_pixels_beside_the_subject_are_not_the_backgrounds():
     assert measure_on(image, WHITE).impure_pixels == 1
 
 
+def test_the_edge_is_wider_in_a_larger_picture():
+    """One pixel of a network's matte covers ten pixels of a picture of 3,200."""
+    image = Image.new("RGB", (1600, 200), WHITE)
+    image.paste((200, 30, 40), (800, 80, 880, 120))
+    image.putpixel((789, 100), (250, 250, 250))
+    assert measure_on(image, WHITE).impure_pixels == 0
+    image.putpixel((770, 100), (250, 250, 250))
+    assert measure_on(image, WHITE).impure_pixels == 1
+
+
 def test_an_off_white_background_has_no_pure_pixel():
     image = picture()
     off_white = Image.new("RGB", image.size, (254, 254, 254))
