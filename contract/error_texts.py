@@ -48,11 +48,11 @@ _IMAGE: Texts = {
     ),
     ErrorCode.AMBIGUOUS_SUBJECT: (
         "The network is unsure what the subject is, or where it ends.",
-        "Look at the photograph; try another model, or `refuse: no_subject` in the recipe.",
+        "Look at the photograph; try another model, or `refuse: none` in the recipe.",
     ),
     ErrorCode.SUBJECT_CUT_BY_FRAME: (
         "The subject goes on outside of the photograph.",
-        "Photograph it whole, or process it with `refuse: no_subject` in the recipe.",
+        "Photograph it whole, or process it with `refuse: none` in the recipe.",
     ),
     ErrorCode.OUTPUT_TOO_LARGE: (
         "The output does not fit the `max_bytes` of its rendition, even at the lowest quality.",
