@@ -11,7 +11,7 @@ from worker.imaging.arrays import Float32Array
 from worker.imaging.doubts import doubts, measure
 from worker.imaging.layout import Box, box_size
 from worker.imaging.refine import refine
-from worker.imaging.second_pass import MIN_CONFIDENCE, agrees, confidence, subject_region
+from worker.imaging.second_pass import MIN_CONFIDENCE, MIN_GAIN, agrees, confidence, subject_region
 from worker.imaging.u2net import enlarged, stretched
 
 
@@ -48,7 +48,7 @@ def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Matte:
 
 
 def _more_confident(predict: Predict, whole: Box, first: Float32Array) -> Float32Array:
-    """Return the more confident saliency of a photograph and of its mirror image.
+    """Return the saliency of a photograph, or that of its mirror image if it is more confident.
 
     The mirror image is looked at only if the first one is in doubt.
     """
@@ -56,9 +56,11 @@ def _more_confident(predict: Predict, whole: Box, first: Float32Array) -> Float3
     def stretched_confidence(saliency: Float32Array) -> float:
         return confidence(stretched(saliency))
 
-    if stretched_confidence(first) >= MIN_CONFIDENCE:
+    sure = stretched_confidence(first)
+    if sure >= MIN_CONFIDENCE:
         return first
-    return max(first, predict(whole, mirrored=True), key=stretched_confidence)
+    from_mirror = predict(whole, mirrored=True)
+    return from_mirror if stretched_confidence(from_mirror) >= sure + MIN_GAIN else first
 
 
 def _looked_again(predict: Predict, whole: Box, first: Float32Array) -> tuple[Box, Float32Array]:

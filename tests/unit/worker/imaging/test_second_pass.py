@@ -163,3 +163,13 @@ def test_one_pass_never_looks_at_the_mirror_image():
     network = Network(FAINT)
     matte_of(Image.new("RGB", SIZE), network, Quality(passes=1))
     assert (network.boxes, network.mirrored_boxes) == ([(0, 0, *SIZE)], [])
+
+
+def test_a_doubtful_view_stays_if_the_mirror_image_is_hardly_more_confident():
+    photograph = Image.new("RGB", SIZE, "red")
+    fainter = view((120, 120, 200, 200), opacity=107)
+    network = Network(FAINT, from_mirror=np.maximum(fainter, view((120, 120, 122, 122))))
+    matte = matte_of(photograph, network, TWICE).alpha
+    once = matte_of(photograph, Network(FAINT), Quality(passes=1)).alpha
+    assert network.mirrored_boxes == [(0, 0, *SIZE)]
+    assert matte.tobytes() == once.tobytes()
