@@ -24,7 +24,7 @@ demo: $(BIN)/cutout ## cut out the sample photographs and draw a contact sheet
 up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C
 	@$(BIN)/cutout up
 
-check: lint ## the inner loop, under a minute: lint, types, layers, unit and behaviour tests but those marked slow
+check: lint ## the inner loop, about a minute: lint, types, layers, unit and behaviour tests but those marked slow
 	$(BIN)/python -m pytest tests/unit tests/behaviour -m "not slow" -n 3 --dist worksteal
 
 test: $(BIN)/cutout ## every test but those marked long
