@@ -72,6 +72,15 @@ class Allocation:
         self.release(batch)
         self._throttles.pop(batch, None)
 
+    def by_priority(self, batches: list[str]) -> list[str]:
+        """Return the batches with those of higher priority first, else in the given order."""
+        priorities = {
+            batch: claim.priority
+            for claims in self._claims.values()
+            for batch, claim in claims.items()
+        }
+        return sorted(batches, key=lambda batch: -priorities.get(batch, 0))
+
     def window(self, batch: str) -> int:
         """Return how many lines of a batch may be queued or in process; 0 if it claims nothing."""
         queue = self._queues.get(batch, "")

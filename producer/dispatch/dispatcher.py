@@ -127,12 +127,13 @@ class Dispatcher:
     def tick(self) -> bool:
         """Advance every open batch by one step; return True if one has more to publish at once.
 
-        An error in one batch does not hold up the others.
+        Higher priorities come first: a queue is first in, first out. An error in one batch does not
+        hold up the others.
         """
         busy = False
         open_ids = self._ledger.batches.open_ids()
         self._begin_tick(open_ids)
-        for batch in open_ids:
+        for batch in self._allocation.by_priority(open_ids):
             if time.monotonic() < self._backing_off.get(batch, 0):
                 continue
             try:

@@ -183,6 +183,20 @@ def test_a_batch_of_higher_priority_goes_first(
     assert ledger.batches.progress(low.id).stalled_reason == ""
 
 
+def test_lines_of_a_higher_priority_are_published_first_in_each_tick(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    """The queue is first in, first out: behind a batch, the other would wait for all its lines."""
+    published: list[str] = []
+    monkeypatch.setattr(
+        line_publisher, "publish_issued", lambda spec, *_: published.append(spec.id)
+    )
+    low = submit(ledger, tmp_path / "low", 900)
+    high = submit(ledger, tmp_path / "high", 50, priority=1)
+    dispatcher.tick()
+    assert published == [high.id, low.id]
+
+
 def test_priorities_change_while_the_batches_run(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
 ) -> None:

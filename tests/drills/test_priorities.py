@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import pytest
 from support.catalogue import photograph
 from support.cluster import Cluster
 from support.drill import Drill, queue
@@ -111,7 +110,6 @@ def test_a_reserved_worker_leaves_a_batch_alone(drill: Drill, tmp_path, monkeypa
 # batches among each other
 
 
-@pytest.mark.long  # a busy machine holds children up; tests/behaviour/test_schedule.py is exact
 def test_a_batch_of_higher_priority_goes_first(drill: Drill, tmp_path: Path, monkeypatch) -> None:
     """Behind a queue that is as short as the workers need."""
     publishes_here(monkeypatch, drill)
