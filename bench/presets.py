@@ -44,8 +44,8 @@ def main() -> None:
                 several = len(group) > 1
                 wrong = failing([*destination.glob(f"*.{name}.*" if several else "*.*")], name)
                 failed_files += len(wrong)
-                told = ", ".join(f"{count} {code}" for code, count in sorted(counts.items()))
-                print(f"{name:16} {told}" + (f"; FAIL VERIFY: {wrong}" if wrong else ""))
+                shown = ", ".join(f"{count} {code}" for code, count in sorted(counts.items()))
+                print(f"{name:16} {shown}" + (f"; FAIL VERIFY: {wrong}" if wrong else ""))
     sys.exit(bool(failed_files))
 
 

@@ -2,15 +2,15 @@
 
 import math
 import re
-from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+from contract.lengths import Length, parts
 
 MAX_MARGIN = {"px": 500, "%": 50}
 """unit -> largest crop margin"""
-LENGTH = re.compile(r"(\d{1,9}(?:\.\d{1,4})?)(px|%)", re.ASCII)
 CONTENT_TYPES = {
     "png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif",
     "zip": "application/zip",
@@ -35,31 +35,10 @@ WHOLE = ("0px", "0px", "100%", "100%")
 """The region (left, top, right, bottom) of a whole photograph."""
 
 
-def _length(text: str) -> str:
-    """Return a length in canonical form, such as `30px` or `12.5%`. Raises ValueError."""
-    match = LENGTH.fullmatch("0px" if text == "0" else text)
-    if not match:
-        raise ValueError("a length must be written as 30px or 10%")
-    amount = Decimal(match[1])
-    return f"{amount.normalize():f}{match[2]}" if amount else "0px"
-
-
-def pixels(length: str, whole: int) -> float:
-    """Return a length in pixels. Percentages are of `whole`, in pixels."""
-    amount, unit = _parts(length)
-    return amount if unit == "px" else amount * whole / 100
-
-
-def _parts(length: str) -> tuple[float, str]:
-    unit = "%" if length.endswith("%") else "px"
-    return float(length.removesuffix(unit)), unit
-
-
 PresetName = Literal[
     "alpha", "white", "mask", "amazon-main", "google-merchant", "walmart", "shopify", "etsy", "ebay"
 ]
 """Names of presets. A test compares them with contract/presets.py."""
-Length = Annotated[str, AfterValidator(_length)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -235,7 +214,7 @@ class Rendition(BaseModel):
     @field_validator("crop_margin")
     @classmethod
     def _margins(cls, margins: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if any(amount > MAX_MARGIN[unit] for amount, unit in map(_parts, margins)):
+        if any(amount > MAX_MARGIN[unit] for amount, unit in map(parts, margins)):
             raise ValueError("a margin must be at most 500px or 50%")
         if info.data.get("crop") is False and any(margin != "0px" for margin in margins):
             raise ValueError("a margin requires crop")
@@ -268,7 +247,7 @@ class Rendition(BaseModel):
     def _region(cls, roi: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if roi is None or roi == WHOLE:
             return None
-        sides = [_parts(length) for length in roi]
+        sides = [parts(length) for length in roi]
         if any(unit == "%" and amount > 100 for amount, unit in sides):  # noqa: PLR2004 - percent
             raise PydanticCustomError("roi_exceeds_bounds", "the region exceeds the photograph")
         for (low, unit), (high, other) in zip(sides[:2], sides[2:], strict=True):

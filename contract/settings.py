@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     )
     s3_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
         None,
-        description="Server-side encryption that S3 is asked for with each object written. Not set:"
+        description="Server-side encryption requested of S3 for each object written. Not set:"
         " the bucket's default.",
     )
     s3_kms_key: str | None = Field(

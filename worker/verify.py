@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contract.errors import ErrorCode, PermanentError
-from contract.presets import PRESETS, UNITS, Check, Preset, Requirement
+from contract.presets import PRESETS, Preset
 from contract.rendition import Rendition
+from contract.requirements import UNITS, Check, Requirement
 from worker.imaging.decode import Limits
 from worker.imaging.measure import Measurement, measure
 from worker.imaging.plain_background import OnPlainBackground

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 from tables import page, table
 
-from contract.presets import PRESETS, READ, Preset, Requirement, Source
+from contract.presets import PRESETS, READ, Preset
+from contract.requirements import Requirement, Source
 
 INTRODUCTION = f"""\
 A preset is a rendition, and what the file must fulfil. Take it as it is, or copy the rendition
 into a recipe of your own and change it. `cutout verify --preset NAME FILE|PREFIX...` checks files,
-whoever wrote them.
+also those of other programs.
 
 The requirements were read on {READ}, in stored copies of the pages named beside them, which may be
 older. **Official** pages are the marketplace's own; Amazon's and Etsy's own pages were not among

@@ -23,6 +23,7 @@ from producer.cli.batch_summary import print_batch_summary
 from producer.cli.options import (
     AsJson,
     BatchId,
+    PricePerCoreHour,
     enable_ctrl_c,
     open_ledger,
     open_ledger_of,
@@ -156,15 +157,6 @@ Summary = Annotated[
 ]
 SummaryAsJson = Annotated[
     bool, typer.Option("--json", help="Print the summary as JSON instead of text.")
-]
-PricePerCoreHour = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        metavar="PRICE",
-        help="Price of one CPU core for one hour, in any currency, such as 0.04: the summary"
-        " then has the cost of the CPU time per 1,000 images.",
-    ),
 ]
 
 

@@ -96,6 +96,15 @@ Workers = Annotated[
         help="Worker processes (default: one per CPU plus one per four CPUs).",
     ),
 ]
+PricePerCoreHour = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="PRICE",
+        help="Price of one CPU core for one hour, in any currency, such as 0.04: prints the cost"
+        " of the CPU time as well.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

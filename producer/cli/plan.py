@@ -15,6 +15,7 @@ from producer.cli.options import (
     ModelName,
     Passes,
     PresetNames,
+    PricePerCoreHour,
     RecipeName,
     RecipeOptions,
     Refine,
@@ -38,14 +39,10 @@ Until = Annotated[
 SampleSize = Annotated[
     int, typer.Option("--sample", min=8, metavar="N", help="Photographs that are processed.")
 ]
-PricePerCoreHour = Annotated[
-    float | None,
-    typer.Option("--price-per-core-hour", min=0, metavar="X", help="Price of a CPU for an hour."),
-]
 PricePerRequests = Annotated[
     float | None,
     typer.Option(
-        "--price-per-1000-requests", min=0, metavar="X", help="Price of 1,000 storage requests."
+        "--price-per-1000-requests", min=0, metavar="PRICE", help="Price of 1,000 storage requests."
     ),
 ]
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client import Metric
 from support.drill import Drill
-from support.helm import ci_values, render
+from support.helm import scaling_queries
 from support.scrape import families, prometheus, query, scraped
 from support.services import S3Server, free_port, until
 from support.stand_in import mark
@@ -123,16 +123,6 @@ def assert_exported_as_declared(ports: Iterable[int]) -> None:
     assert set(declared) == set(seen)
     for name, family in seen.items():
         assert_as_declared(family, declared[name])
-
-
-def scaling_queries() -> list[str]:
-    """Return the queries by which KEDA scales the sets of workers of the Helm chart."""
-    return [
-        trigger["metadata"]["query"]
-        for found in render(ci_values("scaling"))
-        if found["kind"] == "ScaledObject"
-        for trigger in found["spec"]["triggers"]
-    ]
 
 
 def firing(port: int) -> set[str]:

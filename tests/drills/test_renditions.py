@@ -20,8 +20,11 @@ RECIPE = Recipe(
 TIMES = {"CUTOUT_VISIBILITY_TIMEOUT": "12", "CUTOUT_TIME_LIMIT": "8"}
 
 
-def survive(drill: Drill, count: int, kills: int) -> None:
-    """Kill workers while a batch is processed; check every rendition of every photograph."""
+def written(drill: Drill, count: int, kills: int) -> dict[str, list[str]]:
+    """Kill workers while a batch is processed; return the renditions of each key, by its outcome.
+
+    Asserts that the outputs are these and no other, and that an audit finds nothing.
+    """
     drill.fill(count)
     for number in range(count):
         mark(drill.key_path(number), "slow:0.1")
@@ -41,28 +44,28 @@ def survive(drill: Drill, count: int, kills: int) -> None:
     bound = float(TIMES["CUTOUT_VISIBILITY_TIMEOUT"]) + 15 + count / 4
     counts = drill.passed(spec, f"SIGKILL to {kills} workers, one after the other", bound, took)
     assert counts["done"] == count
-    written = {
+    files = {
         path.relative_to(drill.out).as_posix()
         for path in drill.out.rglob("*.*")
         if path.is_file() and "_cutout" not in path.parts
     }
     stems = [drill.key(number).removesuffix(".jpg") for number in range(count)]
     suffixes = (".alpha.png", ".white.jpg", ".thumb.webp")
-    assert written == {stem + suffix for stem in stems for suffix in suffixes}
+    assert files == {stem + suffix for stem in stems for suffix in suffixes}
     rows = drill.outcomes(spec).values()
-    assert all([output.name for output in row.outputs] == NAMES for row in rows)
+    return {row.key: [output.name for output in row.outputs] for row in rows}
 
 
 NAMES = [rendition.name for rendition in RECIPE.renditions]
 
 
 def test_renditions_survive_killed_workers(drill: Drill) -> None:
-    survive(drill, 30, 2)
+    assert written(drill, 30, 2) == {drill.key(number): NAMES for number in range(30)}
 
 
 @pytest.mark.long
 def test_200_photographs_with_three_renditions_survive_killed_workers(drill: Drill) -> None:
-    survive(drill, 200, 8)
+    assert written(drill, 200, 8) == {drill.key(number): NAMES for number in range(200)}
 
 
 def test_a_further_rendition_is_made_and_the_others_are_left(drill: Drill) -> None:

@@ -42,6 +42,16 @@ def ci_values(name: str) -> dict[str, Any]:
 
 
 @cache
+def scaling_queries() -> list[str]:
+    """Return the queries by which KEDA scales the chart's sets of workers."""
+    return [
+        trigger["metadata"]["query"]
+        for found in render(ci_values("scaling"))
+        if found["kind"] == "ScaledObject"
+        for trigger in found["spec"]["triggers"]
+    ]
+
+
 def _run(verb: str, values: str) -> dict[str, Any]:
     answer = subprocess.run(
         [sys.executable, __file__, verb, str(CHART)],

@@ -8,7 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from support.helm import CHART, HelmRefusedError, ci_values, lint, render
+from support.helm import CHART, HelmRefusedError, ci_values, lint, render, scaling_queries
 from support.paths import ROOT
 
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
@@ -50,9 +50,19 @@ def test_helm_finds_nothing_to_correct(path):
 
 
 def test_every_object_is_valid_in_kubernetes(objects):
-    for found in objects:
-        if found["kind"] not in CUSTOM:
-            kubernetes_validate.validate(found, VERSION, strict=True)
+    assert {"Deployment", "Service"} <= {found["kind"] for found in objects}
+    assert [problem for found in objects if (problem := kubernetes_problem(found))] == []
+
+
+def kubernetes_problem(found: dict[str, Any]) -> str:
+    """Return what Kubernetes refuses in an object; empty if nothing, or for a kind of others."""
+    if found["kind"] in CUSTOM:
+        return ""
+    try:
+        kubernetes_validate.validate(found, VERSION, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return f"{found['kind']} {found['metadata']['name']}: {error}"
+    return ""
 
 
 def test_every_scaled_object_is_valid_in_keda():
@@ -101,15 +111,6 @@ def test_scaling_asks_for_metrics_that_are_exported():
     for query in queries:
         assert set(re.findall(r"cutout_\w+", query)) <= known
         assert "max(sum by (instance)" in query  # two dispatchers export the same numbers
-
-
-def scaling_queries() -> list[str]:
-    return [
-        trigger["metadata"]["query"]
-        for found in render(ci_values("scaling"))
-        if found["kind"] == "ScaledObject"
-        for trigger in found["spec"]["triggers"]
-    ]
 
 
 @pytest.mark.parametrize(

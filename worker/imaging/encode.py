@@ -77,7 +77,7 @@ def _bled(rows: Rows) -> Rows:
     """Return rows whose transparent pixels have the mean colour of the subject in their block.
 
     A JPEG compresses blocks of 8 x 8 pixels: a contrast at the subject's edge would leave its marks
-    on the subject. Blocks without subject stay black. Rows are asked for in whole blocks.
+    on the subject. Blocks without subject stay black. Rows are requested in whole blocks.
     """
 
     def bled(top: int, bottom: int) -> Uint8Array:
@@ -110,7 +110,7 @@ def _grey_png(matte: Image.Image, dots_per_metre: tuple[int, int] | None) -> byt
 
 
 def _assembled(rows: Rows, size: tuple[int, int], form: LossyFormat) -> Image.Image:
-    """Return all rows as one image of a format. They are asked for in whole blocks of a JPEG.
+    """Return all rows as one image of a format. They are requested in whole blocks of a JPEG.
 
     Raises PermanentError (`too_many_pixels`) if the format cannot hold it.
     """

@@ -10,7 +10,8 @@ enlarged, unless `scale` gives the subject a share of a canvas of fixed size.
 import math
 from dataclasses import dataclass
 
-from contract.rendition import Rendition, pixels
+from contract.lengths import pixels
+from contract.rendition import Rendition
 
 MAX_GROWN_MEGAPIXELS = 100
 """A canvas that was extended to its aspect ratio is shrunk to this."""

@@ -48,7 +48,7 @@ def _shrunk(photograph: Photograph) -> Image.Image:
 def draw_sheet(counts: Sequence[int], tiles: Iterable[Tile]) -> Image.Image:
     """Draw groups of `counts` tiles each; every group begins a row of its own.
 
-    The tiles are asked for one by one, so that only one picture is in memory.
+    The tiles are requested one by one, so that only one picture is in memory.
     """
     columns = max(1, min(MAX_COLUMNS, max(counts, default=0)))
     rows = sum(-(-count // columns) for count in counts)

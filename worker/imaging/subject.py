@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
-from contract.rendition import pixels
+from contract.lengths import pixels
 from worker.imaging.arrays import BoolArray
 from worker.imaging.cutout import Cutout
 from worker.imaging.layout import Box

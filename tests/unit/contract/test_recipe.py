@@ -5,8 +5,9 @@ from pydantic import ValidationError
 
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob, ManifestLine
+from contract.lengths import pixels
 from contract.recipe import Recipe, recipe_for
-from contract.rendition import PLAIN, Rendition, pixels
+from contract.rendition import PLAIN, Rendition
 
 
 def test_the_digest_of_the_plain_recipe_never_changes():

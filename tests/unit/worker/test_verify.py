@@ -7,8 +7,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
-from contract.presets import PRESETS, Check
+from contract.presets import PRESETS
 from contract.rendition import PresetName, Rendition
+from contract.requirements import Check
 from worker.imaging.decode import Limits
 from worker.verify import Verdict, require_preset, verify
 
