@@ -76,9 +76,10 @@ class Attempt:
 
     def raise_failure(self) -> None:
         """Raise why a rendition could not be made, if any: first what another attempt may make."""
-        final = lambda name: isinstance(self.failures[name], PermanentError)  # noqa: E731
-        for name in sorted(self.failures, key=final):
-            error = self.failures[name]
+        failures = sorted(
+            self.failures.items(), key=lambda failure: isinstance(failure[1], PermanentError)
+        )
+        for name, error in failures:
             if isinstance(error, CutoutError):
                 raise type(error)(error.code, f"The rendition {name}: {error.message}")
             raise error

@@ -40,6 +40,8 @@ PERMANENT = {
     errno.EROFS: (ErrorCode.ACCESS_DENIED, "{key!r} is on a read-only file system."),
 }
 """errno -> (our code, message). Any other OSError is retryable."""
+MOVES = 10
+"""How often a file is moved into a folder that others delete."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """errno of a disk or quota that is full."""
 
@@ -233,7 +235,6 @@ class FileStore:
 
         `check` is called right before the renaming, and may raise to prevent it.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._path(SCRATCH)
         scratch.mkdir(parents=True, exist_ok=True)
         temporary = scratch / uuid.uuid4().hex
@@ -249,7 +250,7 @@ class FileStore:
                 os.utime(file.fileno(), ns=(time.time_ns(),) * 2)
                 os.fsync(file.fileno())
             check()
-            temporary.replace(path)
+            _move(temporary, path)
             status = path.stat()
             _sync(path.parent)
         except BaseException:
@@ -269,6 +270,17 @@ class FileStore:
         except (OSError, ValueError):
             return {}
         return row["metadata"] if isinstance(row, dict) and row.get("etag") == etag else {}
+
+
+def _move(file: Path, to: Path) -> None:
+    """Move a file into a folder, which is created as often as a deletion removes it as empty."""
+    for _ in range(MOVES - 1):
+        with contextlib.suppress(FileNotFoundError):
+            to.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(to)
+            return
+    to.parent.mkdir(parents=True, exist_ok=True)
+    file.replace(to)
 
 
 def _is_public(folder: str) -> bool:

@@ -388,6 +388,26 @@ def test_a_name_that_is_not_unicode_does_not_break_the_listing(folder: FileStore
     assert folder.get(listed[1]).data == b"1"
 
 
+def test_a_folder_that_is_deleted_as_empty_while_a_file_is_written_is_created_again(
+    folder: FileStore, tmp_path: Path, monkeypatch
+):
+    """Two records of one server: one is deleted while the other is written."""
+    folder.put("_cutout/records/first.json", b"1", "application/json")
+    synced, write = [], os.fsync
+
+    def deleting(descriptor: int) -> None:
+        write(descriptor)
+        if not synced:
+            folder.delete("_cutout/records/first.json")
+            synced.append(descriptor)
+
+    monkeypatch.setattr(os, "fsync", deleting)
+    folder.put("_cutout/records/second.json", b"2", "application/json")
+    assert synced
+    assert folder.get("_cutout/records/second.json").data == b"2"
+    assert not (tmp_path / "root/_cutout/records/first.json").exists()
+
+
 def test_a_writer_killed_while_writing_leaves_the_old_content(folder: FileStore, tmp_path: Path):
     folder.put("a/b.png", b"old", "image/png", {"mark": "old"})
     code = (

@@ -1,10 +1,11 @@
 """Every metric, alert and panel, on a real Prometheus that scraped a real run."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def panels() -> dict[str, str]:
     }
 
 
+def accepts(port: int) -> bool:
+    """Return whether a process listens on a port: the API does so after its metrics are served."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
+        return True
+    return False
+
+
 @contextmanager
 def running(drill: Drill) -> Iterator[dict[str, int]]:
     """Run each kind of process on a batch with failures, retries, a crash and a late callback."""
@@ -63,7 +71,7 @@ def running(drill: Drill) -> Iterator[dict[str, int]]:
     web = free_port()
     store = {"CUTOUT_WEB_PORT": str(web), "CUTOUT_WEB_STORE": str(drill.out / "web")}
     cluster.start("serve", "producer", "serve", **env["serve"], **store)
-    until(lambda: all(families(port) for port in ports.values()))
+    until(lambda: all(families(port) for port in ports.values()) and accepts(web))
     drill.submit(schedule=Schedule(deadline=datetime(2100, 1, 1, tzinfo=UTC)))
     refused = 0
     for path in ("/healthz", "/v1/models", "/v1/batches", "/nothing"):
