@@ -6,6 +6,7 @@ import resource
 import socket
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import boto3
@@ -21,6 +22,7 @@ from contract.recipe import PIPELINE, Recipe
 from contract.settings import Settings
 from producer.batches.register import register
 from producer.dispatch import missing_workers
+from producer.doctor import cluster, storage
 from producer.doctor.examination import examine_all
 from producer.doctor.finding import Finding, Level
 from producer.doctor.machine import MachineChecks
@@ -41,6 +43,13 @@ def no_weights(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Leave out what starts an interpreter, except in the test of it."""
     if "weights" not in request.node.name:
         monkeypatch.setattr(MachineChecks, "weights", lambda _: iter(()))
+
+
+@pytest.fixture(autouse=True)
+def any_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the speed of the machine of the test out of what is wrong."""
+    monkeypatch.setattr(cluster, "SLOW_REPLY_SECONDS", inf)
+    monkeypatch.setattr(storage, "SLOW_SECONDS", inf)
 
 
 @pytest.fixture
@@ -228,6 +237,14 @@ def test_the_storage_does_not_answer(healthy, locations, monkeypatch) -> None:
     finding = only(healthy, (locations[0], "s3://bucket/out"))
     assert (finding.check, finding.level) == ("destination", Level.ERROR)
     assert "storage_unavailable" in finding.message
+
+
+def test_a_slow_redis_and_slow_storage_are_found(healthy, locations, monkeypatch) -> None:
+    monkeypatch.setattr(cluster, "SLOW_REPLY_SECONDS", 0)
+    assert "to answer" in only(healthy).message
+    monkeypatch.setattr(cluster, "SLOW_REPLY_SECONDS", inf)
+    monkeypatch.setattr(storage, "SLOW_SECONDS", 0)
+    assert "Writing takes" in only(healthy, locations).message
 
 
 @pytest.mark.slow

@@ -61,6 +61,7 @@ def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
     assert max(undrained) <= DRAIN_ROWS + CHUNK_LINES
 
 
+@pytest.mark.slow
 def test_a_report_that_takes_long_holds_up_no_other_batch(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_report_that_takes_long_holds_up_no_other_batch(
     until(lambda: ledger.batches.progress(settled).state == "closed")
 
 
+@pytest.mark.slow
 def test_the_window_follows_the_children_that_serve_the_queue(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:

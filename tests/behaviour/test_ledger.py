@@ -360,6 +360,7 @@ def test_resuming_leaves_a_batch_that_is_not_paused_alone(ledger, batch) -> None
     assert stalled(ledger) == ("cancelling", "")
 
 
+@pytest.mark.slow
 @redis_only
 def test_no_command_of_a_large_batch_handles_more_than_a_chunk(ledger) -> None:
     large = 5 * SCRIPT_LINES

@@ -213,6 +213,7 @@ def test_priorities_change_while_the_batches_run(
     assert issued(dispatcher, ledger, first, second) == [MIN_WINDOW, 2 * MIN_WINDOW]
 
 
+@pytest.mark.slow
 def test_weights_divide_the_workers_and_a_cap_limits_a_batch(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
 ) -> None:

@@ -194,6 +194,7 @@ def test_a_uri_opens_the_same_store(store: Store):
         assert keys(open_store(uri)) == ["a.png"]
 
 
+@pytest.mark.slow
 def test_awkward_keys_are_kept_unchanged(store: Store):
     awkward = [
         "a b .jpg", " ", "größe.jpg", "靴/👟.jpg", "a+b.jpg", "100%.jpg", "a%2Fb.jpg", "%00", "%",
@@ -211,6 +212,7 @@ def test_awkward_keys_are_kept_unchanged(store: Store):
         assert (store.get(key).data, dict(head.metadata)) == (key.encode(), {"mark": "1"}), key
 
 
+@pytest.mark.slow
 def test_an_overlong_key_is_kept_or_refused_with_a_code(store: Store):
     refused = {ErrorCode.UNSAFE_KEY}
     if isinstance(store, S3Store):
@@ -519,6 +521,7 @@ def test_an_unknown_location_is_refused(location: str):
 # S3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [("AWS_SECRET_ACCESS_KEY", "wrong-secret"), ("AWS_ACCESS_KEY_ID", "unknown-key")],
@@ -603,6 +606,7 @@ def test_foreign_keys_are_listed_but_never_read_or_written(moto_server: S3Server
     assert store.get("a//b.png").data == b"1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["/a.png", "//a.png", "a//b.png", "a///b.png"])
 def test_keys_with_empty_parts_are_objects_of_their_own(
     moto_server: S3Server, new_location, key: str
@@ -701,6 +705,7 @@ def answering(*script: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str,
         server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("response", "code", "attempts"),
     [
@@ -880,6 +885,7 @@ def test_a_server_that_is_not_s3_is_recognised_by_head_and_list_too(
             assert code_of(call) is ErrorCode.STORAGE_UNAVAILABLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "refusal", [status(501, "NotImplemented"), status(400, "InvalidArgument")], ids=["501", "400"]
 )
@@ -900,6 +906,7 @@ def test_a_server_without_conditions_is_asked_for_the_etag_first(
         assert store.get("a.png").data == b"second"
 
 
+@pytest.mark.slow
 def test_a_server_whose_conditions_always_fail_is_written_to_all_the_same(
     moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch
 ):

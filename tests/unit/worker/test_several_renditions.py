@@ -111,6 +111,7 @@ FORMS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_form_has_the_bytes_that_it_has_alone(worker: Worker):
     forms = tuple(Rendition(name=name, **fields) for name, fields in FORMS.items())
     worker.job = open_batch(

@@ -13,6 +13,8 @@ from contract.requirements import Check
 from worker.imaging.decode import Limits
 from worker.verify import Verdict, require_preset, verify
 
+pytestmark = pytest.mark.slow
+
 AMAZON = PRESETS["amazon-main"]
 SIDE = 1200
 

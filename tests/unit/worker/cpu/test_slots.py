@@ -39,6 +39,7 @@ def test_a_killed_process_releases_its_slot():
         assert slots.acquire(LONG)
 
 
+@pytest.mark.slow
 def test_acquire_gives_up_after_its_timeout():
     slots = CpuSlots(1)
     with held(slots):

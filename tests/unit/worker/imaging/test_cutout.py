@@ -52,6 +52,7 @@ def test_alpha_is_straight_and_hidden_colours_are_cleared(case):
     assert (np.concatenate(strips) == result).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(4000, 2501), (2501, 4000), (20_001, 100), (1999, 1601)])
 def test_the_foreground_of_a_large_photograph_is_estimated_from_a_sample(size: tuple[int, int]):
     matte = Image.radial_gradient("L").resize(size).point(lambda alpha: 255 * (alpha < 100))

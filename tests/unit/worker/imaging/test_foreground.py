@@ -46,6 +46,7 @@ def colour_error(pixels: np.ndarray, over: np.ndarray) -> float:
     return float(np.abs(pixels[..., :3] - over)[soft].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("over", "under", "softness"),
     [

@@ -70,6 +70,7 @@ def pictures(draw: st.DrawFn) -> np.ndarray:
     return picture
 
 
+@pytest.mark.slow
 @given(
     pictures(), st.sampled_from([1e-6, 1e-5, 1e-4, 0.1]), st.integers(0, 2**32), st.integers(1, 6)
 )

@@ -86,6 +86,7 @@ def test_every_key_is_listed_once(shape: str, failing: float, monkeypatch) -> No
     assert sorted(listed(Bucket(SHAPES[shape], failing, 0.0005))) == sorted(SHAPES[shape])
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=200))
 def test_any_keys_are_listed_once(keys: set[str]) -> None:

@@ -245,6 +245,7 @@ VALUES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.one_of(st.sampled_from(DOCUMENTED), st.text(max_size=10)), VALUES))
 def test_any_form_is_applied_or_refused(form: dict[str, str]):
     form = {name: value for name, value in form.items() if not name.startswith("image_")}
