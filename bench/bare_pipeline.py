@@ -76,9 +76,7 @@ def session_run(photographs: list[Path], model: str) -> Callable[[int], object]:
     row = session.model
     with Image.open(photographs[0]) as image:
         tensor = network_input(image.convert("RGB"), row.side, row.normalisation)
-    network: Any = session._session  # noqa: SLF001 - the network alone, with the worker's options
-    name, output = network.get_inputs()[0].name, network.get_outputs()[0].name
-    return lambda _: network.run([output], {name: tensor})
+    return lambda _: session.network.run(tensor)
 
 
 def png_encode(photographs: list[Path], model: str) -> Callable[[int], object]:

@@ -57,6 +57,7 @@ class ErrorCode(StrEnum):
     REDIS_MAXCLIENTS = "redis_maxclients"
     OUT_OF_MEMORY = "out_of_memory"
     TIME_LIMIT = "time_limit"
+    PROVIDER_FAILED = "provider_failed"
     RELEASE_MISMATCH = "release_mismatch"
     INTERNAL_ERROR = "internal_error"
 
@@ -77,6 +78,8 @@ class ErrorCode(StrEnum):
     MODEL_UNKNOWN = "model_unknown"
     MODEL_MISSING = "model_missing"
     MODEL_MISMATCH = "model_mismatch"
+    PROVIDER_MISSING = "provider_missing"
+    PROVIDER_DIFFERS = "provider_differs"
     STACK_FAILED = "stack_failed"
     WORKER_UNHEALTHY = "worker_unhealthy"
     CLOCK_SKEW = "clock_skew"

@@ -161,6 +161,10 @@ _INFRASTRUCTURE: Texts = {
         "Processing took longer than CUTOUT_TIME_LIMIT allows.",
         "Raise CUTOUT_TIME_LIMIT, or lower CUTOUT_MAX_PIXELS.",
     ),
+    ErrorCode.PROVIDER_FAILED: (
+        "The execution provider that computes the network failed: a GPU was lost, say, or is full.",
+        "Read the worker's log and check the device; CUTOUT_PROVIDERS=cpu does without it.",
+    ),
     ErrorCode.RELEASE_MISMATCH: (
         "A worker received a message of another release, which it cannot process.",
         "Run dispatchers and workers of one release, or stop the workers of the older one.",
@@ -239,6 +243,14 @@ _COMMAND: Texts = {
     ErrorCode.MODEL_MISMATCH: (
         "The weights file differs from the official one.",
         "Delete the file, or replace it with the official one.",
+    ),
+    ErrorCode.PROVIDER_MISSING: (
+        "A provider in CUTOUT_PROVIDERS is not installed, or does not start on this machine.",
+        "Install it as docs/models.md says, or set CUTOUT_PROVIDERS=cpu.",
+    ),
+    ErrorCode.PROVIDER_DIFFERS: (
+        "A provider computes other mattes than `cpu`, though outputs of both count as the same.",
+        "Set CUTOUT_PROVIDERS=cpu on this machine, and report the CPU and the versions.",
     ),
     ErrorCode.STACK_FAILED: (
         "A process of the local stack (Redis, dispatcher, worker) did not start, or ended.",

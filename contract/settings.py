@@ -30,6 +30,10 @@ def _split(value: object) -> object:
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list in one environment variable; spaces around commas are ignored."""
 
+Provider = Literal["cpu", "openvino", "cuda", "tensorrt", "coreml"]
+"""What computes the network: a provider of ONNX Runtime, or OpenVINO's own runtime."""
+CPU: Provider = "cpu"
+
 WEBHOOK_KEY_BYTES = range(24, 65)
 """Length of a signing secret in bytes, as the Standard Webhooks specification 1.0.0 requires."""
 
@@ -71,6 +75,14 @@ class Settings(BaseSettings):
         None,
         repr=False,
         description="Path, https:// or s3:// URL of weights, tried before the official sources.",
+    )
+    providers: Annotated[tuple[Provider, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (CPU,),
+        min_length=1,
+        description="Execution providers that compute the network, comma-separated, in order of"
+        " preference: cpu, openvino, cuda, tensorrt, coreml. A worker does not start if one of them"
+        " is missing. `cpu`, at the end, computes the layers that the others cannot; without it,"
+        " such a network is refused.",
     )
     state_dir: Path = Field(
         Path("~/.local/state/cutout"),
@@ -258,6 +270,17 @@ class Settings(BaseSettings):
                 "CUTOUT_S3_KMS_KEY has no effect unless CUTOUT_S3_ENCRYPTION names KMS"
             )
         return self
+
+    @field_validator("providers")
+    @classmethod
+    def _providers_are_in_order(cls, providers: tuple[Provider, ...]) -> tuple[Provider, ...]:
+        if len(set(providers)) < len(providers):
+            raise ValueError("a provider is named twice")
+        if CPU in providers[:-1]:
+            raise ValueError("cpu must come last, as it computes what the others cannot")
+        if "openvino" in providers and set(providers) - {"openvino", CPU}:
+            raise ValueError("openvino cannot be combined with another provider than cpu")
+        return providers
 
     @field_validator("url_allowlist")
     @classmethod

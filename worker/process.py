@@ -31,7 +31,7 @@ MAX_CRASHES = 3
 SLOT_WAIT_SHARE = 1 / 40
 """Share of the time limit that an image waits for a CPU slot; then it computes without one."""
 
-CURRENT_METADATA = ("source-etag", "recipe", "model-sha256")
+CURRENT_METADATA = ("source-etag", "recipe", "model-sha256", "provider")
 """Metadata of an existing output that must match for the output to be current."""
 
 
@@ -130,7 +130,7 @@ def _missing_renditions(
     for rendition, head in heads:
         attempt.output_etags[rendition.name] = head.etag if head else ""
         expected = _metadata(job, rendition, runtime, attempt.source_etag)
-        if head is None or any(head.metadata.get(x) != expected[x] for x in CURRENT_METADATA):
+        if head is None or any(head.metadata.get(x) != expected.get(x) for x in CURRENT_METADATA):
             missing.append(rendition)
         elif head.metadata.get("batch") == job.batch:
             # written by an earlier attempt that died before it settled the line
@@ -216,12 +216,15 @@ def _metadata(
     job: ImageJob, rendition: Rendition, runtime: Runtime, source_etag: str
 ) -> dict[str, str]:
     """Return an output's metadata: what it was made from, and by which batch."""
-    return {
+    metadata = {
         "source-etag": source_etag,
         "recipe": job.recipe.digest_of(rendition),
         "model-sha256": runtime.session.sha256,
         "batch": job.batch,
     }
+    if provider := runtime.session.provider:
+        metadata["provider"] = provider
+    return metadata
 
 
 def _delete_orphan(job: ImageJob | ForeignJob, runtime: Runtime) -> None:

@@ -20,6 +20,7 @@ from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
 from worker.meters import SharedMeters
 from worker.models import registry, weights
+from worker.models.providers import require_installed
 from worker.models.session import Session
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -75,10 +76,12 @@ _plans: dict[str, Plan] = {}
 def prepare(
     config: Settings, children: int, worker: str, *, quarantine: bool, interactive: bool = False
 ) -> None:
-    """Verify the weights and store the plan, in the main process before it forks.
+    """Verify weights and providers, and store the plan, in the main process before it forks.
 
-    `worker`: its name. Raises PermanentError (`model_missing`, `model_mismatch`).
+    `worker`: its name. Raises PermanentError: `model_missing`, `model_mismatch` or
+    `provider_missing`.
     """
+    require_installed(config.providers)
     model = registry.find(config.model)
     path = expand(config.model_dir) / model.file
     _plans[config.model] = Plan(
@@ -121,7 +124,11 @@ def runtime() -> Runtime:
         # one retry, for a stale connection; process.py repeats calls for as long as it may wait
         ledger=RedisLedger(config.require_redis_address(), retries=1),
         session=Session(
-            registry.find(config.model), prepared.weights, prepared.sha256, prepared.threads
+            registry.find(config.model),
+            prepared.weights,
+            prepared.sha256,
+            prepared.threads,
+            config.providers,
         ),
         limits=Limits(pixels=config.max_pixels),
         cpu_slots=prepared.cpu_slots,

@@ -16,6 +16,7 @@ def examine_all(config: Settings, locations: tuple[str, str] | None) -> Iterator
         "variables": machine.variables,
         "folders": machine.folders,
         "weights": machine.weights,
+        "providers": machine.providers,
         "limits": machine.limits,
         "ports": machine.ports,
         "redis": cluster.redis,

@@ -10,7 +10,7 @@ from contract.cpus import available_cpus, available_memory
 from contract.errors import NEXT_STEP, ErrorCode
 from contract.interpreter import python_command
 from contract.paths import expand
-from contract.settings import Settings
+from contract.settings import CPU, Settings
 from contract.unknown_settings import unknown_settings
 from producer.doctor.finding import Finding, error, ok, warning
 
@@ -47,22 +47,29 @@ class MachineChecks:
 
     def weights(self) -> Iterator[Finding]:
         """Verify the digests of the weights that lie here. Nothing is downloaded."""
-        # in a child process, as the producer has none of the worker's packages
-        command = python_command("worker", "models", "verify")
-        answer = subprocess.run(command, check=False, capture_output=True, text=True)
+        answer = _models("verify")
         pull = f"Run `cutout models pull {self._config.model}` before workers start."
         verified = [line.partition(":")[0] for line in answer.stdout.splitlines()]
-        for line in answer.stderr.strip().splitlines():
-            code, _, text = line.removeprefix("cutout: ").partition(": ")
-            if code == ErrorCode.MODEL_MISSING:
-                yield warning(text.partition(". ")[0] + ".", pull)
-            elif code == ErrorCode.MODEL_MISMATCH:
-                step = NEXT_STEP[ErrorCode.MODEL_MISMATCH]
-                yield error(f"{code}: {text.removesuffix(step).strip()}", step)
+        yield from _errors(answer, pull)
         if verified:
             yield ok(f"verified: {', '.join(verified)}")
         if verified and self._config.model not in verified:
             yield warning(f"{self._config.model} is not among them.", pull)
+
+    def providers(self) -> Iterator[Finding]:
+        """Load the model with CUTOUT_PROVIDERS and compare its mattes, unless `cpu` is alone."""
+        if self._config.providers == (CPU,):
+            return
+        answer = _models("check", self._config.model)
+        pull = f"Run `cutout models pull {self._config.model}` before workers start."
+        errors = list(_errors(answer, pull))
+        if answer.returncode and not errors:
+            yield error(
+                f"`cutout models check` ended with status {answer.returncode}.",
+                "Run it by itself to see why, or set CUTOUT_PROVIDERS=cpu.",
+            )
+        yield from errors
+        yield from map(ok, answer.stdout.splitlines())
 
     def limits(self) -> Iterator[Finding]:
         """Check the limits of open files and of memory."""
@@ -97,3 +104,24 @@ class MachineChecks:
                         f"If `cutout {'serve' if name == 'web' else name}` is not running here, set"
                         f" CUTOUT_{name.upper()}_PORT or CUTOUT_{name.upper()}_ADDRESS.",
                     )
+
+
+def _models(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `cutout models` in a child process: the producer has none of the worker's packages."""
+    command = python_command("worker", "models", *arguments)
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def _errors(answer: subprocess.CompletedProcess[str], pull: str) -> Iterator[Finding]:
+    """Yield the errors that `cutout models` printed; `pull`: the next step if weights are missing.
+
+    Lines without a code, such as a traceback's, are left out.
+    """
+    known = {code.value: code for code in ErrorCode}
+    for line in answer.stderr.strip().splitlines():
+        code, _, text = line.removeprefix("cutout: ").partition(": ")
+        if code == ErrorCode.MODEL_MISSING:
+            yield warning(text.partition(". ")[0] + ".", pull)
+        elif code in known:
+            step = NEXT_STEP[known[code]]
+            yield error(f"{code}: {text.removesuffix(step).strip()}", step)

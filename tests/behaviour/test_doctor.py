@@ -186,6 +186,22 @@ def test_weights_are_missing_or_spoiled(healthy, tmp_path, monkeypatch) -> None:
     assert [one.level for one in about_weights()] == [Level.ERROR]
 
 
+@pytest.mark.slow
+def test_a_provider_is_missing(healthy, monkeypatch) -> None:
+    monkeypatch.setenv("CUTOUT_PROVIDERS", "cuda,cpu")  # for the process that loads the model
+    monkeypatch.setattr(MachineChecks, "weights", lambda _: iter(()))
+    finding = only(healthy | {"providers": "cuda,cpu"})
+    assert (finding.check, finding.level) == ("providers", Level.ERROR)
+    assert "provider_missing" in finding.message
+    assert "CUTOUT_PROVIDERS=cpu" in finding.next_step
+
+
+def test_a_provider_that_crashes_is_found(healthy, monkeypatch) -> None:
+    crashed = subprocess.CompletedProcess([], -11, "", "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: crashed)
+    assert only(healthy | {"providers": "openvino"}).check == "providers"
+
+
 def test_few_files_may_be_open(healthy) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (500, hard))

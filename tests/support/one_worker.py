@@ -32,6 +32,7 @@ class StandInModel:
     """Calls a rectangle the subject, after doing what the test says."""
 
     sha256: str = "0" * 64
+    provider: str = ""
     meanwhile: Callable[[], object] = lambda: None
     subject: bool = True
     runs: int = 0

@@ -91,9 +91,12 @@ def install(folder: Path) -> None:
                 partial = folder / f".{name}.partial"
                 partial.write_bytes(build())
                 partial.replace(folder / name)
-    registry.MODELS[MODEL] = replace(
-        registry.MODELS[MODEL], side=SIDE, digest=DIGEST, size=None, sources=(), loss=None
-    )
+    registry.MODELS[MODEL] = row(registry.MODELS[MODEL])
+
+
+def row(model):
+    """Return a model's row of the registry for the tiny network."""
+    return replace(model, side=SIDE, digest=DIGEST, size=None, sources=(), loss=None)
 
 
 # the faults: each really does what a hostile or unlucky image does
@@ -123,7 +126,7 @@ def ort() -> None:
     import onnxruntime
 
     from contract.settings import settings
-    from worker.models.session import memory_errors
+    from worker.models.providers import memory_errors
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

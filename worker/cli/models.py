@@ -15,6 +15,7 @@ from contract import log
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.paths import expand
 from contract.settings import settings
+from worker.cli.model_check import check
 from worker.cpu.features import int8_dot_product
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
@@ -24,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="List, download, verify and quantize the models' weights.",
 )
+
+app.command()(check)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Name = Annotated[

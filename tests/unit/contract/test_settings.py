@@ -43,6 +43,8 @@ def test_an_invalid_value_is_refused_with_the_variables_name_and_never_shown(
         ("TIME_LIMIT", "nan"), ("VISIBILITY_TIMEOUT", "inf"), ("RETRY_BUDGET", "-1"),
         ("RETRY_DELAY", "0"), ("WINDOW", "0"), ("FLOWER_PORT", "65536"), ("LOG_FORMAT", "xml"),
         ("URL_ALLOWLIST", "10.0.0.0/33"), ("URL_ALLOWLIST", "a.example, https://b.example"),
+        ("PROVIDERS", "gpu"), ("PROVIDERS", "cuda,cuda"), ("PROVIDERS", "cpu,cuda"),
+        ("PROVIDERS", "openvino,cuda"), ("PROVIDERS", ","),
         ("S3_ENCRYPTION", "none"), ("S3_REQUESTER_PAYS", "sometimes"),
         ("WEBHOOK_SECRET", "whsec_c2hvcnQ="), ("WEBHOOK_SECRET", "whsec_" + "A" * 31),
         ("WEBHOOK_SECRET", "A" * 32), ("WEBHOOK_SECRET", "whsec_" + "A" * 88 + "," + "B" * 32),
@@ -147,3 +149,16 @@ def test_a_kms_key_without_encryption_by_kms_is_refused(monkeypatch: pytest.Monk
     monkeypatch.setenv("CUTOUT_S3_KMS_KEY", "alias/photographs")
     monkeypatch.setenv("CUTOUT_S3_ENCRYPTION", "AES256")
     assert "CUTOUT_S3_KMS_KEY has no effect" in str(settings_error())
+
+
+@pytest.mark.parametrize(
+    ("value", "providers"),
+    [
+        ("", ("cpu",)),
+        ("openvino, cpu", ("openvino", "cpu")),
+        ("tensorrt,cuda", ("tensorrt", "cuda")),
+    ],
+)
+def test_providers_keep_their_order(monkeypatch: pytest.MonkeyPatch, value: str, providers):
+    monkeypatch.setenv("CUTOUT_PROVIDERS", value)
+    assert Settings().providers == providers

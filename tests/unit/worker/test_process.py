@@ -498,19 +498,39 @@ def other_model(worker: Worker) -> None:
     worker.model.sha256 = "1" * 64
 
 
+def other_provider(worker: Worker) -> None:
+    worker.model.provider = "cuda 1.32.0"
+
+
 @pytest.mark.parametrize(
     ("arrange", "fields"),
     [
         (other_photograph, {}),
         (other_model, {}),
+        (other_provider, {}),
         (lambda _: None, {"recipe": Recipe(model="u2netp", pipeline=1)}),
     ],
-    ids=["photograph", "model", "recipe"],
+    ids=["photograph", "model", "provider", "recipe"],
 )
 def test_an_output_of_another_origin_is_replaced(with_output: Worker, arrange, fields):
     arrange(with_output)
     assert again(with_output, OTHER_BATCH, **fields).status is Status.DONE
     assert with_output.model.runs == 2
+
+
+def test_an_output_names_a_provider_whose_pixels_differ(with_output: Worker):
+    def metadata() -> dict[str, str]:
+        head = open_store(with_output.job.destination).head("a.png")
+        assert head
+        return head.metadata
+
+    assert "provider" not in metadata()
+    other_provider(with_output)
+    again(with_output, OTHER_BATCH)
+    assert metadata()["provider"] == "cuda 1.32.0"
+    assert again(with_output, BATCH).status is Status.SKIPPED  # current for that provider
+    with_output.model.provider = ""
+    assert again(with_output, BATCH).status is Status.DONE
 
 
 # Redis is away, or memory ends outside the image's own work

@@ -56,7 +56,9 @@ def run_with(tmp_path):
         )  # fmt: skip
         runtime = SimpleNamespace(
             config=SimpleNamespace(max_bytes=1 << 20, time_limit=time_limit), limits=Limits(),
-            session=SimpleNamespace(matte=matte, sha256=hashlib.sha256().hexdigest()),
+            session=SimpleNamespace(
+                matte=matte, sha256=hashlib.sha256().hexdigest(), provider=""
+            ),
             cpu_slots=CPU_SLOTS,
         )  # fmt: skip
         timer = ClaimTimer(60, lambda: True)
