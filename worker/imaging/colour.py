@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
+from worker.imaging.icc import is_mostly_padding
+
 Colour = tuple[int, int, int, int]
 """red, green, blue, alpha, 0..255 each"""
 OPAQUE = 255
@@ -14,23 +16,22 @@ GRID_STEPS = 6
 """Steps of red, green and blue at which a profile is compared with sRGB."""
 MAX_SRGB_DIFFERENCE = 1
 """Levels of 255. A profile that differs less is sRGB, written by another program."""
-MIN_SAMPLE_RANGE = 1e-9
-"""Smaller ranges are not stretched: avoids a division by zero."""
 
 
 def to_rgb(
     image: Image.Image, profile: bytes | None, *, keep_profile: bool = False
 ) -> tuple[Image.Image, Image.Image | None, bytes | None]:
-    """Return (RGB image, alpha or None, ICC profile or None) of an image in any of Pillow's modes.
+    """Return (RGB image, alpha or None, ICC profile or None) of an image of any mode but I and F.
 
     Colours are converted to sRGB by littleCMS, and the profile returned is None. With
-    `keep_profile`, RGB keeps its values and its profile. A profile that cannot be read, or is for
-    another mode, is ignored. The alpha is mode L; it is None if the source has no transparency.
+    `keep_profile`, RGB keeps its values and its profile. A profile is ignored if it cannot be read,
+    is mostly padding, or is for another mode. The alpha is mode L; it is None if the source has no
+    transparency.
     """
+    if profile and is_mostly_padding(profile):
+        profile = None
     if image.mode.startswith("I;16"):
         image = _16_bit_grey_to_8(image)
-    elif image.mode in {"I", "F"}:
-        image = _stretch_to_8_bit(image)
     is_grey = image.mode in {"1", "L", "LA", "La"}
     alpha = None
     if image.has_transparency_data:
@@ -80,22 +81,6 @@ def _16_bit_grey_to_8(image: Image.Image) -> Image.Image:
     if (transparent := image.info.get("transparency")) is not None:
         grey.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
     return grey
-
-
-def _stretch_to_8_bit(image: Image.Image) -> Image.Image:
-    """Return 32-bit grey, integer or float of any range, as mode L.
-
-    Floats within 0..1 have their white at 1. Other files state no white point: their smallest
-    finite value becomes 0 and the largest 255. NaN becomes 0.
-    """
-    samples = np.asarray(image, dtype=np.float64)
-    finite = samples[np.isfinite(samples)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if image.mode == "F" and low >= 0 and high <= 1:
-        low, high = 0, 1
-    samples = np.nan_to_num(samples, nan=low, posinf=high, neginf=low)
-    scale = 255 / max(high - low, MIN_SAMPLE_RANGE)
-    return Image.fromarray(((samples - low) * scale).astype(np.uint8))
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""Builds ICC profiles for files that describe their colours in another way.
+"""The structure of ICC profiles: checked, and built for files that state colours in another way.
 
 Layouts are those of ICC.1:2022 (profile version 4.4).
 """
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 Chromaticity = tuple[float, float]
 """CIE 1931 x and y"""
-TransferCurve = tuple[float, ...]
-"""Parameters of a parametric curve (section 10.18): g alone, or g, a, b, c, d."""
+TransferCurve = tuple[float, ...] | NDArray[np.float64]
+"""Parameters of a parametric curve (section 10.18): g alone, or g, a, b, c, d; or its values at
+equal steps, 0..1 (section 10.6)."""
 
 D50 = np.array([0.9642, 1.0, 0.8249])
 """White of the profile connection space, as XYZ (section 7.2.16)."""
@@ -24,6 +25,16 @@ SRGB_CURVE: TransferCurve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 """Of IEC 61966-2-1."""
 BT709_CURVE: TransferCurve = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 """The inverse of the camera's curve in ITU-R BT.709 and BT.2020."""
+
+
+TAG_TABLE = 128
+"""Where a profile's number of tags is (section 7.3); an entry for each follows."""
+TAG_ENTRY = struct.Struct(">4sII")
+"""Name, offset and length of a tag."""
+MAX_TAGS = 1000
+"""Profiles have less than a hundred."""
+MAX_SAMPLE = 0xFFFF
+"""Of a curve."""
 
 
 class Primaries(NamedTuple):
@@ -42,11 +53,24 @@ BT2020 = Primaries(D65, (0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 DISPLAY_P3 = Primaries(D65, (0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 
 
+def is_mostly_padding(profile: bytes) -> bool:
+    """Check if more than half of a profile lies behind the last of its tags.
+
+    At most three bytes may (section 7.1), so another program has damaged the profile.
+    """
+    try:
+        (count,) = struct.unpack_from(">I", profile, TAG_TABLE)
+        table = profile[TAG_TABLE + 4 :][: min(count, MAX_TAGS) * TAG_ENTRY.size]
+        end: int = max(offset + length for _, offset, length in TAG_ENTRY.iter_unpack(table))
+    except (struct.error, ValueError):
+        return False  # littleCMS judges
+    return end < len(profile) / 2
+
+
 def rgb_profile(primaries: Primaries, curve: TransferCurve) -> bytes:
     """Return a matrix profile. Raises ValueError if the primaries span no colours."""
     columns = _adapted_columns(primaries)
-    parametric = struct.pack(">4sIHH", b"para", 0, 0 if len(curve) == 1 else 3, 0)
-    trc = parametric + b"".join(_fixed(value) for value in curve)
+    trc = _curve(curve)
     tags = {
         b"wtpt": _xyz(D50), b"rXYZ": _xyz(columns[0]), b"gXYZ": _xyz(columns[1]),
         b"bXYZ": _xyz(columns[2]), b"rTRC": trc, b"gTRC": trc, b"bTRC": trc,
@@ -61,6 +85,14 @@ def rgb_profile(primaries: Primaries, curve: TransferCurve) -> bytes:
     )
     header += bytes(12) + b"acsp" + bytes(28) + b"".join(map(_fixed, D50))
     return header.ljust(128, b"\0") + table + body
+
+
+def _curve(curve: TransferCurve) -> bytes:
+    if isinstance(curve, np.ndarray):
+        values = np.rint(curve * MAX_SAMPLE).astype(">u2")
+        return struct.pack(">4sII", b"curv", 0, len(values)) + values.tobytes()
+    parametric = struct.pack(">4sIHH", b"para", 0, 0 if len(curve) == 1 else 3, 0)
+    return parametric + b"".join(_fixed(value) for value in curve)
 
 
 def _adapted_columns(primaries: Primaries) -> NDArray[np.float64]:

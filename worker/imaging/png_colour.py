@@ -5,6 +5,8 @@ See the PNG specification, third edition, section 4.3.
 
 import struct
 
+from contract.errors import ErrorCode, PermanentError
+from worker.imaging.hdr import hlg_curve, pq_curve
 from worker.imaging.icc import (
     BT709,
     BT709_CURVE,
@@ -22,7 +24,9 @@ CICP_CURVES: dict[int, TransferCurve] = {
     1: BT709_CURVE, 4: (2.2,), 5: (2.8,), 6: BT709_CURVE, 8: (1.0,), 13: SRGB_CURVE,
     14: BT709_CURVE, 15: BT709_CURVE,
 }  # fmt: skip
-"""By TransferCharacteristics of ITU-T H.273, table 3. High dynamic range (16, 18) is not here."""
+"""By TransferCharacteristics of ITU-T H.273, table 3."""
+HDR_CURVES = {16: pq_curve, 18: hlg_curve}
+"""Those of high dynamic range, PQ and HLG. Their primaries are those of BT.2020 unless stated."""
 SRGB_GAMMA = 1 / 2.2
 """gAMA of files in sRGB, whose curve is close to it."""
 GAMMA_TOLERANCE = 0.02
@@ -32,7 +36,8 @@ CHROMATICITY_TOLERANCE = 0.003
 def png_profile(chunks: dict[bytes, bytes], icc_profile: bytes | None) -> bytes | None:
     """Return the ICC profile of a PNG's colours; None for sRGB.
 
-    `chunks`: cICP, sRGB, gAMA and cHRM; `icc_profile`: its iCCP.
+    `chunks`: cICP, sRGB, gAMA and cHRM; `icc_profile`: its iCCP. Raises PermanentError as
+    `cicp_profile` does.
     """
     try:
         if b"cICP" in chunks and (profile := cicp_profile(*chunks[b"cICP"])):
@@ -47,7 +52,16 @@ def png_profile(chunks: dict[bytes, bytes], icc_profile: bytes | None) -> bytes 
 
 
 def cicp_profile(primaries: int, curve: int, matrix: int, full_range: int) -> bytes | None:
-    """Return the ICC profile of RGB by its code points of ITU-T H.273; None if not known."""
+    """Return the ICC profile of RGB by its code points of ITU-T H.273; None if not known.
+
+    High dynamic range is tone mapped. Raises PermanentError (`unsupported_format`) if its samples
+    are no full-range RGB.
+    """
+    if curve in HDR_CURVES:
+        if matrix or not full_range:
+            message = "The file has a high dynamic range, and samples that are not full-range RGB."
+            raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, message)
+        return rgb_profile(CICP_PRIMARIES.get(primaries, BT2020), HDR_CURVES[curve]())
     if matrix or not full_range or primaries not in CICP_PRIMARIES or curve not in CICP_CURVES:
         return None
     return rgb_profile(CICP_PRIMARIES[primaries], CICP_CURVES[curve])

@@ -46,7 +46,7 @@ class Raster:
     """Decoded samples, upright as displayed."""
 
     image: Image.Image
-    """in any of Pillow's modes"""
+    """in any of Pillow's modes but I and F: no file says how bright those values are"""
     alpha: Image.Image | None
     """mode L, if it is not part of `image`"""
     profile: bytes | None
@@ -89,7 +89,7 @@ def open_source(data: bytes, format_name: str) -> Source:
 
 def _open_tiff(data: bytes) -> Source:
     page = photograph_page(data)
-    layout = read_layout(page, is_little_endian=data[:2] == b"II")
+    layout = read_layout(page)
     orientation = page.value(ORIENTATION, 1)
     swap = orientation in SWAPS_WIDTH_AND_HEIGHT
     if is_big_endian_bigtiff(data) or not is_read_by_pillow(layout, page):

@@ -73,7 +73,6 @@ class Layout:
     in_planes: bool
     """each sample of all pixels in a plane of its own"""
     reversed_bits: bool
-    is_little_endian: bool
 
     def __str__(self) -> str:
         photometric = PHOTOMETRIC_NAMES.get(self.photometric, self.photometric)
@@ -98,8 +97,8 @@ class Layout:
         return next((kind for kind in self.extra if kind in {ASSOCIATED, UNASSOCIATED}), None)
 
 
-def read_layout(page: Page, *, is_little_endian: bool) -> Layout:
-    """Return how a page is stored, in a file of this byte order."""
+def read_layout(page: Page) -> Layout:
+    """Return how a page is stored."""
     samples = page.value(SAMPLES, 1)
     photometric = page.value(PHOTOMETRIC, -1)
     if page.value(COMPRESSION, UNCOMPRESSED) == OLD_JPEG:
@@ -118,7 +117,6 @@ def read_layout(page: Page, *, is_little_endian: bool) -> Layout:
         sample_formats=frozenset(page.tags.get(SAMPLE_FORMAT) or (UNSIGNED,)),
         in_planes=page.value(PLANES, 1) != 1 and samples > 1,
         reversed_bits=page.value(FILL_ORDER, 1) != 1,
-        is_little_endian=is_little_endian,
     )
 
 
@@ -128,9 +126,7 @@ def is_read_by_pillow(layout: Layout, page: Page) -> bool:
         return False
     bits, samples = layout.bits[0], len(layout.bits)
     if layout.sample_formats != {UNSIGNED}:
-        # Pillow mixes up the byte order of what libtiff has unpacked
-        in_order = layout.is_little_endian or layout.compression == UNCOMPRESSED
-        return samples == 1 and in_order and _is_deep_grey(layout, bits)
+        return False
     if layout.reversed_bits and not (samples == 1 and bits <= BYTE):
         return False
     if layout.in_planes and not (bits == BYTE and samples == layout.colours == COLOURS[RGB]):
@@ -143,8 +139,8 @@ def is_read_by_pillow(layout: Layout, page: Page) -> bool:
 def _is_known_grey(layout: Layout, bits: int) -> bool:
     samples = len(layout.bits)
     if samples == 1:
-        is_shallow = bits in {1, 2, 4, BYTE}
-        return is_shallow or _is_deep_grey(layout, bits)
+        is_deep = bits == DEEPEST and layout.photometric == BLACK_IS_ZERO
+        return is_deep or bits in {1, 2, 4, BYTE}
     is_known = layout.photometric in {PALETTE, BLACK_IS_ZERO}
     return is_known and layout.bits == (BYTE, BYTE) and layout.extra in {(0,), (UNASSOCIATED,)}
 
@@ -161,13 +157,6 @@ def _is_known_colour(layout: Layout, page: Page, bits: int) -> bool:
         whole = page.tags.get(SUBSAMPLING, (2, 2)) == (1, 1)
         return bits == BYTE and (whole or layout.compression != UNCOMPRESSED)
     return layout.photometric == LAB and bits == BYTE and samples == COLOURS[LAB]
-
-
-def _is_deep_grey(layout: Layout, bits: int) -> bool:
-    kinds = {(16, UNSIGNED), (16, SIGNED), (32, SIGNED), (32, FLOAT)}
-    return layout.photometric == BLACK_IS_ZERO and layout.sample_formats in [
-        {kind} for depth, kind in kinds if depth == bits
-    ]
 
 
 def _has_known_extra(layout: Layout, bits: int) -> bool:

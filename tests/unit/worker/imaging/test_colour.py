@@ -15,8 +15,10 @@ from support.images import (
     picture,
     png,
     profile,
+    refusal,
 )
 
+from contract.errors import ErrorCode
 from worker.imaging.colour import parse_colour
 from worker.imaging.decode import decode
 from worker.imaging.icc import BT709, BT2020, DISPLAY_P3, SRGB_CURVE, rgb_profile
@@ -53,20 +55,29 @@ def test_a_png_of_any_depth_keeps_its_colours_and_transparency(data: bytes, rgb:
     ("samples", "expected"),
     [
         (np.array([[0, 256, 0xFFFF]], np.uint16), [0, 1, 255]),
-        (np.array([[-5, 0, 5]], np.int32), [0, 127, 255]),
-        (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 127, 255]),
-        (np.array([[-3e38, 0, 3e38]], np.float32), [0, 127, 255]),
-        (np.array([[7, 7, 7]], np.float32), [0, 0, 0]),
-        (np.array([[np.nan, 1, 2]], np.float32), [0, 0, 255]),
-        (np.array([[-np.inf, 1, np.inf]], np.float32), [0, 255, 255]),
-        (np.array([[0, np.inf, 1]], np.float32), [0, 255, 255]),
+        (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+        (np.array([[0.25] * 3], np.float32), [64] * 3),
+        (np.array([[-1e-4, 0, 1 + 1e-4]], np.float32), [0, 0, 255]),
+        (np.array([[np.nan, 0.5, 1]], np.float32), [0, 128, 255]),
         (np.array([[np.nan] * 3], np.float32), [0, 0, 0]),
     ],
-    ids=["I;16", "I", "F", "huge", "constant", "nan", "only inf", "inf", "only nan"],
+    ids=["I;16", "F", "constant", "rounded", "nan", "only nan"],
 )
 def test_deep_grey_tiffs_are_brought_to_eight_bits(samples: np.ndarray, expected: list[int]):
     photograph = decode(encoded(Image.fromarray(samples), "TIFF"), LIMITS)
     assert np.asarray(photograph.rgb)[0].tolist() == [[v, v, v] for v in expected]
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.array([[0, 0.5, 2]], np.float32), np.array([[-1, 0, 1]], np.float32),
+        np.array([[0, np.inf, 1]], np.float32), np.array([[-5, 0, 5]], np.int32),
+    ],
+    ids=["beyond 1", "below 0", "infinite", "signed"],
+)  # fmt: skip
+def test_grey_of_an_unknown_white_is_refused(samples: np.ndarray):
+    assert refusal(encoded(Image.fromarray(samples), "TIFF")) is ErrorCode.UNSUPPORTED_FORMAT
 
 
 MODES = ["RGB", "RGBA", "P", "L", "LA", "I;16"]
@@ -132,16 +143,29 @@ def test_grey_is_converted_by_its_profile():
         ([(b"gAMA", struct.pack(">I", 0))], 128, 128),
         ([(b"cICP", bytes([1, 8, 0, 1])), (b"sRGB", b"\0")], 128, 188),
         ([(b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100_000))], 128, 128),
-        ([(b"cICP", bytes([9, 16, 0, 1]))], 128, 128),
+        # diffuse white, of 203 cd/m2, leaves room for what is brighter
+        ([(b"cICP", bytes([9, 16, 0, 1]))], 148, 229),
+        ([(b"cICP", bytes([9, 16, 0, 1])), (b"sRGB", b"\0")], 255, 255),
+        ([(b"cICP", bytes([1, 16, 0, 1]))], 0, 0),
+        ([(b"cICP", bytes([9, 18, 0, 1]))], 191, 229),
+        ([(b"cICP", bytes([2, 18, 0, 1]))], 191, 229),
+        ([(b"cICP", bytes([9, 18, 0, 1]))], 255, 255),
         ([(b"cICP", b"\1")], 128, 128),
         ([(b"cHRM", struct.pack(">8I", *[0] * 8))], 128, 128),
     ],
     ids=["none", "sRGB's gamma", "linear", "1.8", "sRGB wins", "zero", "cICP wins", "cICP sRGB",
-         "PQ", "short", "no primaries"],
+         "PQ's white", "PQ's peak", "PQ's black", "HLG's white", "HLG's without primaries",
+         "HLG's peak", "short", "no primaries"],
 )  # fmt: skip
 def test_a_png_states_its_colours_in_chunks(chunks: list, value: int, expected: int):
     data = png(8, 2, bytes([value] * 6), *chunks)
     assert decode(data, LIMITS).rgb.getpixel((0, 0)) == pytest.approx((expected,) * 3, abs=2)
+
+
+@pytest.mark.parametrize("code_points", [(9, 16, 9, 1), (9, 18, 0, 0)], ids=["matrix", "narrow"])
+def test_high_dynamic_range_in_other_samples_is_refused(code_points: tuple):
+    data = png(8, 2, bytes([128] * 6), (b"cICP", bytes(code_points)))
+    assert refusal(data) is ErrorCode.UNSUPPORTED_FORMAT
 
 
 def test_a_png_states_its_primaries():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.images import LIMITS, LOSSY, assert_like, encoded, exif, picture, refusal
 
 from contract.errors import ErrorCode
@@ -88,3 +89,11 @@ def test_code_points_of_a_wide_space_are_obeyed():
     plain, converted = (np.asarray(decode(data, LIMITS).rgb, int) for data in (AVIF, wide))
     assert np.abs(plain - converted).max() > 10
     assert heif_profile(AVIF[:at] + b"\xff" * 4 + AVIF[at + 4 :]) is None
+
+
+@pytest.mark.parametrize(("curve", "white"), [(16, 148), (18, 191)], ids=["PQ", "HLG"])
+def test_high_dynamic_range_is_tone_mapped(curve: int, white: int):
+    data = encoded(Image.new("RGB", (16, 16), (white,) * 3), "AVIF", quality=100)
+    at = data.index(b"colrnclx") + 8
+    data = data[:at] + bytes([0, 9, 0, curve]) + data[at + 4 :]
+    assert decode(data, LIMITS).rgb.getpixel((8, 8)) == pytest.approx((229,) * 3, abs=3)

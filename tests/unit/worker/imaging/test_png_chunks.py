@@ -66,15 +66,39 @@ def test_a_fault_beside_the_pixels_costs_nothing(beside: bytes):
     assert_like(decode(with_chunks(beside), LIMITS).rgb, picture())
 
 
+def with_tag(profile: bytes, content: bytes) -> bytes:
+    """The profile with one more tag, as those of printers have tables of a megabyte."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    entries = bytearray(profile[132 : 132 + 12 * count])
+    for at in range(4, len(entries), 12):
+        (offset,) = struct.unpack_from(">I", entries, at)
+        struct.pack_into(">I", entries, at, offset + 12)
+    entries += b"meta" + struct.pack(">II", len(profile) + 12, len(content))
+    larger = profile[:128] + struct.pack(">I", count + 1) + entries
+    return stating_its_size(larger + profile[132 + 12 * count :] + content)
+
+
+def stating_its_size(profile: bytes) -> bytes:
+    return struct.pack(">I", len(profile)) + profile[4:]
+
+
 def test_a_large_profile_is_applied():
-    padded = PROFILE[:128] + PROFILE[128:] + bytes(1_500_000)
-    padded = struct.pack(">I", len(padded)) + padded[4:]
-    small, large = (
+    large = with_tag(PROFILE, bytes(1_500_000))
+    small, same = (
         decode(with_chunks(chunk(b"iCCP", icc(profile))), LIMITS).rgb
-        for profile in (PROFILE, padded)
+        for profile in (PROFILE, large)
     )
-    assert_like(large, small)
+    assert_like(same, small)
     assert small.tobytes() != picture().tobytes()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_profile_that_is_mostly_padding_is_ignored(keep: bool):
+    padded = stating_its_size(PROFILE + bytes(1_300_000))
+    data = with_chunks(chunk(b"iCCP", icc(padded)))
+    photograph = decode(data, LIMITS, keep_profile=keep)
+    assert_like(photograph.rgb, picture())
+    assert photograph.icc_profile is None
 
 
 def test_what_a_decoder_needs_is_kept():
