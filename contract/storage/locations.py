@@ -35,6 +35,7 @@ def open_store(location: str) -> Store:
 def canonical_location(location: str) -> str:
     """Return the URI of a location without opening it: the same for `a`, `./a` and `a/`.
 
+    Keys in buckets may have empty parts, so `s3://b//a` stays another location than `s3://b/a`.
     Raises PermanentError (`invalid_location`).
     """
     scheme, separator, rest = location.partition("://")
@@ -48,18 +49,18 @@ def canonical_location(location: str) -> str:
         return "file://" + quote(str(resolve(Path(unquote(rest)))))
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and bucket:
-        return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
+        return f"s3://{bucket}/{prefix}".rstrip("/")
     raise _unknown(location)
 
 
 def split_object(location: str) -> tuple[str, str]:
-    """Split the location of an object in a bucket: `s3://b/a/c.jpg` into `s3://b/a` and `c.jpg`.
+    """Split the location of an object or file: `s3://b/a/c.jpg` into `s3://b/a` and `c.jpg`.
 
-    Empty parts, which a store's prefix cannot have, go to the key: `s3://b/a//c.jpg` has the key
-    `/c.jpg` in `s3://b/a`.
+    Empty parts go to the key: `s3://b/a//c.jpg` has the key `/c.jpg` in `s3://b/a`.
     """
-    head, separator, tail = location.removeprefix("s3://").partition("//")
-    if separator:
+    scheme, _, rest = location.partition("://")
+    head, separator, tail = rest.partition("//")
+    if scheme == "s3" and separator:
         return f"s3://{head}", f"/{tail}"
     folder, _, key = location.rpartition("/")
     return folder, key

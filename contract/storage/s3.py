@@ -99,7 +99,8 @@ class S3Store:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = bucket
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        folder = prefix.rstrip("/")
+        self._prefix = f"{folder}/" if folder else ""
         self._conditional = True
         """False once the server has shown that its PUTs take no conditions"""
         with translated(f"s3://{bucket}"):

@@ -37,12 +37,18 @@ def resolve(source: str, destination: str) -> Locations:
         parent, key = split_object(source)
     else:
         parent, key = source, ""
-    if parent == destination or f"{parent}/".startswith(f"{destination}/"):
+    inner, outer = _without_empty_parts(parent), _without_empty_parts(destination)
+    if f"{inner}/".startswith(f"{outer}/"):
         raise PermanentError(
             ErrorCode.OVERLAPPING_LOCATIONS,
             "The source is inside the destination, so outputs could overwrite photographs.",
         )
     return Locations(parent, destination, key)
+
+
+def _without_empty_parts(location: str) -> str:
+    """Return the location that servers which keep objects in folders take it for."""
+    return re.sub("(?<!:)/+", "/", location)
 
 
 def _is_object(location: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers
@@ -66,7 +67,10 @@ class RateLimitHeaders:
 
 
 class RequestLog:
-    """Logs and counts every request; answers an unexpected exception with `internal_error`."""
+    """Logs and counts every request; answers an unexpected exception with `internal_error`.
+
+    The line of a request that is answered 5xx says why: code and sentence, as the client sees them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -76,6 +80,7 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         status, started = 0, time.monotonic()
+        state = scope.setdefault("state", {})
 
         async def send_noting_status(message: Message) -> None:
             nonlocal status
@@ -93,11 +98,15 @@ class RequestLog:
         seconds = time.monotonic() - started
         count_request(scope, int(status), seconds)
         # the query string is left out: it may hold secrets
-        log.info(
-            "request", method=scope["method"],
-            path=names.printable(scope["path"])[:MAX_LOGGED_PATH],
-            status=int(status), milliseconds=round(seconds * 1000),
-        )  # fmt: skip
+        line = {
+            "method": scope["method"], "path": names.printable(scope["path"])[:MAX_LOGGED_PATH],
+            "status": int(status), "milliseconds": round(seconds * 1000),
+        }  # fmt: skip
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            code, reason = state.get("failure", ("", ""))
+            log.warning("request", **line, code=str(code), reason=names.printable(reason))
+        else:
+            log.info("request", **line)
 
 
 class BodyLimits:

@@ -1,5 +1,6 @@
 """Error responses: RFC 9457 problem details, with a stable code and the next step."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -8,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from contract.errors import NEXT_STEP, REDIS_CODES, CutoutError, ErrorCode
 from contract.validation import first_error
@@ -104,7 +106,22 @@ class RequestError(CutoutError):
         self.retry_after = retry_after
 
 
-def response(error: CutoutError) -> JSONResponse:
+class ErrorResponse(JSONResponse):
+    """Leaves its code and sentence in the scope, for the request's line in the log."""
+
+    def __init__(
+        self, body: Any, status: int, headers: Mapping[str, str] | None, code: str, detail: str,
+        media_type: str | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(body, status, headers, media_type)
+        self._failure = code, detail
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["failure"] = self._failure
+        await super().__call__(scope, receive, send)
+
+
+def response(error: CutoutError) -> ErrorResponse:
     status = STATUS.get(error.code, 500)
     headers = {}
     retry_after = getattr(error, "retry_after", 0)
@@ -119,12 +136,12 @@ def response(error: CutoutError) -> JSONResponse:
 
 def _problem_response(
     status: int, code: ErrorCode, detail: str, headers: dict[str, str]
-) -> JSONResponse:
+) -> ErrorResponse:
     problem = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, code=code,
         next_step=NEXT_STEP[code],
     )  # fmt: skip
-    return JSONResponse(problem.model_dump(), status, headers, media_type=MEDIA_TYPE)
+    return ErrorResponse(problem.model_dump(), status, headers, code, detail, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

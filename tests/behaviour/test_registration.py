@@ -8,9 +8,11 @@ import threading
 import time
 from pathlib import Path
 
+import boto3
 import pytest
 from support.faults import delay, status
 from support.listing import LISTING, PHOTOGRAPHS, RECIPE, listed, photographs, submit
+from support.services import S3Server
 
 from contract import names
 from contract.batch import Selection
@@ -152,6 +154,41 @@ def test_a_single_photograph_may_be_selected_by_its_time(ledger, tmp_path: Path)
     with pytest.raises(PermanentError) as caught:
         registered(modified + 1)
     assert caught.value.code is ErrorCode.NOTHING_TO_DO
+
+
+@pytest.mark.parametrize("key", ["/a.jpg", "x//a.jpg", "/x/a.jpg"])
+def test_one_photograph_whose_key_has_an_empty_part(
+    ledger, moto_server: S3Server, monkeypatch, tmp_path: Path, key: str
+) -> None:
+    moto_server.select(monkeypatch)
+    bucket = f"one-{time.time_ns()}"
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket=bucket)
+    for other in (key, key.replace("//", "/").strip("/")):
+        client.put_object(Bucket=bucket, Key=other, Body=other.encode())
+    spec = register(ledger, f"s3://{bucket}/{key}", f"s3://{bucket}/out", RECIPE)
+    (name,) = listed(spec)
+    assert open_store(spec.source).get(name).data == key.encode()
+
+
+def test_a_manifest_whose_key_has_an_empty_part(ledger, moto_server, monkeypatch) -> None:
+    moto_server.select(monkeypatch)
+    bucket = f"list-{time.time_ns()}"
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket=bucket)
+    client.put_object(Bucket=bucket, Key="/list.txt", Body=b"a.jpg\n")
+    client.put_object(Bucket=bucket, Key="list.txt", Body=b"b.jpg\n")
+    selection = Selection(manifest=f"s3://{bucket}//list.txt")
+    spec = register(ledger, f"s3://{bucket}/in", f"s3://{bucket}/out", RECIPE, selection=selection)
+    assert listed(spec) == ["a.jpg"]
+
+
+@pytest.mark.parametrize("destination", ["s3://b", "s3://b/", "s3://b//x/", "s3://b/x"])
+def test_empty_parts_do_not_hide_that_outputs_would_overwrite_photographs(destination: str) -> None:
+    """Some servers keep objects as files, for which `x//y` is `x/y`."""
+    with pytest.raises(PermanentError) as caught:
+        new_spec("s3://b/x/", destination, RECIPE)
+    assert caught.value.code is ErrorCode.OVERLAPPING_LOCATIONS
 
 
 @pytest.fixture

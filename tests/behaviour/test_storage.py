@@ -638,6 +638,33 @@ def test_an_object_is_split_from_its_store(location: str, store: str, key: str):
     assert split_object(location) == (store, key)
 
 
+def test_only_objects_in_buckets_have_empty_parts():
+    assert split_object("file:///x/a.jpg") == ("file:///x", "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("location", "canonical"),
+    [
+        ("s3://b", "s3://b"), ("s3://b/", "s3://b"), ("s3://b//", "s3://b"),
+        ("s3://b/in/", "s3://b/in"), ("s3://b//in//", "s3://b//in"), ("s3://b/in//x", "s3://b/in//x"),
+    ],
+)  # fmt: skip
+def test_empty_parts_of_a_prefix_are_kept(location: str, canonical: str):
+    assert canonical_location(location) == canonical
+
+
+def test_a_prefix_that_begins_with_an_empty_part_is_a_store_of_its_own(
+    moto_server: S3Server, new_location
+):
+    new_location(moto_server)
+    root = f"s3://{bucket_on(moto_server.url)}"
+    plain, slashed = (open_store(root + end) for end in ("/parts", "//parts"))
+    put(plain, "a.png")
+    put(slashed, "b.png")
+    assert (keys(plain), keys(slashed)) == (["a.png"], ["b.png"])
+    assert slashed.uri == f"{root}//parts" == canonical_location(slashed.uri)
+
+
 @pytest.mark.parametrize("key", ["", ".", "..", "../x", "a/../x", "a/", "//", "a//", "a\0b"])
 def test_a_key_that_no_reader_agrees_on_is_refused(moto_server: S3Server, new_location, key: str):
     store = open_store(new_location(moto_server))

@@ -524,6 +524,9 @@ def test_redis_is_away_or_does_not_answer(server: Server) -> None:
     redis = server.cluster.redis
     redis.stop(signal.SIGKILL)
     assert _measured(server) < PATIENCE_SECONDS
+    said = [line for line in server.cluster.log("serve").splitlines() if "/v1/batches" in line]
+    assert "redis_unavailable" in said[-1], said
+    assert "Redis did not answer" in said[-1], said
     redis.start()
     until(lambda: server.client.get("/healthz").status_code == 200)
     until(lambda: server.upload(jpeg()).status_code == 202)

@@ -14,7 +14,7 @@ from contract import names
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.presets import PRESETS
 from contract.settings import settings
-from contract.storage import Store, canonical_location, open_store
+from contract.storage import Store, canonical_location, open_store, split_object
 from worker.imaging.decode import Limits
 from worker.verify import Verdict
 from worker.verify import verify as verify_data
@@ -92,7 +92,7 @@ def _split(location: str) -> tuple[str, str]:
     if "://" not in location:
         path = Path(location)
         return (str(path.parent), path.name) if path.is_file() else (location.rstrip("/"), "")
-    folder, _, key = canonical_location(location).rpartition("/")
+    folder, key = split_object(canonical_location(location))
     if folder.count("/") >= 2 and names.is_image(key):  # noqa: PLR2004 - s3://bucket
         return folder, key
     return f"{folder}/{key}", ""

@@ -12,7 +12,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from contract.storage import canonical_location, open_store
+from contract.storage import canonical_location, open_store, split_object
 from contract.storage.protocol import CHUNK_BYTES
 from producer.batches.arrow import require_pyarrow
 from producer.batches.storage_retry import StorageRetry
@@ -39,7 +39,7 @@ def downloaded(location: str, storage_retry: StorageRetry) -> Iterator[BinaryIO]
             while block := sys.stdin.buffer.read(CHUNK_BYTES):
                 file.write(block)
         else:
-            parent, _, key = canonical_location(location).rpartition("/")
+            parent, key = split_object(canonical_location(location))
             store = open_store(parent)
 
             def copy() -> None:

@@ -11,7 +11,7 @@ from contract.outcome import Outcome, Status
 from contract.storage import open_store
 from producer.web.context import Context
 from producer.web.cutouts.resource import cutout_resource, find
-from producer.web.problems import RETRY_AFTER_SECONDS
+from producer.web.problems import RETRY_AFTER_SECONDS, ErrorResponse
 from producer.web.removebg.accept import wants_json
 from producer.web.removebg.errors import UNKNOWN_FOREGROUND, error_body
 from producer.web.removebg.failures import failure_response
@@ -48,8 +48,10 @@ def cutout_response(
     progress, outcome = find(context, cutout_id)
     if outcome is None:
         detail = f"The image is still {cutout_resource(progress, None).status}."
-        body = error_body("timeout", "Please try again", detail)
-        return JSONResponse(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        code = "timeout"
+        body = error_body(code, "Please try again", detail)
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return ErrorResponse(body, 503, headers, code, f"{cutout_id}: {detail}")
     if outcome.status is Status.FAILED:
         cutout = progress.spec.cutout
         return failure_response(outcome, source_is_url=bool(cutout and cutout.source_is_url))

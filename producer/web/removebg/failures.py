@@ -3,13 +3,12 @@
 from http import HTTPStatus
 
 from fastapi import Response
-from fastapi.responses import JSONResponse
 
 from contract.error_codes import Group
 from contract.error_texts import TEXTS
 from contract.errors import CutoutError, ErrorCode
 from contract.outcome import Outcome
-from producer.web.problems import RETRY_AFTER_SECONDS
+from producer.web.problems import RETRY_AFTER_SECONDS, ErrorResponse
 from producer.web.removebg.errors import (
     DOWNLOAD_FAILED,
     UNKNOWN_ERROR,
@@ -86,7 +85,8 @@ def request_response(error: CutoutError) -> Response:
     """Return the response to a request that is refused."""
     status, code, title = REQUEST_ERRORS.get(error.code, TRY_AGAIN)
     headers = _retry_header(status, getattr(error, "retry_after", 0))
-    return JSONResponse(error_body(code, title, error.message), status, headers)
+    body = error_body(code, title, error.message)
+    return ErrorResponse(body, status, headers, error.code, error.message)
 
 
 def failure_response(outcome: Outcome, *, source_is_url: bool) -> Response:
@@ -104,7 +104,8 @@ def failure_response(outcome: Outcome, *, source_is_url: bool) -> Response:
     detail = outcome.message
     if code == UNKNOWN_ERROR[0]:
         detail = f"{outcome.code}: {detail}"
-    return JSONResponse(error_body(code, title, detail), status, _retry_header(status))
+    body, headers = error_body(code, title, detail), _retry_header(status)
+    return ErrorResponse(body, status, headers, outcome.code or code, outcome.message)
 
 
 def _retry_header(status: int, seconds: int = 0) -> dict[str, str] | None:

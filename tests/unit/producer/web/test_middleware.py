@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from structlog.testing import capture_logs
 
+from contract.errors import ErrorCode, RetryableError
 from producer.web import middleware, problems
 from producer.web.body_limits import BodyLimit
 
@@ -23,6 +25,8 @@ def sent(body: AsyncIterator[bytes]) -> httpx.Response:
         body = await request.body()
         if body == b"bug":
             raise ZeroDivisionError
+        if body == b"down":
+            raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "s3://b is\nslow.")
         return len(body)
 
     async def send() -> httpx.Response:
@@ -75,3 +79,27 @@ def test_an_unexpected_error_is_a_problem() -> None:
     answer = sent(pieces(b"bug"))
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "ZeroDivisionError" not in answer.text
+
+
+def logged(body: bytes) -> dict:
+    """The line that the log has of a request."""
+    with capture_logs() as lines:
+        sent(pieces(body))
+    (line,) = (line for line in lines if line["event"] == "request")
+    return line
+
+
+def test_the_log_says_why_a_request_is_answered_5xx() -> None:
+    line = logged(b"down")
+    assert (line["status"], line["log_level"]) == (503, "warning")
+    assert (line["code"], line["reason"]) == ("storage_unavailable", "s3://b is\\nslow.")
+    bug = logged(b"bug")
+    assert (bug["status"], bug["code"]) == (500, "internal_error")
+    assert bug["reason"] == "The server failed unexpectedly."
+
+
+def test_the_log_is_silent_about_a_clients_mistakes() -> None:
+    for body, status in ((b"1", 200), (b"12345678901", 413)):
+        line = logged(body)
+        assert (line["status"], line["log_level"]) == (status, "info")
+        assert "reason" not in line

@@ -1,3 +1,4 @@
+import asyncio
 import json
 
 import pytest
@@ -105,3 +106,17 @@ def test_every_refused_request_has_an_answer(code: ErrorCode):
     assert ("retry-after" in response.headers) == (response.status_code == 503)
     later = request_response(RequestError(code, "It is so.", 7))
     assert later.headers["retry-after"] == "7"
+
+
+def test_the_log_learns_our_own_code_of_a_refusal():
+    failed = outcome(status=Status.FAILED, code=ErrorCode.EXHAUSTED, message="Down.")
+    for response, code in (
+        (request_response(CutoutError(ErrorCode.REDIS_UNAVAILABLE, "Down.")), "redis_unavailable"),
+        (failure_response(failed, source_is_url=False), "exhausted"),
+    ):
+        scope: dict = {"type": "http"}
+
+        async def send(_: object) -> None: ...
+
+        asyncio.run(response(scope, send, send))
+        assert scope["state"]["failure"] == (code, "Down.")
