@@ -17,6 +17,7 @@ from support.images import (
     profile,
     refusal,
 )
+from support.odd_photographs import bmp_v4, with_alpha
 
 from contract.errors import ErrorCode
 from worker.imaging.colour import parse_colour
@@ -210,11 +211,15 @@ def test_a_grey_tiff_is_read_as_specified(samples, bits: int, photometric: int, 
 
 
 def test_a_bmp_without_values_in_its_alpha_channel_is_opaque():
-    image = picture().convert("RGBA")
-    image.putalpha(0)
-    photograph = decode(encoded(image, "BMP"), LIMITS)
+    photograph = decode(bmp_v4(with_alpha(picture(), 0)), LIMITS)
     assert photograph.alpha is None
     assert_like(photograph.rgb, picture())
+
+
+def test_a_bmp_with_values_in_its_alpha_channel_keeps_them():
+    photograph = decode(bmp_v4(picture("RGBA")), LIMITS)
+    assert photograph.alpha is not None
+    assert photograph.alpha.tobytes() == picture("RGBA").getchannel("A").tobytes()
 
 
 def test_lab_is_converted_without_a_profile():
