@@ -52,6 +52,7 @@ $(PEER)/bin/rembg: $(LOCKS)/bench.lock
 bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure throughput beside rembg, and what further renditions cost
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/compare.py $(BENCH)
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/renditions.py
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/render_again.py
 
 # EVAL=DIR holds NAME.jpg and NAME.alpha.png; QUALITY="--limit 5": see bench/quality.py --help.
 # EMPTY=DIR, optional, holds photographs without a subject: see bench/doubts.py --help

@@ -45,7 +45,7 @@ def outcome_of(job: ImageJob) -> Outcome:
                 key=job.output_key(rendition), name=rendition.name,
                 width=2400, height=1600, bytes=1_234_567,
             )
-            for rendition in job.recipe.renditions
+            for rendition in job.recipe.outputs
         ],
     )  # fmt: skip
 

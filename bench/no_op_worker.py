@@ -21,7 +21,7 @@ STAGES = {
 def missing_renditions(
     job: ImageJob, _attempt: Attempt, _: object
 ) -> tuple[tuple[Rendition, ...], Status]:
-    return job.recipe.renditions, Status.SKIPPED
+    return job.recipe.outputs, Status.SKIPPED
 
 
 def cut_out(_job: ImageJob, missing: tuple[Rendition, ...], attempt: Attempt, _: object) -> Outcome:
@@ -34,7 +34,7 @@ def cut_out(_job: ImageJob, missing: tuple[Rendition, ...], attempt: Attempt, _:
 def main() -> None:
     runtime.weights.verify = lambda *_: ""
     runtime.Session = lambda *_: SimpleNamespace(sha256="")
-    process._missing_renditions = missing_renditions  # noqa: SLF001
+    process.missing_renditions = missing_renditions
     process._cut_out = cut_out  # noqa: SLF001
     verbs.main()
 

@@ -48,7 +48,7 @@ def work(session: Session, recipe: Recipe) -> Callable[[bytes], None]:
         attempt = Attempt(job, 1, "", "", float("inf"), ClaimTimer(60, lambda: True))
         photograph = decode(data, Limits())
         matte = session.matte(photograph.shown(), recipe.quality)
-        cutout = compose(photograph, matte, decontaminate=recipe.quality.decontaminate)
+        cutout = compose(photograph, matte.alpha, decontaminate=recipe.quality.decontaminate)
         files = encode_all(cutout, recipe.renditions, None, attempt)
         assert len(files) == len(recipe.renditions)
 

@@ -22,6 +22,11 @@ class Selection(BaseModel):
 
     key: str = Field("", description="the only photograph, if the source is one file")
     manifest: str = Field("", description="location of a list of photographs; `-`: standard input")
+    batch: str = Field(
+        "",
+        description="only the photographs of this batch, whose files are in the same destination",
+        exclude_if=lambda batch: not batch,
+    )
     include: tuple[str, ...] = Field((), description="globs, one of which a key must match")
     exclude: tuple[str, ...] = Field((), description="globs, none of which a key may match")
     since: float | None = Field(None, description="modified at or after, in Unix seconds")

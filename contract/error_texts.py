@@ -44,15 +44,15 @@ _IMAGE: Texts = {
     ),
     ErrorCode.NO_SUBJECT: (
         "No subject was found in the photograph, or in the region that the rendition names.",
-        "Look at the photograph. `refuse: none` in the recipe delivers it if nothing is placed.",
+        "Look at the photograph. The recipe's `policy` may deliver it if nothing is placed.",
     ),
     ErrorCode.AMBIGUOUS_SUBJECT: (
         "The network is unsure what the subject is, or where it ends.",
-        "Look at the photograph; try another model, or `refuse: none` in the recipe.",
+        "Look at the photograph; try another model, or another `policy` in the recipe.",
     ),
     ErrorCode.SUBJECT_CUT_BY_FRAME: (
         "The subject goes on outside of the photograph.",
-        "Photograph it whole, or process it with `refuse: none` in the recipe.",
+        "Photograph it whole, or process it with another `policy` in the recipe.",
     ),
     ErrorCode.OUTPUT_TOO_LARGE: (
         "The output does not fit the `max_bytes` of its rendition, even at the lowest quality.",
@@ -60,7 +60,7 @@ _IMAGE: Texts = {
     ),
     ErrorCode.PRESET_FAILED: (
         "The output does not fulfil its preset; the message names each check that failed.",
-        "Use a larger or better photograph, or change the recipe: docs/reference/presets.md.",
+        "Use a larger or better photograph, or let the recipe's `policy` deliver it for review.",
     ),
     ErrorCode.UNSAFE_KEY: (
         "The object key is not a plain path, or the storage cannot hold a file of that name.",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.names import BATCH_ID, is_cutout_result_key
+from contract.names import BATCH_ID, is_cutout_result_key, review_key
 from contract.output_keys import cutout_output_key, output_key
 from contract.recipe import Recipe
 from contract.rendition import Rendition
@@ -64,7 +64,11 @@ class ImageJob(BaseModel):
         return is_cutout_result_key(self.batch, self.destination_key)
 
     def output_key(self, rendition: Rendition) -> str:
-        """Return the key of a rendition's output, relative to the destination."""
+        """Return the key of a rendition's output, relative to the destination, if delivered."""
         if not self.destination_key:
             return output_key(self.recipe, rendition)(self.photograph.key)
         return cutout_output_key(self.destination_key, self.recipe, rendition)
+
+    def review_key(self, rendition: Rendition) -> str:
+        """Return the same for an output that a user should look at."""
+        return review_key(self.output_key(rendition))

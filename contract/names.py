@@ -21,6 +21,8 @@ UNSAFE_OBJECT = re.compile(r"(?:\A|/)\.{1,2}(?:/|\Z)|/\Z|\A\Z|\0")
 
 RESERVED = "_cutout"
 """Folder in a destination for manifests, reports and a FileStore's metadata. No outputs."""
+REVIEW = "_review"
+"""Folder in a destination for outputs that a user should look at, as a recipe's policy says."""
 
 IMAGE_EXTENSIONS = frozenset(
     {
@@ -81,8 +83,13 @@ def extension(key: str) -> str:
 
 
 def is_reserved(key: str) -> bool:
-    """Return whether a key lies in the folder RESERVED."""
-    return key.partition("/")[0] == RESERVED
+    """Return whether a key lies in a folder of ours: RESERVED or REVIEW."""
+    return key.partition("/")[0] in {RESERVED, REVIEW}
+
+
+def review_key(key: str) -> str:
+    """Return the key of an output that a user should look at, from that of a delivered one."""
+    return f"{REVIEW}/{key}"
 
 
 def output_key(key: str, suffix: str = ".png") -> str:

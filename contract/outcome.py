@@ -39,6 +39,9 @@ class Output(BaseModel):
     height: int | None = Field(None, description="pixels; None if an earlier attempt wrote it")
     bytes: int = Field(0, description="size of the file; 0 if an earlier attempt wrote it")
     preset: str = Field("", description="the preset that the file was found to fulfil, if any")
+    review: ErrorCode | None = Field(
+        None, description="why it lies below `_review/`: a doubt, or `preset_failed`"
+    )
 
 
 class FailedRendition(BaseModel):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from contract import names
-from contract.recipe import RecipeFields, key_template
+from contract.recipe import MATTE, RecipeFields, key_template
 from contract.rendition import Rendition
 
 OutputKey = Callable[[str], str]
@@ -24,8 +24,8 @@ def output_key(recipe: RecipeFields, rendition: Rendition) -> OutputKey:
 
 
 def output_keys(recipe: RecipeFields) -> list[OutputKey]:
-    """Return the functions that name the outputs of each rendition of a recipe, in order."""
-    return [output_key(recipe, rendition) for rendition in recipe.renditions]
+    """Return the functions that name the outputs of a recipe, in order."""
+    return [output_key(recipe, rendition) for rendition in recipe.outputs]
 
 
 def cutout_output_key(destination_key: str, recipe: RecipeFields, rendition: Rendition) -> str:
@@ -33,7 +33,7 @@ def cutout_output_key(destination_key: str, recipe: RecipeFields, rendition: Ren
 
     Templates do not count: the client has named the destination.
     """
-    if recipe.is_single:
+    if len(recipe.outputs) == 1 or (recipe.is_single and rendition != MATTE):
         return destination_key
     return names.output_key(destination_key, f".{rendition.name}{rendition.suffix}")
 
@@ -42,9 +42,12 @@ def has_own_keys(recipe: RecipeFields) -> bool:
     """Return whether renditions may share keys with those of other photographs or each other.
 
     Without templates the keys of two photographs are equal for all renditions, or for none: none
-    has a dot in its name or format.
+    has a dot in its name or format. The matte beside a single rendition, `a.matte.png`, may have
+    the key of that of `a.matte.jpg`.
     """
-    return not recipe.is_single and any(rendition.key for rendition in recipe.renditions)
+    if recipe.is_single:
+        return recipe.keep_matte
+    return any(rendition.key for rendition in recipe.renditions)
 
 
 def _filled_in(template: str, key: str) -> str:

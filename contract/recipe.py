@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from typing import Literal
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from contract.errors import ErrorCode, PermanentError
+from contract.policy import DEFAULT_POLICY, Policy
 from contract.quality import DEFAULT, Quality
 from contract.rendition import PLAIN, WITHOUT_PIXELS, Rendition
 
@@ -24,16 +25,10 @@ MODEL_NAMES = frozenset(
 """Models that a batch can use. A test compares them with the worker's registry."""
 
 
-Refusal = Literal["none", "no_subject", "doubtful"]
-REFUSED: Refusal = "none"
-"""What a recipe refuses by default: nothing, as 2 or 3 of 100 good photographs would be refused.
-
-Doubts are in the report in any case. docs/quality.md has the figures.
-"""
-
-
 MAX_RENDITIONS = 8
-"""Outputs of one photograph."""
+"""Renditions of one photograph."""
+MATTE = Rendition(name="matte", key="{dir}/{stem}.matte.{ext}", channels="alpha")
+"""The output that is a kept matte: as the network and its refinement left it, on no canvas."""
 
 
 def recipe_for(
@@ -56,11 +51,17 @@ class RecipeFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     quality: Quality = Field(DEFAULT, description="How carefully the matte is computed.")
-    refuse: Refusal = Field(
-        REFUSED,
-        description="Which doubts about the subject fail a photograph: `no_subject`; `doubtful`:"
-        " any of `no_subject`, `ambiguous_subject`, `subject_cut_by_frame`; `none`: doubts are only"
-        " reported.",
+    policy: Policy = Field(
+        DEFAULT_POLICY,
+        description="What becomes of photographs with a doubtful subject, and of files that fail"
+        " their preset: `deliver`, `review` or `fail`. Default: doubts are only reported.",
+        exclude_if=lambda policy: policy == DEFAULT_POLICY,
+    )
+    keep_matte: bool = Field(
+        False,
+        description="Keep the matte as `{dir}/{stem}.matte.png`. Further renditions by the same"
+        " model and quality are then made from it, without inference.",
+        exclude_if=lambda keep: not keep,
     )
     # left out if plain, so that most messages and rows are short
     renditions: tuple[Rendition, ...] = Field(
@@ -73,17 +74,28 @@ class RecipeFields(BaseModel):
 
     @property
     def is_single(self) -> bool:
-        """True if the recipe makes one output of each photograph."""
+        """True if the recipe makes one rendition of each photograph."""
         return len(self.renditions) == 1
 
-    def refuses(self, doubt: ErrorCode) -> bool:
-        """Return whether a photograph with this doubt fails."""
-        return self.refuse in {"doubtful", doubt}
+    @property
+    def outputs(self) -> tuple[Rendition, ...]:
+        """What is written for each photograph: the renditions, and the matte if it is kept."""
+        return (*self.renditions, MATTE) if self.keep_matte else self.renditions
 
     @property
     def keeps_profile(self) -> bool:
         """True if the photograph is decoded in its own profile, as all renditions need it."""
         return self.renditions[0].colour == "keep"
+
+    @model_validator(mode="after")
+    def _matte_is_distinct(self) -> Self:
+        templates = {key_template(each, several=not self.is_single) for each in self.renditions}
+        names = {each.name for each in self.renditions}
+        if self.keep_matte and (
+            MATTE.name in names or key_template(MATTE, several=True) in templates
+        ):
+            raise ValueError("a rendition has the name or the key of the kept matte")
+        return self
 
     @field_validator("renditions")
     @classmethod
@@ -120,13 +132,14 @@ class Recipe(RecipeFields):
         An output with another digest is not current. Other renditions of the recipe do not count,
         nor do the names and keys of renditions.
         """
-        decisive = {
+        decisive: dict[str, object] = {
             "model": self.model,
             "pipeline": self.pipeline,
             "quality": self.quality.model_dump(mode="json"),
         }
-        if self.refuse != REFUSED:
-            decisive["refuse"] = self.refuse  # it decides whether there is an output at all
+        if self.policy != DEFAULT_POLICY and rendition != MATTE:
+            # it decides whether there is an output, and where
+            decisive["policy"] = self.policy.model_dump(mode="json", exclude_defaults=True)
         canonical = json.dumps(decisive, separators=(",", ":"))
         # without defaults, so that new fields do not change old digests
         fields = rendition.model_dump_json(exclude_defaults=True, exclude={*WITHOUT_PIXELS})

@@ -163,8 +163,8 @@ class Rendition(BaseModel):
         if "{name}" in template and not info.data.get("name"):
             raise ValueError("{name} needs a name")
         parts = template.removeprefix("{dir}/").split("/")
-        if {"", ".", ".."} & {*parts} or parts[0].startswith("_cutout"):
-            raise ValueError("a key must be a plain relative path, and not in _cutout")
+        if {"", ".", ".."} & {*parts} or parts[0].startswith(("_cutout", "_review")):
+            raise ValueError("a key must be a plain relative path, and not in _cutout or _review")
         return template
 
     @field_validator("quality", "max_bytes")

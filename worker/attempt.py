@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from celery.exceptions import SoftTimeLimitExceeded
 
 from contract.counters import counters
-from contract.errors import INFRASTRUCTURE_CODES, CutoutError, PermanentError
+from contract.errors import INFRASTRUCTURE_CODES, CutoutError, ErrorCode, PermanentError
 from contract.job import ImageJob
 from contract.metrics import WORKER_STAGE
 from contract.outcome import Outcome, Output, Status
+from contract.recipe import Recipe
 from contract.rendition import Rendition
 from worker.foreign import ForeignJob
 from worker.imaging.layout import Size
@@ -33,9 +34,13 @@ class Attempt:
     source_etag: str = ""
     """of the photograph that the outputs are made of; empty if there is no output yet"""
     output_etags: dict[str, str] = field(default_factory=dict)
-    """of the outputs that the destination held before, by rendition; empty: none"""
+    """of the outputs that the destination held before, by key; empty: none"""
     outputs: dict[str, Output] = field(default_factory=dict)
     """those that are current or were written, by rendition"""
+    doubts: tuple[ErrorCode, ...] = ()
+    """about the photograph's subject, as far as they are known"""
+    review: ErrorCode | None = None
+    """the doubt for which all renditions go to review, if one does"""
     failures: dict[str, Exception] = field(default_factory=dict)
     """why a rendition could not be made, by rendition; only if the recipe has several"""
     milliseconds: dict[str, int] = field(default_factory=dict)
@@ -49,13 +54,29 @@ class Attempt:
         self.milliseconds[name] = round(seconds * 1000)
         counters.observe(WORKER_STAGE, seconds, name)
 
-    def add_output(self, rendition: Rendition, size: Size | None = None, length: int = 0) -> None:
-        """Note an output that exists. `size`, `length`: in pixels and bytes, if it was written."""
+    def add_output(
+        self, rendition: Rendition, size: Size | None = None, length: int = 0,
+        review: ErrorCode | None = None,
+    ) -> None:  # fmt: skip
+        """Note an output that exists. `size`, `length`: in pixels and bytes, if it was written.
+
+        `review`: why it lies below `_review/`.
+        """
         width, height = size or (None, None)
+        passes = rendition.verify if review is not ErrorCode.PRESET_FAILED else None
         self.outputs[rendition.name] = Output(
-            name=rendition.name, key=self._image_job.output_key(rendition),
-            width=width, height=height, bytes=length, preset=rendition.verify or "",
+            name=rendition.name, key=self.output_key(rendition, review), review=review,
+            width=width, height=height, bytes=length, preset=passes or "",
         )  # fmt: skip
+
+    def output_key(self, rendition: Rendition, review: ErrorCode | None) -> str:
+        """Return the key of an output that is delivered, or for a reason goes to review."""
+        job = self._image_job
+        return job.review_key(rendition) if review else job.output_key(rendition)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self._image_job.recipe
 
     @contextmanager
     def failing_alone(self, rendition: Rendition) -> Iterator[None]:
@@ -70,7 +91,7 @@ class Attempt:
             raise
         except Exception as error:
             shared = isinstance(error, CutoutError) and error.code in INFRASTRUCTURE_CODES
-            if shared or self._image_job.recipe.is_single:
+            if shared or self.recipe.is_single:
                 raise
             self.failures[rendition.name] = error
 
@@ -95,6 +116,7 @@ class Attempt:
                 "worker": self.worker,
                 "milliseconds": self.milliseconds,
                 "outputs": self._outputs_in_order(),
+                "doubts": [*self.doubts],
                 "source_etag": self._changed_etag(),
                 **self.usage.fields(),
                 **fields,
@@ -104,8 +126,7 @@ class Attempt:
     def _outputs_in_order(self) -> list[Output]:
         if not self.outputs:
             return []
-        renditions = self._image_job.recipe.renditions
-        return [self.outputs[r.name] for r in renditions if r.name in self.outputs]
+        return [self.outputs[r.name] for r in self.recipe.outputs if r.name in self.outputs]
 
     def _changed_etag(self) -> str:
         """Return the ETag of the photograph, unless there is no output or it is the manifest's."""

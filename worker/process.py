@@ -10,17 +10,20 @@ from contract.job import ImageJob
 from contract.ledger import Claim, ClaimRefused
 from contract.ledger.records import RESULT_OK
 from contract.outcome import Outcome, Status
+from contract.recipe import MATTE
 from contract.rendition import Rendition
 from contract.storage import open_store
 from worker.attempt import Attempt
-from worker.encoding import encode_all
+from worker.current import missing_renditions, output_metadata
+from worker.encoding import EncodedFile, encode_all
 from worker.failure import fail_or_defer
 from worker.fetch import fetch, fetch_backdrop, naming_backdrop
 from worker.foreign import ForeignJob, release_mismatch
 from worker.imaging.cutout import compose
 from worker.imaging.decode import decode
-from worker.imaging.doubts import refuse_doubtful
+from worker.imaging.doubts import review_reason
 from worker.imaging.subject import subject_box
+from worker.kept_matte import decode_matte, fetch_matte
 from worker.retry import deadline_in, retry_until
 from worker.runtime import Runtime
 from worker.store import ClaimLostError, ClaimTimer, store_output
@@ -30,9 +33,6 @@ MAX_CRASHES = 3
 
 SLOT_WAIT_SHARE = 1 / 40
 """Share of the time limit that an image waits for a CPU slot; then it computes without one."""
-
-CURRENT_METADATA = ("source-etag", "recipe", "model-sha256", "provider")
-"""Metadata of an existing output that must match for the output to be current."""
 
 
 def process(job: ImageJob | ForeignJob, runtime: Runtime) -> Outcome | ClaimRefused:
@@ -101,7 +101,7 @@ def _work(claim: Claim, attempt: Attempt, runtime: Runtime) -> Outcome:
     if isinstance(job, ForeignJob):
         raise release_mismatch(runtime.config.model)
     _refuse_poisoned(claim, attempt)
-    missing, status = _missing_renditions(job, attempt, runtime)
+    missing, status = missing_renditions(job, attempt, runtime)
     if missing:
         return _cut_out(job, missing, attempt, runtime)
     return attempt.outcome(status)
@@ -116,54 +116,20 @@ def _refuse_poisoned(claim: Claim, attempt: Attempt) -> None:
         )
 
 
-def _missing_renditions(
-    job: ImageJob, attempt: Attempt, runtime: Runtime
-) -> tuple[list[Rendition], Status]:
-    """Return what the destination does not hold yet, and the image's status if that is nothing.
-
-    Notes on the attempt what it does hold.
-    """
-    store, missing, status = open_store(job.destination), [], Status.SKIPPED
-    with attempt.stage("check"):
-        heads = [(r, store.head(job.output_key(r))) for r in job.recipe.renditions]
-        attempt.source_etag = _source_etag(job) if any(head for _, head in heads) else ""
-    for rendition, head in heads:
-        attempt.output_etags[rendition.name] = head.etag if head else ""
-        expected = _metadata(job, rendition, runtime, attempt.source_etag)
-        if head is None or any(head.metadata.get(x) != expected.get(x) for x in CURRENT_METADATA):
-            missing.append(rendition)
-        elif head.metadata.get("batch") == job.batch:
-            # written by an earlier attempt that died before it settled the line
-            status = Status.DONE
-            attempt.add_output(rendition)
-        elif job.force:
-            missing.append(rendition)
-        else:
-            attempt.add_output(rendition)
-    return missing, status
-
-
-def _source_etag(job: ImageJob) -> str:
-    """Return the photograph's ETag, which a manifest of a user's need not have."""
-    if job.photograph.etag or job.source_is_url:
-        return job.photograph.etag
-    head = open_store(job.source).head(job.photograph.key)
-    return head.etag if head else ""
-
-
 def _cut_out(
     job: ImageJob, missing: Sequence[Rendition], attempt: Attempt, runtime: Runtime
 ) -> Outcome:
-    """Make renditions: of one photograph, decoded once, with one matte."""
+    """Make what is missing: of one photograph, decoded once, with one matte."""
     quality = job.recipe.quality
     with attempt.stage("fetch"):
         blob = fetch(job, runtime.config)
         backdrop = fetch_backdrop(job, runtime.config)
-        attempt.usage.bytes_read = len(blob.data) + len(backdrop or b"")
+        kept = fetch_matte(job, attempt)
+        attempt.usage.bytes_read = sum(len(data or b"") for data in (blob.data, backdrop, kept))
     if blob.etag != attempt.source_etag and attempt.outputs:
         # the photograph was replaced after the check: no output is current any more
         attempt.outputs.clear()
-        missing = job.recipe.renditions
+        missing, kept = job.recipe.outputs, None
     attempt.source_etag = blob.etag
     try:
         with attempt.stage("wait"):
@@ -172,8 +138,12 @@ def _cut_out(
             keep_profile = job.recipe.keeps_profile
             photograph = decode(blob.data, runtime.limits, keep_profile=keep_profile)
         with attempt.stage("matte"):
-            matte = runtime.session.matte(photograph.shown(), quality)
-            refuse_doubtful(matte.doubts, job.recipe)
+            matte = decode_matte(kept, photograph.size, attempt.doubts)
+            if matte is None:
+                matte = runtime.session.matte(photograph.shown(), quality)
+                missing = _with_matte(missing, job, attempt)
+            attempt.doubts = matte.doubts
+            attempt.review = review_reason(matte.doubts, job.recipe.policy)
         # pixels are pulled strip by strip by the encoder, so this stage includes composing
         with attempt.stage("encode"):
             cutout = compose(photograph, matte.alpha, decontaminate=quality.decontaminate)
@@ -184,19 +154,35 @@ def _cut_out(
     with attempt.stage("store"):
         for file in files:
             attempt.claim_timer.check()
-            metadata = _metadata(job, file.rendition, runtime, blob.etag)
             with attempt.failing_alone(file.rendition):
-                etag = attempt.output_etags.get(file.rendition.name, "")
-                store_output(job, file.rendition, file.data, metadata, etag)
-                attempt.add_output(file.rendition, file.size, len(file.data))
+                _store(file, job, attempt, runtime)
     attempt.raise_failure()
     return attempt.outcome(
         Status.DONE,
         foreground=round(files[0].cutout.foreground, 4),
-        doubts=matte.doubts,
         # 0.2 ms per megapixel
         subject=subject_box(files[0].cutout.alpha) if job.interactive else None,
     )
+
+
+def _store(file: EncodedFile, job: ImageJob, attempt: Attempt, runtime: Runtime) -> None:
+    """Write an output where it is delivered, or for review. Raises as `store_output`."""
+    rendition, review = file.rendition, file.review
+    key = attempt.output_key(rendition, review)
+    metadata = output_metadata(job, rendition, attempt, runtime, review)
+    etag = attempt.output_etags.get(key, "")
+    store_output(job, key, rendition.content_type, file.data, metadata, etag)
+    attempt.add_output(rendition, file.size, len(file.data), review)
+
+
+def _with_matte(
+    missing: Sequence[Rendition], job: ImageJob, attempt: Attempt
+) -> Sequence[Rendition]:
+    """Return what is to be written after the matte was computed: any kept one is of no use."""
+    if not job.recipe.keep_matte or MATTE in missing:
+        return missing
+    attempt.outputs.pop(MATTE.name, None)
+    return [*missing, MATTE]
 
 
 def _decoded_backdrop(data: bytes | None, runtime: Runtime) -> Image.Image | None:
@@ -212,21 +198,6 @@ def _slot_wait_seconds(job: ImageJob, runtime: Runtime) -> float:
     return 0 if job.interactive else SLOT_WAIT_SHARE * runtime.config.time_limit
 
 
-def _metadata(
-    job: ImageJob, rendition: Rendition, runtime: Runtime, source_etag: str
-) -> dict[str, str]:
-    """Return an output's metadata: what it was made from, and by which batch."""
-    metadata = {
-        "source-etag": source_etag,
-        "recipe": job.recipe.digest_of(rendition),
-        "model-sha256": runtime.session.sha256,
-        "batch": job.batch,
-    }
-    if provider := runtime.session.provider:
-        metadata["provider"] = provider
-    return metadata
-
-
 def _delete_orphan(job: ImageJob | ForeignJob, runtime: Runtime) -> None:
     """Delete the outputs of a cutout that was deleted while it was being processed.
 
@@ -235,5 +206,5 @@ def _delete_orphan(job: ImageJob | ForeignJob, runtime: Runtime) -> None:
     if isinstance(job, ForeignJob) or not job.has_private_outputs:
         return
     if runtime.ledger.batches.was_deleted(job.batch):
-        for rendition in job.recipe.renditions:
+        for rendition in job.recipe.outputs:
             open_store(job.destination).delete(job.output_key(rendition))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from contract.errors import ErrorCode, RetryableError
 from contract.job import ImageJob
-from contract.rendition import Rendition
 from contract.storage import open_store
 
 
@@ -32,17 +31,17 @@ class ClaimTimer:
 
 
 def store_output(
-    job: ImageJob, rendition: Rendition, data: bytes, metadata: dict[str, str], etag: str
+    job: ImageJob, key: str, content_type: str, data: bytes, metadata: dict[str, str], etag: str
 ) -> None:
-    """Write a rendition's output over the one with this ETag; "": over none.
+    """Write an output over the one with this ETag; "": over none.
 
     Raises RetryableError (`object_changed`) if another writer was faster. If it made the same
     output of the same bytes for the same batch, the output is left as it is: most likely it is this
     attempt's own, and the storage's first answer was lost.
     """
-    store, key = open_store(job.destination), job.output_key(rendition)
+    store = open_store(job.destination)
     try:
-        store.put_unless_changed(key, data, rendition.content_type, metadata, etag)
+        store.put_unless_changed(key, data, content_type, metadata, etag)
     except RetryableError as error:
         head = store.head(key) if error.code is ErrorCode.OBJECT_CHANGED else None
         if head is None or any(head.metadata.get(name) != metadata[name] for name in metadata):

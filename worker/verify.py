@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contract.errors import ErrorCode, PermanentError
+from contract.policy import Policy
 from contract.presets import PRESETS, Preset
 from contract.rendition import Rendition
 from contract.requirements import UNITS, Check, Requirement
@@ -55,14 +56,18 @@ def verify(data: bytes, preset: Preset, limits: Limits) -> Verdict:
     return Verdict(tuple(_result(required, measured) for required in preset.requirements))
 
 
-def require_preset(data: bytes, rendition: Rendition) -> None:
-    """Raise PermanentError (`preset_failed`) if a rendition's file fails the preset it names."""
+def fails_preset(data: bytes, rendition: Rendition, policy: Policy) -> bool:
+    """Return whether a rendition's file fails the preset it names, and goes to review.
+
+    Raises PermanentError (`preset_failed`) if the policy does not say so.
+    """
     if rendition.verify is None:
-        return
+        return False
     verdict = verify(data, PRESETS[rendition.verify], WITHOUT_LIMIT)
-    if not verdict.passed:
+    if not verdict.passed and policy.preset_failed == "fail":
         message = f"The output fails the preset {rendition.verify}: {verdict.failures}."
         raise PermanentError(ErrorCode.PRESET_FAILED, message)
+    return not verdict.passed
 
 
 def _result(required: Requirement, measured: Measurement) -> CheckResult:

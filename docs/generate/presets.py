@@ -20,8 +20,9 @@ such as for apparel: read the marketplace's own page before a large upload.
 """
 IN_RECIPES = """\
 A rendition with `"verify": "amazon-main"` is checked before it is written. If it fails, the file is
-not written, and the image fails with `preset_failed`; its other renditions are written. The
-report's column `verified` names the presets that an image's outputs fulfil.
+not written, and the image fails with `preset_failed`, unless the recipe's policy delivers it for
+[review](../recipes.md); its other renditions are written. The report's column `verified` names the
+presets that an image's outputs fulfil.
 """
 PICTURE = """\
 ![Four photographs, each by four presets and on a blurred background](../presets.jpg)

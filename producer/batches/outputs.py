@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from contract import names
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.output_keys import output_keys
@@ -20,7 +21,8 @@ class OutputIndex:
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
         self._output_keys = output_keys(recipe)
-        self._suffixes = tuple({rendition.suffix for rendition in recipe.renditions})
+        self._reviews = recipe.policy.reviews
+        self._suffixes = tuple({rendition.suffix for rendition in recipe.outputs})
         # only one thread at a time uses it
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.executescript(
@@ -48,9 +50,10 @@ class OutputIndex:
     def _is_newer(self, key: str, modified: float) -> bool:
         if not key.isprintable():
             return False
-        query = "SELECT modified FROM outputs WHERE key = ?"
-        row = self._database.execute(query, (key,)).fetchone()
-        return row is not None and bool(row[0] >= modified)
+        keys = (key, names.review_key(key)) if self._reviews else (key, key)
+        query = "SELECT max(modified) FROM outputs WHERE key IN (?, ?)"
+        [newest] = self._database.execute(query, keys).fetchone()
+        return newest is not None and bool(newest >= modified)
 
     def close(self) -> None:
         self._database.close()

@@ -134,7 +134,7 @@ class RecipeOptions:
             if (value := getattr(self, name)) is not None
         }
         model = self.model or settings().model
-        document = self._document()
+        document = chosen_document(self.recipe, self.presets)
         if document is None:
             return recipe_for(model, quality=Quality.model_validate(quality))
         if quality:
@@ -143,12 +143,17 @@ class RecipeOptions:
             raise _combined("--model", "Remove one of the two models.")
         return document.recipe(model)
 
-    def _document(self) -> RecipeDocument | None:
-        if self.recipe is None:
-            return of_presets(self.presets) if self.presets else None
-        if self.presets:
-            raise _combined("--preset", "Copy its rendition into the recipe.")
-        return read(self.recipe)
+
+def chosen_document(recipe: str | None, presets: Sequence[str] | None) -> RecipeDocument | None:
+    """Return the recipe that `--recipe` or `--preset` names, or None if neither is given.
+
+    Raises PermanentError (`invalid_recipe`, `recipe_unknown`).
+    """
+    if recipe is None:
+        return of_presets(presets) if presets else None
+    if presets:
+        raise _combined("--preset", "Copy its rendition into the recipe.")
+    return read(recipe)
 
 
 def _combined(option: str, what_to_do: str) -> PermanentError:

@@ -174,10 +174,11 @@ def submit(
         callback_url=callback_url, name=name,
     )  # fmt: skip
     ledger.sync()  # once its ID is printed, the batch survives a power cut
-    _print_batch(spec, as_json=as_json)
+    print_batch(spec, as_json=as_json)
 
 
-def _print_batch(spec: BatchSpec, *, as_json: bool) -> None:
+def print_batch(spec: BatchSpec, *, as_json: bool) -> None:
+    """Print the ID of a new batch, and what was left out of it."""
     from producer.batches.selection import unreadable_text  # noqa: PLC0415
 
     if as_json:

@@ -15,7 +15,7 @@ from contract.errors import NEXT_STEP
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome
 from contract.paths import as_typed
-from producer.batches.report.rows import failures
+from producer.batches.report.rows import current, failures
 from producer.batches.report.summary import batch_json
 from producer.batches.selection import linked_folders_text, unreadable_text
 
@@ -33,11 +33,17 @@ def print_summary(ledger: RedisLedger, progress: Progress, *, as_json: bool) -> 
         objects = [{"key": o.key, "code": o.code, "message": o.message} for o in failed]
         sys.stdout.write(json.dumps({**batch_json(progress), "failures": objects}) + "\n")
     else:
-        _print_text(progress, failed)
+        _print_text(ledger, progress, failed)
     return EXIT_FAILED_IMAGES if progress.failed else 0
 
 
-def _print_text(progress: Progress, failures: list[Outcome]) -> None:
+def _reviewed(ledger: RedisLedger, progress: Progress) -> int:
+    """Return how many outputs lie below `_review/`."""
+    rows = current(ledger, progress.spec)
+    return sum(output.review is not None for row in rows for output in row.outputs)
+
+
+def _print_text(ledger: RedisLedger, progress: Progress, failures: list[Outcome]) -> None:
     spec, console = progress.spec, Console(stderr=True)
     for outcome in failures:
         key, message = (escape(names.printable(text)) for text in (outcome.key, outcome.message))
@@ -56,6 +62,9 @@ def _print_text(progress: Progress, failures: list[Outcome]) -> None:
         console.print(linked, soft_wrap=True, markup=False)
     if unreadable := unreadable_text(spec.unreadable, spec.unreadable_rows):
         console.print(unreadable, soft_wrap=True, markup=False)
+    if spec.recipe.policy.reviews and (count := _reviewed(ledger, progress)):
+        folder = f"{_as_typed(spec.destination)}/{names.REVIEW}"
+        console.print(f"{count:,} outputs are for review: {folder}", soft_wrap=True, markup=False)
     destination = _as_typed(spec.destination)
     report = f"{destination}/{names.report_key(spec.id, 'csv')}"
     console.print(f"Outputs: {destination}", soft_wrap=True, markup=False)

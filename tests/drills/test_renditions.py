@@ -1,13 +1,17 @@
 """Several renditions of each photograph, while workers are killed between their outputs."""
 
+import io
 import time
 
 import pytest
+from PIL import Image
+from support.catalogue import photograph
 from support.drill import Drill
 from support.stand_in import mark
 
 from contract.recipe import Recipe
 from contract.rendition import Rendition
+from contract.storage import open_store
 
 RECIPE = Recipe(
     model="u2netp",
@@ -89,3 +93,46 @@ def test_a_further_rendition_is_made_and_the_others_are_left(drill: Drill) -> No
     audit = drill.cutout("audit", again.id)
     assert audit.returncode != 0
     assert "thumb.webp" in audit.stdout + audit.stderr
+
+
+def test_a_batch_is_rendered_again_from_its_mattes(drill: Drill) -> None:
+    drill.fill(6)
+    drill.cluster.start_dispatcher()
+    drill.cluster.start_worker()
+    spec = drill.submit(recipe=Recipe(model="u2netp", keep_matte=True))
+    drill.closed(spec)
+    assert drill.audit(spec)["done"] == 6
+    # a matte that no network would make shows that it is used
+    store, key = open_store(spec.destination), drill.key(1).replace(".jpg", ".matte.png")
+    store.put(key, white_matte(), "image/png", store.head(key).metadata)
+    photograph(drill.key_path(2), seed=77)
+    store.delete(drill.key(3).replace(".jpg", ".matte.png"))
+
+    recipe = drill.catalogue.parent / "jpegs.yaml"
+    recipe.write_text("renditions: [{format: jpg}]")
+    arguments = ("render", spec.id, "--recipe", str(recipe), "--name", "again")
+    answer = drill.cutout(*arguments)
+    assert answer.returncode == 0, answer.stderr
+    again = drill.cluster.ledger.batches.progress(answer.stdout.strip()).spec
+    drill.closed(again)
+    assert drill.audit(again)["done"] == 6
+    made = {
+        number: [output.bytes > 0 for output in drill.outcomes(again)[drill.key(number)].outputs]
+        for number in range(6)
+    }
+    # the white JPEG, and the matte where it was missing or of another photograph
+    assert made == {0: [True, False], 1: [True, False], 2: [True] * 2, 3: [True] * 2,
+                    4: [True, False], 5: [True, False]}  # fmt: skip
+    with Image.open(drill.out / drill.key(1)) as image:
+        assert image.getpixel((0, 0)) < (70, 70, 70)  # the photograph's dark background
+    with Image.open(drill.out / drill.key(0)) as image:
+        assert image.getpixel((0, 0)) == (255, 255, 255)
+    assert drill.cutout(*arguments).stdout == answer.stdout
+    refused = drill.cutout("render", spec.id)
+    assert refused.returncode == 2
+
+
+def white_matte() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (160, 120), 255).save(file, "PNG")
+    return file.getvalue()

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from PIL import Image
 
+from contract import names
 from contract.batch import BatchSpec
 from contract.errors import CutoutError, PermanentError
 from contract.outcome import Outcome, Status
@@ -38,9 +39,9 @@ def check_outputs(spec: BatchSpec, outcomes: list[Outcome]) -> Iterator[Finding]
 
 def _expected_renditions(spec: BatchSpec, outcome: Outcome) -> list[Rendition]:
     if outcome.status is not Status.FAILED:
-        return [*spec.recipe.renditions]
+        return [*spec.recipe.outputs]
     written = {output.name for output in outcome.outputs}
-    return [rendition for rendition in spec.recipe.renditions if rendition.name in written]
+    return [rendition for rendition in spec.recipe.outputs if rendition.name in written]
 
 
 def _check_output(spec: BatchSpec, outcome: Outcome, rendition: Rendition) -> list[Finding]:
@@ -54,6 +55,8 @@ def _check_output(spec: BatchSpec, outcome: Outcome, rendition: Rendition) -> li
 
 def _findings(spec: BatchSpec, outcome: Outcome, rendition: Rendition) -> list[Finding]:
     key = output_key(spec.recipe, rendition)(outcome.key)
+    if any(output.review for output in outcome.outputs if output.name == rendition.name):
+        key = names.review_key(key)
     store = open_store(spec.destination)
     head = store.head(key)
     if head is None:

@@ -29,6 +29,8 @@ class Cutout:
     """the subject's own colours, for soft pixels; None keeps the photograph's"""
     pixels: Uint8Array | None = None
     """[height, width, 4], if all are joined already; see `joined`"""
+    matte: Image.Image | None = None
+    """mode L, 0..255: `alpha` without the photograph's own, if it has one"""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,5 +95,5 @@ def compose(photograph: Photograph, matte: Image.Image, *, decontaminate: bool =
     """
     own = photograph.alpha
     if own:
-        return Cutout(photograph, ImageChops.multiply(matte, own))
+        return Cutout(photograph, ImageChops.multiply(matte, own), matte=matte)
     return Cutout(photograph, matte, estimate(photograph.rgb, matte) if decontaminate else None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import Recipe
+from contract.policy import Policy
 from worker.imaging.arrays import Float32Array
 
 SIDE = 320
@@ -89,8 +89,18 @@ def doubts(evidence: Evidence) -> tuple[ErrorCode, ...]:
     return tuple(code for code, applies in found.items() if applies)
 
 
-def refuse_doubtful(doubts: tuple[ErrorCode, ...], recipe: Recipe) -> None:
-    """Raise PermanentError with the first doubt that the recipe refuses."""
-    for code in doubts:
-        if recipe.refuses(code):
-            raise PermanentError(code, TEXTS[code])
+def doubts_named(text: str) -> tuple[ErrorCode, ...]:
+    """Return the doubts that a text names, as an output's metadata does."""
+    words = text.split()
+    return tuple(code for code in TEXTS if code in words)
+
+
+def review_reason(doubts: tuple[ErrorCode, ...], policy: Policy) -> ErrorCode | None:
+    """Return the doubt for which a photograph goes to review, if one does.
+
+    Raises PermanentError with the first doubt that fails it.
+    """
+    treatment, doubt = policy.strictest(doubts)
+    if treatment == "fail" and doubt:
+        raise PermanentError(doubt, TEXTS[doubt])
+    return doubt if treatment == "review" else None

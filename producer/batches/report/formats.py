@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from contract import names
-from contract.outcome import Outcome
+from contract.outcome import Outcome, Output
 
 STAGES = ("check", "fetch", "wait", "decode", "matte", "encode", "store")
 COLUMNS = (
     "line", "key", "status", "code", "message", "attempts", "worker",
     *(f"{stage}_ms" for stage in STAGES),
     "width", "height", "foreground", "doubts", "outputs", "failed_renditions",
-    "verified",
+    "verified", "review",
 )  # fmt: skip
 
 
@@ -32,9 +32,14 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
             [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
              outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground,
              ";".join(outcome.doubts), outputs, failed_renditions,
-             ";".join(filter(None, (o.preset for o in outcome.outputs)))]
+             ";".join(filter(None, (o.preset for o in outcome.outputs))),
+             ";".join(_review(o) for o in outcome.outputs if o.review)]
         )  # fmt: skip
     return count
+
+
+def _review(output: Output) -> str:
+    return f"{output.name}:{output.review}" if output.name else str(output.review)
 
 
 def _cell(text: str) -> str:

@@ -29,6 +29,7 @@ def write_parquet(rows: Iterable[Outcome], out: BinaryIO) -> int:
         [
             ("name", pa.string()), ("key", pa.string()), ("width", pa.int32()),
             ("height", pa.int32()), ("bytes", pa.int64()), ("preset", pa.string()),
+            ("review", pa.string()),
         ]
     )  # fmt: skip
     failed = pa.struct([("name", pa.string()), ("code", pa.string()), ("message", pa.string())])

@@ -21,7 +21,7 @@ def delete(context: Context, spec: BatchSpec) -> None:
     if cutout and spec.destination == context.store:
         output_keys = {
             cutout_output_key(cutout.destination_key, spec.recipe, rendition)
-            for rendition in spec.recipe.renditions
+            for rendition in spec.recipe.outputs
         }
     for key in own_keys | output_keys:
         context.open_store().delete(key)

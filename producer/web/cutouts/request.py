@@ -62,6 +62,8 @@ class NewCutout(RenditionChoice):
     def _is_named_after_destination(self) -> Self:
         if self.document.has_keys:
             raise ValueError("the outputs of a cutout are named after its destination: remove key")
+        if self.document.policy.reviews:
+            raise ValueError("a cutout has one destination: `deliver` or `fail`, not `review`")
         return self
 
 

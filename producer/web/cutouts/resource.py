@@ -114,9 +114,10 @@ def cutout_resource(progress: Progress, outcome: Outcome | None) -> Cutout:
 
 def _output(spec: BatchSpec, output: Output) -> CutoutOutput:
     path = f"/v1/cutouts/{spec.id}/image"
+    is_named = output.name and len(spec.recipe.outputs) > 1
     return CutoutOutput(
         name=output.name, output=f"{spec.destination}/{output.key}", width=output.width,
-        image=path if spec.recipe.is_single else f"{path}?rendition={output.name}",
+        image=f"{path}?rendition={output.name}" if is_named else path,
         height=output.height, bytes=output.bytes or None,
     )  # fmt: skip
 

@@ -125,7 +125,7 @@ def read_cutout_image(
     be made can be downloaded by its name. Requires a key with the scope `read`.
     """
     progress, outcome = find(context, cutout_id)
-    spec, renditions = progress.spec, {each.name: each for each in progress.spec.recipe.renditions}
+    spec, renditions = progress.spec, {each.name: each for each in progress.spec.recipe.outputs}
     if rendition is not None and rendition not in renditions:
         raise RequestError(ErrorCode.NOT_FOUND, "The cutout has no rendition of this name.")
     made = {output.name: output for output in outcome.outputs} if outcome else {}
@@ -136,7 +136,7 @@ def read_cutout_image(
         raise RequestError(ErrorCode.NOT_READY, f"The cutout is {status}.")
     blob = open_store(spec.destination).get(made[name].key)
     shown = renditions[name]
-    label = "" if spec.recipe.is_single else f"-{name}"
+    label = f"-{name}" if len(renditions) > 1 else ""
     headers = {
         "ETag": f'"{blob.etag}"',
         "Cache-Control": "private, max-age=3600",

@@ -34,6 +34,8 @@ class Rule(RenditionChoice):
     def _has_keys_it_can_write(self) -> Self:
         if self.document.has_keys and not self.document.is_single:
             raise ValueError("a rule with several renditions names them itself: remove key")
+        if self.document.policy.reviews:
+            raise ValueError("a rule has one destination: `deliver` or `fail`, not `review`")
         return self
 
     @property
@@ -95,7 +97,7 @@ def rule_for(rules: Sequence[Rule], event: ObjectEvent) -> Rule | None:
         return None
     if not names.is_image(event.key) or names.is_companion(event.key):
         return None
-    if names.RESERVED in event.key.split("/"):
+    if {names.RESERVED, names.REVIEW} & {*event.key.split("/")}:
         return None
     matching = (r for r in rules if r.bucket == event.bucket and event.key.startswith(r.prefix))
     return next(matching, None)

@@ -79,6 +79,7 @@ def test_a_photograph_is_recognised_by_its_extension(key: str, answer: bool):
     [
         ("_cutout/b/report.csv", True),
         ("_cutout", True),
+        ("_review/shoes/a.png", True),
         ("_cutouts/a", False),
         ("a/_cutout/b", False),
     ],

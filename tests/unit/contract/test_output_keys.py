@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from contract import names
 from contract.output_keys import cutout_output_key, output_key, output_keys
-from contract.recipe import Recipe
+from contract.recipe import MATTE, Recipe
 from contract.rendition import Rendition
 
 JPG = Rendition(name="web", format="jpg")
@@ -65,6 +65,7 @@ def test_the_default_is_the_template_that_is_documented(photograph: str) -> None
         "", "{stem}", "a.{ext}", "{stem}.jpg", "{dir}{stem}.{ext}", "{stem}{}.{ext}",
         "{stem}{line}.{ext}", "{stem.{ext}", "/{stem}.{ext}", "../{stem}.{ext}",
         "a/../{stem}.{ext}", "a//{stem}.{ext}", "./{stem}.{ext}", "_cutout/{stem}.{ext}",
+        "_review/{stem}.{ext}",
         "{stem}\n.{ext}", "{stem}\0.{ext}", "x" * 200 + "{stem}.{ext}", "{dir}/../{stem}.{ext}",
     ],
 )  # fmt: skip
@@ -78,3 +79,14 @@ def test_a_cutout_has_the_key_that_the_client_named() -> None:
     assert cutout_output_key("x/shoe.picture", ALONE, JPG) == "x/shoe.picture"
     keys = [cutout_output_key("x/shoe.picture", TWO, each) for each in TWO.renditions]
     assert keys == ["x/shoe.alpha.png", "x/shoe.web.jpg"]
+
+
+def test_the_kept_matte_is_named_after_the_photograph_or_the_destination() -> None:
+    for recipe in (ALONE, TWO):
+        keeping = recipe.model_copy(update={"keep_matte": True})
+        *rest, matte = output_keys(keeping)
+        assert matte("x/a.b.jpg") == "x/a.b.matte.png"
+        assert [key("x/a.jpg") for key in rest] == [key("x/a.jpg") for key in output_keys(recipe)]
+        assert cutout_output_key("o/a.jpg", keeping, MATTE) == "o/a.matte.png"
+    assert cutout_output_key("o/a.jpg", ALONE, JPG) == "o/a.jpg"
+    assert cutout_output_key("o/a.jpg", keeping, JPG) == "o/a.web.jpg"

@@ -6,7 +6,9 @@ from pydantic import ValidationError
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob, ManifestLine
 from contract.lengths import pixels
-from contract.recipe import Recipe, recipe_for
+from contract.policy import Policy
+from contract.quality import Quality
+from contract.recipe import MATTE, Recipe, recipe_for
 from contract.rendition import PLAIN, Rendition
 
 
@@ -228,9 +230,42 @@ def test_other_renditions_do_not_count_in_a_digest() -> None:
     assert Recipe.model_validate_json(both.model_dump_json()) == both
 
 
-def test_an_output_is_not_current_for_a_recipe_that_refuses_more_or_less():
-    digests = {
-        Recipe(model="u2netp", refuse=refuse).digest_of(PLAIN)
-        for refuse in ("none", "no_subject", "doubtful")
-    }
+def test_an_output_is_not_current_for_a_recipe_with_another_policy():
+    policies = (Policy(), Policy(no_subject="fail"), Policy(no_subject="review"))
+    digests = {Recipe(model="u2netp", policy=policy).digest_of(PLAIN) for policy in policies}
     assert len(digests) == 3
+
+
+def test_the_strictest_treatment_of_several_doubts_counts():
+    ambiguous, cut = ErrorCode.AMBIGUOUS_SUBJECT, ErrorCode.SUBJECT_CUT_BY_FRAME
+    policy = Policy(ambiguous_subject="review", subject_cut_by_frame="fail")
+    assert policy.strictest((ambiguous, cut)) == ("fail", cut)
+    assert policy.strictest((ambiguous,)) == ("review", ambiguous)
+    assert policy.strictest(()) == Policy().strictest((ambiguous, cut)) == ("deliver", None)
+    assert (policy.reviews, Policy(no_subject="fail").reviews) == (True, False)
+    with pytest.raises(ValidationError):
+        Policy(preset_failed="deliver")
+
+
+def test_a_kept_matte_depends_on_model_and_quality_alone():
+    recipe = Recipe(model="u2netp", keep_matte=True)
+    same = {"renditions": (Rendition(format="jpg"),), "policy": Policy(no_subject="fail")}
+    assert recipe.model_copy(update=same).digest_of(MATTE) == recipe.digest_of(MATTE)
+    for other in ({"model": "u2net"}, {"pipeline": 1}, {"quality": Quality(passes=1)}):
+        assert recipe.model_copy(update=other).digest_of(MATTE) != recipe.digest_of(MATTE)
+    # and whether it is kept changes no other output
+    plain = recipe.model_copy(update={"keep_matte": False})
+    assert plain.digest_of(PLAIN) == recipe.digest_of(PLAIN)
+    assert (plain.outputs, recipe.outputs) == ((PLAIN,), (PLAIN, MATTE))
+    assert "keep_matte" not in plain.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "rendition",
+    [Rendition(name="matte"), Rendition(name="x", key="{dir}/{stem}.matte.{ext}")],
+    ids=["name", "key"],
+)
+def test_no_rendition_has_the_name_or_the_key_of_the_kept_matte(rendition: Rendition):
+    Recipe(model="u2netp", renditions=(rendition,))
+    with pytest.raises(ValidationError, match="the kept matte"):
+        Recipe(model="u2netp", renditions=(rendition,), keep_matte=True)

@@ -10,6 +10,7 @@ from support.forked import LONG, can_acquire, held
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob, ManifestLine
 from contract.outcome import Outcome, Status
+from contract.policy import Policy
 from contract.presets import PRESETS
 from contract.quality import Quality
 from contract.recipe import Recipe
@@ -25,6 +26,8 @@ from worker.process import _cut_out
 from worker.store import ClaimTimer
 
 CPU_SLOTS = CpuSlots(1)
+FAILING_NO_SUBJECT = Policy(no_subject="fail")
+FAILING_ALL = Policy(no_subject="fail", ambiguous_subject="fail", subject_cut_by_frame="fail")
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def run_with(tmp_path):
         meanwhile=lambda: None,
         time_limit=4,
         doubts=(),
-        refuse="no_subject",
+        policy=FAILING_NO_SUBJECT,
         **fields,
     ):
         def matte(rgb: Image.Image, _quality: Quality) -> Matte:
@@ -51,7 +54,7 @@ def run_with(tmp_path):
             batch="b-20260101-000000-abcdef", line=0, source=(tmp_path / "in").as_uri(),
             destination=(tmp_path / "out").as_uri(),
             photograph=ManifestLine(key="a.png", size=1, etag="e"),
-            recipe=Recipe(model="u2netp", refuse=refuse, renditions=(Rendition(**fields),)),
+            recipe=Recipe(model="u2netp", policy=policy, renditions=(Rendition(**fields),)),
             destination_key=output, interactive=bool(output),
         )  # fmt: skip
         runtime = SimpleNamespace(
@@ -176,28 +179,30 @@ AMBIGUOUS, CUT, NONE = (
 
 
 @pytest.mark.parametrize(
-    ("refuse", "doubts", "failed"),
+    ("policy", "doubts", "failed"),
     [
-        ("no_subject", (NONE,), NONE),
-        ("no_subject", (AMBIGUOUS, CUT), None),
-        ("doubtful", (NONE,), NONE),
-        ("doubtful", (AMBIGUOUS, CUT), AMBIGUOUS),
-        ("doubtful", (CUT,), CUT),
-        ("doubtful", (), None),
-        ("none", (NONE,), None),
-        ("none", (AMBIGUOUS, CUT), None),
+        (FAILING_NO_SUBJECT, (NONE,), NONE),
+        (FAILING_NO_SUBJECT, (AMBIGUOUS, CUT), None),
+        (FAILING_ALL, (NONE,), NONE),
+        (FAILING_ALL, (AMBIGUOUS, CUT), AMBIGUOUS),
+        (FAILING_ALL, (CUT,), CUT),
+        (FAILING_ALL, (), None),
+        (Policy(subject_cut_by_frame="fail"), (AMBIGUOUS, CUT), CUT),
+        (Policy(ambiguous_subject="review", subject_cut_by_frame="fail"), (AMBIGUOUS, CUT), CUT),
+        (Policy(), (NONE,), None),
+        (Policy(), (AMBIGUOUS, CUT), None),
     ],
 )
 def test_the_recipe_decides_which_doubts_fail_a_photograph(
-    run_with, tmp_path, refuse, doubts, failed
+    run_with, tmp_path, policy, doubts, failed
 ):
     if failed:
         with pytest.raises(PermanentError) as caught:
-            run_with(refuse=refuse, doubts=doubts)
+            run_with(policy=policy, doubts=doubts)
         assert caught.value.code is failed
         assert not (tmp_path / "out" / "a.png").exists()
     else:
-        assert run_with(refuse=refuse, doubts=doubts)[1].doubts == list(doubts)
+        assert run_with(policy=policy, doubts=doubts)[1].doubts == list(doubts)
 
 
 def test_a_refused_photograph_gives_its_cpu_slot_back(run_with):

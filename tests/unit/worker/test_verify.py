@@ -7,11 +7,12 @@ import pytest
 from PIL import Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
+from contract.policy import Policy
 from contract.presets import PRESETS
 from contract.rendition import PresetName, Rendition
 from contract.requirements import Check
 from worker.imaging.decode import Limits
-from worker.verify import Verdict, require_preset, verify
+from worker.verify import Verdict, fails_preset, verify
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +64,11 @@ def test_the_names_of_presets_are_those_that_a_rendition_may_verify():
 
 def test_a_rendition_that_names_a_preset_fails_with_its_code():
     good, bad = file_of(product()), file_of(product(side=800))
-    require_preset(good, AMAZON.rendition)
-    require_preset(bad, Rendition())
+    assert not fails_preset(good, AMAZON.rendition, Policy())
+    assert not fails_preset(bad, Rendition(), Policy())
+    assert fails_preset(bad, AMAZON.rendition, Policy(preset_failed="review"))
     with pytest.raises(PermanentError) as caught:
-        require_preset(bad, AMAZON.rendition)
+        fails_preset(bad, AMAZON.rendition, Policy())
     assert caught.value.code is ErrorCode.PRESET_FAILED
     assert "amazon-main: longest_side 800 px" in caught.value.message
 

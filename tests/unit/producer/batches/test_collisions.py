@@ -132,3 +132,12 @@ def test_a_template_makes_plain_paths_only(key: str, in_buckets: bool) -> None:
     failed = failures(["a.jpg", key], recipe=folders, in_buckets=in_buckets)
     assert {line: code for line, (code, _) in failed.items()} == {1: ErrorCode.UNSAFE_KEY}
     assert failures(["a.jpg", key], in_buckets=in_buckets) == {}
+
+
+def test_a_kept_matte_collides_with_the_output_of_its_namesake() -> None:
+    keeping = Recipe(model="u2netp", keep_matte=True)
+    assert failures(["a.jpg", "b.jpg", "a.matte.jpg"], recipe=PLAIN_RECIPE) == {}
+    failed = failures(["a.jpg", "b.jpg", "a.matte.jpg"], recipe=keeping)
+    assert {line: code for line, (code, _) in failed.items()} == dict.fromkeys(
+        (0, 2), ErrorCode.DUPLICATE_DESTINATION
+    )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from contract.errors import ErrorCode, PermanentError
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Output, Status
 from producer.batches.report.formats import write_csv, write_jsonl
 from producer.cli.batches import report
 
@@ -41,6 +41,23 @@ def test_the_csv_names_every_doubt() -> None:
     first, second = csv.DictReader(io.StringIO(table.getvalue(), newline=""))
     assert first["doubts"] == "ambiguous_subject;subject_cut_by_frame"
     assert second["doubts"] == ""
+
+
+def test_the_csv_says_what_lies_in_review_and_why() -> None:
+    outputs = [
+        Output(key="_review/a.white.jpg", name="white", review=ErrorCode.PRESET_FAILED),
+        Output(key="a.alpha.png", name="alpha"),
+    ]
+    alone = [Output(key="_review/b.png", review=ErrorCode.NO_SUBJECT)]
+    table = io.StringIO(newline="")
+    rows = [
+        Outcome(line=0, key="a.jpg", status=Status.DONE, outputs=outputs),
+        Outcome(line=1, key="b.jpg", status=Status.DONE, outputs=alone),
+    ]
+    write_csv(rows, table)
+    first, second = csv.DictReader(io.StringIO(table.getvalue(), newline=""))
+    assert (first["review"], second["review"]) == ("white:preset_failed", "no_subject")
+    assert first["outputs"] == "_review/a.white.jpg;a.alpha.png"
 
 
 def test_without_redis_the_error_says_where_the_report_of_a_finished_run_is(monkeypatch):

@@ -26,7 +26,15 @@ def test_a_report_as_parquet_has_the_exact_values():
     assert (first["decode_ms"], first["matte_ms"], first["foreground"]) == (12, None, 0.25)
     assert (first["doubts"], second["doubts"]) == (["subject_cut_by_frame"], [])
     assert first["outputs"] == [
-        {"name": "", "key": "a.png", "width": 6, "height": 4, "bytes": 0, "preset": ""}
+        {
+            "name": "",
+            "key": "a.png",
+            "width": 6,
+            "height": 4,
+            "bytes": 0,
+            "preset": "",
+            "review": None,
+        }
     ]
     assert (first["width"], first["failed_renditions"], first["code"]) == (6, [], None)
     assert (second["line"], second["status"], second["code"]) == (1, "failed", "not_an_image")
