@@ -14,6 +14,7 @@ from contract.ledger.probe import explain_to_user
 from contract.unknown_settings import print_unknown_settings
 from producer.cli import (
     batches,
+    compare,
     config,
     doctor,
     files,
@@ -52,6 +53,7 @@ for group in (
     files,
     schedule,
     recipes,
+    compare,
     services,
     worker_verbs,
     keys,

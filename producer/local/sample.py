@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -59,25 +60,39 @@ def sample_source(source: str, recipe: Recipe, size: int, workers: int | None) -
     Raises PermanentError as `cutout run` does, and `nothing_to_do` if no photograph of the sample
     is done.
     """
-    # neither the cluster's Redis nor its workers: this machine alone is measured
-    config = settings().model_copy(update={"redis_url": None})
     ensure_weights(recipe.model)
+    clock = Clock(time.monotonic())
     with TemporaryDirectory(prefix="cutout-plan-") as folder:
-        clock = Clock(time.monotonic())
-        with Stack(config, recipe.model, workers, Path(folder, "state")) as stack:
-            selection = Selection(sample=size)
-            spec = register(
-                stack.ledger, source, str(Path(folder, "outputs")), recipe, selection=selection
-            )
-
-            def check(progress: Progress) -> None:
-                stack.check()
-                clock.note(progress)
-
-            clock.note(follow(stack.ledger, spec.id, as_json=False, check=check))
-            outcomes = list(current(stack.ledger, spec))
-            children = _children(stack.ledger)
+        outcomes, children = process_sample(source, recipe, size, workers, Path(folder), clock.note)
     return _sample(outcomes, clock, children)
+
+
+def process_sample(
+    source: str,
+    recipe: Recipe,
+    size: int,
+    workers: int | None,
+    folder: Path,
+    note: Callable[[Progress], None] = lambda _: None,
+) -> tuple[list[Outcome], int]:
+    """Process some photographs in a cluster of their own; return outcomes and worker processes.
+
+    The outputs are below `folder/outputs`. `note` is called with the progress now and then. Raises
+    PermanentError as `cutout run` does.
+    """
+    # neither the cluster's Redis nor its workers: this machine alone works
+    config = settings().model_copy(update={"redis_url": None})
+    with Stack(config, recipe.model, workers, folder / "state") as stack:
+        selection = Selection(sample=size)
+        outputs = str(folder / "outputs")
+        spec = register(stack.ledger, source, outputs, recipe, selection=selection)
+
+        def check(progress: Progress) -> None:
+            stack.check()
+            note(progress)
+
+        note(follow(stack.ledger, spec.id, as_json=False, check=check))
+        return list(current(stack.ledger, spec)), _children(stack.ledger)
 
 
 class Clock:

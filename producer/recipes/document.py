@@ -3,13 +3,15 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from contract.errors import ErrorCode, PermanentError
 from contract.paths import expand
 from contract.presets import PRESETS
 from contract.recipe import MAX_RENDITIONS, Recipe, RecipeFields, known_model
+from contract.rendition import Rendition
 from contract.validation import first_error
 from producer.recipes.yaml_text import MAX_BYTES, invalid, parse
 
@@ -26,6 +28,22 @@ class RecipeDocument(RecipeFields):
         description="The neural network. Default: that of the command, the request or the server.",
     )
 
+    verify: bool = Field(
+        False,
+        description="Check every rendition against the preset after which it is named: the same as"
+        " `verify` in each.",
+    )
+
+    @model_validator(mode="after")
+    def _is_named_after_presets(self) -> Self:
+        for rendition in self.renditions if self.verify else ():
+            if rendition.verify is None and rendition.name not in PRESETS:
+                raise ValueError(
+                    f"`verify: true` checks renditions named after presets, and {rendition.name!r}"
+                    " is none: name a preset in its own `verify`"
+                )
+        return self
+
     @property
     def has_keys(self) -> bool:
         """True if a rendition has a template for its keys."""
@@ -37,7 +55,14 @@ class RecipeDocument(RecipeFields):
         Raises PermanentError (`model_unknown`).
         """
         fields = {name: getattr(self, name) for name in RecipeFields.model_fields}
+        fields["renditions"] = tuple(map(self._checked, self.renditions))
         return Recipe(**fields, model=known_model(self.model or model))
+
+    def _checked(self, rendition: Rendition) -> Rendition:
+        """Return a rendition that says which preset it must fulfil, if the document says so."""
+        if not self.verify or rendition.verify is not None:
+            return rendition
+        return rendition.model_copy(update={"verify": rendition.name})
 
 
 def of_presets(names: Sequence[str]) -> RecipeDocument:

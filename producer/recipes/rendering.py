@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
-from contract.recipe import Recipe, RecipeFields
+from contract.recipe import Recipe
 from contract.validation import first_error
 from producer.recipes.document import RecipeDocument
 
@@ -30,8 +30,7 @@ def recipe_of_render(document: RecipeDocument, spec: BatchSpec) -> Recipe:
             f" {kept.quality.model_dump_json()}. Remove `model` and `quality` from the recipe, or"
             " use `cutout submit`.",
         )
-    fields = {name: getattr(document, name) for name in RecipeFields.model_fields}
-    fields |= {"model": kept.model, "quality": kept.quality, "keep_matte": True}
+    fields = dict(document.recipe(kept.model)) | {"quality": kept.quality, "keep_matte": True}
     try:
         return Recipe(**fields)
     except ValidationError as error:

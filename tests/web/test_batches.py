@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -279,3 +281,50 @@ def test_a_batch_of_some_photographs(shared: Server, locations) -> None:
     assert (rest["total"], rest["done"], rest["excluded"], rest["ignored"]) == (1, 1, 3, 1)
     limited = in_state(shared, create_any(shared, {**locations, "limit": 3, "sample": 4}), "closed")
     assert (limited["total"], limited["skipped"], limited["excluded"]) == (3, 3, 1)
+
+
+def test_a_batch_with_several_renditions(shared: Server, locations) -> None:
+    recipe = {
+        "model": "u2netp",
+        "keep_matte": True,
+        "renditions": [
+            {"name": "alpha"},
+            {"name": "shop", "format": "jpg", "max_side": 80, "key": "shop/{dir}/{stem}.{ext}"},
+            {"name": "amazon", "format": "jpg", "verify": "amazon-main"},
+        ],
+        "policy": {"preset_failed": "review"},
+    }
+    bucket = bucket_of(locations)
+    batch = create(shared, locations, recipe=recipe)
+    closed = in_state(shared, batch, "closed")
+    assert (closed["done"], closed["failed"]) == (4, 0)
+    table = shared.client.get(f"/v1/batches/{batch}/report").text
+    row = {row["key"]: row for row in csv.DictReader(io.StringIO(table))}["2.jpg"]
+    keys = ["2.alpha.png", "shop/2.jpg", "_review/2.amazon.jpg", "2.matte.png"]
+    assert row["outputs"].split(";") == keys
+    assert row["review"] == "amazon:preset_failed"
+    formats = [b"\x89PNG", b"\xff\xd8\xff", b"\xff\xd8\xff", b"\x89PNG"]
+    for key, begin in zip(keys, formats, strict=True):
+        assert shared.get(bucket, f"out/{key}").startswith(begin)
+    findings = audited(shared, batch)
+    assert (findings.returncode, json.loads(findings.stdout.splitlines()[-1])["findings"]) == (0, 0)
+
+    again = in_state(shared, create(shared, locations, recipe=recipe), "closed")
+    assert (again["done"], again["skipped"]) == (0, 4)
+    one_more = [*recipe["renditions"], {"name": "thumb", "format": "webp", "max_side": 20}]
+    more = create(shared, locations, recipe=recipe | {"renditions": one_more})
+    assert in_state(shared, more, "closed")["done"] == 4
+    assert shared.get(bucket, "out/2.thumb.webp").startswith(b"RIFF")
+
+    both = {"name": "alpha", "key": "{stem}.x.{ext}"}
+    twice = shared.client.post(
+        "/v1/batches", json={**locations, "recipe": {"renditions": [both, both]}}
+    )
+    assert_problem(twice, 422, "invalid_request")
+    assert "two renditions have the same name" in twice.json()["detail"]
+
+
+def audited(shared: Server, batch: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "producer", "audit", batch, "--json"]
+    env = shared.cluster.environment()
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=env)

@@ -10,6 +10,7 @@ from contract.ledger.probe import explain_to_user
 from contract.unknown_settings import print_unknown_settings
 from worker.cli import models
 from worker.cli.audit import audit
+from worker.cli.compare_outputs import compare_outputs
 from worker.cli.health import health
 from worker.cli.sheet import sheet
 from worker.cli.verify import verify
@@ -27,6 +28,7 @@ app.command()(health)
 app.command()(audit)
 app.command()(verify)
 app.command()(sheet)
+app.command(hidden=True)(compare_outputs)
 app.add_typer(models.app, name="models")
 
 

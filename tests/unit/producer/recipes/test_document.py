@@ -151,3 +151,19 @@ def test_a_file_and_a_preset_are_told_apart(tmp_path: Path, monkeypatch) -> None
     Path("shop.yaml").write_text("renditions:\n- formt: jpg")
     with pytest.raises(PermanentError, match=r"shop\.yaml: Line 2: renditions\.0\.formt: "):
         read("shop.yaml")
+
+
+def test_verify_checks_every_rendition_against_the_preset_of_its_name() -> None:
+    text = b"verify: true\nrenditions:\n- name: alpha\n- {name: shop, format: jpg, verify: white}"
+    alpha, shop = from_text(text).recipe("u2netp").renditions
+    assert (alpha.verify, shop.verify) == ("alpha", "white")
+    [alpha] = of_presets(["alpha"]).recipe("u2netp").renditions
+    assert alpha.verify is None
+    with pytest.raises(PermanentError, match="'mine' is none: name a preset") as caught:
+        from_text(b"verify: true\nrenditions: [{name: alpha}, {name: mine}]")
+    assert caught.value.code is ErrorCode.INVALID_RECIPE
+
+
+def test_a_region_is_still_a_list() -> None:
+    text = b"verify: false\nrenditions: [{name: a, roi: [0px, 0px, 5px, 5px]}]"
+    assert from_text(text).renditions[0].roi == ("0px", "0px", "5px", "5px")

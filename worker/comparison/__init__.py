@@ -1,0 +1,1 @@
+"""Compares what two recipes made of the same photographs."""
