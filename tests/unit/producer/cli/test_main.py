@@ -9,7 +9,7 @@ from producer.cli.options import enable_ctrl_c
 
 VERBS = (
     "run", "up", "submit", "status", "watch", "schedule", "pause", "resume", "cancel", "retry",
-    "rebuild", "prune", "report", "dispatch", "serve", "flower", "key", "recipes",
+    "rebuild", "prune", "report", "dispatch", "serve", "flower", "key", "recipes", "render", "compare",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from worker.cli.main import app
 
 VERBS = [
     [], ["worker"], ["health"], ["audit"], ["verify"], ["sheet"],
+    ["compare-outputs"],
     ["models"], *(["models", verb] for verb in ("list", "pull", "quantize", "verify")),
 ]  # fmt: skip
 
@@ -17,5 +18,5 @@ def test_every_verb_has_help(verb: list[str]):
 
 
 def test_no_verb_is_untested():
-    verbs = {command.callback.__name__ for command in app.registered_commands}
+    verbs = {command.callback.__name__.replace("_", "-") for command in app.registered_commands}
     assert {*verbs, "models"} == {verb[0] for verb in VERBS if verb}
