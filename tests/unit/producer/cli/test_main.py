@@ -9,7 +9,8 @@ from producer.cli.options import enable_ctrl_c
 
 VERBS = (
     "run", "up", "submit", "status", "watch", "schedule", "pause", "resume", "cancel", "retry",
-    "rebuild", "prune", "report", "dispatch", "serve", "flower", "key", "recipes", "render", "compare",
+    "rebuild", "prune", "report", "dispatch", "serve", "flower", "key", "recipes",
+    "render", "compare",
 )  # fmt: skip
 
 
