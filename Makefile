@@ -18,7 +18,7 @@ $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 	@touch $@
 
 demo: $(BIN)/cutout ## cut out the sample photographs and draw a contact sheet
-	$(BIN)/cutout run samples demo-out --model u2netp
+	$(BIN)/cutout run samples demo-out
 	$(BIN)/cutout sheet samples demo-out -o demo-out/contact-sheet.png
 
 up: $(BIN)/cutout ## keep the whole stack running until Ctrl-C

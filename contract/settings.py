@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         None, repr=False, description="Password of the Sentinels, if they require one."
     )
     model: str = Field(
-        "u2netp",
+        "u2netp-int8",
         description="Model that a worker loads, and that a batch uses unless it names another.",
     )
     model_dir: Path = Field(

@@ -45,6 +45,8 @@ def clean_environment(
     if model_dir:
         monkeypatch.setenv("CUTOUT_MODEL_DIR", model_dir)
     monkeypatch.setenv("CUTOUT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    # the default model is built from this one's weights, which would take a second a test
+    monkeypatch.setenv("CUTOUT_MODEL", "u2netp")
 
 
 @pytest.fixture(scope="session")

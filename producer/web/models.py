@@ -19,7 +19,7 @@ class Models(BaseModel):
         examples=[["u2net-int8", "u2netp"]],
     )
     default: str = Field(
-        description="The model that is used if a request names none.", examples=["u2netp"]
+        description="The model that is used if a request names none.", examples=["u2netp-int8"]
     )
 
 

@@ -68,7 +68,8 @@ def _looked_again(predict: Predict, whole: Box, first: Float32Array) -> tuple[Bo
     region = subject_region(first, box_size(whole))
     if region:
         second = stretched(predict(region))
-        if agrees(first, second, region, box_size(whole)):
+        surer = confidence(second) >= confidence(first)
+        if surer and agrees(first, second, region, box_size(whole)):
             return region, second
     return whole, first
 

@@ -4,7 +4,8 @@ If the first matte is in doubt, the network looks at the mirror image, and the m
 two counts: a network that is not sure of a subject often is from the other side.
 
 A network sees 320 x 320 pixels; the subject's box with a margin shows it more detail. But a box
-from a doubtful matte cuts off parts of the subject, so the first pass stays if there is any doubt.
+from a doubtful matte cuts off parts of the subject, so the first pass stays if there is any doubt,
+and if the network is less sure of what it sees in the box: seen from near, it may lose the subject.
 """
 
 from itertools import pairwise

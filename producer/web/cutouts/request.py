@@ -50,7 +50,9 @@ class NewCutout(RenditionChoice):
         None, max_length=4096, description=DESTINATION_TEXT,
         examples=["s3://photographs/out/shoe.png"],
     )  # fmt: skip
-    model: str | None = Field(None, max_length=100, description=MODEL_TEXT, examples=["u2netp"])
+    model: str | None = Field(
+        None, max_length=100, description=MODEL_TEXT, examples=["u2netp-int8"]
+    )
     callback_url: str | None = Field(
         None, max_length=4096, description=CALLBACK_TEXT,
         examples=["https://shop.example/hooks/cutout"],

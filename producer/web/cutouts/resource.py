@@ -34,7 +34,7 @@ class Cutout(BaseModel):
         " output is ready. `failed`: it failed for good; see `code`."
     )
     created: datetime = Field(description="When the cutout was created (UTC).")
-    model: str = Field(description="The neural network that is used.", examples=["u2netp"])
+    model: str = Field(description="The neural network that is used.", examples=["u2netp-int8"])
     code: ErrorCode | None = Field(
         None, description="If failed, a stable code that names the error; else null."
     )

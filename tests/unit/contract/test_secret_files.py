@@ -78,5 +78,5 @@ def test_the_verb_shows_every_setting_and_no_secret(tmp_path: Path):
     rows = {row["variable"]: row for row in json.loads(shown["--json",])}
     assert rows["CUTOUT_REDIS_URL"]["from"] == "file"
     assert (rows["CUTOUT_WINDOW"]["value"], rows["CUTOUT_WINDOW"]["from"]) == (9, "environment")
-    assert rows["CUTOUT_MODEL"]["from"] == "default"
+    assert rows["CUTOUT_MAX_PIXELS"]["from"] == "default"
     assert all(variable in shown[()] for variable in rows)

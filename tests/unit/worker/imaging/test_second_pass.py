@@ -124,6 +124,18 @@ def test_the_first_view_stays_if_the_second_disagrees(refine: str):
     assert twice.tobytes() == once.tobytes()
 
 
+def test_the_first_view_stays_if_the_network_is_less_sure_in_the_box():
+    photograph = Image.new("RGB", SIZE, "red")
+    fainter = view((48, 48, 272, 272))
+    fainter[150:170] *= 0.6
+    network = Network(MIDDLE, fainter)
+    assert agrees(MIDDLE, fainter, subject_region(MIDDLE, SIZE), SIZE)
+    twice = matte_of(photograph, network, TWICE).alpha
+    once = matte_of(photograph, Network(MIDDLE), Quality(passes=1)).alpha
+    assert len(network.boxes) == 2
+    assert twice.tobytes() == once.tobytes()
+
+
 def test_a_subject_that_goes_on_outside_is_looked_at_once():
     network = Network(view((0, 60, 60, 300)))
     matte_of(Image.new("RGB", SIZE), network, TWICE)
