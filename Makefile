@@ -8,7 +8,7 @@ PEER := .bench/peer
 # each test run starts hundreds of interpreters: let them share compiled modules
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up check test drills lint docs bench bench-latency bench-scale quality lock clean
+.PHONY: demo up check test drills prove-images lint docs bench bench-latency bench-scale quality lock clean
 
 $(BIN)/cutout: pyproject.toml $(LOCKS)/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13 ...")'
@@ -32,6 +32,13 @@ test: $(BIN)/cutout ## every test but those marked long
 
 drills: $(BIN)/cutout ## every long test; break a real cluster in every known way, write docs/drills.md
 	$(BIN)/python -m pytest tests/drills tests/slow tests/system -n 3 --dist worksteal --full --timeout 1800 --table docs/drills.md
+
+# Needs root, debootstrap and bubblewrap; the network is for building only. See docs/limits.md.
+prove-images: $(BIN)/cutout ## build the images without an engine, run the compose file in them
+	$(BIN)/cutout models pull u2netp
+	$(BIN)/python tests/images/image_build.py .images
+	bwrap --dev-bind / / --proc /proc --unshare-net --unshare-pid --die-with-parent \
+	  $(BIN)/python -m pytest tests/images --full
 
 lint: $(BIN)/cutout ## ruff, mypy and the import layers
 	$(BIN)/ruff check .
@@ -81,4 +88,4 @@ lock: ## rewrite the lock files; they hold hashes and no index address
 	$(COMPILE) $(LOCKS)/bench.in --output-file $(LOCKS)/bench.lock
 
 clean:
-	rm -rf .venv .bench demo-out
+	rm -rf .venv .bench .images demo-out

@@ -16,12 +16,13 @@ RUN pip install --no-deps .
 
 FROM python:3.14-slim-trixie
 # a new volume mounted at /keys inherits this owner
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent cutout \
+RUN groupadd --system --gid 10001 cutout \
+    && useradd --system --uid 10001 --gid cutout --no-create-home --home-dir /nonexistent cutout \
     && install --directory --owner cutout --group cutout --mode 700 /keys
 COPY --from=build /opt/cutout /opt/cutout
 ENV PATH=/opt/cutout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV CUTOUT_LOG_FORMAT=json
-USER cutout
+USER 10001:10001
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["cutout"]
 CMD ["dispatch"]

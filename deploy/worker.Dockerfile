@@ -16,12 +16,13 @@ RUN pip install --no-deps .
 
 FROM python:3.14-slim-trixie
 # a new volume mounted at /models inherits this owner
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent cutout \
+RUN groupadd --system --gid 10001 cutout \
+    && useradd --system --uid 10001 --gid cutout --no-create-home --home-dir /nonexistent cutout \
     && install --directory --owner cutout --group cutout /models
 COPY --from=build /opt/cutout /opt/cutout
 ENV PATH=/opt/cutout/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV CUTOUT_MODEL_DIR=/models CUTOUT_STATE_DIR=/tmp/cutout CUTOUT_LOG_FORMAT=json
-USER cutout
+USER 10001:10001
 # SIGTERM is the warm shutdown: images being processed are finished. Allow more than
 # CUTOUT_TIME_LIMIT for it.
 STOPSIGNAL SIGTERM

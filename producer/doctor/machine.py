@@ -90,20 +90,29 @@ class MachineChecks:
             yield ok(f"{memory / 1e9:.0f} GB of memory, {cpus} CPUs")
 
     def ports(self) -> Iterator[Finding]:
-        """Check that the ports of Flower and of the server are free, or in use by them."""
-        for name in ("flower", "web"):
+        """Check that the ports of Flower, the server and the metrics are free, or used by them."""
+        servers = {"flower": "`cutout flower`", "web": "`cutout serve`", "metrics": "its process"}
+        for name, server in servers.items():
             address = getattr(self._config, f"{name}_address")
             port = getattr(self._config, f"{name}_port")
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((address, port))
-                except OSError as raised:
-                    yield warning(
-                        f"Port {port} of {address}: {raised.strerror}.",
-                        f"If `cutout {'serve' if name == 'web' else name}` is not running here, set"
-                        f" CUTOUT_{name.upper()}_PORT or CUTOUT_{name.upper()}_ADDRESS.",
-                    )
+            if port and (reason := _why_not_free(address, port)):
+                yield warning(
+                    f"Port {port} of {address}: {reason}.",
+                    f"If {server} is not running here, set"
+                    f" CUTOUT_{name.upper()}_PORT or CUTOUT_{name.upper()}_ADDRESS.",
+                )
+
+
+def _why_not_free(address: str, port: int) -> str:
+    """Return why a server cannot listen there, or nothing."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as raised:
+            return raised.strerror or str(raised)
+    return ""
 
 
 def _models(*arguments: str) -> subprocess.CompletedProcess[str]:

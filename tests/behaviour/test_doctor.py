@@ -218,10 +218,11 @@ def test_there_is_little_memory(healthy, monkeypatch) -> None:
     assert any("0.5 GB of memory" in one.message and "INT8" in one.next_step for one in found)
 
 
-def test_a_port_is_taken(healthy) -> None:
+@pytest.mark.parametrize("server", ["web", "flower", "metrics"])
+def test_a_port_is_taken(healthy, server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        finding = only(healthy | {"web_port": taken.getsockname()[1]})
-    assert "CUTOUT_WEB_PORT" in finding.next_step
+        finding = only(healthy | {f"{server}_port": taken.getsockname()[1]})
+    assert f"CUTOUT_{server.upper()}_PORT" in finding.next_step
 
 
 def test_the_server_would_be_open_to_all(healthy, tmp_path, monkeypatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.compose import compose
 from support.services import missing
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,21 @@ def expressions() -> dict[str, str]:
 def test_the_rules_are_valid_and_fire_when_they_should() -> None:
     assert f"{len(rules())} rules found" in promtool("check", "rules", RULES.name)
     assert "SUCCESS" in promtool("test", "rules", "rules_test.yaml")
+
+
+def test_the_scrape_configuration_is_valid_and_finds_every_service_with_metrics() -> None:
+    assert "SUCCESS" in promtool("check", "config", "prometheus.yaml")
+    scraped = {
+        (name, config["port"])
+        for job in yaml.safe_load((RULES.parent / "prometheus.yaml").read_text())["scrape_configs"]
+        for config in job["dns_sd_configs"]
+        for name in config["names"]
+    }
+    ports = {
+        name: service["environment"].get("CUTOUT_METRICS_PORT")
+        for name, service in compose().items()
+    }
+    assert scraped == {(name, int(port)) for name, port in ports.items() if port}
 
 
 def test_every_alert_has_a_test_and_a_next_step() -> None:

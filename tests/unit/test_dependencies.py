@@ -2,10 +2,13 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from support.paths import ROOT
@@ -45,8 +48,12 @@ def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 def imported(package: str) -> set[str]:
     """Return the third-party modules that a package's source imports."""
+    return imported_by((ROOT / package).rglob("*.py"))
+
+
+def imported_by(files: Iterable[Path]) -> set[str]:
     modules: set[str] = set()
-    for path in (ROOT / package).rglob("*.py"):
+    for path in files:
         for node in run_time_nodes(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
@@ -61,15 +68,33 @@ def test_the_images_together_install_every_dependency_but_those_of_one_machine()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("image", ["producer", "worker"])
+def test_an_image_has_every_module_that_the_command_line_imports_at_its_start(image: str):
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, producer.cli.main; print(*sys.modules)"],
+        check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    ours = [name for name in loaded if name.partition(".")[0] in FIRST_PARTY]
+    files = [Path(path) for name in ours if (path := find_spec(name).origin)]
+    assert len(files) > 50
+    # those imported by a function are not needed by each verb
+    assert not lacking(image, imported_by(files) & set(loaded))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", ["producer", "worker"])
 def test_an_image_has_every_module_that_its_code_imports(image: str):
+    assert lacking(image, imported("contract") | imported(image)) <= ONE_MACHINE | OPTIONAL
+
+
+def lacking(image: str, modules: set[str]) -> set[str]:
+    """Return which third-party modules an image does not install."""
     distributions = packages_distributions()
     locked = {name.partition("[")[0] for name in names_in(f"{image}.lock")}
-    lacking = {
+    return {
         module
-        for module in imported("contract") | imported(image)
+        for module in modules
         if not locked & {name.lower().replace("_", "-") for name in distributions[module]}
     }
-    assert lacking <= ONE_MACHINE | OPTIONAL
 
 
 def test_the_producer_image_has_no_pixels():
