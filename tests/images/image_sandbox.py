@@ -5,6 +5,7 @@ capabilities. All share one network, whose names are those of the compose file.
 """
 
 import json
+import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Sandboxed(ComposeServices):
         variables = [w for pair in self._inside(name).items() for w in ("--setenv", *pair)]
         return [
             "bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
-            "--hostname", name, *self._mounts(name), "--clearenv", *variables,
+            "--hostname", secrets.token_hex(6), *self._mounts(name), "--clearenv", *variables,
             "--chdir", image_of(name).last("WORKDIR") or "/", "--cap-drop", "ALL",
             *(word for one in DROPPING for word in ("--cap-add", f"CAP_{one}")),
             *self._as_user(name), *entry, *command,
@@ -95,7 +96,7 @@ class Sandboxed(ComposeServices):
         mounts = ["--ro-bind" if service.get("read_only") else "--bind", str(root), "/"]
         mounts += ["--proc", "/proc", "--dev", "/dev"]
         mounts += ["--ro-bind", str(self.folder / "hosts"), "/etc/hosts"]
-        for path in service.get("tmpfs", []):
+        for path in ("/dev/shm", *service.get("tmpfs", [])):  # noqa: S108 - as every engine
             mounts += ["--perms", "1777", "--tmpfs", path]
         for entry in service.get("volumes", []):
             source, path, mode = volume(entry)
