@@ -80,6 +80,7 @@ class ErrorCode(StrEnum):
     MODEL_MISMATCH = "model_mismatch"
     PROVIDER_MISSING = "provider_missing"
     PROVIDER_DIFFERS = "provider_differs"
+    EXPORT_UNSUPPORTED = "export_unsupported"
     STACK_FAILED = "stack_failed"
     WORKER_UNHEALTHY = "worker_unhealthy"
     CLOCK_SKEW = "clock_skew"

@@ -252,6 +252,10 @@ _COMMAND: Texts = {
         "A provider computes other mattes than `cpu`, though outputs of both count as the same.",
         "Set CUTOUT_PROVIDERS=cpu on this machine, and report the CPU and the versions.",
     ),
+    ErrorCode.EXPORT_UNSUPPORTED: (
+        "The model cannot be exported in this format or size.",
+        "Export a float model in a size that is a multiple of 32: docs/models.md.",
+    ),
     ErrorCode.STACK_FAILED: (
         "A process of the local stack (Redis, dispatcher, worker) did not start, or ended.",
         "Read the log that the message names.",
@@ -286,7 +290,7 @@ _COMMAND: Texts = {
     ),
     ErrorCode.EXTRA_MISSING: (
         "An optional package that this needs is not installed.",
-        "Install cutout-queue with the extra: `pip install 'cutout-queue[parquet]'`.",
+        "Install cutout-queue with its extras: `pip install 'cutout-queue[export,parquet]'`.",
     ),
 }
 

@@ -29,7 +29,7 @@ def worker(arguments: Arguments = None) -> None:
 
 @app.command(context_settings=PASS_THROUGH, add_help_option=False)
 def models(arguments: Arguments = None) -> None:
-    """List, download, verify and quantize the models' weights."""
+    """List, download, verify, quantize and export the models' weights."""
     _become_worker("models", arguments)
 
 

@@ -16,6 +16,7 @@ from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.paths import expand
 from contract.settings import settings
 from worker.cli.model_check import check
+from worker.cli.model_export import export
 from worker.cpu.features import int8_dot_product
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
@@ -23,10 +24,11 @@ from worker.models import registry, weights
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="List, download, verify and quantize the models' weights.",
+    help="List, download, verify, quantize and export the models' weights.",
 )
 
 app.command()(check)
+app.command()(export)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Name = Annotated[
