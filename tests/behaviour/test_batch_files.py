@@ -135,6 +135,7 @@ def test_an_interrupted_pruning_can_be_repeated(destination, monkeypatch) -> Non
     assert destination.files(spec) == set()
 
 
+@pytest.mark.slow
 def test_all_lost_batches_that_are_not_closed_are_rebuilt(destination) -> None:
     closed, known = destination.closed(), destination.open()
     lost = destination.open(), destination.open()

@@ -134,6 +134,7 @@ def test_a_cutout_that_a_client_asks_for_is_restored_at_once(context: Context, m
     assert (progress.state, outcome) == ("open", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "outcome",
     [

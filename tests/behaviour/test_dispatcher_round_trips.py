@@ -51,6 +51,7 @@ def open_batches(ledger: Ledger, folder: Path, count: int) -> None:
         register(ledger, str(source), f"{source}-out", Recipe(model="u2netp"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_an_idle_tick_makes_one_round_trip_per_open_batch_and_three_more(
     ledger: RedisLedger, dispatcher: Dispatcher, sent: list, tmp_path: Path, count: int

@@ -236,6 +236,7 @@ def test_the_file_of_api_keys_is_missing(healthy, tmp_path) -> None:
     assert only(config).check == "web"
 
 
+@pytest.mark.slow
 def test_a_bucket_is_missing_and_a_source_is_empty(
     healthy, s3: S3Server, bucket: str, locations
 ) -> None:

@@ -102,6 +102,7 @@ def test_the_window_follows_the_children_that_serve_the_queue(
     assert ledger.batches.progress(large).issued == 500 * LINES_PER_CHILD
 
 
+@pytest.mark.slow
 def test_lines_that_wait_for_a_retry_do_not_hold_up_the_others(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:

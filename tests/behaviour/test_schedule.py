@@ -131,6 +131,7 @@ def cutout(*arguments: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_status_says_which_deadlines_will_be_missed(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
 ) -> None:
@@ -228,6 +229,7 @@ def test_weights_divide_the_workers_and_a_cap_limits_a_batch(
 # storage that refuses requests
 
 
+@pytest.mark.slow
 def test_a_batch_whose_storage_refuses_requests_is_slowed_down_and_recovers(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
 ) -> None:

@@ -410,6 +410,7 @@ def test_a_folder_that_is_deleted_as_empty_while_a_file_is_written_is_created_ag
     assert not (tmp_path / "root/_cutout/records/first.json").exists()
 
 
+@pytest.mark.slow
 def test_a_writer_killed_while_writing_leaves_the_old_content(folder: FileStore, tmp_path: Path):
     folder.put("a/b.png", b"old", "image/png", {"mark": "old"})
     code = (
@@ -551,6 +552,7 @@ def test_missing_credentials_and_profiles_are_named(
     assert code_of(lambda: S3Store("shop", "").head("a.png")) is ErrorCode.INVALID_CREDENTIALS
 
 
+@pytest.mark.slow
 def test_a_profile_brings_credentials_and_endpoint(
     rclone_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -866,6 +868,7 @@ def test_settings_add_headers_to_the_requests(
         assert ("x-amz-server-side-encryption" in signed) == (method == "PUT")
 
 
+@pytest.mark.slow
 def test_an_output_is_encrypted_as_the_settings_say(
     moto_server: S3Server, new_location, monkeypatch: pytest.MonkeyPatch
 ):

@@ -106,6 +106,7 @@ def test_the_memory_of_the_process_is_exported_too():
         assert "process_resident_memory_bytes" in text or not Path("/proc/self/stat").exists()
 
 
+@pytest.mark.slow
 def test_a_forked_process_does_not_keep_the_port():
     """A child that outlives its worker must not keep the next worker from its port."""
     port = free_port()

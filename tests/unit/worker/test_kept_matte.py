@@ -198,6 +198,7 @@ def test_a_retry_of_one_rendition_uses_it(worker: Worker, monkeypatch):
     assert keys(outcome) == ["a.alpha.png", "a.white.jpg", "a.matte.png"]
 
 
+@pytest.mark.slow
 def test_a_deceptive_matte_is_not_unpacked(worker: Worker):
     run(worker)
     replace_matte(worker, png(Image.new("L", (3000, 3000))))

@@ -51,6 +51,7 @@ def test_counts_of_all_children_are_added(meters: SharedMeters):
     assert row[-1] == pytest.approx(2.1)
 
 
+@pytest.mark.slow
 def test_the_next_child_continues_where_the_dead_one_stopped(meters: SharedMeters):
     def dies() -> None:
         count(meters, 0, 2)

@@ -114,6 +114,7 @@ def test_hostile_names_are_text(compared) -> None:
     assert "\u202e" not in text
 
 
+@pytest.mark.slow
 def test_only_the_worst_are_shown_and_all_are_counted(compared) -> None:
     widths = {f"{number:03}.jpg": 30 for number in range(MAX_SHOWN + 5)}
     text = compared(widths, widths)

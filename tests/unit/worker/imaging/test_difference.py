@@ -33,6 +33,7 @@ def test_edges_are_compared_by_their_alpha_and_the_inside_is_left_out():
     assert shifted.edge > found.edge
 
 
+@pytest.mark.slow
 def test_large_mattes_are_compared_small():
     whole, half = (box(0, 0, w, 3000, size=(4000, 3000)) for w in (2000, 1000))
     assert difference(whole, half).iou == pytest.approx(0.5, abs=0.01)

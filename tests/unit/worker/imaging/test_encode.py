@@ -76,6 +76,7 @@ def test_a_jpg_lies_on_its_background_white_by_default(background: str | None, c
     assert np.abs(np.asarray(image, int) - expected).mean() < 2
 
 
+@pytest.mark.slow
 def test_a_jpg_of_many_strips_is_one_picture():
     image = written(cutout((1000, 900)), format="jpg")
     expected = over_background(cutout((1000, 900)).rows(0, 900), (255, 255, 255, 255))[..., :3]

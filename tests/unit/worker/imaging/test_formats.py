@@ -144,6 +144,7 @@ class _TimeLimitError(Exception):
     """As Celery raises it: out of a signal handler, in the middle of whatever is running."""
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_not_mistaken_for_a_corrupt_image():
     data = encoded(Image.effect_noise((2000, 2000), 90), "PNG", compress_level=1)
 

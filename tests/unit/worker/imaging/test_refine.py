@@ -82,6 +82,7 @@ def test_outside_of_the_box_is_background():
     assert not refined.any()
 
 
+@pytest.mark.slow
 def test_tiles_leave_no_seams(monkeypatch):
     alpha = disc((1100, 830), softness=20)
     image, view = photograph(alpha), seen_by_network(alpha)

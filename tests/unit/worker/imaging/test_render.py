@@ -286,6 +286,7 @@ def test_resizing_leaves_no_ring_around_the_subject():
     assert alpha.max() <= NOISE_ALPHA
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.9, 0.2, 0.02])
 def test_resizing_strip_by_strip_is_resizing(size: float):
     """Against premultiplied floats, resampled whole; the colour counts by its alpha."""

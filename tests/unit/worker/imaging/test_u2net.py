@@ -61,6 +61,7 @@ def test_the_input_is_what_the_recipe_says(size: tuple[int, int], top: int):
         np.testing.assert_allclose(result[0, channel], expected, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_large_photographs_input_is_close_to_lanczos_alone():
     image = Image.open(SAMPLE).convert("RGB").resize((4000, 2500), Image.Resampling.BICUBIC)
     alone = np.asarray(lanczos(image, 320), np.float64) / 255
@@ -68,6 +69,7 @@ def test_a_large_photographs_input_is_close_to_lanczos_alone():
     assert np.abs(result * (alone.max()) - alone).mean() < 0.002
 
 
+@pytest.mark.slow
 def test_the_input_of_isnet_is_centred_and_not_divided():
     image = noise((200, 100))
     small = np.array(image.resize((1024, 1024), Image.Resampling.LANCZOS)).astype(np.float64)

@@ -166,6 +166,7 @@ def test_a_provider_that_changes_pixels_is_measured(weights, monkeypatch, amount
     assert (compare(small, weights, ("openvino",)).levels <= MAX_LEVELS) is within
 
 
+@pytest.mark.slow
 def test_the_pictures_that_are_compared_are_always_the_same():
     first, second = (list(provider_check.pictures()) for _ in range(2))
     assert [picture.tobytes() for picture in first] == [picture.tobytes() for picture in second]
