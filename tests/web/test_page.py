@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
+from support.catalogue import photograph
 from support.chromium import Browser, assert_steadily, chromium
 from support.faults import Answer, Fault, HttpProxy, rewrite
 from support.page_cluster import HOSTILE, MAX_PIXELS, PageCluster, fill, page_cluster
@@ -21,6 +23,7 @@ from support.paths import SAMPLES
 from support.services import until
 
 from contract.errors import CutoutError, ErrorCode
+from contract.presets import PRESETS
 from producer.web import problems
 from producer.web.problems import RequestError
 
@@ -127,7 +130,7 @@ def choose_rendition(browser: Browser, words: str) -> None:
 
 def test_every_result_that_is_offered(browser: Browser, site: Site, tmp_path: Path):
     browser.open(site.url)
-    offered = [option.text for option in Select(browser.one("#rendition")).options]
+    offered = [option.text for option in browser.all("#rendition > option")]
     for number, words in enumerate(offered):
         path = tmp_path / f"{number}.jpg"
         path.write_bytes(COFFEE.read_bytes())
@@ -144,6 +147,30 @@ def test_every_result_that_is_offered(browser: Browser, site: Site, tmp_path: Pa
                 assert image.mode == ("RGB" if jpeg else "L" if "grey" in words else "RGBA")
                 assert image.size == (600, 400) or "original size" not in words
     assert offered[0] == "Transparent PNG, original size"
+
+
+def test_a_preset_shows_the_verdict_of_its_check(browser: Browser, site: Site, tmp_path: Path):
+    browser.open(site.url)
+    offered = [
+        option.get_attribute("value") for option in browser.all("#rendition optgroup option")
+    ]
+    placing = [name for name, preset in PRESETS.items() if preset.rendition.scale]
+    assert [json.loads(value)["recipe"] for value in offered] == placing
+    photograph(tmp_path / "large.jpg", size=(1100, 800))
+    choose_rendition(browser, "eBay, listing photograph")
+    browser.choose(tmp_path / "large.jpg")
+    card = browser.one('.card[data-status="done"]')
+    assert "Fulfils every requirement of ebay." in card.text
+    browser.press("Download")
+    with Image.open(browser.downloaded("large.jpg")) as image:
+        assert (image.format, image.size[0]) == ("JPEG", image.size[1])
+    browser.press("Remove")
+    photograph(tmp_path / "small.jpg", size=(160, 120))
+    browser.choose(tmp_path / "small.jpg")
+    failed = browser.one('.card[data-status="failed"]').text
+    assert "preset_failed" in failed
+    assert "longest_side" in failed
+    assert "required: at least 500 px" in failed
 
 
 def test_only_images_with_the_same_layout_are_compared(browser: Browser, site: Site):

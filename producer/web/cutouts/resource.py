@@ -23,6 +23,9 @@ class CutoutOutput(BaseModel):
     width: int | None = Field(description="Width in pixels, if known.")
     height: int | None = Field(description="Height in pixels, if known.")
     bytes: int | None = Field(description="Size of the file, if known.")
+    preset: str = Field(
+        "", description="The preset that the file was found to fulfil; empty if none was checked."
+    )
 
 
 class Cutout(BaseModel):
@@ -118,7 +121,7 @@ def _output(spec: BatchSpec, output: Output) -> CutoutOutput:
     return CutoutOutput(
         name=output.name, output=f"{spec.destination}/{output.key}", width=output.width,
         image=f"{path}?rendition={output.name}" if is_named else path,
-        height=output.height, bytes=output.bytes or None,
+        height=output.height, bytes=output.bytes or None, preset=output.preset,
     )  # fmt: skip
 
 

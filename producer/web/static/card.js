@@ -23,14 +23,20 @@ export const cards = new Set();
 export const newIdempotencyKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-// The form's fields besides the photograph, as chosen now.
-const chosenOptions = () => ({ model: byId("model").value, rendition: byId("rendition").value });
+// The form's fields besides the photograph, as chosen now: a rendition, or a preset by its name.
+function chosenOptions() {
+  const model = byId("model").value;
+  const rendition = byId("rendition").value;
+  const { recipe } = JSON.parse(rendition);
+  return recipe ? { model, recipe } : { model, rendition };
+}
 
 // The share of the original in every preview, in percent, as chosen now.
 const chosenView = () => Number(document.querySelector("[name=view]:checked").value);
 
 // True if the product is at another position in the result than in the photograph.
-function movesProduct({ rendition }) {
+function movesProduct({ recipe, rendition }) {
+  if (recipe) return true; // the presets on offer centre it
   const { crop, scale, position } = JSON.parse(rendition);
   return Boolean(crop || scale || position);
 }
@@ -138,12 +144,15 @@ export class Card {
       ].filter(Boolean);
     }
     if (this.state !== "done") return [];
-    const { width, height, model, milliseconds, foreground, doubts } = this.cutout;
+    const { width, height, model, milliseconds, foreground, doubts, outputs } = this.cutout;
     const seconds = Object.values(milliseconds ?? {}).reduce((sum, stage) => sum + stage, 0) / 1000;
     const facts = [
       width && height ? `${width} × ${height}` : "", seconds ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : "", model,
     ].filter(Boolean).join(" · ");
     const lines = [h("p", { class: "facts" }, facts)];
+    for (const { preset } of outputs ?? []) {
+      if (preset) lines.push(h("p", { class: "facts" }, `Fulfils every requirement of ${preset}.`));
+    }
     if (typeof foreground === "number" && foreground < 0.005) {
       lines.push(h("p", { class: "next" }, "Almost everything was removed. Check that the product is there."));
     } else if (typeof foreground === "number" && foreground > 0.995) {
