@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ CUTOUT = Path(sys.executable).parent / "cutout"
 RCLONE = Path(sys.executable).parent / "rclone"
 KEYS = ("bench", "bench-secret")
 BUCKET = "bench"
+AS_REMBG = ("--refine", "none", "--passes", "1")
+"""Options for the mattes that `rembg p` makes."""
 Proxy = Callable[[str], AbstractContextManager[str]]
 """Starts a proxy in front of the S3 server at an address and gives the proxy's address."""
 
@@ -78,9 +80,10 @@ def started(
     model: str,
     folder: Path,
     processes: int,
+    options: Sequence[str] = AS_REMBG,
     proxy: Proxy = nullcontext,
 ) -> Iterator[tuple[Endpoint, subprocess.Popen[bytes]]]:
-    """Start `cutout run` over the photographs, in a bucket of their own."""
+    """Start `cutout run` with these options over the photographs, in a bucket of their own."""
     source = folder / "buckets" / BUCKET / "in"
     source.mkdir(parents=True)
     for number, photograph in enumerate(
@@ -89,8 +92,7 @@ def started(
         os.link(photograph, source / f"{number:06d}-{photograph.name}")
     command = [
         str(CUTOUT), "run", f"s3://{BUCKET}/in", f"s3://{BUCKET}/out",
-        "--model", model, "--workers", str(processes), "--json",
-        "--refine", "none", "--passes", "1",  # the mattes that `rembg p` makes
+        "--model", model, "--workers", str(processes), "--json", *options,
     ]  # fmt: skip
     with endpoint(folder) as s3, proxy(s3.env["AWS_ENDPOINT_URL"]) as address:
         env = {**s3.env, "AWS_ENDPOINT_URL": address, "CUTOUT_STATE_DIR": str(folder / "state")}
@@ -104,11 +106,12 @@ def run(
     folder: Path,
     processes: int,
     skip: int,
+    options: Sequence[str] = AS_REMBG,
     proxy: Proxy = nullcontext,
 ) -> RunResult:
     """Measure cutout through queue and storage, with so many worker processes."""
     folder.mkdir()
-    with started(photographs, model, folder, processes, proxy) as (s3, process):
+    with started(photographs, model, folder, processes, options, proxy) as (s3, process):
         with Meter(s3.pid, process.pid) as meter:
             status = process.wait()
         files = s3.outputs()

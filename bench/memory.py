@@ -2,8 +2,8 @@
 
 usage: memory.py [--model NAME] [--megapixels 4] [--count 1000]     (images of each process)
 
-Runs `cutout run` from bucket to bucket; the peak is the kernel's (VmHWM). Exit status 1 if the
-largest process grew by more than 5 %.
+Runs `cutout run` with the default recipe from bucket to bucket; the peak is the kernel's (VmHWM).
+Exit status 1 if the largest process grew by more than 5 %.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cutout_run
-from compare import MODELS, ROOT
+from compare import DEFAULT_MODEL, ROOT
 from meter import Meter
 from photographs import photographs
 
@@ -34,7 +34,7 @@ EMPTY_AFTER_SECONDS = 10
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same as Ctrl-C
     parser = argparse.ArgumentParser(description="Measure how large worker processes grow.")
-    parser.add_argument("--model", default=MODELS[0])
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--megapixels", type=float, default=4)
     parser.add_argument("--count", type=int, default=1000, help="images of each process")
     options = parser.parse_args()
@@ -62,7 +62,7 @@ def main() -> int:
 def watch(paths: list[Path], model: str, folder: Path) -> Iterator[tuple[int, int]]:
     """Yield every few seconds the number of finished images and the largest child's peak RSS."""
     with (
-        cutout_run.started(paths, model, folder, default_children(available_cpus())) as (
+        cutout_run.started(paths, model, folder, default_children(available_cpus()), ()) as (
             s3,
             process,
         ),

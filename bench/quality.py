@@ -187,7 +187,7 @@ def enlarged(path: Path, megapixels: float) -> bytes:
 def peak_memory() -> float:
     """Return this process's largest resident set so far, in MB."""
     with Path("/proc/self/status").open() as file:
-        return next(int(text.split()[1]) for text in file if text.startswith("VmHWM")) / 1000
+        return next(int(text.split()[1]) for text in file if text.startswith("VmHWM")) * 1024 / 1e6
 
 
 def colour_error(pairs: list[Pair], quality: Quality) -> float:

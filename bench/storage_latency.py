@@ -128,7 +128,9 @@ def main() -> None:
             for delay in delays if number % 2 == 0 else reversed(delays):
                 proxy = Proxy(delay / 1000)
                 folder = Path(name).resolve() / "cutout"
-                result = cutout_run.run(paths, options.model, folder, children, SKIP, proxy.before)
+                result = cutout_run.run(
+                    paths, options.model, folder, children, SKIP, proxy=proxy.before
+                )
                 rates[delay].append(result.rate)
                 print(f"  {delay:3g} ms {result.rate:6.2f} images/s", flush=True)
     near, far = (statistics.median(rates[delay]) for delay in delays)
