@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -70,6 +71,11 @@ class Outcome(BaseModel):
     cpu_ms: int = Field(0, description="CPU time of the attempt that settled it")
     s3_requests: int = Field(0, description="requests of that attempt, repeated ones included")
     bytes_read: int = Field(0, description="size of the photograph, if it was read")
+    matte_from: Literal["", "kept", "transparency", "white"] = Field(
+        "",
+        description="what the matte is, if not the network's: `kept` by an earlier batch, or of a"
+        " photograph that was only framed its own `transparency`, or what is not `white`",
+    )
     foreground: float | None = Field(None, description="mean alpha, 0..1, to about 0.001")
     doubts: list[ErrorCode] = Field(
         default_factory=list,

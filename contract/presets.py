@@ -5,10 +5,9 @@ docs/reference/presets.md is generated from here, with every source.
 
 from dataclasses import dataclass
 
-from contract.rendition import PresetName, Rendition
+from contract.rendition import WHITE, PresetName, Rendition
 from contract.requirements import Check, Requirement, Source
 
-WHITE = "#ffffff"
 MEGABYTE = 1_000_000
 
 

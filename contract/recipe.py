@@ -57,6 +57,13 @@ class RecipeFields(BaseModel):
         " their preset: `deliver`, `review` or `fail`. Default: doubts are only reported.",
         exclude_if=lambda policy: policy == DEFAULT_POLICY,
     )
+    reframe: bool = Field(
+        False,
+        description="Only frame photographs that are cut out already (transparent around the"
+        " subject) or, if all outputs are on white, lie on plain white: their own pixels are kept,"
+        " and the network is not asked.",
+        exclude_if=lambda reframe: not reframe,
+    )
     keep_matte: bool = Field(
         False,
         description="Keep the matte as `{dir}/{stem}.matte.png`. Further renditions by the same"
@@ -81,6 +88,11 @@ class RecipeFields(BaseModel):
     def outputs(self) -> tuple[Rendition, ...]:
         """What is written for each photograph: the renditions, and the matte if it is kept."""
         return (*self.renditions, MATTE) if self.keep_matte else self.renditions
+
+    @property
+    def is_on_white(self) -> bool:
+        """True if all outputs are pictures on opaque white."""
+        return all(rendition.is_on_white for rendition in self.outputs)
 
     @property
     def keeps_profile(self) -> bool:
@@ -137,6 +149,8 @@ class Recipe(RecipeFields):
             "pipeline": self.pipeline,
             "quality": self.quality.model_dump(mode="json"),
         }
+        if self.reframe:
+            decisive["reframe"] = True
         if self.policy != DEFAULT_POLICY and rendition != MATTE:
             # it decides whether there is an output, and where
             decisive["policy"] = self.policy.model_dump(mode="json", exclude_defaults=True)

@@ -31,6 +31,7 @@ KEY_PART = re.compile(r"\{(dir|stem|name|ext)\}|[^{}]")
 MAX_KEY_TEMPLATE = 200
 """Characters."""
 COLOUR = re.compile(r"[0-9a-f]{3,4}|(?:[0-9a-f]{2}){3,4}", re.ASCII)
+WHITE = "#ffffff"
 WHOLE = ("0px", "0px", "100%", "100%")
 """The region (left, top, right, bottom) of a whole photograph."""
 
@@ -264,6 +265,12 @@ class Rendition(BaseModel):
     def places_subject(self) -> bool:
         """True if the rendition needs a subject: it crops to, scales or moves it."""
         return self.crop or self.scale is not None or self.position is not None
+
+    @property
+    def is_on_white(self) -> bool:
+        """True if the output is a picture on opaque white, without a drawn shadow."""
+        background = self.background or (WHITE if self.format == "jpg" else None)
+        return background == WHITE and self.channels == "rgba" and self.shadow == "none"
 
     @property
     def canvas_size(self) -> tuple[int, int] | None:

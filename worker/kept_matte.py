@@ -41,6 +41,6 @@ def decode_matte(
             if image.mode != "L" or image.size != size:
                 return None
             image.load()
-            return Matte(image, doubts)
+            return Matte(image, doubts, "kept")
     except DECODER_ERRORS:
         return None

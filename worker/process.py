@@ -20,8 +20,10 @@ from worker.failure import fail_or_defer
 from worker.fetch import fetch, fetch_backdrop, naming_backdrop
 from worker.foreign import ForeignJob, release_mismatch
 from worker.imaging.cutout import compose
-from worker.imaging.decode import decode
+from worker.imaging.decode import Photograph, decode
 from worker.imaging.doubts import review_reason
+from worker.imaging.matting import Matte
+from worker.imaging.ready import ready_matte
 from worker.imaging.subject import subject_box
 from worker.kept_matte import decode_matte, fetch_matte
 from worker.retry import deadline_in, retry_until
@@ -140,7 +142,9 @@ def _cut_out(
         with attempt.stage("matte"):
             matte = decode_matte(kept, photograph.size, attempt.doubts)
             if matte is None:
-                matte = runtime.session.matte(photograph.shown(), quality)
+                matte = _ready(photograph, job) or runtime.session.matte(
+                    photograph.shown(), quality
+                )
                 missing = _with_matte(missing, job, attempt)
             attempt.doubts = matte.doubts
             attempt.review = review_reason(matte.doubts, job.recipe.policy)
@@ -159,6 +163,7 @@ def _cut_out(
     attempt.raise_failure()
     return attempt.outcome(
         Status.DONE,
+        matte_from="" if matte.source == "network" else matte.source,
         foreground=round(files[0].cutout.foreground, 4),
         # 0.2 ms per megapixel
         subject=subject_box(files[0].cutout.alpha) if job.interactive else None,
@@ -175,10 +180,17 @@ def _store(file: EncodedFile, job: ImageJob, attempt: Attempt, runtime: Runtime)
     attempt.add_output(rendition, file.size, len(file.data), review)
 
 
+def _ready(photograph: Photograph, job: ImageJob) -> Matte | None:
+    """Return the matte of a photograph that the recipe only frames, if it is such a one."""
+    if not job.recipe.reframe:
+        return None
+    return ready_matte(photograph, on_white=job.recipe.is_on_white and job.backdrop is None)
+
+
 def _with_matte(
     missing: Sequence[Rendition], job: ImageJob, attempt: Attempt
 ) -> Sequence[Rendition]:
-    """Return what is to be written after the matte was computed: any kept one is of no use."""
+    """Return what is to be written with a new matte: any kept one is of no use."""
     if not job.recipe.keep_matte or MATTE in missing:
         return missing
     attempt.outputs.pop(MATTE.name, None)

@@ -30,7 +30,11 @@ def recipe_of_render(document: RecipeDocument, spec: BatchSpec) -> Recipe:
             f" {kept.quality.model_dump_json()}. Remove `model` and `quality` from the recipe, or"
             " use `cutout submit`.",
         )
-    fields = dict(document.recipe(kept.model)) | {"quality": kept.quality, "keep_matte": True}
+    fields = dict(document.recipe(kept.model)) | {
+        "quality": kept.quality,
+        "reframe": kept.reframe,
+        "keep_matte": True,
+    }
     try:
         return Recipe(**fields)
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """From a network's view of a photograph to its matte, as carefully as the recipe says."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from PIL import Image
 
@@ -26,6 +26,10 @@ class Predict(Protocol):
         ...
 
 
+MatteSource = Literal["network", "kept", "transparency", "white"]
+"""`kept` by an earlier batch; or see `ready.py`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Matte:
     """A photograph's matte, and what speaks against it."""
@@ -33,6 +37,7 @@ class Matte:
     alpha: Image.Image
     """mode L, 0..255, of the photograph's size; 255 is the subject"""
     doubts: tuple[ErrorCode, ...] = ()
+    source: MatteSource = "network"
 
 
 def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Matte:

@@ -108,7 +108,7 @@ def _parts(blocks: _Blocks) -> tuple[Counts, ...]:
 
 def _summarised(blocks: _Blocks, columns: BoolArray, rows: BoolArray) -> OnPlainBackground:
     has_subject = blocks.subject > 0
-    reached = _reached_from_sides(~has_subject)
+    reached = reached_from_sides(~has_subject)
     edge = has_subject
     for _ in range(max(1, math.ceil(EDGE_SHARE * max(len(columns), len(rows)) / BLOCK))):
         edge = _widened(edge)
@@ -151,7 +151,7 @@ def _widened(flags: BoolArray) -> BoolArray:
     return widened
 
 
-def _reached_from_sides(free: BoolArray) -> BoolArray:
+def reached_from_sides(free: BoolArray) -> BoolArray:
     """Return the True of bool [rows, columns] that are connected to a side through True."""
     reached = np.zeros_like(free)
     reached[[0, -1]], reached[:, [0, -1]] = free[[0, -1]], free[:, [0, -1]]

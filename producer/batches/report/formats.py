@@ -12,7 +12,7 @@ COLUMNS = (
     "line", "key", "status", "code", "message", "attempts", "worker",
     *(f"{stage}_ms" for stage in STAGES),
     "width", "height", "foreground", "doubts", "outputs", "failed_renditions",
-    "verified", "review",
+    "verified", "review", "matte_from",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
              outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground,
              ";".join(outcome.doubts), outputs, failed_renditions,
              ";".join(filter(None, (o.preset for o in outcome.outputs))),
-             ";".join(_review(o) for o in outcome.outputs if o.review)]
+             ";".join(_review(o) for o in outcome.outputs if o.review), outcome.matte_from]
         )  # fmt: skip
     return count
 

@@ -40,7 +40,7 @@ def write_parquet(rows: Iterable[Outcome], out: BinaryIO) -> int:
             ("worker", pa.string()),
             *((f"{stage}_ms", pa.int32()) for stage in STAGES),
             ("width", pa.int32()), ("height", pa.int32()), ("foreground", pa.float64()),
-            ("doubts", pa.list_(pa.string())),
+            ("doubts", pa.list_(pa.string())), ("matte_from", pa.string()),
             ("outputs", pa.list_(output)), ("failed_renditions", pa.list_(failed)),
             ("cpu_ms", pa.int64()), ("s3_requests", pa.int64()),
             ("bytes_read", pa.int64()), ("bytes_written", pa.int64()),

@@ -82,7 +82,7 @@ def test_the_background_is_followed_around_every_corner():
         "#...#.#",
         "#######",
     )])  # fmt: skip
-    reached = plain_background._reached_from_sides(maze)
+    reached = plain_background.reached_from_sides(maze)
     expected = maze.copy()
     expected[5, 5] = False  # enclosed
     assert (reached == expected).all()
