@@ -11,6 +11,7 @@ from tables import page, table
 
 from contract.error_codes import Group
 from contract.error_texts import TEXTS
+from contract.log_events import EVENTS, IMAGE_FIELDS, LogEvent, Logger
 from contract.metrics import LABELS, METRICS, MetricSpec
 from contract.settings import SECRETS, Settings, variable_of
 
@@ -111,6 +112,46 @@ def metric_names() -> str:
     )
 
 
+LOGGERS: dict[Logger, tuple[str, str]] = {
+    "image": (
+        "One image",
+        "By workers, beside " + ", ".join(f"`{name}`" for name in IMAGE_FIELDS) + ".",
+    ),
+    "worker": ("Workers", ""),
+    "dispatcher": ("Dispatchers", ""),
+    "listing": ("Listing a source", "By `cutout submit`, and by `cutout serve` for its clients."),
+    "api": ("The API", ""),
+    "callbacks": ("Callbacks", "By dispatchers for batches, and by `cutout serve` for cutouts."),
+    "any": ("Any process", ""),
+}
+
+
+def log_events() -> str:
+    sections = [
+        part
+        for logger, (title, introduction) in LOGGERS.items()
+        for part in (
+            f"## {title}",
+            introduction,
+            table(("event", "level", "fields", "meaning"), map(_event, EVENTS[logger])),
+        )
+    ]
+    return page(
+        "# Logs",
+        "Every process logs to standard error, one line for each event: for humans, or with"
+        " CUTOUT_LOG_FORMAT=json as JSON. A line has `timestamp` (UTC), `level`, `logger` (the"
+        " module) and `event`, one of the texts below, and that event's fields, those that apply."
+        " Libraries log their own events in the same form. CUTOUT_LOG_LEVEL is the least severe"
+        " level that is logged. No line holds a password, a key of the API or a signed URL.",
+        *sections,
+    )
+
+
+def _event(event: LogEvent) -> tuple[str, str, str, str]:
+    fields = ", ".join(map("`{}`".format, event.fields))
+    return f"`{event.text}`", ", ".join((event.level, *event.also)), fields, event.meaning
+
+
 def _metric(metric: MetricSpec) -> tuple[str, str, str, str]:
     bounds = ", ".join(f"{bound:g}" for bound in metric.buckets)
     buckets = f". Buckets up to {bounds} s" if bounds else ""
@@ -122,6 +163,7 @@ FILES = {
     "settings.md": settings,
     "error-codes.md": error_codes,
     "metrics.md": metric_names,
+    "logs.md": log_events,
     "http-api.md": http_api,
     "cli.md": command_line,
     "chart.md": chart,
