@@ -24,9 +24,14 @@ def check(name: Name = None) -> None:
     same though the mattes differ.
     """
     from worker.models.provider_check import compare  # noqa: PLC0415 - imports ONNX Runtime
-    from worker.models.providers import MAX_LEVELS, provider_mark  # noqa: PLC0415
+    from worker.models.providers import (  # noqa: PLC0415
+        MAX_LEVELS,
+        provider_mark,
+        require_installed,
+    )
 
     config = settings()
+    require_installed(config.providers)
     model, folder = registry.find(name or config.model), expand(config.model_dir)
     weights.verify(folder / model.file, model)
     providers = ",".join(config.providers)
