@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnx
 import quality
 from bare_pipeline import QUALITY, load_session
 from PIL import Image
@@ -111,6 +110,8 @@ def scores(name: str, pairs: list[quality.Pair]) -> tuple[float, float]:
 
 def multiplications(path: Path) -> int:
     """Return the multiplications of all convolutions that the first output depends on."""
+    import onnx  # noqa: PLC0415 - here, so that it does not count as memory of the pipeline
+
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
     graph = model.graph
     shapes = {
