@@ -70,7 +70,9 @@ class Outcome(BaseModel):
     milliseconds: dict[str, int] = Field(default_factory=dict, description="duration of each stage")
     cpu_ms: int = Field(0, description="CPU time of the attempt that settled it")
     s3_requests: int = Field(0, description="requests of that attempt, repeated ones included")
-    bytes_read: int = Field(0, description="size of the photograph, if it was read")
+    bytes_read: int = Field(
+        0, description="size of the photograph, its background image and its kept matte, if read"
+    )
     matte_from: Literal["", "kept", "transparency", "white"] = Field(
         "",
         description="what the matte is, if not the network's: `kept` by an earlier batch, or of a"

@@ -131,7 +131,7 @@ def _cut_out(
     if blob.etag != attempt.source_etag and attempt.outputs:
         # the photograph was replaced after the check: no output is current any more
         attempt.outputs.clear()
-        missing, kept = job.recipe.outputs, None
+        missing, kept, attempt.doubts = job.recipe.outputs, None, ()
     attempt.source_etag = blob.etag
     try:
         with attempt.stage("wait"):

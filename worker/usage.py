@@ -20,7 +20,7 @@ class Usage:
     """From its creation on, of this process: a child processes one image at a time."""
 
     bytes_read: int = 0
-    """of the photograph"""
+    """of the photograph, its background image and its kept matte"""
     _cpu: float = field(default_factory=time.process_time)
     _requests: int = field(default_factory=requests_sent)
 

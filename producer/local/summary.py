@@ -62,12 +62,12 @@ def _print_text(ledger: RedisLedger, progress: Progress, failures: list[Outcome]
         console.print(linked, soft_wrap=True, markup=False)
     if unreadable := unreadable_text(spec.unreadable, spec.unreadable_rows):
         console.print(unreadable, soft_wrap=True, markup=False)
-    if spec.recipe.policy.reviews and (count := _reviewed(ledger, progress)):
-        folder = f"{_as_typed(spec.destination)}/{names.REVIEW}"
-        console.print(f"{count:,} outputs are for review: {folder}", soft_wrap=True, markup=False)
     destination = _as_typed(spec.destination)
     report = f"{destination}/{names.report_key(spec.id, 'csv')}"
     console.print(f"Outputs: {destination}", soft_wrap=True, markup=False)
+    if spec.recipe.policy.reviews and (count := _reviewed(ledger, progress)):
+        folder = f"{destination}/{names.REVIEW}"
+        console.print(f"Review:  {folder} ({count:,} to look at)", soft_wrap=True, markup=False)
     console.print(f"Report:  {report}", soft_wrap=True, markup=False)
 
 

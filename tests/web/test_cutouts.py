@@ -44,6 +44,21 @@ def server_settings() -> dict[str, str]:
     return {"CUTOUT_MAX_BYTES": str(MAX_BYTES)}
 
 
+def test_the_matte_of_a_cutout_is_kept_and_deleted(shared: Server) -> None:
+    before = shared.stored()
+    recipe = {"renditions": [{"format": "jpg"}], "keep_matte": True}
+    done = shared.upload(jpeg(31), wait=30, data={"recipe": json.dumps(recipe)}).json()
+    assert [output["name"] for output in done["outputs"]] == ["", "matte"]
+    for output, form, mode in zip(done["outputs"], ("JPEG", "PNG"), ("RGB", "L"), strict=True):
+        image = shared.client.get(output["image"])
+        with Image.open(io.BytesIO(image.content)) as shown:
+            assert (shown.format, shown.mode, shown.size) == (form, mode, (160, 120))
+    assert done["image"] == done["outputs"][0]["image"]
+    assert len(shared.stored()) == len(before) + 3
+    assert shared.client.delete(f"/v1/cutouts/{done['id']}").status_code == 204
+    assert shared.stored() == before
+
+
 def test_an_upload_is_cut_out_and_deleted(shared: Server) -> None:
     before = shared.stored()
     created = shared.upload(jpeg())

@@ -112,6 +112,18 @@ def test_what_lies_in_review_is_current_there(worker: Worker):
     assert (failed.status, failed.code) == (Status.FAILED, ErrorCode.PRESET_FAILED)
 
 
+def test_doubts_about_an_earlier_photograph_are_forgotten(worker: Worker, monkeypatch):
+    recipe = DOUBTFUL.model_copy(update={"renditions": (ALPHA,)})
+    doubt(worker, monkeypatch, NONE)
+    run(worker, recipe)
+    further = DOUBTFUL.model_copy(update={"renditions": (ALPHA, Rendition(name="b", size=1))})
+    worker.job = worker.open(OTHER_BATCH, recipe=further, etag=worker.job.photograph.etag)
+    (worker.source / "a.png").write_bytes(b"<html>")
+    outcome = worker.process()
+    assert (outcome.status, outcome.code) == (Status.FAILED, ErrorCode.NOT_AN_IMAGE)
+    assert (outcome.doubts, outcome.outputs) == ([], [])
+
+
 def test_a_better_photograph_is_delivered(worker: Worker, monkeypatch):
     recipe = DOUBTFUL.model_copy(update={"renditions": (ALPHA,)})
     doubt(worker, monkeypatch, NONE)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from contract.batch import BatchSpec, Selection
+from contract.policy import Policy
 from contract.recipe import Recipe
+from contract.rendition import Rendition
 from contract.storage import ObjectInfo
 from producer.batches.outputs import OutputIndex
 from producer.batches.selection import PhotographFilter
@@ -83,4 +85,26 @@ def test_only_changed_photographs(tmp_path: Path) -> None:
     items += [ObjectInfo("unknown.jpg", 1, "e", 0), ObjectInfo("caf\udce9.jpg", 1, "e", 100.0)]
     keys, _, excluded = chosen(Selection(only_changed=True), items, index)
     assert (keys, excluded) == (["new.jpg", "other.jpg", "unknown.jpg", "caf\udce9.jpg"], 2)
+    index.close()
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(no_subject="review")], ids=["none", "review"])
+def test_a_photograph_whose_output_is_in_review_is_changed_only_without_review(
+    tmp_path: Path, policy: Policy
+) -> None:
+    index = OutputIndex(tmp_path / "outputs", Recipe(model="u2netp", policy=policy))
+    index.add([ObjectInfo("_review/a.png", 1, "e", 200.0), ObjectInfo("b.png", 1, "e", 200.0)])
+    items = [ObjectInfo(f"{name}.jpg", 1, "e", 100.0) for name in ("a", "b")]
+    keys, _, _ = chosen(Selection(only_changed=True), items, index)
+    assert keys == ([] if policy.reviews else ["a.jpg"])
+    index.close()
+
+
+def test_a_kept_matte_must_be_there_too(tmp_path: Path) -> None:
+    recipe = Recipe(model="u2netp", keep_matte=True, renditions=(Rendition(format="jpg"),))
+    index = OutputIndex(tmp_path / "outputs", recipe)
+    outputs = ("a.jpg", "a.matte.png", "b.jpg")
+    index.add([ObjectInfo(key, 1, "e", 200.0) for key in outputs])
+    items = [ObjectInfo(f"{name}.jpg", 1, "e", 100.0) for name in ("a", "b")]
+    assert chosen(Selection(only_changed=True), items, index)[0] == ["b.jpg"]
     index.close()

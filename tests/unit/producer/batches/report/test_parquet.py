@@ -45,4 +45,5 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(PermanentError) as caught:
         write_parquet([], io.BytesIO())
     assert caught.value.code is ErrorCode.EXTRA_MISSING
-    assert "pip install 'cutout-queue[parquet]'" in str(caught.value)
+    assert "Parquet needs pyarrow" in caught.value.message
+    assert "pip install 'cutout-queue[" in str(caught.value)

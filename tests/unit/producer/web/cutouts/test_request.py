@@ -86,3 +86,10 @@ def test_a_model_goes_with_a_recipe_that_names_none():
     body = {"source": "s3://a/b", "recipe": {"renditions": [{}]}, "model": "u2netp"}
     new = NewCutout.model_validate_json(json.dumps(body), strict=True)
     assert new.document.recipe(new.model) == Recipe(model="u2netp")
+
+
+def test_a_cutout_has_no_review():
+    for policy in ({"no_subject": "review"}, {"preset_failed": "review"}):
+        with pytest.raises(ValidationError, match="one destination"):
+            NewCutout(source="upload", recipe={"policy": policy})
+    NewCutout(source="upload", recipe={"policy": {"no_subject": "fail"}})

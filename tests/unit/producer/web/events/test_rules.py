@@ -80,6 +80,18 @@ def test_a_recipe_of_several_renditions_has_no_keys_of_its_own(tmp_path: Path):
     (rule,) = load_rules(written(tmp_path, recipe={"renditions": two}))
     assert rule.output("in/shoes/a.b.tiff") == "s3://photographs/out/shoes/a.b.png"
     two[1]["key"] = "web/{stem}.{ext}"
-    for recipe in ({"renditions": two}, "whyte", {"model": "u3net"}):
+    review = {"policy": {"no_subject": "review"}}
+    for recipe in ({"renditions": two}, "whyte", {"model": "u3net"}, review):
         with pytest.raises(PermanentError):
             load_rules(written(tmp_path, recipe=recipe))
+
+
+def created(key: str) -> ObjectEvent:
+    return ObjectEvent("photographs", key, 1, "", "", "ObjectCreated:Put")
+
+
+def test_what_lies_in_a_folder_of_ours_is_no_photograph(tmp_path: Path):
+    rules = load_rules(written(tmp_path))
+    for key in ("in/_review/a.jpg", "in/_cutout/a.jpg"):
+        assert rule_for(rules, created(key)) is None
+    assert rule_for(rules, created("in/shoes/a.jpg")) is not None
