@@ -42,7 +42,9 @@ class Cluster:
         # what a killed process leaves in its temporary folder is removed with the test's own
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        cluster = {"CUTOUT_REDIS_URL": self.redis.url, "TMPDIR": str(temporary), **TIMES}
+        # fixtures of whole modules start before each test names its model
+        model = {"CUTOUT_MODEL": "u2netp"}
+        cluster = {"CUTOUT_REDIS_URL": self.redis.url, "TMPDIR": str(temporary), **model, **TIMES}
         return {**os.environ, **cluster, **self.env, **env}
 
     def select(self, monkeypatch: pytest.MonkeyPatch) -> None:
