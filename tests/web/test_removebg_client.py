@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import shutil
+import subprocess
 import sys
 import urllib.request
 import zipfile
@@ -18,7 +20,7 @@ from PIL import Image
 from remove_bg_api import Errors, RemoveBg
 from support.catalogue import photograph
 from support.cluster import Cluster
-from support.services import free_port, until
+from support.services import free_port, missing, until
 
 from contract.settings import Settings
 from producer.web import api_keys
@@ -217,3 +219,58 @@ def test_the_command_line_shows_account_and_refusals(server: Server, command_lin
     with pytest.raises(SystemExit):
         command_line(str(server.shoe), "--shadow", "-f", "zip")
     assert "Invalid add_shadow parameter given" in capsys.readouterr().out
+
+
+# the npm package `remove.bg`
+
+
+NODE_SCRIPT = """
+const client = require("remove.bg");
+const [apiKey, path, outputFile] = process.argv.slice(2);
+const base64img = require("fs").readFileSync(path).toString("base64");
+(async () => {
+  const size = "full";
+  const file = await client.removeBackgroundFromImageFile({ apiKey, path, outputFile, size });
+  delete file.base64img;
+  const text = await client.removeBackgroundFromImageBase64({ apiKey, base64img, bg_color: "red" });
+  const refused = await client
+    .removeBackgroundFromImageUrl({ apiKey, url: "http://127.0.0.1:1/" })
+    .catch((errors) => errors);
+  console.log(JSON.stringify({ file, text: text.base64img, refused }));
+})();
+"""
+
+
+@pytest.fixture(scope="module")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("node")
+    npm = shutil.which("npm")
+    if not npm or not shutil.which("node"):
+        missing("Node.js and npm are not installed.")
+    install = subprocess.run(
+        [npm, "install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund",
+         "remove.bg@1.3.0"],
+        check=False, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    if install.returncode:
+        missing(f"npm did not install remove.bg: {install.stderr[-300:]}")
+    return folder / "node_modules"
+
+
+def test_the_client_of_node(server: Server, node_modules: Path, tmp_path: Path):
+    module = node_modules / "remove.bg/dist/index.js"
+    module.write_text(module.read_text().replace("https://api.remove.bg", server.url))
+    script, out = node_modules.parent / "client.js", tmp_path / "out.png"
+    script.write_text(NODE_SCRIPT)
+    ended = subprocess.run(
+        ["node", script, server.key, server.shoe, out],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    result = json.loads(ended.stdout)
+    assert is_cutout(out.read_bytes())
+    file = result["file"]
+    assert (file["resultWidth"], file["resultHeight"]) == ("160", "120")
+    assert (file["creditsCharged"], file["detectedType"]) == ("0", "other")
+    assert int(file["rateLimit"]) > int(file["rateLimitRemaining"])
+    assert Image.open(io.BytesIO(base64.b64decode(result["text"]))).size == SIZE
+    assert [error["code"] for error in result["refused"]] == ["failed_image_download"]
