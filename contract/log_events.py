@@ -26,17 +26,23 @@ class LogEvent:
 
 
 OUTCOME = (
-    "status", "code", "message", "attempts", "worker", "milliseconds", "cpu_ms", "s3_requests",
+    "status", "code", "message", "attempts", "milliseconds", "cpu_ms", "s3_requests",
     "bytes_read", "foreground", "doubts", "subject", "source_etag", "failed_renditions",
+    "matte_from",
 )  # fmt: skip
 """Fields of `image settled`: those of the outcome that are not empty."""
 
-IMAGE_FIELDS = ("batch", "line", "key")
+IMAGE_FIELDS = ("worker", "batch", "line", "key")
 """Fields of each line that a worker logs while it processes an image."""
 
 _IMAGE = (
     LogEvent("image settled", "info", "The image reached its terminal state", OUTCOME),
-    LogEvent("image deferred", "warning", "The attempt failed; the image is retried", ("reason",)),
+    LogEvent(
+        "image deferred",
+        "warning",
+        "The attempt failed; the image is retried",
+        ("attempt", "reason"),
+    ),
     LogEvent(
         "image given up",
         "error",

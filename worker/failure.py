@@ -26,9 +26,11 @@ object that is not found. Another worker may have credentials, or a folder that 
 class DeferredError(Exception):
     """The image was released for a later retry; it has no outcome yet."""
 
-    def __init__(self, error: CutoutError) -> None:
+    def __init__(self, error: CutoutError, attempt: int) -> None:
+        """`attempt`: number of the attempt that failed, from 1."""
         super().__init__(str(error))
         self.code = error.code
+        self.attempt = attempt
 
 
 def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple[Outcome, str]:
@@ -48,7 +50,7 @@ def fail_or_defer(error: Exception, attempt: Attempt, runtime: Runtime) -> tuple
                 job.batch, job.line, attempt.token, delay, reason.code, attempt.worker
             ),
         )
-        raise DeferredError(reason) from error
+        raise DeferredError(reason, attempt.number) from error
     if final:
         return _failed(attempt, reason.code, reason.message, runtime), reason.code
     internal = reason.code is ErrorCode.INTERNAL_ERROR

@@ -28,7 +28,7 @@ from worker.usage import count_deferred, count_outcome
 
 log = structlog.get_logger(__name__)
 
-BOUND_FIELDS = {"line", "key", "outputs"}
+BOUND_FIELDS = {"worker", "line", "key", "outputs"}
 """Fields of an outcome that its log line has already, or can do without."""
 
 
@@ -47,7 +47,9 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     key = names.printable(parsed.photograph.key)
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
     try:
-        with structlog.contextvars.bound_contextvars(batch=parsed.batch, line=parsed.line, key=key):
+        with structlog.contextvars.bound_contextvars(
+            worker=runtime().worker, batch=parsed.batch, line=parsed.line, key=key
+        ):
             outcome = _process(parsed)
             log.info(
                 "image settled",
@@ -81,7 +83,7 @@ def _process(job: ImageJob | ForeignJob) -> Outcome:
         outcome = process(job, runtime())
     except DeferredError as error:
         count_deferred(runtime().config.model, error.code)
-        log.warning("image deferred", reason=str(error))
+        log.warning("image deferred", attempt=error.attempt, reason=str(error))
         raise Retry(str(error)) from None
     except (CutoutError, SoftTimeLimitExceeded) as error:
         # the ledger cannot be reached; the line is retried when its lease ends

@@ -23,6 +23,8 @@ RELEASE = "trixie"
 """Debian's release, that of the Dockerfiles' base image."""
 PACKAGES = "ca-certificates,python3-pip,python3-venv"
 REDIS = "tests/images/redis.Dockerfile"
+PROGRAMS = {"debootstrap": "debootstrap", "bwrap": "bubblewrap"}
+"""Program -> the package that has it."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NETWORK_FILES = ("/etc/resolv.conf", "/etc/ssl/certs")
 NETWORK_VARIABLES = ("PIP_", "SSL_CERT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
@@ -30,6 +32,9 @@ NETWORK_VARIABLES = ("PIP_", "SSL_CERT", "HTTP_PROXY", "HTTPS_PROXY", "http_prox
 
 
 def main() -> None:
+    lacking = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+    if lacking or os.geteuid():
+        sys.exit(f"Run this as root, with Debian's {' and '.join(PROGRAMS.values())} installed.")
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "debian").exists():

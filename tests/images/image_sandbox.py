@@ -6,7 +6,6 @@ capabilities. All share one network, whose names are those of the compose file.
 
 import json
 import secrets
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,8 +132,3 @@ def image_name(name: str) -> str:
 def dockerfile_of(name: str) -> str:
     service: dict[str, Any] = compose()[name]
     return service["build"]["dockerfile"] if "build" in service else REDIS
-
-
-def tools() -> list[str]:
-    """Return which of the programs that this needs are missing."""
-    return [name for name in ("bwrap", "nsenter", "setpriv") if not shutil.which(name)]

@@ -14,6 +14,7 @@ from image_sandbox import Sandboxed
 from support.compose import compose, example
 from support.compose_services import cut_out_the_samples, stop_cleanly
 from support.paths import ROOT
+from support.services import missing
 
 IMAGES = ROOT / ".images"
 
@@ -21,6 +22,8 @@ IMAGES = ROOT / ".images"
 @pytest.fixture
 def sandboxed(tmp_path: Path, weights: Path, monkeypatch) -> Iterator[Sandboxed]:
     """The compose file's services in the built images, with the weights in the object store."""
+    if not IMAGES.exists():
+        missing("the images are not built: run `make prove-images`")
     bucket, model = example()["STORE_BUCKET"], example()["CUTOUT_MODEL"]
     source = tmp_path / "store" / bucket / "weights"
     source.mkdir(parents=True)

@@ -78,6 +78,16 @@ def test_fields_are_as_declared():
     assert fields == {text: set(one.fields) for text, one in DECLARED.items()}
 
 
+def test_the_lines_of_an_image_have_its_fields():
+    task = ast.parse((ROOT / "worker/tasks.py").read_text())
+    (bound,) = (
+        names(node)
+        for node in ast.walk(task)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("bound_contextvars")
+    )
+    assert bound == set(IMAGE_FIELDS)
+
+
 def test_the_outcome_is_logged_whole():
     own = {"outputs", *IMAGE_FIELDS}
     assert set(OUTCOME) == set(Outcome.model_fields) - own

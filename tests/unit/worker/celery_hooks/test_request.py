@@ -17,7 +17,7 @@ AWAY = RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")
 @pytest.mark.parametrize(
     ("error", "result"),
     [
-        (Retry(str(DeferredError(DENIED))), "access_denied"),
+        (Retry(str(DeferredError(DENIED, 1))), "access_denied"),
         (Retry(str(AWAY)), "redis_unavailable"),
         (ImageFailedError("corrupt_image: The image cannot be decoded."), "corrupt_image"),
         (WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 1."), RESULT_CRASH),
