@@ -7,6 +7,8 @@ from PIL import Image
 from worker.imaging.arrays import Uint8Array
 from worker.imaging.colour import OPAQUE, Colour
 
+ALPHA_UNIT = 1 << 24
+"""One level of alpha in an RGBA pixel that is read as a little-endian uint32."""
 FAINT_ALPHA = 8
 """Alpha of 255 up to which a pixel counts as background on an opaque colour.
 
@@ -17,8 +19,10 @@ edge the step is less than 3 % of the contrast.
 
 def without_faint(pixels: Uint8Array) -> Uint8Array:
     """Return RGBA pixels, uint8 [height, width, 4], of which the faint ones are transparent."""
-    faint = pixels[..., 3] <= FAINT_ALPHA
-    return np.where(faint[..., np.newaxis], np.uint8(0), pixels)
+    colours = pixels.view("<u4")
+    opaque = np.multiply(colours, colours >= (FAINT_ALPHA + 1) * ALPHA_UNIT)
+    cleared: Uint8Array = opaque.view(np.uint8)
+    return cleared
 
 
 def over_background(pixels: Uint8Array, colour: Colour) -> Uint8Array:
@@ -42,11 +46,14 @@ def over_background(pixels: Uint8Array, colour: Colour) -> Uint8Array:
 
 def over_opaque(pixels: Uint8Array, behind: NDArray[np.integer]) -> Uint8Array:
     """Return the pixels over opaque colours: RGB, 0..255, one or [height, width, 3]."""
-    result = np.empty_like(pixels)
-    alpha = pixels[..., 3:].astype(np.uint16)
-    result[..., :3] = _divide_by_255(pixels[..., :3] * alpha + behind * (OPAQUE - alpha))
-    result[..., 3] = OPAQUE
-    return result
+    # Pillow's paste rounds as `_divide_by_255` does, and is ten times as fast as NumPy
+    image = Image.fromarray(pixels)
+    if behind.ndim == 1:
+        below = Image.new("RGB", image.size, tuple(map(int, behind)))
+    else:
+        below = Image.fromarray(behind.astype(np.uint8))
+    below.paste(image.convert("RGB"), mask=image.getchannel("A"))
+    return np.array(below.convert("RGBA"))
 
 
 def over_shadow(pixels: Uint8Array, opacity: Uint8Array) -> Uint8Array:
