@@ -12,12 +12,11 @@ from contract.outcome import Outcome, Output
 from contract.recipe import MATTE
 from contract.storage import Store, batch_files, open_store
 from contract.storage.json_lines import stream_lines
-from worker.imaging.decode import Limits, decode
+from worker.imaging.decode import decode
 from worker.imaging.difference import Difference, difference
 from worker.imaging.formats import DECODER_ERRORS
+from worker.verify import WITHOUT_LIMIT
 
-WITHOUT_LIMIT = Limits(pixels=2**31)
-"""For files of our own."""
 PICTURE_SIDE = 480
 """Longer side of a picture on the page, in pixels."""
 
