@@ -148,7 +148,7 @@ def test_a_worker_accepts_any_rendition_of_its_own_model_and_pipeline(
 ):
     done = Outcome(line=0, key="a.png", status=Status.DONE)
     config = SimpleNamespace(model="u2netp")
-    monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config))
+    monkeypatch.setattr(tasks, "runtime", lambda: SimpleNamespace(config=config, worker="w@host"))
     meters = SimpleNamespace(publish=lambda: None)
     monkeypatch.setattr(tasks, "plan", lambda: SimpleNamespace(meters=meters))
     processed: list[ImageJob | ForeignJob] = []
