@@ -1,6 +1,6 @@
 """What rendering again from a kept matte costs, compared with the first run: without storage.
 
-usage: render_again.py [--models u2net-int8,u2netp] [--photographs 6] [--megapixels 4]
+usage: render_again.py [--models u2net-int8,u2netp-int8] [--photographs 6] [--megapixels 4]
 
 The first run decodes, infers, refines, encodes a rendition and the matte; the second decodes the
 photograph and the matte and encodes the same rendition. Both take turns at each photograph, so a
@@ -70,7 +70,7 @@ def measure(session: Session, rendition: Rendition, photographs: list[bytes]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", default="u2net-int8,u2netp")
+    parser.add_argument("--models", default="u2net-int8,u2netp-int8")
     parser.add_argument("--photographs", type=int, default=6)
     parser.add_argument("--megapixels", type=float, default=4)
     options = parser.parse_args()
