@@ -28,6 +28,7 @@ def buckets(drill: Drill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield
 
 
+@pytest.mark.timeout(1800)  # other programs may hold up so many processes
 def test_scale_out(drill: Drill, buckets: None) -> None:
     """1, 4 and 16 workers of one process each; then one more, and one killed."""
     counts, pause, rounds = drill.size((1, 4), (1, 4, 16)), drill.size(1, 3), drill.size(3, 8)
