@@ -180,3 +180,9 @@ def test_a_safeguard_can_be_switched_off(monkeypatch, capsys) -> None:
     monkeypatch.setenv("DRILL_WITHOUT", "reconcilor")
     with pytest.raises(KeyError):
         stand_in.main()
+
+
+def test_a_worker_without_its_provider_does_not_start(quick_cluster: Cluster) -> None:
+    quick_cluster.start_worker(1, CUTOUT_PROVIDERS="cuda,cpu")
+    assert quick_cluster.processes["worker"].wait(120) == 1
+    assert "provider_missing: The provider 'cuda' is not installed." in quick_cluster.log("worker")
