@@ -12,7 +12,8 @@ from contract.recipe import Recipe
 from contract.schedule import IMMEDIATELY, Schedule
 
 State = Literal["registering", "open", "paused", "cancelling", "closed", "failed"]
-"""`failed`: the source could not be listed; `stalled_reason` says why."""
+"""`failed`: it was not registered, as its source could not be listed or it was cancelled meanwhile;
+`stalled_reason` says why."""
 
 
 class Selection(BaseModel):

@@ -17,7 +17,7 @@ class Policy(BaseModel):
     """What becomes of an output: by the doubt about its subject, or if it fails its preset.
 
     `deliver`: it is written where the others are. `review`: it is written below `_review/`, and the
-    report says why. `fail`: it is not written, and fails with the doubt's name as its code.
+    report says why. `fail`: it is not written, and fails with the name of the field as its code.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -59,9 +59,9 @@ class RecipeFields(BaseModel):
     )
     reframe: bool = Field(
         False,
-        description="Only frame photographs that are cut out already (transparent around the"
-        " subject) or, if all outputs are on white, lie on plain white: their own pixels are kept,"
-        " and the network is not asked.",
+        description="Photographs that are cut out already (transparent around the subject) or, if"
+        " all outputs are on white, lie on plain white, are only cropped, scaled and placed: their"
+        " own pixels are kept, and the network is not asked. Others are processed as usual.",
         exclude_if=lambda reframe: not reframe,
     )
     keep_matte: bool = Field(

@@ -134,8 +134,8 @@ class Rendition(BaseModel):
     )
     verify: PresetName | None = Field(
         None,
-        description="the preset whose requirements the file must fulfil; if it does not, it is not"
-        " written, and fails with `preset_failed`",
+        description="the preset whose requirements the file must fulfil; what becomes of one that"
+        " does not, `preset_failed` in the recipe's `policy` says",
     )
     roi: tuple[Length, Length, Length, Length] | None = Field(
         None,

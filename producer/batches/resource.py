@@ -13,7 +13,7 @@ class Batch(BaseModel):
     id: str = Field(description="The batch's ID.", examples=["b-20250131-093000-1a2b3c"])
     state: State = Field(
         description="`registering`: the source is being listed; `total` counts the images so far."
-        " `failed`: the source could not be listed; see `stalled_reason`. `open`: images are being"
+        " `failed`: it could not be registered; see `stalled_reason`. `open`: images are being"
         " processed."
         " `paused`: no further image is started; see `stalled_reason`. `cancelling`: the remaining"
         " images are being settled as failed. `closed`: every image is settled and the report is"

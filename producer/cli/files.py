@@ -30,8 +30,8 @@ def rebuild(
 ) -> None:
     """Restore batches that Redis has lost, from the files below their destination.
 
-    Finished images are not processed again. A closed batch is only restored by its ID. Cutouts of
-    the API are restored by `cutout serve` itself.
+    Write an ID to restore that batch, closed or not, or `--all` for every batch that is not closed.
+    Finished images are not processed again. Cutouts of the API are restored by `cutout serve`.
     """
     from producer.batches import rebuild as rebuilding  # noqa: PLC0415 - the other verbs start faster
 
@@ -66,11 +66,11 @@ def prune(
             "--older-than",
             min=0,
             metavar="DAYS",
-            help="Only batches closed so many days ago.",
+            help="Only batches that were closed more than DAYS days ago.",
         ),
     ],
 ) -> None:
-    """Delete manifests, outcomes and reports of batches that were closed long ago.
+    """Delete cutout's own files of batches that were closed long ago: manifests, outcomes, reports.
 
     Outputs are never deleted, nor the files of a batch that is not closed. A pruned batch can
     neither be retried nor audited. If CUTOUT_REDIS_URL is set, Redis forgets the batch too.

@@ -20,8 +20,9 @@ def key(
         list[Scope],
         typer.Option(
             "--scope",
-            help="What the key permits: submit (create and delete cutouts), read (progress, outputs"
-            " and reports) or admin (create and control batches). May be repeated.",
+            help="What the key permits: submit (create and delete cutouts, not batches), read"
+            " (progress, outputs and reports) or admin (create and control batches). May be"
+            " repeated.",
         ),
     ] = [Scope.SUBMIT, Scope.READ],  # noqa: B006 - Typer copies it
 ) -> None:

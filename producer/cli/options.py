@@ -53,14 +53,15 @@ Passes = Annotated[
         "--passes",
         min=1,
         max=2,
-        help="2: the network looks again at the subject's box alone, if its place is certain.",
+        help="2 (default): the network looks again, at the subject alone, for finer detail; unless"
+        " the first look leaves its place in doubt.",
         show_default=False,
     ),
 ]
 Decontaminate = Annotated[
     bool | None,
     typer.Option(
-        help="Remove the background's colour from soft edges (default: if they are refined).",
+        help="Remove the background's colour from soft edges (default: unless `--refine none`).",
         show_default=False,
     ),
 ]
@@ -84,7 +85,11 @@ PresetNames = Annotated[
 ]
 Force = Annotated[
     bool,
-    typer.Option("--force", help="Process images again even if their output is current."),
+    typer.Option(
+        "--force",
+        help="Process images again even if their output is current: made from the same bytes with"
+        " the same model and options.",
+    ),
 ]
 Workers = Annotated[
     int | None,

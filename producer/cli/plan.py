@@ -42,7 +42,10 @@ SampleSize = Annotated[
 PricePerRequests = Annotated[
     float | None,
     typer.Option(
-        "--price-per-1000-requests", min=0, metavar="PRICE", help="Price of 1,000 storage requests."
+        "--price-per-1000-requests",
+        min=0,
+        metavar="PRICE",
+        help="Price of 1,000 storage requests: their cost is told too.",
     ),
 ]
 
@@ -63,10 +66,10 @@ def plan(
     price_per_1000_requests: PricePerRequests = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how long the photographs at SRC would take, on this machine and until a deadline.
+    """Say how long the photographs at SRC would take here, and what it takes to meet a deadline.
 
     Processes a sample of them on this machine, with Redis, a dispatcher and workers of its own, and
-    discards the outputs. Run it on a machine like those of your cluster on which nothing else runs.
+    discards the outputs. Run it on an otherwise idle machine like those of your cluster.
     """
     from producer.local.sample import count, sample_source  # noqa: PLC0415 - the other verbs start faster
 

@@ -47,8 +47,8 @@ Deadline = Annotated[
     str | None,
     typer.Option(
         "--deadline", metavar="TIME",
-        help="Say so in `status`, log and metrics if the batch will not be finished by TIME, such"
-        " as 06:00 (the next one after its start).",
+        help="When the batch should be finished, such as 06:00 (the next one after now and"
+        " `--not-before`). If it will not be, status, log and metrics say so; nothing is stopped.",
     ),
 ]  # fmt: skip
 
@@ -90,9 +90,9 @@ def schedule(
     deadline: Deadline = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show when a batch runs, or change it while the batch is open or paused.
+    """Show a batch's schedule, or change it while the batch is open or paused.
 
-    Options that are not given stay as they are; `none` clears a time.
+    What no option names stays as it is; `none` clears a time.
     """
     ledger = open_ledger_of(batch)
     current = ledger.batches.progress(batch).spec.schedule

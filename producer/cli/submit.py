@@ -88,8 +88,8 @@ OnlyChanged = Annotated[
     bool,
     typer.Option(
         "--only-changed",
-        help="Leave out photographs that have an output which is not older, by one listing of DST."
-        " Another model is not noticed.",
+        help="Leave out photographs whose output is not older than they are. Quick, as DST is"
+        " listed once; but outputs of another model or other options count too.",
     ),
 ]
 DryRun = Annotated[
@@ -103,8 +103,8 @@ CallbackUrl = Annotated[
     typer.Option(
         "--callback",
         metavar="URL",
-        help="An https URL that receives the batch as a signed POST of JSON each time it is closed."
-        " `cutout dispatch` sends it.",
+        help="An https URL that receives the batch as a signed POST of JSON each time it is closed"
+        " or has failed. `cutout dispatch` sends it.",
     ),
 ]
 Name = Annotated[

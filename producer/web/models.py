@@ -29,7 +29,7 @@ class Models(BaseModel):
     responses=RESPONSES,
 )  # fmt: skip
 def list_models(context: RequestContext, _: Reader) -> Models:
-    """List the models that workers serve now: only these can be expected to process an image soon.
+    """List the models that workers serve now; if there is no worker, the default model.
 
     A request may name any other known model too: its image waits until a worker for that model is
     started. Requires a key with the scope `read`.

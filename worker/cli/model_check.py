@@ -16,12 +16,12 @@ Name = Annotated[
 
 
 def check(name: Name = None) -> None:
-    """Compare the mattes of the providers in CUTOUT_PROVIDERS with those of `cpu`.
+    """Compare the mattes of the execution providers in CUTOUT_PROVIDERS with those of `cpu`.
 
     Also measures the CPU time of both, on one thread. Run it once on each type of machine.
 
-    Exit status: 0 outputs are marked correctly; 1 a provider is missing, or outputs count as the
-    same though the mattes differ.
+    Exit status: 0 the mattes are the same, or outputs name the provider that made them; 1 a
+    provider is missing, or its mattes differ and its outputs would count as those of `cpu`.
     """
     from worker.models.provider_check import compare  # noqa: PLC0415 - imports ONNX Runtime
     from worker.models.providers import (  # noqa: PLC0415

@@ -34,7 +34,7 @@ Quarantine = Annotated[
         "--quarantine",
         help="Process only quarantined images (an earlier attempt crashed its worker process):"
         " one at a time, each in a new process with limited memory. One such worker per model is"
-        " enough for a cluster.",
+        " enough for a cluster; without any, they wait.",
     ),
 ]
 Interactive = Annotated[

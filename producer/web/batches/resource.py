@@ -49,8 +49,8 @@ class NewBatch(RecipeChoice):
     schedule: Schedule = Field(IMMEDIATELY, description="When the batch runs. Default: at once.")
     callback_url: str | None = Field(
         None, max_length=4096, examples=["https://shop.example/hooks/batch"],
-        description="An https URL that receives the batch as a POST each time it is closed; see the"
-        " webhook `batch-closed`.",
+        description="An https URL that receives the batch as a POST each time it is closed or has"
+        " failed; see the webhook `batch-closed`.",
     )  # fmt: skip
     manifest: str = Field(
         "", max_length=4096, pattern="^(s3://.+)?$", examples=["s3://photographs/lists/spring.csv"],
@@ -78,8 +78,8 @@ class NewBatch(RecipeChoice):
     )  # fmt: skip
     only_changed: bool = Field(
         False,
-        description="Leave out photographs that have an output which is not older, by one listing"
-        " of `destination`. Another model is not noticed.",
+        description="Leave out photographs whose output is not older than they are. Quick, as"
+        " `destination` is listed once; but outputs of another model or other options count too.",
     )
 
     @property

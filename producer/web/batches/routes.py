@@ -134,7 +134,9 @@ def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
 def reschedule_batch(
     batch_id: BatchId, changes: Schedule, context: RequestContext, _: Admin
 ) -> Batch:
-    """Change when the batch runs. Fields that are left out stay as they are; null clears one.
+    """Change when the batch runs. Fields that are left out stay as they are.
+
+    null clears `cap`, `not_before` or `deadline`.
 
     Answers 409 unless the batch is open or paused. Requires a key with the scope `admin`.
     """

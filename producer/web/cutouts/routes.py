@@ -121,8 +121,8 @@ def read_cutout_image(
 ) -> Response:
     """Download the output: the photograph without its background.
 
-    Answers 409 (`not_ready`) unless the cutout is done. Of one that failed, a rendition that could
-    be made can be downloaded by its name. Requires a key with the scope `read`.
+    Answers 409 (`not_ready`) unless the cutout is done. If it failed, but some of its renditions
+    were made, these can be downloaded by name. Requires a key with the scope `read`.
     """
     progress, outcome = find(context, cutout_id)
     spec, renditions = progress.spec, {each.name: each for each in progress.spec.recipe.outputs}
