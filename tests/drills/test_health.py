@@ -154,7 +154,7 @@ def test_a_worker_whose_main_loop_is_stuck_ends_with_all_its_children(
     quick_cluster: Cluster,
 ) -> None:
     cluster = quick_cluster
-    worker = start_impatient(cluster, "STALE_SECONDS=3", "WATCH_SECONDS=0.5")
+    worker = start_impatient(cluster, "STALE_SECONDS=10", "WATCH_SECONDS=0.5")
     until(ready)
     children = cluster.children()
     assert len(children) == 2
