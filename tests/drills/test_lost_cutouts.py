@@ -85,7 +85,9 @@ def ends_well(drill: Drill, clients: Clients, injected: str, lose: Callable[[], 
         until(lambda: len(server.stored_results()) == count + 1, BOUND + 60)
         until(lambda: not known.open_ids())
         took = time.monotonic() - lost
-        assert is_cutout(waiting.result().content)
+        answer_to_waiting = waiting.result()
+        assert answer_to_waiting.status_code == 200, answer_to_waiting.text
+        assert is_cutout(answer_to_waiting.content)
     ended = [server.ended(cutout_id) for cutout_id in clients.ids]
     done = [one for one in ended if one["status"] == "done"]
     for one in done:
@@ -117,6 +119,7 @@ def test_redis_forgets_cutouts(drill: Drill, clients: Clients) -> None:
     assert again.json()["id"] == clients.ids[-1]
 
 
+@pytest.mark.long
 def test_redis_loses_its_latest_cutouts(drill: Drill, clients: Clients) -> None:
     count = drill.size(12, 100)
     server, redis = clients.server, drill.cluster.redis
