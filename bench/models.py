@@ -10,7 +10,6 @@ time     CPU time of one matte on one thread, relative to that of u2net (which m
 IoU, edge   as in bench/quality.py, without refinement and second pass
 """
 
-import argparse
 import itertools
 import math
 import multiprocessing
@@ -40,13 +39,7 @@ CONVOLUTIONS = {"Conv", "QLinearConv"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("eval", type=Path, help="folder with NAME.jpg and NAME.alpha.png")
-    parser.add_argument("--limit", type=int, help="use only the first N photographs")
-    options = parser.parse_args()
-    pairs = quality.load(options.eval, options.limit)
+    pairs = quality.pairs_of_arguments(__doc__)
     folder = settings().model_dir.expanduser()
     present = [model for model in registry.MODELS.values() if (folder / model.file).exists()]
     times = relative_times([model.name for model in present])

@@ -89,13 +89,7 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("eval", type=Path, help="folder with NAME.jpg and NAME.alpha.png")
-    parser.add_argument("--limit", type=int, help="use only the first N photographs")
-    options = parser.parse_args()
-    pairs = load(options.eval, options.limit)
+    pairs = pairs_of_arguments(__doc__)
     context = multiprocessing.get_context("spawn")
     print(f"{len(pairs)} photographs; {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     print(heading(), flush=True)
@@ -107,6 +101,17 @@ def main() -> None:
             print(line(pool.apply(measure, (pairs, files, model, quality))), flush=True)
     for words in REMBG if rembg_run.ENVIRONMENT.exists() else ():
         print(line(measure_rembg(pairs, words)), flush=True)
+
+
+def pairs_of_arguments(description: str | None) -> list[Pair]:
+    """Return the photographs that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("eval", type=Path, help="folder with NAME.jpg and NAME.alpha.png")
+    parser.add_argument("--limit", type=int, help="use only the first N photographs")
+    options = parser.parse_args()
+    return load(options.eval, options.limit)
 
 
 def load(folder: Path, limit: int | None) -> list[Pair]:

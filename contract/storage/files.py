@@ -5,10 +5,7 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import stat
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -20,6 +17,7 @@ from contract.names import RESERVED, check_key, is_reserved
 from contract.paths import resolve
 from contract.storage.directory import walk
 from contract.storage.protocol import CHUNK_BYTES, Blob, ListPage, ObjectHead, ObjectInfo
+from contract.storage.whole_file import write_whole
 
 SCRATCH = f"{RESERVED}/unfinished"
 METADATA = f"{RESERVED}/metadata"
@@ -40,8 +38,6 @@ PERMANENT = {
     errno.EROFS: (ErrorCode.ACCESS_DENIED, "{key!r} is on a read-only file system."),
 }
 """errno -> (our code, message). Any other OSError is retryable."""
-MOVES = 10
-"""How often a file is moved into a folder that others delete."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """errno of a disk or quota that is full."""
 
@@ -73,15 +69,6 @@ def _status(path: Path) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return status
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename durable, so it survives a power cut. Only then may the line be settled."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _chunks(key: str, file: BinaryIO) -> Iterator[bytes]:
@@ -231,32 +218,7 @@ class FileStore:
     def _write(
         self, path: Path, body: bytes | BinaryIO, check: Callable[[], None] = lambda: None
     ) -> os.stat_result:
-        """Write to a temporary file, sync, and rename it: readers see the whole file or none.
-
-        `check` is called right before the renaming, and may raise to prevent it.
-        """
-        scratch = self._path(SCRATCH)
-        scratch.mkdir(parents=True, exist_ok=True)
-        temporary = scratch / uuid.uuid4().hex
-        try:
-            with temporary.open("xb") as file:
-                if isinstance(body, bytes):
-                    file.write(body)
-                else:
-                    shutil.copyfileobj(body, file, 1024 * 1024)
-                file.flush()
-                # kernel timestamps have a resolution of milliseconds: two writes within one tick
-                # would share an ETag
-                os.utime(file.fileno(), ns=(time.time_ns(),) * 2)
-                os.fsync(file.fileno())
-            check()
-            _move(temporary, path)
-            status = path.stat()
-            _sync(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        return status
+        return write_whole(self._path(SCRATCH), path, body, check)
 
     def _metadata_path(self, key: str) -> Path:
         # hashed, as a name with a suffix could exceed the file system's limit
@@ -270,17 +232,6 @@ class FileStore:
         except (OSError, ValueError):
             return {}
         return row["metadata"] if isinstance(row, dict) and row.get("etag") == etag else {}
-
-
-def _move(file: Path, to: Path) -> None:
-    """Move a file into a folder, which is created as often as a deletion removes it as empty."""
-    for _ in range(MOVES - 1):
-        with contextlib.suppress(FileNotFoundError):
-            to.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(to)
-            return
-    to.parent.mkdir(parents=True, exist_ok=True)
-    file.replace(to)
 
 
 def _is_public(folder: str) -> bool:

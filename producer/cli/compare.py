@@ -6,16 +6,13 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from contract import log
-from contract.errors import ErrorCode, PermanentError
 from contract.interpreter import python_command
 from contract.recipe import MODEL_NAMES, Recipe
 from contract.settings import settings
-from contract.validation import first_error
 from producer.cli.options import Source, Workers, enable_ctrl_c
-from producer.recipes.document import read
+from producer.recipes.document import changed_recipe, read
 
 app = typer.Typer()
 
@@ -77,8 +74,4 @@ def recipe_named(text: str) -> Recipe:
     """
     if text in MODEL_NAMES:
         return Recipe(model=text, keep_matte=True)
-    recipe = read(text).recipe(settings().model)
-    try:
-        return Recipe.model_validate({**dict(recipe), "keep_matte": True})
-    except ValidationError as error:
-        raise PermanentError(ErrorCode.INVALID_RECIPE, first_error(error).sentence) from None
+    return changed_recipe(read(text).recipe(settings().model), keep_matte=True)

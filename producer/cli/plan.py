@@ -45,7 +45,7 @@ PricePerRequests = Annotated[
         "--price-per-1000-requests",
         min=0,
         metavar="PRICE",
-        help="Price of 1,000 storage requests: their cost is told too.",
+        help="Price of 1,000 storage requests; the estimate then includes their cost.",
     ),
 ]
 

@@ -4,7 +4,6 @@ import typer
 
 from contract import log
 from contract.batch import Selection
-from contract.safe_http.policy import check_url
 from contract.schedule import IMMEDIATELY
 from contract.settings import settings
 from producer.cli.options import (
@@ -49,8 +48,6 @@ def render(
     if document is None:
         raise typer.BadParameter("name a recipe or a preset", param_hint="--recipe")
     schedule = ScheduleOptions(priority, weight, cap, not_before, deadline).applied_to(IMMEDIATELY)
-    if callback_url is not None:
-        check_url(callback_url, settings().url_allowlist)
     ledger = open_ledger_of(batch)
     rendered = ledger.batches.progress(batch).spec
     spec = register(

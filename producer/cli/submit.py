@@ -98,11 +98,21 @@ DryRun = Annotated[
         "--dry-run", help="Print how much there is to do and how long it may take; submit nothing."
     ),
 ]
+
+
+def _checked_callback(url: str | None) -> str | None:
+    """Return a callback's URL. Raises PermanentError (`url_not_allowed`)."""
+    if url is not None:
+        check_url(url, settings().url_allowlist)
+    return url
+
+
 CallbackUrl = Annotated[
     str | None,
     typer.Option(
         "--callback",
         metavar="URL",
+        callback=_checked_callback,
         help="An https URL that receives the batch as a signed POST of JSON each time it is closed"
         " or has failed. `cutout dispatch` sends it.",
     ),
@@ -161,8 +171,6 @@ def submit(
         limit=limit, sample=sample, only_changed=only_changed,
     )  # fmt: skip
     schedule = ScheduleOptions(priority, weight, cap, not_before, deadline).applied_to(IMMEDIATELY)
-    if callback_url is not None:
-        check_url(callback_url, settings().url_allowlist)
     ledger = open_ledger()
     ledger.ping()
     if dry_run:

@@ -45,24 +45,26 @@ class MachineChecks:
                     f"Set CUTOUT_{name.upper()} to a folder that this user may write to.",
                 )
 
+    @property
+    def _pull_step(self) -> str:
+        return f"Run `cutout models pull {self._config.model}` before workers start."
+
     def weights(self) -> Iterator[Finding]:
         """Verify the digests of the weights that lie here. Nothing is downloaded."""
         answer = _models("verify")
-        pull = f"Run `cutout models pull {self._config.model}` before workers start."
         verified = [line.partition(":")[0] for line in answer.stdout.splitlines()]
-        yield from _errors(answer, pull)
+        yield from _errors(answer, self._pull_step)
         if verified:
             yield ok(f"verified: {', '.join(verified)}")
         if verified and self._config.model not in verified:
-            yield warning(f"{self._config.model} is not among them.", pull)
+            yield warning(f"{self._config.model} is not among them.", self._pull_step)
 
     def providers(self) -> Iterator[Finding]:
         """Load the model with CUTOUT_PROVIDERS and compare its mattes, unless `cpu` is alone."""
         if self._config.providers == (CPU,):
             return
         answer = _models("check", self._config.model)
-        pull = f"Run `cutout models pull {self._config.model}` before workers start."
-        errors = list(_errors(answer, pull))
+        errors = list(_errors(answer, self._pull_step))
         if answer.returncode and not errors:
             yield error(
                 f"`cutout models check` ended with status {answer.returncode}.",

@@ -65,6 +65,14 @@ class RecipeDocument(RecipeFields):
         return rendition.model_copy(update={"verify": rendition.name})
 
 
+def changed_recipe(recipe: Recipe, **fields: object) -> Recipe:
+    """Return a recipe with other fields. Raises PermanentError (`invalid_recipe`)."""
+    try:
+        return Recipe.model_validate({**dict(recipe), **fields})
+    except ValidationError as error:
+        raise PermanentError(ErrorCode.INVALID_RECIPE, first_error(error).sentence) from None
+
+
 def of_presets(names: Sequence[str]) -> RecipeDocument:
     """Return the document with the renditions of presets, which are named after them.
 

@@ -1,12 +1,9 @@
 """What renders a batch again: other renditions, from its photographs and kept mattes."""
 
-from pydantic import ValidationError
-
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.recipe import Recipe
-from contract.validation import first_error
-from producer.recipes.document import RecipeDocument
+from producer.recipes.document import RecipeDocument, changed_recipe
 
 
 def recipe_of_render(document: RecipeDocument, spec: BatchSpec) -> Recipe:
@@ -30,12 +27,6 @@ def recipe_of_render(document: RecipeDocument, spec: BatchSpec) -> Recipe:
             f" {kept.quality.model_dump_json()}. Remove `model` and `quality` from the recipe, or"
             " use `cutout submit`.",
         )
-    fields = dict(document.recipe(kept.model)) | {
-        "quality": kept.quality,
-        "reframe": kept.reframe,
-        "keep_matte": True,
-    }
-    try:
-        return Recipe(**fields)
-    except ValidationError as error:
-        raise PermanentError(ErrorCode.INVALID_RECIPE, first_error(error).sentence) from None
+    return changed_recipe(
+        document.recipe(kept.model), quality=kept.quality, reframe=kept.reframe, keep_matte=True
+    )

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from image_sandbox import Sandboxed
 from support.compose import compose, example
-from support.compose_services import cut_out_the_samples, stop_cleanly
+from support.compose_services import ALL_DONE, cut_out_the_samples, stop_cleanly
 from support.paths import ROOT
 from support.services import missing
 
@@ -39,12 +39,12 @@ def sandboxed(tmp_path: Path, weights: Path, monkeypatch) -> Iterator[Sandboxed]
 
 @pytest.mark.long
 def test_the_images_cut_out_the_samples(sandboxed: Sandboxed):
-    cut_out_the_samples(sandboxed)
+    assert cut_out_the_samples(sandboxed) == ALL_DONE
     for name, process in sandboxed.running:
         main = sandboxed.main_process(process)
         for one in (main, *main.children(recursive=True)):
             check_confined(one, sandboxed.users(name))
-    stop_cleanly(sandboxed)
+    assert stop_cleanly(sandboxed)
 
 
 def check_confined(process: psutil.Process, user: tuple[int, int]) -> None:

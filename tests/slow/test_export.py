@@ -81,7 +81,7 @@ def test_onnx_of_the_models_own_size_is_the_official_file(weights: Path, tmp_pat
 
 
 def test_another_onnx_size_has_the_weights_of_the_original(weights: Path, tmp_path: Path):
-    # built anew for the original's own size, the graph gives its pixels
+    # exported in the original's own size, the graph must give the same pixels
     from worker.models.export import onnx_file
     from worker.models.int8.float_graph import FloatGraph
 

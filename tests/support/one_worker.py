@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from contract.batch import BatchSpec, Progress
@@ -14,10 +15,14 @@ from contract.ledger.memory import MemoryLedger
 from contract.outcome import Outcome
 from contract.quality import Quality
 from contract.recipe import Recipe
+from contract.rendition import Rendition
 from contract.settings import Settings
+from worker import encoding
 from worker.cpu.slots import CpuSlots
 from worker.imaging.decode import Limits
+from worker.imaging.encode import encode
 from worker.imaging.matting import Matte
+from worker.imaging.render import Picture
 from worker.process import process
 from worker.runtime import Runtime
 
@@ -130,3 +135,16 @@ def raising(error: BaseException) -> Callable[..., object]:
         raise error
 
     return fail
+
+
+def fail_rendition(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
+    """Let the encoding of one rendition fail."""
+
+    def encode_or_fail(
+        picture: Picture, rendition: Rendition, backdrop: Image.Image | None
+    ) -> bytes:
+        if rendition.name == name:
+            raise error
+        return encode(picture, rendition, backdrop)
+
+    monkeypatch.setattr(encoding, "encode", encode_or_fail)

@@ -30,7 +30,7 @@ from support.compose import (
     instructions,
     seconds,
 )
-from support.compose_services import ComposeServices, cut_out_the_samples, stop_cleanly
+from support.compose_services import ALL_DONE, ComposeServices, cut_out_the_samples, stop_cleanly
 from support.paths import ROOT
 from support.services import BIN, free_port, program, redis_binary
 
@@ -197,5 +197,5 @@ def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
 
 
 def test_the_services_cut_out_the_samples(native: Native):
-    cut_out_the_samples(native)
-    stop_cleanly(native)
+    assert cut_out_the_samples(native) == ALL_DONE
+    assert stop_cleanly(native)

@@ -16,7 +16,7 @@ from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.paths import expand
 from contract.settings import settings
 from worker.cli.model_check import check
-from worker.cli.model_export import export
+from worker.cli.model_export import Name, export
 from worker.cpu.features import int8_dot_product
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
@@ -31,9 +31,6 @@ app.command()(check)
 app.command()(export)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="A model's name, from `cutout models list`.")
-]
 Int8Name = Annotated[
     str, typer.Argument(metavar="NAME", help="An INT8 model's name, from `cutout models list`.")
 ]

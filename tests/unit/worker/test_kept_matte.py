@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.one_worker import BATCH, OTHER_BATCH, Worker, keys
+from support.one_worker import BATCH, OTHER_BATCH, Worker, fail_rendition, keys
 
 from contract.errors import ErrorCode
 from contract.outcome import Outcome, Status
@@ -14,9 +14,7 @@ from contract.recipe import Recipe
 from contract.rendition import Rendition
 from contract.storage import open_store
 from contract.storage.files import FileStore
-from worker import encoding
 from worker.failure import DeferredError
-from worker.imaging.encode import encode
 
 KEEPING = Recipe(model="u2netp", keep_matte=True)
 WHITE = Rendition(name="white", format="jpg", background="#ffffff")
@@ -113,17 +111,6 @@ def other_photograph(worker: Worker) -> None:
     Image.new("RGB", (60, 40), "blue").save(worker.source / "a.png")
 
 
-def fail(monkeypatch, name: str, error: Exception) -> None:
-    """Let one rendition fail."""
-
-    def encode_or_fail(picture, rendition: Rendition, backdrop):
-        if rendition.name == name:
-            raise error
-        return encode(picture, rendition, backdrop)
-
-    monkeypatch.setattr(encoding, "encode", encode_or_fail)
-
-
 def foreign_object(worker: Worker) -> None:
     store = open_store((worker.folder / "out").as_uri())
     store.put("a.matte.png", png(Image.new("L", (60, 40))), "image/png", {})
@@ -189,7 +176,7 @@ def test_without_keep_matte_none_is_read(worker: Worker):
 
 def test_a_retry_of_one_rendition_uses_it(worker: Worker, monkeypatch):
     two = Recipe(model="u2netp", keep_matte=True, renditions=(Rendition(name="alpha"), WHITE))
-    fail(monkeypatch, "white", MemoryError())
+    fail_rendition(monkeypatch, "white", MemoryError())
     with pytest.raises(DeferredError):
         run(worker, two)
     monkeypatch.undo()

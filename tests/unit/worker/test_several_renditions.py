@@ -6,7 +6,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from PIL import Image
 from structlog.testing import capture_logs
-from support.one_worker import BATCH, CUTOUT, OTHER_BATCH, Worker, keys, raising
+from support.one_worker import BATCH, CUTOUT, OTHER_BATCH, Worker, fail_rendition, keys, raising
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError, RetryableError
@@ -18,7 +18,6 @@ from contract.storage import open_store
 from contract.storage.files import FileStore
 from worker import encoding, process
 from worker.failure import DeferredError
-from worker.imaging.encode import encode
 
 ALPHA = Rendition(name="alpha")
 WHITE = Rendition(name="white", format="jpg", background="#ffffff")
@@ -52,17 +51,6 @@ def decoded(monkeypatch) -> list[bytes]:
     original = process.decode
     monkeypatch.setattr(process, "decode", decode)
     return photographs
-
-
-def fail(monkeypatch, name: str, error: Exception) -> None:
-    """Let one rendition fail."""
-
-    def encode_or_fail(picture, rendition: Rendition, backdrop):
-        if rendition.name == name:
-            raise error
-        return encode(picture, rendition, backdrop)
-
-    monkeypatch.setattr(encoding, "encode", encode_or_fail)
 
 
 def written(worker: Worker) -> set[str]:
@@ -165,7 +153,7 @@ def test_the_name_and_the_key_of_a_rendition_do_not_make_it_outdated(worker: Wor
 
 def test_one_that_fails_fails_alone_and_by_name(worker: Worker, monkeypatch, decoded):
     error = PermanentError(ErrorCode.OUTPUT_TOO_LARGE, "It has 2 MB.")
-    fail(monkeypatch, "white", error)
+    fail_rendition(monkeypatch, "white", error)
     outcome = worker.process()
     assert (outcome.status, outcome.code) == (Status.FAILED, ErrorCode.OUTPUT_TOO_LARGE)
     assert outcome.message == "The rendition white: It has 2 MB."
@@ -193,7 +181,7 @@ def test_if_several_fail_the_line_has_the_code_of_the_first(worker: Worker, monk
 
 
 def test_one_that_may_succeed_later_is_tried_again_alone(worker: Worker, monkeypatch, decoded):
-    fail(monkeypatch, "thumb", MemoryError())
+    fail_rendition(monkeypatch, "thumb", MemoryError())
     with pytest.raises(DeferredError):
         worker.process()
     assert written(worker) == {"a.alpha.png", "a.white.jpg"}
@@ -205,7 +193,7 @@ def test_one_that_may_succeed_later_is_tried_again_alone(worker: Worker, monkeyp
 
 def test_a_fault_of_ours_in_one_encoder_spares_the_others(worker: Worker, monkeypatch):
     worker.configure(retry_budget=0)
-    fail(monkeypatch, "white", ZeroDivisionError("secret"))
+    fail_rendition(monkeypatch, "white", ZeroDivisionError("secret"))
     with capture_logs():
         outcome = worker.process()
     assert (outcome.code, keys(outcome)) == (
@@ -223,7 +211,7 @@ SHARED = {
 
 @pytest.mark.parametrize("error", SHARED.values(), ids=SHARED)
 def test_an_error_of_the_infrastructure_ends_the_attempt(worker: Worker, monkeypatch, error):
-    fail(monkeypatch, "white", error)
+    fail_rendition(monkeypatch, "white", error)
     with pytest.raises(DeferredError):
         worker.process()
     assert written(worker) == set()
@@ -274,7 +262,7 @@ def test_a_process_that_dies_between_two_outputs_is_completed(
 def test_if_the_photograph_changes_meanwhile_no_output_of_the_old_one_is_kept(
     worker: Worker, monkeypatch
 ):
-    fail(monkeypatch, "white", MemoryError())
+    fail_rendition(monkeypatch, "white", MemoryError())
     with pytest.raises(DeferredError):
         worker.process()
     assert written(worker) == {"a.alpha.png", "a.thumb.webp"}

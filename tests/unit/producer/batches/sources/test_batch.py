@@ -39,7 +39,7 @@ def test_it_has_the_same_photographs_in_the_same_order(source):
     pages = [*source().pages([(0, None)])]
     assert [item.key for page in pages for item in page.items] == KEYS
     assert [page.interval for page in pages] == [(0, 2), (2, 4), (4, 5), (5, None)]
-    # photographs may have changed: an ETag of then must not be taken for that of now
+    # photographs may have changed since the manifest was written, so its ETags are left out
     assert {(item.size, item.etag) for page in pages for item in page.items} == {(7, "")}
 
 
