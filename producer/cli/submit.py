@@ -101,7 +101,7 @@ DryRun = Annotated[
 
 
 def _checked_callback(url: str | None) -> str | None:
-    """Return a callback's URL. Raises PermanentError (`url_not_allowed`)."""
+    """Return a callback's URL. Raises PermanentError (`url_refused`)."""
     if url is not None:
         check_url(url, settings().url_allowlist)
     return url
