@@ -153,6 +153,8 @@ def cluster() -> Iterator[Cluster]:
         server = subprocess.Popen(
             redis_server.command(data, socket), stdout=subprocess.DEVNULL, start_new_session=True
         )
+        with suppress(OSError):  # needs root; without it, waits for a CPU count as slow commands
+            os.sched_setscheduler(server.pid, os.SCHED_RR, os.sched_param(1))
         url = f"unix://{socket}"
         running: Cluster | None = None
         try:
