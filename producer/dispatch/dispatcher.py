@@ -40,9 +40,9 @@ from producer.dispatch.publisher import queues_of
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 15
+"""After this a standby dispatcher takes over from one that died."""
 ALIVE_SECONDS = 60
 """A round of the loop takes less than this, also one that waits for Redis in vain."""
-"""After this a standby dispatcher takes over from one that died."""
 DRAIN_ROWS = 1000
 """Outcome rows that make a segment in object storage worth writing."""
 TICK_SECONDS = 0.2

@@ -12,7 +12,8 @@ from contract.ledger import Ledger
 from contract.metrics import LINES_REPUBLISHED
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
-from contract.storage.batch_files import manifest_segment
+from contract.storage import open_store
+from contract.storage.json_lines import get_lines
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,8 @@ class LinePublisher:
     def __init__(self, ledger: Ledger, config: Settings) -> None:
         self._ledger = ledger
         self._config = config
-        self._segment = lru_cache(maxsize=16)(manifest_segment)
+        # by destination and key: hashing a BatchSpec costs as much as reading the line
+        self._segment = lru_cache(maxsize=16)(_segment)
 
     def publish_chunk(self, spec: BatchSpec, window: int) -> bool:
         """Publish the next chunk; return True if there may be room for another."""
@@ -73,4 +75,10 @@ class LinePublisher:
 
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)
-        return ManifestLine.model_validate_json(self._segment(spec, segment)[offset])
+        lines = self._segment(spec.destination, spec.manifest_key(segment))
+        return ManifestLine.model_validate_json(lines[offset])
+
+
+def _segment(destination: str, key: str) -> list[bytes]:
+    """Read one segment of a manifest: ManifestLines as JSON."""
+    return get_lines(open_store(destination), key)
