@@ -1,6 +1,7 @@
 """Structured logs: events with fields, in a form for humans or as JSON."""
 
 import logging
+import socket
 import sys
 from typing import Any
 
@@ -25,9 +26,13 @@ LIBRARY_LEVELS = {
 """logger -> the least severe level that is logged."""
 
 
-def configure(config: Settings) -> None:
-    """Send every log line, ours and those of libraries, to standard error in one form."""
+def configure(config: Settings, worker: str = "") -> None:
+    """Send every log line, ours and those of libraries, to standard error in one form.
+
+    `worker`: name of the worker that logs, if one does; its children inherit it.
+    """
     shared: list[Any] = [
+        _origin(worker),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -48,6 +53,10 @@ def configure(config: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.log_level.upper())
+    logging.captureWarnings(True)
+    # billiard ends the propagation of its logger, and Python then prints its lines unformatted
+    billiard = logging.getLogger("multiprocessing")
+    billiard.handlers[:], billiard.propagate = [handler], False
     for name, level in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level)
     structlog.configure(
@@ -56,6 +65,16 @@ def configure(config: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _origin(worker: str) -> structlog.types.Processor:
+    """Return a processor that adds to each line the host, and the worker that logs it."""
+    origin = {"host": socket.gethostname()} | ({"worker": worker} if worker else {})
+
+    def add_origin(_: Any, __: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+        return {**origin, **line}
+
+    return add_origin
 
 
 def _renderers(log_format: str) -> list[Any]:

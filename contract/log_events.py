@@ -32,8 +32,9 @@ OUTCOME = (
 )  # fmt: skip
 """Fields of `image settled`: those of the outcome that are not empty."""
 
-IMAGE_FIELDS = ("worker", "batch", "line", "key")
-"""Fields of each line that a worker logs while it processes an image."""
+IMAGE_FIELDS = ("batch", "line", "key", "attempt")
+"""Fields of each line that a worker logs while it processes an image. `attempt`: once the image is
+claimed."""
 
 _IMAGE = (
     LogEvent("image settled", "info", "The image reached its terminal state", OUTCOME),
@@ -41,7 +42,7 @@ _IMAGE = (
         "image deferred",
         "warning",
         "The attempt failed; the image is retried",
-        ("attempt", "reason"),
+        ("reason",),
     ),
     LogEvent(
         "image given up",
@@ -81,13 +82,13 @@ _WORKER = (
         "crash recorded",
         "error",
         "A worker process died with an image in its hands, which goes to quarantine",
-        ("task", "cause"),
+        ("batch", "line", "key", "cause"),
     ),
     LogEvent(
         "crash not recorded",
         "warning",
         "Redis did not answer; the image is processed again when its lease ends",
-        ("task", "cause", "reason"),
+        ("batch", "line", "key", "cause", "reason"),
     ),
     LogEvent(
         "model not loaded",
@@ -201,7 +202,9 @@ _LISTING = (
         "continuing an interrupted listing", "info", "Its process died or was stopped", ("batch",)
     ),
     LogEvent("listing stopped", "info", "Another process, or a restart, goes on", ("batch",)),
-    LogEvent("listing waits for storage", "warning", "The request is repeated", ("reason",)),
+    LogEvent(
+        "listing waits for storage", "warning", "The request is repeated", ("batch", "reason")
+    ),
     LogEvent("listing waits for Redis", "warning", "The listing goes on later", ("batch",)),
     LogEvent("listings wait for Redis", "warning", "No listing is begun until then", ("reason",)),
     LogEvent("lease of a listing left to expire", "info", "Another goes on after 30 s", ("batch",)),
@@ -209,11 +212,13 @@ _LISTING = (
         "lease of the listing not renewed",
         "error",
         "Another process may go on with it",
-        ("reason",),
+        ("batch", "reason"),
     ),
     LogEvent("failure not recorded", "warning", "Redis did not answer", ("batch", "reason")),
-    LogEvent("linked folder not followed", "warning", "Its images are left out", ("folder",)),
-    LogEvent("unreadable row left out", "warning", "A row of a user's manifest", ("row",)),
+    LogEvent(
+        "linked folder not followed", "warning", "Its images are left out", ("batch", "folder")
+    ),
+    LogEvent("unreadable row left out", "warning", "A row of a user's manifest", ("batch", "row")),
 )
 
 _API = (
@@ -235,24 +240,24 @@ _API = (
         "cutout record waits",
         "warning",
         "The record of a cutout could not be written or deleted yet",
-        ("cutout", "reason"),
+        ("batch", "reason"),
     ),
     LogEvent(
         "cutout record deleted",
         "error",
         "The cutout cannot be restored: its photograph is missing",
-        ("cutout", "reason"),
+        ("batch", "reason"),
     ),
-    LogEvent("cutout record invalid", "error", "The cutout cannot be restored", ("cutout",)),
+    LogEvent("cutout record invalid", "error", "The cutout cannot be restored", ("batch",)),
     LogEvent(
         "cutout restored",
         "warning",
         "Redis had lost it; `ended`: with its result",
-        ("cutout", "ended"),
+        ("batch", "ended"),
     ),
 )
 
-_CALLBACK = ("callback", "attempt", "host", "age", "code", "error", "status")
+_CALLBACK = ("batch", "attempt", "receiver", "age", "code", "error", "status")
 _CALLBACKS = (
     LogEvent("callback delivered", "info", "The receiver answered 2xx", _CALLBACK),
     LogEvent(
@@ -263,13 +268,13 @@ _CALLBACKS = (
     ),
     LogEvent("callback given up", "error", "After the last attempt, or 410", _CALLBACK),
     LogEvent(
-        "callback dropped", "info", "The batch or cutout is gone", ("callback", "attempt", "reason")
+        "callback dropped", "info", "The batch or cutout is gone", ("batch", "attempt", "reason")
     ),
     LogEvent(
         "callback not recorded",
         "warning",
         "Redis did not answer after an attempt, so the callback may be sent twice",
-        ("callback", "code"),
+        ("batch", "code"),
     ),
     LogEvent("callbacks wait for Redis", "warning", "None is sent until then", ("reason",)),
 )
@@ -279,7 +284,7 @@ _ANY = (
         "unexpected error",
         "error",
         "A bug, with its traceback; please report it",
-        ("batch", "cutout", "fault"),
+        ("batch", "fault"),
     ),
     LogEvent("serving metrics", "info", "At CUTOUT_METRICS_PORT", ("address", "port")),
     LogEvent("Redis should be changed", "warning", "A setting of Redis risks batches", ("reason",)),

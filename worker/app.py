@@ -91,7 +91,7 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
 
 @signals.setup_logging.connect  # a connected handler also disables Celery's own logging setup
 def _configure_logging(**_: Any) -> None:
-    log.configure(settings())
+    log.configure(settings(), plan().worker)
 
 
 @signals.worker_process_init.connect

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 
+import structlog
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
@@ -50,6 +51,7 @@ def process(job: ImageJob | ForeignJob, runtime: Runtime) -> Outcome | ClaimRefu
     claim = retry_until(deadline, lambda: _claim(job, token, runtime))
     if isinstance(claim, ClaimRefused):
         return claim
+    structlog.contextvars.bind_contextvars(attempt=claim.attempt)
     attempt = Attempt(job, claim.attempt, token, runtime.worker, deadline, claim_timer)
     try:
         outcome, result = _run(claim, attempt, runtime)

@@ -47,9 +47,7 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     key = names.printable(parsed.photograph.key)
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
     try:
-        with structlog.contextvars.bound_contextvars(
-            worker=runtime().worker, batch=parsed.batch, line=parsed.line, key=key
-        ):
+        with structlog.contextvars.bound_contextvars(batch=parsed.batch, line=parsed.line, key=key):
             outcome = _process(parsed)
             log.info(
                 "image settled",
@@ -58,6 +56,7 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
             if outcome.status is Status.FAILED:
                 raise ImageFailedError(f"{outcome.code}: {outcome.message}")
     finally:
+        structlog.contextvars.unbind_contextvars("attempt")  # which `process` bound
         plan().meters.publish()
         setproctitle(f"cutout worker {model} idle")
 
@@ -83,7 +82,7 @@ def _process(job: ImageJob | ForeignJob) -> Outcome:
         outcome = process(job, runtime())
     except DeferredError as error:
         count_deferred(runtime().config.model, error.code)
-        log.warning("image deferred", attempt=error.attempt, reason=str(error))
+        log.warning("image deferred", reason=str(error))
         raise Retry(str(error)) from None
     except (CutoutError, SoftTimeLimitExceeded) as error:
         # the ledger cannot be reached; the line is retried when its lease ends

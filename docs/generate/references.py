@@ -115,7 +115,9 @@ def metric_names() -> str:
 LOGGERS: dict[Logger, tuple[str, str]] = {
     "image": (
         "One image",
-        "By workers, beside " + ", ".join(f"`{name}`" for name in IMAGE_FIELDS) + ".",
+        "By workers, beside "
+        + ", ".join(f"`{name}`" for name in IMAGE_FIELDS)
+        + "; `attempt` once the image is claimed, from 1.",
     ),
     "worker": ("Workers", ""),
     "dispatcher": ("Dispatchers", ""),
@@ -139,8 +141,9 @@ def log_events() -> str:
     return page(
         "# Logs",
         "Every process logs to standard error, one line for each event: for humans, or with"
-        " CUTOUT_LOG_FORMAT=json as JSON. A line has `timestamp` (UTC), `level`, `logger` (the"
-        " module) and `event`, one of the texts below, and that event's fields, those that apply."
+        " CUTOUT_LOG_FORMAT=json as JSON. A line has `timestamp` (UTC), `level`, `host`, `logger`"
+        " (the module) and `event`, one of the texts below; if a worker logs it, `worker`, its"
+        " name; and that event's fields, those that apply. `batch` is the ID of a batch or cutout."
         " Libraries log their own events in the same form. CUTOUT_LOG_LEVEL is the least severe"
         " level that is logged. No line holds a password, a key of the API or a signed URL.",
         *sections,

@@ -57,10 +57,10 @@ def list_source(
 class _Listing:
     def __init__(self, ledger: Ledger, spec: BatchSpec, token: str, stack: ExitStack) -> None:
         self._ledger, self._spec, self._token = ledger, spec, token
-        self._reading, self._writing = StorageRetry(), StorageRetry()
+        self._reading, self._writing = StorageRetry(spec.id), StorageRetry(spec.id)
         stack.callback(self._writing.stop)
         stack.callback(self._reading.stop)
-        self._lease = _Lease(self._record)
+        self._lease = _Lease(spec.id, self._record)
         stack.callback(self._lease.stop)
         self._stored = spec.total
         self._source = open_source(spec, self._reading, stack)
@@ -178,8 +178,8 @@ class _Listing:
 class _Lease:
     """Renews the right to list in a thread, as a page may take minutes while storage is down."""
 
-    def __init__(self, record: Callable[[], bool]) -> None:
-        self._record = record
+    def __init__(self, batch: str, record: Callable[[], bool]) -> None:
+        self._batch, self._record = batch, record
         self._lost = False
         self._stopped = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
@@ -202,7 +202,7 @@ class _Lease:
             try:
                 self.renew()
             except CutoutError as error:
-                log.error("lease of the listing not renewed", reason=str(error))  # noqa: TRY400
+                log.error("lease of the listing not renewed", batch=self._batch, reason=str(error))  # noqa: TRY400
                 self._lost = True
 
 

@@ -69,6 +69,7 @@ class PhotographFilter:
         """photographs that are in the batch"""
         self._limit = selection.limit
         self._sample = Sample(selection.sample) if selection.sample else None
+        self._batch = spec.id
         self._is_ours = is_below(spec.destination, spec.source)
         self._include = _matcher(selection.include)
         self._exclude = _matcher(selection.exclude)
@@ -82,7 +83,8 @@ class PhotographFilter:
             if self._is_ours(folder):
                 continue
             self.ignored += 1
-            log.warning("linked folder not followed", folder=names.printable(folder))
+            printable = names.printable(folder)
+            log.warning("linked folder not followed", batch=self._batch, folder=printable)
             if len(self.linked_folders) < MAX_LINKED_FOLDERS:
                 self.linked_folders.append(folder)
 
@@ -90,7 +92,7 @@ class PhotographFilter:
         """Count and name the rows of a manifest that cannot be read."""
         for row in rows:
             self.unreadable += 1
-            log.warning("unreadable row left out", row=names.printable(row))
+            log.warning("unreadable row left out", batch=self._batch, row=names.printable(row))
             if len(self.unreadable_rows) < MAX_UNREADABLE_ROWS:
                 self.unreadable_rows.append(row)
 

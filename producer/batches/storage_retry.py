@@ -33,7 +33,9 @@ class StoppedError(Exception):
 class StorageRetry:
     """How long the threads of one listing wait for object storage that fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: str = "") -> None:
+        """`batch`: its ID, for the log; empty if there is none."""
+        self._batch = batch
         self.reason = ""
         """why the listing waits; empty if it does not"""
         self._answered = False
@@ -91,7 +93,7 @@ class StorageRetry:
         if hopeless or time.monotonic() - start > GIVE_UP_SECONDS:
             raise error
         if not self.reason:
-            log.warning("listing waits for storage", reason=str(error))
+            log.warning("listing waits for storage", batch=self._batch, reason=str(error))
         self.reason = str(error)
         shortest, longest = PAUSE_SECONDS
         pause = random.uniform(0, min(shortest * 2 ** (tries - 1), longest))  # noqa: S311 - spreads load

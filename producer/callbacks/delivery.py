@@ -91,7 +91,7 @@ def deliver(
     Raises RetryableError (`redis_unavailable`): another attempt starts when the lease ends.
     """
     attempt = max(callbacks.attempts(callback), 1)
-    attempt_log = log.bind(callback=callback, attempt=attempt)
+    attempt_log = log.bind(batch=callback, attempt=attempt)
     try:
         delivery = load(callback)
         if delivery is None:
@@ -99,7 +99,7 @@ def deliver(
             attempt_log.info("callback dropped", reason="deleted or reopened")
             return Result.GIVEN_UP
         age = round(time.time() - delivery.created)
-        attempt_log = attempt_log.bind(host=host_of(delivery.url), age=age)
+        attempt_log = attempt_log.bind(receiver=host_of(delivery.url), age=age)
         status = _post(callback, delivery, post)
     except CutoutError as error:
         return _failed(callbacks, callback, attempt, attempt_log.bind(code=error.code.value))
@@ -167,7 +167,7 @@ def _attempt(callbacks: CallbackSchedule, callback: str, load: Load, post: Post)
     try:
         result = deliver(callbacks, callback, load, post)
     except CutoutError as error:
-        log.warning("callback not recorded", callback=callback, code=error.code.value)
+        log.warning("callback not recorded", batch=callback, code=error.code.value)
     else:
         counters.add(CALLBACKS, result)
 

@@ -147,7 +147,7 @@ def test_2xx_is_delivered_signed_by_every_secret(
     for secret in (SECRET, OTHER):
         assert verify(request.headers, request.body, [secret], time.time()) == "c-1"
     line = lines[-1]
-    assert (line["event"], line["status"], line["host"]) == (
+    assert (line["event"], line["status"], line["receiver"]) == (
         "callback delivered", status, "127.0.0.1"
     )  # fmt: skip
 

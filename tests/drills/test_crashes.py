@@ -1,5 +1,6 @@
 """Processes that die: a child, a whole machine, every process that opens a certain image."""
 
+import json
 import signal
 import struct
 import time
@@ -72,7 +73,19 @@ def assert_batch_outlives_worker(drill: Drill, spec: BatchSpec, injected: str) -
     assert drill.passed(spec, injected, bound, took)["done"] == COUNT
 
 
+def log_lines(drill: Drill, process: str) -> list[dict]:
+    """Return what a process has logged. Fails if a line is no JSON or lacks its origin."""
+    lines = [json.loads(line) for line in drill.cluster.log(process).splitlines()]
+    assert all({"host", "worker"} <= set(line) for line in lines)
+    return lines
+
+
+def with_event(lines: list[dict], event: str) -> list[dict]:
+    return [line for line in lines if line["event"] == event]
+
+
 def test_an_image_crashes_its_process(drill: Drill) -> None:
+    drill.cluster.env["CUTOUT_LOG_FORMAT"] = "json"
     drill.fill(COUNT)
     mark(drill.key_path(5), "segfault")
     spec = drill.submit()
@@ -85,8 +98,16 @@ def test_an_image_crashes_its_process(drill: Drill) -> None:
     assert (poisoned.code, poisoned.attempts) == ("poisoned", 3)
     assert "SIGSEGV, SIGSEGV, SIGSEGV" in poisoned.message
     # the main worker sees the first crash, the quarantine worker the others
-    assert drill.cluster.log("worker").count("crash recorded") == 1
-    assert drill.cluster.log("quarantine").count("crash recorded") == 2
+    lines = {name: log_lines(drill, name) for name in ("worker", "quarantine")}
+    recorded = {name: with_event(lines[name], "crash recorded") for name in lines}
+    assert [len(recorded[name]) for name in lines] == [1, 2]
+    settled = [line for name in lines for line in with_event(lines[name], "image settled")]
+    assert sorted(line["line"] for line in settled) == list(range(COUNT))
+    keys = {row.line: row.key for row in drill.outcomes(spec).values()}
+    for line in [*settled, *recorded["worker"], *recorded["quarantine"]]:
+        assert (line["batch"], line["key"]) == (spec.id, keys[line["line"]])
+        assert line["worker"].endswith(f"@{line['host']}")
+    assert {line["attempt"] for line in settled} == {1, 4}  # the last one finds it poisoned
     assert drill.passed(spec, "an image that segfaults", 60, took)["done"] == COUNT - 1
 
 

@@ -90,12 +90,15 @@ class ComposeServices(ABC):
             os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:number])
 
     def healthy(self, name: str) -> bool:
-        """Run a service's own health check."""
+        """Run a service's own health check. One that hangs has failed, as for an engine."""
         self.check()
-        answer = subprocess.run(
-            self.probe(name), env=self.environment(name), check=False, capture_output=True,
-            timeout=30,
-        )  # fmt: skip
+        try:
+            answer = subprocess.run(
+                self.probe(name), env=self.environment(name), check=False, capture_output=True,
+                timeout=30,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return False
         return answer.returncode == 0
 
     def check(self) -> None:

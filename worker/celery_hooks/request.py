@@ -7,6 +7,7 @@ https://github.com/celery/celery/issues/9082
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,13 +16,16 @@ from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined] 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject
 from celery.worker.request import Request
+from pydantic import ValidationError
 
+from contract import names
 from contract.counters import counters
 from contract.errors import CutoutError
 from contract.ledger.records import RESULT_CRASH, RESULT_OK
 from contract.ledger.redis_ledger import RedisLedger
 from contract.metrics import WORKER_CRASHES
 from contract.settings import settings
+from worker.foreign import ForeignJob
 from worker.runtime import plan
 
 log = structlog.get_logger(__name__)
@@ -76,6 +80,21 @@ def result_of(error: BaseException) -> str:
     return RESULT_CRASH if isinstance(error, WorkerLostError) else str(error).partition(":")[0]
 
 
+def record_crash(job: ForeignJob, token_prefix: str, cause: str) -> None:
+    """Record and log that the child with this prefix of claim tokens died while it had a line."""
+    key = names.printable(job.photograph.key)
+    try:
+        ledger().lines.record_crash(job.batch, job.line, token_prefix, cause)
+    except CutoutError as problem:
+        # the line is retried when its lease ends
+        log.warning(
+            "crash not recorded",
+            batch=job.batch, line=job.line, key=key, cause=cause, reason=str(problem),
+        )  # fmt: skip
+    else:
+        log.error("crash recorded", batch=job.batch, line=job.line, key=key, cause=cause)
+
+
 class CutoutRequest(Request):
     """A task that a child is running, as the main process sees it."""
 
@@ -110,13 +129,10 @@ class CutoutRequest(Request):
             listener(batch, result)
 
     def _record_crash(self, error: BaseException) -> None:
-        job, cause = self.kwargs.get("job"), cause_of(error)
         counters.add(WORKER_CRASHES, cause_label(error))
-        try:
-            token_prefix = plan().token_prefix(int(self.worker_pid or 0))
-            ledger().lines.record_crash(job["batch"], job["line"], token_prefix, cause)
-        except (CutoutError, KeyError, TypeError) as problem:
-            # the line is retried when its lease ends
-            log.warning("crash not recorded", task=self.id, cause=cause, reason=str(problem))
-        else:
-            log.error("crash recorded", task=self.id, cause=cause)
+        with suppress(ValidationError):  # a message of no release: no line is claimed for it
+            record_crash(
+                ForeignJob.model_validate(self.kwargs.get("job")),
+                plan().token_prefix(int(self.worker_pid or 0)),
+                cause_of(error),
+            )

@@ -68,11 +68,11 @@ def worker(
     from worker.supervision.watchdog import watched  # noqa: PLC0415
 
     config = settings()
-    log.configure(config)
-    children = 1 if quarantine else concurrency or default_children(available_cpus())
-    _check_redis(config, children)
     queues = _queues(config.model, quarantine=quarantine, interactive=interactive)
     name = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
+    log.configure(config, name)
+    children = 1 if quarantine else concurrency or default_children(available_cpus())
+    _check_redis(config, children)
     prepare(config, children, name, quarantine=quarantine, interactive=interactive)
     celery = create_app(children, quarantine=quarantine)
     with watched(celery, config, name, queues[-1], children):

@@ -56,9 +56,9 @@ def _logged(cutout_id: str) -> Iterator[None]:
     try:
         yield
     except CutoutError as error:
-        log.warning("cutout record waits", cutout=cutout_id, reason=str(error))
+        log.warning("cutout record waits", batch=cutout_id, reason=str(error))
     except Exception:
-        log.exception("unexpected error", cutout=cutout_id)
+        log.exception("unexpected error", batch=cutout_id)
 
 
 def _take_turn(context: Context, task: str, seconds: int) -> bool:
@@ -109,7 +109,7 @@ def _restore_lost(context: Context, cutout_id: str) -> None:
     if age < GRACE_SECONDS or restore(context, cutout_id):
         return
     if age > RECORD_SECONDS:
-        log.error("cutout record deleted", cutout=cutout_id, reason="its photograph is not stored")
+        log.error("cutout record deleted", batch=cutout_id, reason="its photograph is not stored")
         context.records.delete(cutout_id)
 
 

@@ -24,7 +24,7 @@ def restore(context: Context, cutout_id: str) -> bool:
     try:
         record = context.records.find(cutout_id)
     except ValidationError:
-        log.error("cutout record invalid", cutout=cutout_id)  # noqa: TRY400 - one sentence says it
+        log.error("cutout record invalid", batch=cutout_id)  # noqa: TRY400 - one sentence says it
         return False
     if record is None or not _is_complete(context, record):
         return False
@@ -34,7 +34,7 @@ def restore(context: Context, cutout_id: str) -> bool:
     if row and seconds >= 1:
         reservation = Reservation(row.digest, cutout_id, committed=True)
         context.idempotency_keys.commit(row.client, row.key, reservation, int(seconds))
-    log.warning("cutout restored", cutout=cutout_id, ended=record.outcome is not None)
+    log.warning("cutout restored", batch=cutout_id, ended=record.outcome is not None)
     return True
 
 

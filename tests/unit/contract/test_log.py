@@ -1,5 +1,7 @@
 import json
 import logging
+import socket
+import warnings
 
 import pytest
 import structlog
@@ -33,3 +35,26 @@ def test_a_traceback_shows_no_secret(own_logging, capsys, monkeypatch) -> None:
         assert "KeyError" in said
         assert "S3CRET" not in said + repr(config)
     assert json.loads(said)["event"] == "unexpected"
+
+
+def test_every_line_has_its_host_and_its_worker(own_logging, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("CUTOUT_LOG_FORMAT", "json")
+    for worker in ("", "bulk.u2netp.p1-7@here"):
+        log.configure(Settings(), worker)
+        structlog.get_logger().warning("ours", batch="b-1")
+        logging.getLogger("library").warning("theirs")
+        for line in map(json.loads, capsys.readouterr().err.splitlines()):
+            assert line["host"] == socket.gethostname()
+            assert line.get("worker", "") == worker
+
+
+def test_a_warning_of_python_is_a_line_as_any_other(own_logging, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("CUTOUT_LOG_FORMAT", "json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        log.configure(Settings())
+        warnings.warn("run as root", RuntimeWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["logger"]) == ("warning", "py.warnings")
+    assert "run as root" in line["event"]

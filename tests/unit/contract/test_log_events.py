@@ -72,24 +72,26 @@ def test_fields_are_as_declared():
     fields["request"] |= {"method", "path", "status", "milliseconds"}
     bound = {field for method, call in calls() if method == "bind" for field in names(call)}
     for event in EVENTS["callbacks"]:
-        if not {"callback"} & fields[event.text] and "callback" in event.fields:
-            assert {"callback", "attempt"} <= bound
+        if not {"batch"} & fields[event.text] and "batch" in event.fields:
+            assert {"batch", "attempt"} <= bound
             fields[event.text] |= bound & set(event.fields)
     assert fields == {text: set(one.fields) for text, one in DECLARED.items()}
 
 
 def test_the_lines_of_an_image_have_its_fields():
-    task = ast.parse((ROOT / "worker/tasks.py").read_text())
-    (bound,) = (
+    bound = [
         names(node)
-        for node in ast.walk(task)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("bound_contextvars")
-    )
-    assert bound == set(IMAGE_FIELDS)
+        for module in ("tasks", "process")
+        for node in ast.walk(ast.parse((ROOT / f"worker/{module}.py").read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith((".bound_contextvars", ".bind_contextvars"))
+    ]
+    assert sorted(map(sorted, bound)) == [["attempt"], ["batch", "key", "line"]]
+    assert set(IMAGE_FIELDS) == set().union(*bound)
 
 
 def test_the_outcome_is_logged_whole():
-    own = {"outputs", *IMAGE_FIELDS}
+    own = {"outputs", "worker", *IMAGE_FIELDS} - {"attempt"}
     assert set(OUTCOME) == set(Outcome.model_fields) - own
 
 
