@@ -13,11 +13,13 @@ from contract.settings import Settings
 @pytest.fixture
 def own_logging():
     """Lets a test configure logging, and puts back what was."""
+    logging.captureWarnings(False)  # else doing so again has no effect
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.captureWarnings(False)
     structlog.reset_defaults()
 
 
@@ -54,7 +56,6 @@ def test_a_warning_of_python_is_a_line_as_any_other(own_logging, capsys, monkeyp
         warnings.simplefilter("always")
         log.configure(Settings())
         warnings.warn("run as root", RuntimeWarning, stacklevel=1)
-        logging.captureWarnings(False)
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["logger"]) == ("warning", "py.warnings")
     assert "run as root" in line["event"]
