@@ -15,6 +15,7 @@ from contract.ledger.records import (
     Claim,
     ClaimRefused,
     Issued,
+    Unclaimed,
 )
 from contract.outcome import Outcome, OutcomeRow
 
@@ -71,9 +72,10 @@ class RedisLines:
             [int(line) for line, crashed in marked if int(crashed)],
         )
 
-    def unsettled(self, batch: str, limit: int) -> list[int]:
-        parts = ("", "settled")
-        return list(self._connection.run_for("unsettled", batch, parts, limit))
+    def unclaimed(self, batch: str, start: int, limit: int) -> Unclaimed:
+        parts = ("", "settled", "claimed", "crash_count", "retries")
+        following, *found = self._connection.run_for("unclaimed", batch, parts, start, limit)
+        return Unclaimed(dict(zip(found[::2], found[1::2], strict=True)), following)
 
     def unacknowledged(self) -> list[str]:
         with translated():

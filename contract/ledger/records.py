@@ -59,6 +59,16 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Unsettled lines that no attempt holds."""
+
+    attempts: dict[int, int]
+    """line -> its attempts so far"""
+    following: int
+    """the line to go on with; at least the batch's total if there are no more"""
+
+
+@dataclass(frozen=True, slots=True)
 class NamedBatch:
     """The batch that was first submitted under a name."""
 

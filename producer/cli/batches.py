@@ -113,7 +113,7 @@ def resume(batch: BatchId) -> None:
 
 @app.command()
 def cancel(batch: BatchId) -> None:
-    """End a batch early: images not yet processed fail with the code `cancelled`."""
+    """End a batch early: images being processed are finished, all others fail as `cancelled`."""
     control.cancel(open_ledger_of(batch), batch)
     typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows when it is closed.")
 

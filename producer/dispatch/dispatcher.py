@@ -165,6 +165,7 @@ class Dispatcher:
             self._closer.forget(batch)
             self._backing_off.pop(batch, None)
             self._forecasts.forget(batch)
+            self._lines.forget(batch)
         if open_ids:
             self._fleet.update(self._ledger.workers.list(), time.monotonic())
             self._allocation.begin_tick()

@@ -22,6 +22,7 @@ CHUNK_LINES = 200
 """Lines issued and published in one step."""
 CANCELLED_LINES = 500
 """Lines of a cancelled batch settled per tick: other batches wait about 50 ms for them."""
+CANCELLED = "The batch was cancelled before this image was processed."
 
 
 class LinePublisher:
@@ -30,6 +31,8 @@ class LinePublisher:
     def __init__(self, ledger: Ledger, config: Settings) -> None:
         self._ledger = ledger
         self._config = config
+        self._cancelled: dict[str, int] = {}
+        """batch that is being cancelled -> the line to look at next"""
         # by destination and key: hashing a BatchSpec costs as much as reading the line
         self._segment = lru_cache(maxsize=16)(_segment)
 
@@ -59,19 +62,28 @@ class LinePublisher:
             log.info("lines republished", batch=spec.id, lines=lines)
 
     def settle_cancelled(self, spec: BatchSpec) -> bool:
-        """Settle the next lines of a cancelled batch; return True if there may be more."""
-        lines = self._ledger.lines.unsettled(spec.id, CANCELLED_LINES)
+        """Settle the next lines of a cancelled batch; return True if there may be more.
+
+        Lines being processed are left to their workers, until their leases end.
+        """
+        start = self._cancelled.get(spec.id, 0)
+        found = self._ledger.lines.unclaimed(spec.id, start, CANCELLED_LINES)
         outcomes = [
             Outcome(
                 line=line, key=self._photograph(spec, line).key, status=Status.FAILED,
-                code=ErrorCode.CANCELLED, message="The batch was cancelled before its turn.",
-                attempts=0,
+                code=ErrorCode.CANCELLED, message=CANCELLED, attempts=attempts,
             )
-            for line in lines
+            for line, attempts in found.attempts.items()
         ]  # fmt: skip
         # a retry may have reopened the batch since its state was read
         self._ledger.lines.finish_all(spec.id, outcomes, state="cancelling")
-        return len(lines) == CANCELLED_LINES
+        more = found.following < spec.total
+        self._cancelled[spec.id] = found.following if more else 0
+        return more
+
+    def forget(self, batch: str) -> None:
+        """Drop what is kept of a batch that is not open any more."""
+        self._cancelled.pop(batch, None)
 
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)

@@ -11,7 +11,7 @@ from contract import names
 from contract.counters import counters
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ImageJob, ManifestLine
-from contract.ledger.records import Worker
+from contract.ledger.records import Claim, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.metrics import BREAKER_TRIPS
 from contract.outcome import Outcome, OutcomeRow, Status
@@ -207,6 +207,31 @@ def test_a_dispatcher_that_was_frozen_leaves_the_batches_to_another(
     assert (progress.state, progress.failed) == ("open", 0)
     for one in (frozen, other):
         one.stop()
+
+
+def test_a_cancelled_batch_waits_for_the_images_being_processed(
+    ledger: RedisLedger, catalogue, tmp_path
+) -> None:
+    for name in ("a", "b", "c"):
+        photograph(catalogue / f"{name}.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    lines, batches = ledger.lines, ledger.batches
+    for line, lease in ((0, 60), (1, 0)):  # the worker of the second one has vanished
+        assert isinstance(lines.claim(spec.id, line, f"t{line}", lease, quarantine=False), Claim)
+    batches.cancel(spec.id)
+    one = dispatcher_of(ledger)
+    ledger.acquire_lease(one._token, 60)
+    one.tick()
+    one.tick()
+    assert (batches.progress(spec.id).state, batches.progress(spec.id).failed) == ("cancelling", 2)
+    assert lines.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
+    one.tick()
+    one._closer.wait()
+    assert batches.progress(spec.id).state == "closed"
+    outcomes = {outcome.line: outcome for outcome in current(ledger, spec)}
+    assert [outcomes[line].status for line in range(3)] == ["done", "failed", "failed"]
+    assert [outcomes[line].attempts for line in (1, 2)] == [1, 0]
+    one.stop()
 
 
 def test_a_lease_is_not_given_to_a_stranger(ledger: RedisLedger) -> None:

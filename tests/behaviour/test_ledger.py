@@ -15,7 +15,7 @@ from contract.job import ManifestLine
 from contract.ledger import Claim, ClaimRefused, Issued, Ledger
 from contract.ledger.lines import SCRIPT_LINES
 from contract.ledger.memory import MemoryLedger
-from contract.ledger.records import RECENT_RESULTS, QueueState, Worker
+from contract.ledger.records import RECENT_RESULTS, QueueState, Unclaimed, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.ledger.undrained import undrained
 from contract.line_bits import has_bit
@@ -453,16 +453,26 @@ def test_dropped_messages_are_counted(ledger) -> None:
     assert ledger.workers.dropped_messages() == 2
 
 
-def test_unsettled_lines_are_found_in_order(ledger) -> None:
+def test_unclaimed_lines_are_found_in_order(ledger) -> None:
     ledger.batches.register(spec(total=30))
-    assert ledger.lines.unsettled(BATCH, 3) == [0, 1, 2]
+    assert ledger.lines.unclaimed(BATCH, 0, 3) == Unclaimed({0: 0, 1: 0, 2: 0}, 3)
     ledger.batches.open(BATCH)
     ledger.lines.finish_all(BATCH, [done(line) for line in range(30) if line not in {1, 17, 29}])
-    assert ledger.lines.unsettled(BATCH, 2) == [1, 17]
-    assert ledger.lines.unsettled(BATCH, 9) == [1, 17, 29]
+    assert ledger.lines.unclaimed(BATCH, 0, 2) == Unclaimed({1: 0, 17: 0}, 18)
+    assert ledger.lines.unclaimed(BATCH, 17, 9).attempts == {17: 0, 29: 0}
+    assert ledger.lines.unclaimed(BATCH, 0, 9).following >= 30
     ledger.lines.finish_all(BATCH, [done(line) for line in (1, 17, 29)])
-    assert ledger.lines.unsettled(BATCH, 9) == []
-    assert ledger.lines.unsettled("b-20200101-000000-aaaaaa", 9) == []
+    found = ledger.lines.unclaimed(BATCH, 0, 9)
+    assert (found.attempts, found.following >= 30) == ({}, True)
+    assert ledger.lines.unclaimed("b-20200101-000000-aaaaaa", 0, 9).attempts == {}
+
+
+def test_a_claimed_line_is_left_to_its_worker_until_its_lease_ends(ledger, batch) -> None:
+    claim(ledger, 0)
+    claim(ledger, 1)
+    assert ledger.lines.defer(batch, 1, "a-1:x", 60, "storage_unavailable") == 1
+    claim(ledger, 2, lease=-1)
+    assert ledger.lines.unclaimed(batch, 0, 3) == Unclaimed({1: 1, 2: 1}, 3)
 
 
 def test_settled_and_outstanding_lines_are_not_issued_again(ledger) -> None:

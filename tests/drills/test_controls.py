@@ -3,6 +3,7 @@
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from support.catalogue import photograph
@@ -112,6 +113,8 @@ def test_cancel_under_load(drill: Drill) -> None:
     ends = codes(drill.outcomes(spec))
     assert set(ends) == {"done", "cancelled"}
     assert Counter(code or status for status, code, _ in report(drill, spec).values()) == ends
+    written = {path.stem for path in Path(spec.destination).rglob("*.png")}
+    assert written == {Path(row.key).stem for row in drill.outcomes(spec).values() if not row.code}
     for verb in ("pause", "resume", "cancel"):
         answer = drill.cutout(verb, spec.id)
         assert answer.returncode == 1

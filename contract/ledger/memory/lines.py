@@ -12,6 +12,7 @@ from contract.ledger.records import (
     Claim,
     ClaimRefused,
     Issued,
+    Unclaimed,
 )
 from contract.outcome import AttemptResult, Outcome, OutcomeRow, Status
 
@@ -68,10 +69,19 @@ class MemoryLines:
             (issued.quarantine if line.crashed else issued.bulk).append(number)
         return issued
 
-    def unsettled(self, batch: str, limit: int) -> list[int]:
-        row = self._state.find(batch)
-        lines = range(row.spec.total) if row else range(0)
-        return list(islice((x for x in lines if row and x not in row.settled), limit))
+    def unclaimed(self, batch: str, start: int, limit: int) -> Unclaimed:
+        now, row = self._state.clock(), self._state.find(batch)
+        if row is None:
+            return Unclaimed({}, start)
+        unsettled = (line for line in range(start, row.spec.total) if line not in row.settled)
+        looked_at = list(islice(unsettled, limit))
+        lines = {line: row.lines.get(line, MemoryLine()) for line in looked_at}
+        attempts = {
+            number: line.crash_count + line.retries
+            for number, line in lines.items()
+            if line.where != "claimed" or line.due <= now
+        }
+        return Unclaimed(attempts, looked_at[-1] + 1 if len(lines) == limit else row.spec.total)
 
     def unacknowledged(self) -> list[str]:
         return list(self._state.unacknowledged)

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from contract.batch import State
-from contract.ledger.records import MAX_OUTSTANDING, RESULT_OK, Claim, ClaimRefused, Issued
+from contract.ledger.records import (
+    MAX_OUTSTANDING,
+    RESULT_OK,
+    Claim,
+    ClaimRefused,
+    Issued,
+    Unclaimed,
+)
 from contract.outcome import Outcome, OutcomeRow
 
 
@@ -38,8 +45,8 @@ class Lines(Protocol):
         """
         ...
 
-    def unsettled(self, batch: str, limit: int) -> list[int]:
-        """Return the first lines, up to `limit`, that are not settled."""
+    def unclaimed(self, batch: str, start: int, limit: int) -> Unclaimed:
+        """Look at the next unsettled lines, up to `limit`, beginning with the line `start`."""
         ...
 
     def unacknowledged(self) -> list[str]:

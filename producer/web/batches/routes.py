@@ -118,7 +118,7 @@ def resume_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", response_description="The batch.")
 def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
-    """Stop the batch for good: images without an outcome fail with the code `cancelled`.
+    """Stop the batch for good: images being processed are finished, all others fail as `cancelled`.
 
     Outputs that are already written are kept. A batch whose source is being listed ends in the
     state `failed`. Answers 409 unless the batch is registering, open or paused. Requires a key with
