@@ -144,6 +144,7 @@ _DISPATCHER = (
     LogEvent("standing by: another dispatches", "info", "It takes over if the other one dies"),
     LogEvent("dispatcher waits", "warning", "Redis does not answer, for example", ("reason",)),
     LogEvent("lease left to expire", "info", "Another dispatcher takes over 15 s later"),
+    LogEvent("dispatcher stopped", "info", "It was told to stop"),
     LogEvent(
         "batch backing off",
         "error",

@@ -104,6 +104,12 @@ UNSETTLED_IMAGES = MetricSpec(
 DISPATCHER_RUNNING = MetricSpec(
     "cutout_dispatcher_running", (), "1 if a dispatcher is at work, else 0: no image is queued then"
 )
+DISPATCHER_LEADING = MetricSpec(
+    "cutout_dispatcher_leading",
+    (),
+    "1 if this dispatcher is the one at work, 0 if it stands by",
+    exporters=("dispatcher",),
+)
 OPEN_BATCHES = MetricSpec(
     "cutout_open_batches",
     ("state",),

@@ -1,7 +1,7 @@
 """The Celery task: takes a message, calls `process`, and ends in a state that Flower understands.
 
 Succeeded: done or skipped. Failed: failed, with its code. Retry: deferred, or Redis is away.
-Rejected: the message is invalid. Ignored: there was nothing to do.
+Rejected: the message is invalid. Revoked: there was nothing to do.
 """
 
 from contextlib import suppress
@@ -94,6 +94,6 @@ def _process(job: ImageJob | ForeignJob) -> Outcome:
     if isinstance(outcome, ClaimRefused):
         counters.add(WORKER_REFUSED, outcome.reason)
         log.info("nothing to do", reason=outcome.reason)
-        raise Ignore  # acknowledged, and not counted by Flower
+        raise Ignore  # acknowledged; see `CutoutRequest.on_failure`
     count_outcome(runtime().config.model, outcome)
     return outcome

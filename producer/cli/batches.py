@@ -11,9 +11,11 @@ from rich.table import Table
 
 from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError
+from contract.ledger.redis_ledger import RedisLedger
 from contract.schedule import utc_text
 from contract.settings import settings
 from producer.batches import control
+from producer.batches.dispatching import NO_DISPATCHER, with_missing_dispatcher
 from producer.batches.report import formats
 from producer.batches.report.parquet import write_parquet
 from producer.batches.report.rows import current
@@ -42,27 +44,28 @@ def status(
     """Show the progress of one batch, or of all batches in Redis, newest first."""
     ledger = open_ledger()
     batches = ledger.batches
-    rows = [batches.progress(batch)] if batch else batches.progress_of(batches.ids())
+    found = [batches.progress(batch)] if batch else batches.progress_of(batches.ids())
+    rows = with_missing_dispatcher(ledger, found)
     if as_json:
         objects = [batch_json(progress) for progress in rows]
         typer.echo(json.dumps(objects[0] if batch else objects, indent=2))
         return
     Console().print(_table(rows))
-    if any(progress.state == "open" for progress in rows) and not ledger.has_dispatcher():
-        typer.echo("No dispatcher is running, so no image is queued: start `cutout dispatch`.")
     for progress in rows:
-        for note in filter(None, (progress.stalled_reason, _lateness(progress))):
+        for note in filter(None, (progress.stalled_reason, _expected_end(progress))):
             typer.echo(f"{progress.spec.id}: {note}")
 
 
-def _lateness(progress: Progress) -> str:
-    """Return a sentence about the deadline that an open batch is expected to miss, or ""."""
-    deadline = progress.spec.schedule.deadline
-    if not (progress.late and progress.eta and deadline) or progress.closed:
+def _expected_end(progress: Progress) -> str:
+    """Return a sentence about when an open batch is expected to end, or ""."""
+    if progress.state != "open" or progress.eta is None:
         return ""
+    end, deadline = utc_text(progress.eta), progress.spec.schedule.deadline
+    if not (progress.late and deadline):
+        return f"Expected to end at {end}."
     return (
-        f"Expected to end at {utc_text(progress.eta)}, after its deadline at"
-        f" {utc_text(deadline.timestamp())}: start more workers, or run other batches later."
+        f"Expected to end at {end}, after its deadline at {utc_text(deadline.timestamp())}:"
+        " start more workers, or run other batches later."
     )
 
 
@@ -97,6 +100,11 @@ def watch(batch: BatchId, as_json: AsJson = False) -> None:
     raise typer.Exit(print_summary(ledger, progress, as_json=as_json))
 
 
+def _tell_missing_dispatcher(ledger: RedisLedger) -> None:
+    if not ledger.has_dispatcher():
+        typer.echo(NO_DISPATCHER)
+
+
 @app.command()
 def pause(batch: BatchId) -> None:
     """Start no further images of a batch. Images being processed are finished."""
@@ -107,15 +115,19 @@ def pause(batch: BatchId) -> None:
 @app.command()
 def resume(batch: BatchId) -> None:
     """Continue a paused batch, whether you paused it or it paused itself."""
-    control.resume(open_ledger_of(batch), batch)
+    ledger = open_ledger_of(batch)
+    control.resume(ledger, batch)
     typer.echo(f"{batch} continues.")
+    _tell_missing_dispatcher(ledger)
 
 
 @app.command()
 def cancel(batch: BatchId) -> None:
     """End a batch early: images being processed are finished, all others fail as `cancelled`."""
-    control.cancel(open_ledger_of(batch), batch)
+    ledger = open_ledger_of(batch)
+    control.cancel(ledger, batch)
     typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows when it is closed.")
+    _tell_missing_dispatcher(ledger)
 
 
 @app.command()
@@ -131,8 +143,11 @@ def retry(
     Poisoned images (they crashed their worker process three times) are retried only with
     `--code poisoned`.
     """
-    reopened = control.retry(open_ledger_of(batch), batch, code)
+    ledger = open_ledger_of(batch)
+    reopened = control.retry(ledger, batch, code)
     typer.echo(f"{reopened:,} images will be retried.")
+    if reopened:
+        _tell_missing_dispatcher(ledger)
     if not reopened and code is None:
         typer.echo(
             "Images that failed with unsafe_key or duplicate_destination would fail again. Poisoned"

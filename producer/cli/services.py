@@ -40,7 +40,7 @@ def dispatch() -> None:
     _check_redis()
     ledger = open_ledger()
     dispatcher = Dispatcher(ledger, CallbackSchedule(ledger.connection), settings())
-    metrics = serving_cluster_metrics(settings(), dispatcher.is_alive)
+    metrics = serving_cluster_metrics(settings(), dispatcher.is_alive, dispatcher.is_leading)
     with metrics, delivering_callbacks(ledger):
         dispatcher.run(lambda: stop)
 

@@ -72,18 +72,19 @@ class Dispatcher:
         self._shared_settings = SharedSettings(ledger.workers, config)
         self._lease_taken = time.monotonic(), time.time()
         self._last_round = time.monotonic()
+        self._leading: bool | None = None
+        """None: it has not asked for the lease yet"""
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
-        working = None
         while not stopping():
             self._last_round = time.monotonic()
             busy = False
             try:
                 self._shared_settings.renew()
                 leading = self._acquire_lease()
-                if leading is not working:
-                    working = leading
+                if leading is not self._leading:
+                    self._leading = leading
                     log.info("dispatching" if leading else "standing by: another dispatches")
                 if leading:
                     busy = self.tick()
@@ -97,6 +98,7 @@ class Dispatcher:
             self._ledger.release_lease(self._token)
         except CutoutError:
             log.info("lease left to expire")
+        log.info("dispatcher stopped")
 
     def is_alive(self) -> bool:
         """Return whether the loop of `run` goes round, also while it stands by or waits for Redis.
@@ -104,6 +106,10 @@ class Dispatcher:
         May be called by another thread.
         """
         return time.monotonic() - self._last_round < ALIVE_SECONDS
+
+    def is_leading(self) -> bool:
+        """Return whether this dispatcher is the one at work. May be called by another thread."""
+        return bool(self._leading)
 
     def _acquire_lease(self) -> bool:
         # before the call: the lease lasts from a moment after it

@@ -9,9 +9,12 @@ from rich.console import Console
 from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.redis_ledger import RedisLedger
+from producer.batches.dispatching import with_missing_dispatcher
 from producer.local.progress_bar import ProgressDisplay
 
 POLL_SECONDS = 0.25
+START_SECONDS = 10
+"""Seconds before a missing dispatcher is told: `cutout run` starts its own meanwhile."""
 
 
 def follow(
@@ -30,6 +33,7 @@ def follow(
     """
     with closing(ProgressDisplay(Console(stderr=True, quiet=as_json))) as display:
         progress = ledger.batches.progress(batch)
+        started = time.monotonic() + START_SECONDS
         while True:
             display.show(progress)
             if progress.state == "closed":
@@ -40,3 +44,5 @@ def follow(
             time.sleep(POLL_SECONDS)
             with suppress(RetryableError):
                 progress = ledger.batches.progress(batch)
+                if time.monotonic() >= started:
+                    [progress] = with_missing_dispatcher(ledger, [progress])

@@ -65,7 +65,7 @@ class _Rate:
             self._points.popleft()
         start, settled_before = self._points[0]
         settled = progress.settled - settled_before
-        if not settled:
+        if not settled or progress.state != "open":
             return "-.- images/s"
         rate = settled / (moment - start)
         if progress.settled == progress.spec.total:

@@ -51,7 +51,7 @@ def _times(batches: Sequence[Progress], now: float) -> Iterator[Metric]:
     deadline = family(metrics.BATCH_DEADLINE)
     for progress in batches:
         batch = progress.spec.id
-        if progress.eta is not None:
+        if progress.state == "open" and progress.eta is not None:
             eta.add_metric([batch], progress.eta)
             # at most 10 s old: see `forecast.UPDATE_SECONDS`
             seconds = max(1.0, progress.eta - now)

@@ -28,12 +28,24 @@ QUEUES = (names.bulk_queue, names.interactive_queue, names.quarantine_queue)
 
 
 def serving_cluster_metrics(
-    config: Settings, is_alive: Callable[[], bool]
+    config: Settings, is_alive: Callable[[], bool], is_leading: Callable[[], bool]
 ) -> AbstractContextManager[None]:
     """Serve the cluster's metrics and the dispatcher's own; see `serving_metrics`."""
-    own = CounterMetrics(metrics.exported_by("dispatcher"), counters.rows)
-    collectors = [ClusterMetrics(config.require_redis_address()), own]
-    return serving_metrics(config, collectors, is_alive)
+    counts = CounterMetrics(metrics.exported_by("dispatcher"), counters.rows)
+    cluster = ClusterMetrics(config.require_redis_address())
+    return serving_metrics(config, [cluster, counts, LeadingMetric(is_leading)], is_alive)
+
+
+class LeadingMetric(Collector):
+    """Tells whether this dispatcher is the one at work."""
+
+    def __init__(self, is_leading: Callable[[], bool]) -> None:
+        self._is_leading = is_leading
+
+    def collect(self) -> Iterator[Metric]:
+        leading = family(metrics.DISPATCHER_LEADING)
+        leading.add_metric([], self._is_leading())
+        yield leading
 
 
 UNSETTLED_STATES = ("held", "waiting", "queued", "processing", "deferred", "quarantined")

@@ -113,7 +113,7 @@ def test_cancel_under_load(drill: Drill) -> None:
     ends = codes(drill.outcomes(spec))
     assert set(ends) == {"done", "cancelled"}
     assert Counter(code or status for status, code, _ in report(drill, spec).values()) == ends
-    written = {path.stem for path in Path(spec.destination).rglob("*.png")}
+    written = {path.stem for path in drill.out.rglob("*.png")}
     assert written == {Path(row.key).stem for row in drill.outcomes(spec).values() if not row.code}
     for verb in ("pause", "resume", "cancel"):
         answer = drill.cutout(verb, spec.id)

@@ -116,4 +116,9 @@ def test_a_dispatcher_that_is_lost_is_reported(cluster: Cluster, catalogue, tmp_
     until(lambda: not cluster.ledger.has_dispatcher())
     assert "No dispatcher is running, so no image is queued" in status()
     cluster.start_dispatcher("second", CUTOUT_METRICS_PORT=str(port))
-    until(lambda: scraped(port) and scraped(port)["cutout_dispatcher_running",] == 1)
+    until(lambda: scraped(port) and scraped(port)["cutout_dispatcher_leading",] == 1)
+    assert scraped(port)["cutout_dispatcher_running",] == 1
+    standby = free_port()
+    cluster.start_dispatcher("third", CUTOUT_METRICS_PORT=str(standby))
+    until(lambda: "standing by" in cluster.log("third") and scraped(standby))
+    assert scraped(standby)["cutout_dispatcher_leading",] == 0

@@ -118,6 +118,9 @@ class CutoutRequest(Request):
         if isinstance(error, Reject):
             queue = self.delivery_info["routing_key"] or ""
             count_dropped_message(queue, "It holds no job of any release.")
+        if isinstance(error, Ignore):
+            # Celery sends no event, and Flower would show the image as started for ever
+            self.send_event("task-revoked", terminated=False, signum=None, expired=False)
         if result := result_of(error):
             self._report(result)
         return super().on_failure(exc_info, *arguments, **options)

@@ -31,7 +31,7 @@ def batch_json(progress: Progress) -> dict[str, object]:
         "duplicates": progress.duplicates,
         "stalled_reason": progress.stalled_reason,
         "schedule": spec.schedule.model_dump(mode="json"),
-        "eta": None if progress.closed else progress.eta,
+        "eta": progress.eta if progress.state == "open" else None,
         "late": progress.late,
         "created": spec.created,
         "closed": progress.closed,

@@ -10,6 +10,7 @@ from contract.errors import NEXT_STEP
 from contract.safe_http.policy import check_url
 from contract.schedule import Schedule
 from producer.batches import control
+from producer.batches.dispatching import with_missing_dispatcher
 from producer.batches.register import begin, new_spec
 from producer.batches.report.rows import failures
 from producer.batches.resource import Batch, batch_resource
@@ -87,13 +88,15 @@ def list_batches(context: RequestContext, _: Reader) -> BatchList:
     A batch is listed until 30 days after it was closed. Requires a key with the scope `read`.
     """
     batches = context.ledger.batches
-    return BatchList(batches=list(map(batch_resource, batches.progress_of(batches.ids()))))
+    rows = with_missing_dispatcher(context.ledger, batches.progress_of(batches.ids()))
+    return BatchList(batches=list(map(batch_resource, rows)))
 
 
 @router.get("/{batch_id}", summary="Read a batch", response_description="The batch.")
 def read_batch(batch_id: BatchId, context: RequestContext, _: Reader) -> Batch:
     """Read a batch's state and progress. Requires a key with the scope `read`."""
-    return batch_resource(find(context, batch_id))
+    [row] = with_missing_dispatcher(context.ledger, [find(context, batch_id)])
+    return batch_resource(row)
 
 
 @router.post("/{batch_id}/pause", summary="Pause a batch", response_description="The batch.")

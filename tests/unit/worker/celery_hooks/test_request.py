@@ -1,12 +1,15 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 from billiard.exceptions import WorkerLostError
+from celery.events.state import Task
 from celery.exceptions import Ignore, Reject, Retry
+from celery.worker.request import Request
 
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.records import RESULT_CRASH
-from worker.celery_hooks.request import result_of
+from worker.celery_hooks.request import CutoutRequest, result_of
 from worker.failure import DeferredError
 from worker.tasks import ImageFailedError
 
@@ -28,3 +31,15 @@ AWAY = RetryableError(ErrorCode.REDIS_UNAVAILABLE, "Redis did not answer.")
 def test_the_main_process_reads_the_result_of_an_attempt_from_its_exception(error, result) -> None:
     # a copy is rebuilt as an exception is that a child sends
     assert result_of(copy.copy(error)) == result
+
+
+def test_flower_sees_the_end_of_an_image_with_which_there_was_nothing_to_do(monkeypatch) -> None:
+    seen = Task(uuid="b.0")
+    seen.event("started", 1.0, 1.0, {})
+    one = object.__new__(CutoutRequest)
+    monkeypatch.setattr(Request, "on_failure", lambda *_, **__: None)
+    monkeypatch.setattr(
+        one, "send_event", lambda kind, **fields: seen.event(kind[5:], 2.0, 2.0, fields)
+    )
+    one.on_failure(SimpleNamespace(exception=Ignore()))
+    assert seen.state == "REVOKED"
