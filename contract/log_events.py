@@ -115,6 +115,11 @@ _WORKER = (
         "The main loop stands still; the worker ends with status 75, to be started again",
         ("silent_seconds", "stopping", "stack"),
     ),
+    LogEvent(
+        "worker is stopping",
+        "info",
+        "It takes no more images, finishes those being processed, and ends",
+    ),
     LogEvent("watchdog error", "error", "The watchdog goes on"),
     LogEvent(
         "worker is out of rotation",
@@ -143,8 +148,8 @@ _DISPATCHER = (
     LogEvent("dispatching", "info", "This dispatcher works"),
     LogEvent("standing by: another dispatches", "info", "It takes over if the other one dies"),
     LogEvent("dispatcher waits", "warning", "Redis does not answer, for example", ("reason",)),
-    LogEvent("lease left to expire", "info", "Another dispatcher takes over 15 s later"),
-    LogEvent("dispatcher stopped", "info", "It was told to stop"),
+    LogEvent("lease left to expire", "info", "Another dispatcher takes over about 15 s later"),
+    LogEvent("dispatcher stopped", "info", "After SIGTERM or Ctrl-C"),
     LogEvent(
         "batch backing off",
         "error",

@@ -15,6 +15,7 @@ from contract.broker import broker_options
 from contract.settings import settings
 from worker.celery_hooks.check import check_names
 from worker.celery_hooks.loader import SafeLoader
+from worker.celery_hooks.notices import hide_notices
 from worker.runtime import plan, runtime
 from worker.supervision.exit_status import record_load_failure
 from worker.supervision.heartbeat import set_loaded
@@ -92,6 +93,8 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
 @signals.setup_logging.connect  # a connected handler also disables Celery's own logging setup
 def _configure_logging(**_: Any) -> None:
     log.configure(settings(), plan().worker)
+    if settings().log_format == "json":
+        hide_notices()
 
 
 @signals.worker_process_init.connect

@@ -144,8 +144,10 @@ def log_events() -> str:
         " CUTOUT_LOG_FORMAT=json as JSON. A line has `timestamp` (UTC), `level`, `host`, `logger`"
         " (the module) and `event`, one of the texts below; if a worker logs it, `worker`, its"
         " name; and that event's fields, those that apply. `batch` is the ID of a batch or cutout."
-        " Libraries log their own events in the same form. CUTOUT_LOG_LEVEL is the least severe"
-        " level that is logged. No line holds a password, a key of the API or a signed URL.",
+        " Libraries log their own events in the same form. Standard output stays empty with"
+        " CUTOUT_LOG_FORMAT=json; else a worker that stops prints Celery's notice of it there too."
+        " CUTOUT_LOG_LEVEL is the least severe level that is logged. No line holds a password, a"
+        " key of the API or a signed URL.",
         *sections,
     )
 

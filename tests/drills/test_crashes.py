@@ -188,6 +188,7 @@ def bomb() -> bytes:
 
 def test_a_worker_is_stopped(drill: Drill) -> None:
     longest = 3
+    drill.cluster.env["CUTOUT_LOG_FORMAT"] = "json"
     drill.fill(COUNT)
     for number in range(COUNT):
         mark(drill.key_path(number), f"slow:{longest if number < 2 else 0.1}")
@@ -203,6 +204,8 @@ def test_a_worker_is_stopped(drill: Drill) -> None:
     # a stopped worker holds no message, so none waits for the visibility timeout
     assert drill.cluster.ledger.connection.client.hlen("unacked") == 0
     assert drill.progress(spec).done == 2
+    # every line is JSON, and this event replaces what Celery prints
+    assert len(with_event(log_lines(drill, "first"), "worker is stopping")) == 1
     drill.cluster.start_worker()
     drill.closed(spec)
 

@@ -12,6 +12,8 @@ NAMES = (
     "billiard.process:current_process",
     "celery.signals:setup_logging",
     "celery.signals:worker_process_init",
+    # notices.py
+    "celery.apps.worker:safe_say",
     # loader.py
     "celery.loaders.app:AppLoader.import_from_cwd",
     # tasks.py, request.py

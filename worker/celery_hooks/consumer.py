@@ -13,11 +13,14 @@ from functools import partial
 from inspect import isgenerator
 from typing import Any
 
+import structlog
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
 
 from worker.celery_hooks.messages import MessageFilter
 from worker.celery_hooks.request import count_dropped_message
+
+log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS = 1
 """Pause before the second attempt to connect; each further pause is this much longer."""
@@ -133,6 +136,7 @@ class Consumer(consumer.Consumer):
         """Leave the event to the next flush."""
 
     def stop(self) -> None:
+        log.info("worker is stopping")
         self._flush_events()
         super().stop()
 
