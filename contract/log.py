@@ -22,6 +22,8 @@ LIBRARY_LEVELS = {
     "s3transfer": logging.WARNING,
     "PIL": logging.WARNING,
     "amqp": logging.WARNING,
+    # it asks workers by remote control, which is off, and warns that none answers
+    "flower.inspector": logging.ERROR,
 }
 """logger -> the least severe level that is logged."""
 

@@ -50,6 +50,18 @@ def test_every_line_has_its_host_and_its_worker(own_logging, capsys, monkeypatch
             assert line.get("worker", "") == worker
 
 
+def test_flower_is_silent_about_workers_that_obey_no_remote_control(
+    own_logging, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("flower.inspector"), "level", logging.NOTSET)
+    log.configure(Settings())
+    logging.getLogger("flower.inspector").warning("Inspect method stats failed")
+    logging.getLogger("flower.events").warning("anything else")
+    said = capsys.readouterr().err
+    assert "Inspect" not in said
+    assert "anything else" in said
+
+
 def test_a_warning_of_python_is_a_line_as_any_other(own_logging, capsys, monkeypatch) -> None:
     monkeypatch.setenv("CUTOUT_LOG_FORMAT", "json")
     with warnings.catch_warnings():
