@@ -73,9 +73,13 @@ class ClusterChecks:
 
     def settings(self) -> Iterator[Finding]:
         """Check the settings that must be the same in all processes."""
-        if self._ledger:
-            check_shared(self._ledger.workers, self._config)
+        if not self._ledger:
+            return
+        check_shared(self._ledger.workers, self._config)
+        if self._ledger.workers.list() or self._ledger.has_dispatcher():
             yield ok("agree with the running processes")
+        else:
+            yield ok("no worker and no dispatcher is running, so there is none to differ from")
 
     def processes(self) -> Iterator[Finding]:
         """Check that open batches have a dispatcher and workers."""

@@ -139,6 +139,20 @@ def test_the_fleet_has_other_settings(healthy, ledger) -> None:
     assert "CUTOUT_TIME_LIMIT is 120 here, but 60" in finding.message
 
 
+def test_settings_agree_with_those_of_running_processes_if_there_are_any(healthy, ledger) -> None:
+    def about_settings() -> str:
+        config = Settings(**healthy)
+        (message,) = (f.message for f in examine_all(config, None) if f.check == "settings")
+        return message
+
+    assert about_settings() == "agree with the running processes"
+    ledger.release_lease("a dispatcher")
+    assert "no worker and no dispatcher is running" in about_settings()
+    queue = names.bulk_queue("u2netp", PIPELINE)
+    ledger.workers.register(Worker("w", queue, children=2, clock_skew=0))
+    assert about_settings() == "agree with the running processes"
+
+
 def test_a_batch_waits_for_workers_and_a_dispatcher(
     healthy, ledger, locations, monkeypatch
 ) -> None:
