@@ -353,6 +353,19 @@ NEXT_STEP: dict[ErrorCode, str] = {
 
 INFRASTRUCTURE_CODES = frozenset(_INFRASTRUCTURE)
 """Infrastructure errors: if nearly all recent attempts fail with one, the batch pauses."""
+IMAGE_CODES = frozenset(_IMAGE) | {
+    # infrastructure errors that are final; an image with any other fails as `exhausted`
+    ErrorCode.OBJECT_MISSING,
+    ErrorCode.ACCESS_DENIED,
+    ErrorCode.INVALID_CREDENTIALS,
+    ErrorCode.WRONG_REGION,
+    ErrorCode.ENCRYPTION_KEY_REFUSED,
+    ErrorCode.INTERNAL_ERROR,
+    # what a worker makes of a batch's locations and of its own AWS variables
+    ErrorCode.INVALID_LOCATION,
+    ErrorCode.INVALID_SETTING,
+}
+"""Codes that a failed image can have."""
 REDIS_CODES = frozenset(
     {ErrorCode.REDIS_UNAVAILABLE, ErrorCode.REDIS_TLS, ErrorCode.REDIS_MAXCLIENTS}
 )

@@ -5,9 +5,10 @@ A process that dies raises nothing: the ledger counts it (see `Lines.record_cras
 """
 
 from contract.error_codes import ErrorCode
-from contract.error_texts import INFRASTRUCTURE_CODES, NEXT_STEP, REDIS_CODES
+from contract.error_texts import IMAGE_CODES, INFRASTRUCTURE_CODES, NEXT_STEP, REDIS_CODES
 
 __all__ = [
+    "IMAGE_CODES",
     "INFRASTRUCTURE_CODES",
     "NEXT_STEP",
     "REDIS_CODES",

@@ -5,12 +5,12 @@ import sys
 from typing import Annotated, Literal
 
 import typer
-from rich.box import SIMPLE
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from contract.batch import Progress
-from contract.errors import ErrorCode, PermanentError
+from contract.errors import IMAGE_CODES, ErrorCode, PermanentError
 from contract.ledger.redis_ledger import RedisLedger
 from contract.schedule import utc_text
 from contract.settings import settings
@@ -70,11 +70,13 @@ def _expected_end(progress: Progress) -> str:
 
 
 def _table(rows: list[Progress]) -> Table:
-    table = Table(box=SIMPLE)
-    for column in ("batch", "state", "model"):
-        table.add_column(column, no_wrap=True, min_width=5 if column != "batch" else 24)
+    """Return a table in which, on a narrow terminal, only the names of models are folded."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column("batch", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("model", overflow="fold")
     for column in ("total", "done", "skipped", "failed"):
-        table.add_column(column, no_wrap=True, justify="right", min_width=len(column))
+        table.add_column(column, no_wrap=True, justify="right")
     for progress in rows:
         spec = progress.spec
         counts = (spec.total, progress.done, progress.skipped, progress.failed)
@@ -130,12 +132,25 @@ def cancel(batch: BatchId) -> None:
     _tell_missing_dispatcher(ledger)
 
 
+def _image_code(text: str) -> ErrorCode:
+    if text in IMAGE_CODES:
+        return ErrorCode(text)
+    raise typer.BadParameter(
+        f"no image fails with {text!r}, but with one of {', '.join(sorted(IMAGE_CODES))}"
+    )
+
+
 @app.command()
 def retry(
     batch: BatchId,
     code: Annotated[
         ErrorCode | None,
-        typer.Option("--code", metavar="CODE", help="Retry only images that failed with CODE."),
+        typer.Option(
+            "--code",
+            metavar="CODE",
+            help="Retry only images that failed with CODE.",
+            parser=_image_code,
+        ),
     ] = None,
 ) -> None:
     """Retry the failed images of a batch, open or closed, and print how many are retried.

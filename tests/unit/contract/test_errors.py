@@ -1,10 +1,19 @@
 import pickle
+import re
 
 import pytest
+from support.paths import ROOT
 
 from contract.error_codes import ErrorCode, Group
-from contract.error_texts import INFRASTRUCTURE_CODES, NEXT_STEP, TEXTS
+from contract.error_texts import (
+    IMAGE_CODES,
+    INFRASTRUCTURE_CODES,
+    NEXT_STEP,
+    REDIS_CODES,
+    TEXTS,
+)
 from contract.errors import PermanentError, RetryableError
+from contract.storage import files, s3_errors
 
 ROWS = [(group, code, *texts) for group, rows in TEXTS.items() for code, texts in rows.items()]
 
@@ -34,3 +43,16 @@ def test_an_error_says_what_happened_and_what_to_do_also_after_pickling(error_ty
     for one in (error, unpickled):
         assert type(one) is error_type
         assert str(one) == "empty_file: The file is empty. Upload the photograph again."
+
+
+def test_images_fail_with_no_other_codes():
+    storage = {meaning.code for meaning in s3_errors.CODES if not meaning.retryable}
+    folders = {code for code, _ in files.PERMANENT.values()}
+    imaging = {
+        ErrorCode[name]
+        for path in (ROOT / "worker" / "imaging").rglob("*.py")
+        for name in re.findall(r"ErrorCode\.([A-Z_]+)", path.read_text())
+    }
+    assert storage | folders | imaging <= IMAGE_CODES
+    assert {"exhausted", "poisoned", "cancelled", "internal_error"} <= IMAGE_CODES
+    assert not IMAGE_CODES & {*TEXTS[Group.REQUEST], *REDIS_CODES, "clock_skew", "time_limit"}
