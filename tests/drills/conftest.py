@@ -14,7 +14,12 @@ HEADING = """# What the drills measured
 Written by `make drills`. Each row is a real cluster, harmed in one way; `cutout audit` then checks
 its batch. *Measured* is, unless the unit says otherwise, the number of seconds until the image, the
 batch or every worker is well again, and *bound* is the most that it may be. *Duplicated* counts
-messages for an image that was already settled or being processed; they change no other count."""
+messages for an image that was already settled or being processed; they change no other count.
+
+Nearly all drills run with timeouts of seconds: the visibility timeout, which is also the lease of a
+claim, is 2 to 40 s. With the shipped settings recovery takes longer if it waits for one: images of
+a vanished worker run again after `CUTOUT_VISIBILITY_TIMEOUT`, 300 s.
+[promise.md](promise.md#what-happens-if-) says which events wait for it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
