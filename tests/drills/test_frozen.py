@@ -85,15 +85,15 @@ def test_a_dispatcher_is_frozen_for_longer_than_its_lease(drill: Drill) -> None:
     drill.cluster.start_dispatcher("frozen")
     drill.cluster.start_dispatcher("other")
     drill.cluster.start_worker()
-    drill.settled(spec, count // 4)
+    drill.settled(spec, count // 4, 600)
     redis, name = drill.cluster.ledger.connection.client, "frozen"
     if "standing by" in drill.cluster.log("frozen"):
         name = "other"
     group = freeze(drill, name)
     until(lambda: not redis.exists(names.DISPATCHER_LEASE), LEASE_SECONDS + 5, pause=0.01)
-    drill.settled(spec, count // 2)
+    drill.settled(spec, count // 2, 600)
     os.killpg(group, signal.SIGCONT)
-    drill.closed(spec)
+    drill.closed(spec, 900)
     until(lambda: drill.cluster.log(name).count("standing by"))
     counts = drill.passed(spec, "SIGSTOP to the active dispatcher, past its lease", 0, 0, "")
     assert counts["done"] == count

@@ -56,9 +56,13 @@ class Cluster:
     def start(self, name: str, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
         module, *verb = arguments
         command = [str(STAND_IN)] if self.stand_in else ["-m", module]
+        return self.start_python(name, *command, *verb, **env)
+
+    def start_python(self, name: str, *command: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a Python program; its output is added to NAME.log."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, *command, *verb], env=self.environment(**env),
+                [sys.executable, *command], env=self.environment(**env),
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         return self.processes[name]

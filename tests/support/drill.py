@@ -114,11 +114,14 @@ class Drill:
         time.sleep(0.5)
         return self.quiet()
 
-    def audit(self, spec: BatchSpec) -> dict[str, int]:
-        """Audit the closed batch as `cutout audit` does; return its counts."""
+    def audit(self, spec: BatchSpec, share: float = 1) -> dict[str, int]:
+        """Audit the closed batch as `cutout audit` does; return its counts.
+
+        `share`: of the images, those whose outputs are read.
+        """
         until(self.stays_quiet)
         ledger = self.cluster.ledger
-        findings = list(audit(ledger, spec.id))
+        findings = list(audit(ledger, spec.id, share))
         assert not findings, findings
         progress = ledger.batches.progress(spec.id)
         counts = {name: getattr(progress, name) for name in COUNTS}
