@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 
 CHUNK_LINES = 200
 """Lines issued and published in one step."""
-CANCELLED_LINES = 500
-"""Lines of a cancelled batch settled per tick: other batches wait about 50 ms for them."""
+CANCELLED_LINES = 200
+"""Lines of a cancelled batch settled per tick: other batches wait about 20 ms for them."""
 CANCELLED = "The batch was cancelled before this image was processed."
 
 

@@ -42,7 +42,7 @@ def test_a_dispatcher_is_lost_while_it_writes_a_report(
         os.killpg(first.pid, signal.SIGCONT)
         until(lambda: "standing by" in drill.cluster.log("first"))
         drill.cluster.processes.pop("first").terminate()
-        first.wait(60)  # for what it still writes
+        first.wait(900)  # for what it still writes
     else:
         drill.cluster.kill("first")
     lines = [int(row["line"]) for row in drill.cluster.report(spec)]
