@@ -79,7 +79,8 @@ def test_no_call_of_a_script_grows_with_the_batch(ledger: RedisLedger, longest: 
     assert len(ledger.lines.reissue(BATCH, CHUNK_LINES, 60, 0, ("", ""), LINES).bulk) == CHUNK_LINES
 
     settle(ledger, (n for n in range(LINES) if n % 8), Status.FAILED)  # one line per byte is left
-    assert len(ledger.lines.unsettled(BATCH, CANCELLED_LINES)) == CANCELLED_LINES
+    ledger.connection.client.hset(names.redis_key(BATCH, "retries"), "0", 1)
+    assert len(ledger.lines.unclaimed(BATCH, 0, CANCELLED_LINES).attempts) == CANCELLED_LINES
     failed = LINES - LINES // 8
     assert ledger.batches.reopen(BATCH, range(LINES), "poisoned before") == failed
     settle(ledger, range(LINES), Status.DONE)
@@ -87,6 +88,6 @@ def test_no_call_of_a_script_grows_with_the_batch(ledger: RedisLedger, longest: 
     assert ledger.batches.reopen_unreported(BATCH, epoch, None, range(UNREPORTED_LINES))
 
     measured = longest.commands
-    assert {"issue", "reissue", "recall", "unsettled", "reopen", "reopen_unreported"} <= {*measured}
+    assert {"issue", "reissue", "recall", "unclaimed", "reopen", "reopen_unreported"} <= {*measured}
     assert {name: most for name, most in measured.items() if most > MAX_COMMANDS} == {}
     assert measured["issue"] > CHUNK_LINES
