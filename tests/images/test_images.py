@@ -24,7 +24,8 @@ def sandboxed(tmp_path: Path, weights: Path, monkeypatch) -> Iterator[Sandboxed]
     """The compose file's services in the built images, with the weights in the object store."""
     if not IMAGES.exists():
         missing("the images are not built: run `make prove-images`")
-    bucket, model = example()["STORE_BUCKET"], example()["CUTOUT_MODEL"]
+    bucket = example()["STORE_BUCKET"]
+    model = example()["CUTOUT_MODEL"].removesuffix("-int8")  # the INT8 model is built from it
     source = tmp_path / "store" / bucket / "weights"
     source.mkdir(parents=True)
     shutil.copy(weights / f"{model}.onnx", source)

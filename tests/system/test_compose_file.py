@@ -187,7 +187,7 @@ def native(tmp_path: Path, weights: Path) -> Iterator[Native]:
         "/tmp/cutout": str(tmp_path / "state"),  # noqa: S108 - a container's
     }
     (tmp_path / "models").mkdir()
-    model = example()["CUTOUT_MODEL"]
+    model = example()["CUTOUT_MODEL"].removesuffix("-int8")  # the INT8 model is built from it
     shutil.copy(weights / f"{model}.onnx", tmp_path / "models")  # saves the download
     services = Native(tmp_path, replacements=replacements)
     with ExitStack() as cleanup:
