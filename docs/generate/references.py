@@ -146,6 +146,8 @@ def log_events() -> str:
         " name; and that event's fields, those that apply. `batch` is the ID of a batch or cutout."
         " Libraries log their own events in the same form. Standard output stays empty with"
         " CUTOUT_LOG_FORMAT=json; else a worker that stops prints Celery's notice of it there too."
+        " Plain text in any case: `cutout: warning: ...` at the start, about variables that are no"
+        " settings, and `cutout: CODE: ...`, why a process cannot start."
         " CUTOUT_LOG_LEVEL is the least severe level that is logged. No line holds a password, a"
         " key of the API or a signed URL.",
         *sections,
