@@ -117,6 +117,8 @@ def check_object_key(key: str) -> str:
 
 def printable(key: str) -> str:
     """Return a key with control characters escaped, safe to print to a terminal."""
+    if key.isprintable():
+        return key
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
 
 

@@ -101,11 +101,11 @@ class RecipeFields(BaseModel):
 
     @model_validator(mode="after")
     def _matte_is_distinct(self) -> Self:
+        if not self.keep_matte:
+            return self
         templates = {key_template(each, several=not self.is_single) for each in self.renditions}
         names = {each.name for each in self.renditions}
-        if self.keep_matte and (
-            MATTE.name in names or key_template(MATTE, several=True) in templates
-        ):
+        if MATTE.name in names or key_template(MATTE, several=True) in templates:
             raise ValueError("a rendition has the name or the key of the kept matte")
         return self
 

@@ -5,6 +5,7 @@ processes can be stopped and started with other values.
 """
 
 import time
+from collections.abc import Mapping
 
 import structlog
 
@@ -27,7 +28,7 @@ def check_shared(workers: Workers, config: Settings) -> None:
     Passes if Redis does not answer: a process may start before Redis does.
     """
     try:
-        if problem := _difference(workers, config):
+        if problem := difference(config, workers.share_settings(_own(config))):
             raise PermanentError(ErrorCode.SETTINGS_DIFFER, problem)
     except RetryableError as error:
         log.warning("shared settings not checked", reason=str(error))
@@ -49,16 +50,19 @@ class SharedSettings:
         """Renew the values if that is due. Raises RetryableError (`redis_unavailable`)."""
         if time.monotonic() < self._due:
             return
-        problem = _difference(self._workers, self._config)
+        problem = difference(self._config, self._workers.share_settings(_own(self._config)))
         if problem and problem != self._problem:
             log.error("shared settings differ", reason=problem)
         self._problem, self._due = problem, time.monotonic() + RENEW_SECONDS
 
 
-def _difference(workers: Workers, config: Settings) -> str:
-    own = {name: f"{getattr(config, name):g}" for name in SHARED}
-    shared = workers.share_settings(own)
-    for name, value in own.items():
+def _own(config: Settings) -> dict[str, str]:
+    return {name: f"{getattr(config, name):g}" for name in SHARED}
+
+
+def difference(config: Settings, shared: Mapping[str, str]) -> str:
+    """Return how these settings differ from the stored ones, in a sentence; empty if they agree."""
+    for name, value in _own(config).items():
         if shared.get(name, value) != value:
             return (
                 f"CUTOUT_{name.upper()} is {value} here, but {shared[name]} in the processes that"

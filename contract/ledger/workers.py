@@ -60,6 +60,11 @@ class WorkerRegistry:
         )
         return dict(zip(rows[::2], rows[1::2], strict=True))
 
+    def shared_settings(self) -> dict[str, str]:
+        with translated():
+            rows: Any = self._redis.hgetall(names.SHARED_SETTINGS)
+        return dict(rows)
+
     def count(self) -> int:
         """Return about how many workers are registered, without reading each."""
         with translated():

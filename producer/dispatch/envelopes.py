@@ -8,8 +8,8 @@ import base64
 import copy
 import json
 import re
+import secrets
 from typing import Any
-from uuid import uuid4
 
 from contract import names
 from contract.job import ImageJob
@@ -38,15 +38,15 @@ class EnvelopeTemplate:
     def message(self, job: ImageJob, issued_at: float) -> str:
         """Return the message for one job."""
         body = f"{self._before_job}{job.model_dump_json()}{self._after_job}".encode()
-        values = {
-            TASK_ID: job.task_id,
-            PHOTOGRAPH: names.printable(job.photograph.key),
-            BATCH: job.batch,
-            ISSUED: issued_at,
-            _TAG: str(uuid4()),
-            _BODY: base64.b64encode(body).decode(),
+        values = {  # as JSON; IDs and Base64 need no escapes
+            TASK_ID: f'"{job.task_id}"',
+            PHOTOGRAPH: json.dumps(names.printable(job.photograph.key)),
+            BATCH: f'"{job.batch}"',
+            ISSUED: repr(issued_at),
+            _TAG: f'"{secrets.token_hex(16)}"',
+            _BODY: f'"{base64.b64encode(body).decode()}"',
         }
         parts = self._parts.copy()
         for position in range(1, len(parts), 2):
-            parts[position] = json.dumps(values[parts[position]])
+            parts[position] = values[parts[position]]
         return "".join(parts)

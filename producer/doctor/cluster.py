@@ -4,11 +4,11 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from contract.errors import CutoutError
+from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.ledger.probe import explain
 from contract.ledger.redis_ledger import RedisLedger
 from contract.ledger.server_check import examine
-from contract.ledger.shared_settings import check_shared
+from contract.ledger.shared_settings import difference
 from contract.ledger.workers import check_clock
 from contract.settings import Settings
 from producer.dispatch.fleet import FleetView
@@ -75,7 +75,9 @@ class ClusterChecks:
         """Check the settings that must be the same in all processes."""
         if not self._ledger:
             return
-        check_shared(self._ledger.workers, self._config)
+        # read only: what doctor stored would bind the processes that start next
+        if problem := difference(self._config, self._ledger.workers.shared_settings()):
+            raise PermanentError(ErrorCode.SETTINGS_DIFFER, problem)
         if self._ledger.workers.list() or self._ledger.has_dispatcher():
             yield ok("agree with the running processes")
         else:

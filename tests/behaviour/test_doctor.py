@@ -148,6 +148,7 @@ def test_settings_agree_with_those_of_running_processes_if_there_are_any(healthy
     assert about_settings() == "agree with the running processes"
     ledger.release_lease("a dispatcher")
     assert "no worker and no dispatcher is running" in about_settings()
+    assert ledger.workers.shared_settings() == {}  # else it would bind what starts next
     queue = names.bulk_queue("u2netp", PIPELINE)
     ledger.workers.register(Worker("w", queue, children=2, clock_skew=0))
     assert about_settings() == "agree with the running processes"

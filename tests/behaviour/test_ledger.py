@@ -1008,7 +1008,9 @@ def test_shared_settings_are_those_of_the_processes_that_run(ledger) -> None:
     assert ledger.workers.share_settings(own) == own
     assert ledger.workers.share_settings(own) == own
     assert ledger.workers.share_settings(other) == own
+    assert ledger.workers.shared_settings() == own
     ledger.batches.reset_messages()
+    assert ledger.workers.shared_settings() == {}
     assert ledger.workers.share_settings(other) == other
 
 

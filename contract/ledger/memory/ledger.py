@@ -70,6 +70,10 @@ class MemoryWorkers:
             self._state.shared_settings = (stored, now + WORKER_SILENT_SECONDS)
         return stored
 
+    def shared_settings(self) -> dict[str, str]:
+        stored, expires = self._state.shared_settings
+        return stored if expires > self._state.clock() else {}
+
     def clock_skew(self) -> float:
         return time.time() - self._state.clock()
 

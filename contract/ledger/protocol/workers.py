@@ -26,6 +26,10 @@ class Workers(Protocol):
         """
         ...
 
+    def shared_settings(self) -> dict[str, str]:
+        """Return the settings that are stored."""
+        ...
+
     def clock_skew(self) -> float:
         """Return how many seconds this machine's clock is ahead of the ledger's."""
         ...
