@@ -24,6 +24,8 @@ LIBRARY_LEVELS = {
     "amqp": logging.WARNING,
     # it asks workers by remote control, which is off, and warns that none answers
     "flower.inspector": logging.ERROR,
+    # we log when traces are not sent; its errors may contain the URL
+    "opentelemetry": logging.CRITICAL,
 }
 """logger -> the least severe level that is logged."""
 

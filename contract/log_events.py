@@ -293,6 +293,10 @@ _ANY = (
         ("batch", "fault"),
     ),
     LogEvent("serving metrics", "info", "At CUTOUT_METRICS_PORT", ("address", "port")),
+    LogEvent(
+        "traces not sent", "warning", "The collector does not take them; images are unaffected"
+    ),
+    LogEvent("traces are sent again", "info", "The collector takes them"),
     LogEvent("Redis should be changed", "warning", "A setting of Redis risks batches", ("reason",)),
     LogEvent("Redis not checked", "warning", "Redis did not answer", ("reason",)),
     LogEvent("clock not checked", "warning", "Redis did not answer", ("reason",)),

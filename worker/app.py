@@ -10,7 +10,7 @@ from billiard.process import current_process
 from celery import Celery, signals
 from setproctitle import setproctitle
 
-from contract import log
+from contract import log, traces
 from contract.broker import broker_options
 from contract.settings import settings
 from worker.celery_hooks.check import check_names
@@ -104,6 +104,7 @@ def _initialize_child(**_: Any) -> None:
         os.nice(NICENESS)
     child: int = current_process().index  # type: ignore[attr-defined]  # position in the pool
     plan().meters.attach(child)
+    traces.start("cutout-worker")  # its thread would not survive a fork
     set_loaded(child, loaded=False)  # an earlier child at this position may have been loaded
     if plan().quarantine:
         # the model is loaded with the image: a child is started for each, and they are rare
@@ -113,6 +114,11 @@ def _initialize_child(**_: Any) -> None:
         _load_model()
     set_loaded(child, loaded=True)
     setproctitle(f"cutout worker {settings().model} idle")
+
+
+@signals.worker_process_shutdown.connect
+def _end_child(**_: Any) -> None:
+    traces.stop()
 
 
 def _load_model() -> None:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
+from contract import traces
 from contract.counters import counters
 from contract.errors import INFRASTRUCTURE_CODES, CutoutError, ErrorCode, PermanentError
 from contract.job import ImageJob
@@ -18,6 +20,12 @@ from worker.foreign import ForeignJob
 from worker.imaging.layout import Size
 from worker.store import ClaimLostError, ClaimTimer
 from worker.usage import Usage
+
+
+def note_attempt(number: int) -> None:
+    """Add an attempt's number to the log lines and to the trace of the current image."""
+    structlog.contextvars.bind_contextvars(attempt=number)
+    traces.annotate({"cutout.attempt": number})
 
 
 @dataclass
@@ -49,7 +57,8 @@ class Attempt:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
-        yield
+        with traces.span(name):
+            yield
         seconds = time.perf_counter() - start
         self.milliseconds[name] = round(seconds * 1000)
         counters.observe(WORKER_STAGE, seconds, name)

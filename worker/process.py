@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Sequence
 
-import structlog
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
@@ -14,7 +13,7 @@ from contract.outcome import Outcome, Status
 from contract.recipe import MATTE
 from contract.rendition import Rendition
 from contract.storage import open_store
-from worker.attempt import Attempt
+from worker.attempt import Attempt, note_attempt
 from worker.current import missing_renditions, output_metadata
 from worker.encoding import EncodedFile, encode_all
 from worker.failure import fail_or_defer
@@ -51,7 +50,7 @@ def process(job: ImageJob | ForeignJob, runtime: Runtime) -> Outcome | ClaimRefu
     claim = retry_until(deadline, lambda: _claim(job, token, runtime))
     if isinstance(claim, ClaimRefused):
         return claim
-    structlog.contextvars.bind_contextvars(attempt=claim.attempt)
+    note_attempt(claim.attempt)
     attempt = Attempt(job, claim.attempt, token, runtime.worker, deadline, claim_timer)
     try:
         outcome, result = _run(claim, attempt, runtime)

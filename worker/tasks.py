@@ -13,7 +13,7 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from pydantic import ValidationError
 from setproctitle import setproctitle
 
-from contract import names
+from contract import names, traces
 from contract.counters import counters
 from contract.errors import CutoutError
 from contract.job import ImageJob
@@ -48,7 +48,7 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
     setproctitle(f"cutout worker {model}: {key} ({parsed.batch})")
     try:
         with structlog.contextvars.bound_contextvars(batch=parsed.batch, line=parsed.line, key=key):
-            outcome = _process(parsed)
+            outcome = _process(parsed, self.request.get("traceparent"))
             log.info(
                 "image settled",
                 **outcome.model_dump(mode="json", exclude_defaults=True, exclude=BOUND_FIELDS),
@@ -56,7 +56,7 @@ def cut(self: Task[Any, Any], job: dict[str, Any]) -> None:
             if outcome.status is Status.FAILED:
                 raise ImageFailedError(f"{outcome.code}: {outcome.message}")
     finally:
-        structlog.contextvars.unbind_contextvars("attempt")  # which `process` bound
+        structlog.contextvars.unbind_contextvars("attempt")  # see `note_attempt`
         plan().meters.publish()
         setproctitle(f"cutout worker {model} idle")
 
@@ -77,9 +77,9 @@ def _parse(job: dict[str, Any], model: str, task_id: str | None) -> ImageJob | F
     return ForeignJob.model_validate(parsed.model_dump()) if is_foreign(parsed, model) else parsed
 
 
-def _process(job: ImageJob | ForeignJob) -> Outcome:
+def _process(job: ImageJob | ForeignJob, traceparent: object) -> Outcome:
     try:
-        outcome = process(job, runtime())
+        outcome = _traced(job, traceparent)
     except DeferredError as error:
         count_deferred(runtime().config.model, error.code)
         log.warning("image deferred", reason=str(error))
@@ -97,3 +97,22 @@ def _process(job: ImageJob | ForeignJob) -> Outcome:
         raise Ignore  # acknowledged; see `CutoutRequest.on_failure`
     count_outcome(runtime().config.model, outcome)
     return outcome
+
+
+def _traced(job: ImageJob | ForeignJob, traceparent: object) -> Outcome | ClaimRefused:
+    """Process an image within a span that says how the attempt ended.
+
+    `traceparent`: the header of the message, if it has one. Raises as `process`.
+    """
+    attributes = traces.line_attributes(job.batch, job.line, job.photograph.key)
+    parent = traceparent if isinstance(traceparent, str) else ""
+    worker = {"cutout.worker": runtime().worker, "cutout.model": runtime().config.model}
+    with traces.span("process", "consumer", parent, {**attributes, **worker}) as span:
+        outcome = process(job, runtime())
+        if isinstance(outcome, ClaimRefused):
+            span.set({"cutout.refused": outcome.reason})
+            return outcome
+        span.set({"cutout.status": outcome.status.value})
+        if outcome.code:
+            span.fail(outcome.code)
+        return outcome

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from contract import log
+from contract import log, traces
 from contract.ledger.connection import Connection
 from contract.ledger.server_check import check_server
 from contract.ledger.shared_settings import check_shared
@@ -41,7 +41,7 @@ def dispatch() -> None:
     ledger = open_ledger()
     dispatcher = Dispatcher(ledger, CallbackSchedule(ledger.connection), settings())
     metrics = serving_cluster_metrics(settings(), dispatcher.is_alive, dispatcher.is_leading)
-    with metrics, delivering_callbacks(ledger):
+    with traces.sending("cutout-dispatcher"), metrics, delivering_callbacks(ledger):
         dispatcher.run(lambda: stop)
 
 
@@ -52,7 +52,8 @@ def serve() -> None:
 
     log.configure(settings())
     _check_redis()
-    run_server(settings())
+    with traces.sending("cutout-api"):
+        run_server(settings())
 
 
 @app.command()

@@ -1,19 +1,20 @@
 """Publishes jobs to the broker. The producer's only Celery import."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from celery import Celery
 from kombu import Producer, exceptions
 
-from contract import names
+from contract import names, traces
 from contract.batch import BatchSpec
 from contract.broker import broker_options
 from contract.errors import ErrorCode, RetryableError
 from contract.job import ImageJob, ManifestLine
 from contract.ledger import Issued
 from contract.settings import settings
+from contract.span import Attributes
 from producer.dispatch import envelopes
 from producer.dispatch.envelopes import EnvelopeTemplate
 
@@ -77,23 +78,36 @@ def job_for(spec: BatchSpec, line: int, photograph: ManifestLine) -> ImageJob:
     )
 
 
-def publish(queue: str, jobs: Iterable[ImageJob], issued_at: float) -> None:
+def publish(queue: str, jobs: Sequence[ImageJob], issued_at: float) -> None:
     """Send jobs to a queue: all of them, or none. Raises RetryableError (`redis_unavailable`)."""
     try:
         redis_key, template = template_of(queue)
-        messages = [template.message(job, issued_at) for job in jobs]
-        with app().producer_or_acquire() as producer:
-            channel: Any = producer.channel
-            with channel.conn_or_acquire() as client:
-                client.lpush(redis_key, *messages)
+        with traces.spans("publish", "producer", jobs, _trace_attributes) as spans:
+            messages = [
+                template.message(job, issued_at, span.traceparent)
+                for job, span in zip(jobs, spans, strict=True)
+            ]
+            with app().producer_or_acquire() as producer:
+                channel: Any = producer.channel
+                with channel.conn_or_acquire() as client:
+                    client.lpush(redis_key, *messages)
     except _publish_errors() as error:
         raise RetryableError(
             ErrorCode.REDIS_UNAVAILABLE, f"Publishing failed ({type(error).__name__})."
         ) from None
 
 
+def _trace_attributes(job: ImageJob) -> Attributes:
+    release: Attributes = {"cutout.model": job.recipe.model, "cutout.pipeline": job.recipe.pipeline}
+    return {**traces.line_attributes(job.batch, job.line, job.photograph.key), **release}
+
+
 def send_sample(queue: str, producer: Producer) -> None:
     """Have Celery send a message whose fields are the placeholders of an EnvelopeTemplate."""
+    # by the ledger's clock: tells a queued message from a lost one
+    headers = {"issued": envelopes.ISSUED}
+    if traces.are_on():
+        headers["traceparent"] = envelopes.TRACEPARENT
     app().send_task(
         names.CUT_TASK,
         kwargs={"job": envelopes.JOB},
@@ -103,8 +117,7 @@ def send_sample(queue: str, producer: Producer) -> None:
         # what Flower, `inspect` and logs show of a task
         argsrepr=envelopes.PHOTOGRAPH,
         kwargsrepr=envelopes.BATCH,
-        # by the ledger's clock: tells a queued message from a lost one
-        headers={"issued": envelopes.ISSUED},
+        headers=headers,
     )
 
 

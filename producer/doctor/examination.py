@@ -14,6 +14,7 @@ def examine_all(config: Settings, locations: tuple[str, str] | None) -> Iterator
     machine, cluster = MachineChecks(config), ClusterChecks(config)
     checks: dict[str, Check] = {
         "variables": machine.variables,
+        "traces": machine.traces,
         "folders": machine.folders,
         "weights": machine.weights,
         "providers": machine.providers,

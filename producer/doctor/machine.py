@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 
+from contract import traces
 from contract.cpus import available_cpus, available_memory
 from contract.errors import NEXT_STEP, ErrorCode
 from contract.interpreter import python_command
@@ -29,6 +30,12 @@ class MachineChecks:
         for sentence in unknown_settings(os.environ):
             what, _, step = sentence.removeprefix("invalid_setting: ").partition(". ")
             yield warning(f"{what}.", step)
+
+    def traces(self) -> Iterator[Finding]:
+        """Check that traces can be sent if they are wanted. No connection is made."""
+        traces.check()
+        if traces.are_wanted():
+            yield ok("traces are sent by OpenTelemetry")
 
     def folders(self) -> Iterator[Finding]:
         """Check that the folders for state and weights can be written to."""

@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from contract import traces
 from contract.counters import counters
 from contract.exposition import CounterMetrics, serving_metrics
 from contract.metrics import exported_by
@@ -23,6 +24,7 @@ from producer.web.cutouts.callback import load_delivery
 from producer.web.middleware import BodyLimits, RateLimitHeaders, RequestLog, SafetyHeaders
 from producer.web.openapi import API_ROUTES, create_api
 from producer.web.page import Page
+from producer.web.request_trace import RequestTrace
 
 SHUTDOWN_SECONDS = 10
 """Seconds that open requests have to end after SIGTERM. Waiting clients then ask again."""
@@ -61,6 +63,8 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(RequestLog)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(SafetyHeaders)
+    if traces.are_on():
+        app.add_middleware(RequestTrace)
     app.mount("/", Page(API_ROUTES))
     return app
 

@@ -34,8 +34,10 @@ def names_in(file: str) -> set[str]:
 
 
 def declared() -> set[str]:
+    """Return what a plain install has, and the extra that the images have too."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return set(map(distribution, project["dependencies"]))
+    traces = project["optional-dependencies"]["traces"]
+    return set(map(distribution, [*project["dependencies"], *traces]))
 
 
 def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:

@@ -12,6 +12,7 @@ NAMES = (
     "billiard.process:current_process",
     "celery.signals:setup_logging",
     "celery.signals:worker_process_init",
+    "celery.signals:worker_process_shutdown",
     # notices.py
     "celery.apps.worker:safe_say",
     # loader.py

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from contract import log, names
+from contract import log, names, traces
 from contract.cpus import available_cpus
 from contract.ledger.connection import Connection
 from contract.ledger.server_check import check_server
@@ -71,6 +71,7 @@ def worker(
     queues = _queues(config.model, quarantine=quarantine, interactive=interactive)
     name = f"{queues[-1]}-{os.getpid()}@{socket.gethostname()}"
     log.configure(config, name)
+    traces.check()  # its children start them
     children = 1 if quarantine else concurrency or default_children(available_cpus())
     _check_redis(config, children)
     prepare(config, children, name, quarantine=quarantine, interactive=interactive)

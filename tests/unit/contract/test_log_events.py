@@ -81,7 +81,7 @@ def test_fields_are_as_declared():
 def test_the_lines_of_an_image_have_its_fields():
     bound = [
         names(node)
-        for module in ("tasks", "process")
+        for module in ("tasks", "attempt")
         for node in ast.walk(ast.parse((ROOT / f"worker/{module}.py").read_text()))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).endswith((".bound_contextvars", ".bind_contextvars"))
