@@ -290,7 +290,7 @@ _COMMAND: Texts = {
     ),
     ErrorCode.EXTRA_MISSING: (
         "An optional package that this needs is not installed.",
-        "Install cutout-queue with its extras: `pip install 'cutout-queue[export,parquet]'`.",
+        "Install cutout-queue with that extra, for example `pip install 'cutout-queue[traces]'`.",
     ),
 }
 

@@ -113,6 +113,14 @@ def test_scaling_asks_for_metrics_that_are_exported():
         assert "max(sum by (instance)" in query  # two dispatchers export the same numbers
 
 
+def test_scaling_counts_the_images_of_its_own_release_alone():
+    [pipeline] = re.findall(
+        r"^PIPELINE = (\d+)$", (ROOT / "contract/recipe.py").read_text(), re.MULTILINE
+    )
+    own = (f'pipeline="{pipeline}"', f'queue="interactive.u2netp.p{pipeline}"')
+    assert [sum(label in query for label in own) for query in scaling_queries()] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("given", "what"),
     [
