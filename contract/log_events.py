@@ -296,6 +296,7 @@ _ANY = (
     LogEvent(
         "traces not sent", "warning", "The collector does not take them; images are unaffected"
     ),
+    LogEvent("traces are off", "error", "OpenTelemetry refuses one of its variables", ("reason",)),
     LogEvent("traces are sent again", "info", "The collector takes them"),
     LogEvent("Redis should be changed", "warning", "A setting of Redis risks batches", ("reason",)),
     LogEvent("Redis not checked", "warning", "Redis did not answer", ("reason",)),

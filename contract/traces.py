@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+import structlog
+
 from contract import names
 from contract.errors import ErrorCode, PermanentError
 from contract.span import NOT_RECORDED, Attributes, Kind, Span
@@ -17,6 +19,8 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 PROTOCOL = "http/protobuf"
 """The only one that traces are sent by."""
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -67,10 +71,14 @@ def start(service: str) -> None:
     `service`: what traces call this kind of process, unless OTEL_SERVICE_NAME is set.
     """
     check()
-    if are_wanted() and not _tracers:
-        from contract import open_telemetry  # noqa: PLC0415 - an extra; slow to import
+    if not are_wanted() or _tracers:
+        return
+    from contract import open_telemetry  # noqa: PLC0415 - an extra; slow to import
 
+    try:
         _tracers.append(open_telemetry.OtlpTracer(service))
+    except ValueError as error:  # the library refuses one of its own variables
+        log.error("traces are off", reason=str(error))  # noqa: TRY400 - one sentence says it
 
 
 def stop() -> None:

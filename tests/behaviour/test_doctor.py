@@ -181,6 +181,13 @@ def test_a_variable_is_no_setting(healthy, monkeypatch) -> None:
     assert "CUTOUT_TIME_LIMIT" in only(healthy).message
 
 
+def test_traces_cannot_be_sent(healthy, monkeypatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert wrong(healthy) == []
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    assert (only(healthy).check, only(healthy).level) == ("traces", Level.ERROR)
+
+
 def test_a_folder_cannot_be_made(healthy, tmp_path) -> None:
     (tmp_path / "file").touch()
     finding = only(healthy | {"state_dir": tmp_path / "file" / "state"})

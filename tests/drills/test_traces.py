@@ -77,6 +77,17 @@ def test_an_unsampled_line_is_recorded_by_no_process(drill: Drill) -> None:
         assert collector.spans() == []
 
 
+def test_a_worker_that_stops_sends_its_last_spans(drill: Drill) -> None:
+    drill.fill(COUNT)
+    with collecting() as collector:
+        start(drill, **collector.env | {"OTEL_BSP_SCHEDULE_DELAY": "600000"})
+        drill.closed(drill.submit())
+        assert collector.spans() == []
+        drill.cluster.processes["worker"].terminate()
+        assert drill.cluster.processes.pop("worker").wait() == 0
+        assert len(collector.named("process")) == COUNT
+
+
 def test_a_collector_that_hangs_concerns_no_image(drill: Drill) -> None:
     drill.fill(COUNT)
     mark(drill.key_path(2), "segfault")  # a quarantine worker ends its process after each image

@@ -1,6 +1,7 @@
 import sys
 
 import pytest
+from structlog.testing import capture_logs
 from support.collector import collecting
 
 from contract import open_telemetry, traces
@@ -61,6 +62,14 @@ def test_another_protocol_is_refused(monkeypatch, collector):
     with pytest.raises(PermanentError, match="http/protobuf alone") as caught:
         traces.start("test")
     assert caught.value.code is ErrorCode.INVALID_SETTING
+
+
+def test_variables_that_do_not_agree_switch_them_off(monkeypatch, collector):
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
+    with capture_logs() as lines, traces.sending("test"):
+        assert not traces.are_on()
+    assert [line["event"] for line in lines] == ["traces are off"]
 
 
 def test_steps_form_a_trace(monkeypatch, collector):
