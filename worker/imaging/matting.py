@@ -11,7 +11,14 @@ from worker.imaging.arrays import Float32Array
 from worker.imaging.doubts import doubts, measure
 from worker.imaging.layout import Box, box_size
 from worker.imaging.refine import refine
-from worker.imaging.second_pass import MIN_CONFIDENCE, MIN_GAIN, agrees, confidence, subject_region
+from worker.imaging.second_pass import (
+    MIN_CONFIDENCE,
+    MIN_GAIN,
+    MIN_MIRROR_CONFIDENCE,
+    agrees,
+    confidence,
+    subject_region,
+)
 from worker.imaging.u2net import enlarged, stretched
 
 
@@ -55,7 +62,7 @@ def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Matte:
 def _more_confident(predict: Predict, whole: Box, first: Float32Array) -> Float32Array:
     """Return the saliency of a photograph, or that of its mirror image if it is more confident.
 
-    The mirror image is looked at only if the first one is in doubt.
+    The mirror image is looked at only if the first one is in doubt, and must not be so itself.
     """
 
     def stretched_confidence(saliency: Float32Array) -> float:
@@ -65,7 +72,8 @@ def _more_confident(predict: Predict, whole: Box, first: Float32Array) -> Float3
     if sure >= MIN_CONFIDENCE:
         return first
     from_mirror = predict(whole, mirrored=True)
-    return from_mirror if stretched_confidence(from_mirror) >= sure + MIN_GAIN else first
+    required = max(sure + MIN_GAIN, MIN_MIRROR_CONFIDENCE)
+    return from_mirror if stretched_confidence(from_mirror) >= required else first
 
 
 def _looked_again(predict: Predict, whole: Box, first: Float32Array) -> tuple[Box, Float32Array]:

@@ -177,11 +177,23 @@ def test_one_pass_never_looks_at_the_mirror_image():
     assert (network.boxes, network.mirrored_boxes) == ([(0, 0, *SIZE)], [])
 
 
-def test_a_doubtful_view_stays_if_the_mirror_image_is_hardly_more_confident():
+@pytest.mark.parametrize(
+    ("first", "from_mirror"),
+    [(0.80, 0.83), (0.3, 0.7)],
+    ids=["hardly more confident", "in doubt itself"],
+)
+def test_a_doubtful_view_stays_if_the_mirror_image_is_no_better(first: float, from_mirror: float):
     photograph = Image.new("RGB", SIZE, "red")
-    fainter = view((120, 120, 200, 200), opacity=107)
-    network = Network(FAINT, from_mirror=np.maximum(fainter, view((120, 120, 122, 122))))
+    faint = as_confident(first, (20, 20, 60, 60))
+    network = Network(faint, from_mirror=as_confident(from_mirror, (120, 120, 200, 200)))
     matte = matte_of(photograph, network, TWICE).alpha
-    once = matte_of(photograph, Network(FAINT), Quality(passes=1)).alpha
+    once = matte_of(photograph, Network(faint), Quality(passes=1)).alpha
     assert network.mirrored_boxes == [(0, 0, *SIZE)]
     assert matte.tobytes() == once.tobytes()
+
+
+def as_confident(confidence: float, rectangle: Box) -> np.ndarray:
+    """A matte of that confidence: nearly all of a rectangle is equally soft."""
+    left, top, _, _ = rectangle
+    opaque = view((left, top, left + 1, top + 1))
+    return np.maximum(view(rectangle, opacity=255 * (1 + confidence) / 2), opaque)
