@@ -12,6 +12,7 @@ from support.catalogue import photograph
 from support.cluster import Cluster
 from support.scrape import probed, scraped
 from support.services import free_port, until
+from support.serving import serving
 
 from contract import names
 from contract.ledger.records import Worker
@@ -98,6 +99,22 @@ def test_the_dispatcher_exports_every_queue_without_worker_or_batch(cluster: Clu
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
+def test_without_a_worker_the_dispatcher_exports_the_backlog_by_model(
+    cluster: Cluster, catalogue, tmp_path
+) -> None:
+    for number in range(5):
+        photograph(catalogue / f"{number}.jpg")
+    port = free_port()
+    cluster.start_dispatcher(CUTOUT_METRICS_PORT=str(port))
+    cluster.submit(catalogue, tmp_path / "out")
+    queued = ("cutout_unsettled_images", "u2netp", str(PIPELINE), "queued")
+    until(lambda: scraped(port) and scraped(port)[queued] == 5)
+    metrics = scraped(port)
+    backlog = {key: value for key, value in metrics.items() if key[0] == queued[0] and value}
+    assert backlog == {queued: 5}
+    assert metrics["cutout_queue_length", QUEUE] == 5
+
+
 def test_a_dispatcher_that_is_lost_is_reported(cluster: Cluster, catalogue, tmp_path) -> None:
     """By another one that stands by, by `cutout status`, and by the API's `/healthz`."""
     photograph(catalogue / "a.jpg")
@@ -111,10 +128,13 @@ def test_a_dispatcher_that_is_lost_is_reported(cluster: Cluster, catalogue, tmp_
         env = cluster.environment()
         return subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
 
-    assert "No dispatcher" not in status()
-    cluster.kill("first")
-    until(lambda: not cluster.ledger.has_dispatcher())
-    assert "No dispatcher is running, so no image is queued" in status()
+    with serving(cluster, tmp_path) as server:
+        assert "No dispatcher" not in status()
+        assert server.client.get("/healthz").text == "ok\n"
+        cluster.kill("first")
+        until(lambda: not cluster.ledger.has_dispatcher())
+        assert "No dispatcher is running, so no image is queued" in status()
+        assert "no dispatcher is running" in server.client.get("/healthz").text
     cluster.start_dispatcher("second", CUTOUT_METRICS_PORT=str(port))
     until(lambda: scraped(port) and scraped(port)["cutout_dispatcher_leading",] == 1)
     assert scraped(port)["cutout_dispatcher_running",] == 1
