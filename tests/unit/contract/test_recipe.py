@@ -1,14 +1,16 @@
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from support.paths import ROOT
 
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ImageJob, ManifestLine
 from contract.lengths import pixels
 from contract.policy import Policy
 from contract.quality import Quality
-from contract.recipe import MATTE, Recipe, recipe_for
+from contract.recipe import MATTE, PIPELINE, Recipe, recipe_for
 from contract.rendition import PLAIN, Rendition
 
 
@@ -20,6 +22,11 @@ def test_the_digest_of_the_plain_recipe_changes_only_with_the_pipeline():
         recipe.digest_of(Rendition(format="png", name="shop", key="{stem}.{ext}"))
         == "046e80d69333ac34"
     )
+
+
+def test_the_chart_scales_on_the_images_of_this_pipeline():
+    chart = yaml.safe_load((ROOT / "deploy/helm/cutout/Chart.yaml").read_text())
+    assert chart["annotations"]["cutout/pipeline"] == str(PIPELINE)
 
 
 def test_the_plain_rendition_is_left_out_of_messages():
