@@ -17,7 +17,7 @@ BATCH = "b-20260101-000000-000000"
 LINES = 4000
 """Twenty times what one call may handle."""
 MAX_COMMANDS = 2500
-"""About 4 ms on a core of 2020 that other programs share."""
+"""They took up to 4 ms on a busy machine with two cores."""
 SETS = ("issued", "quarantined", "claimed", "deferred")
 
 

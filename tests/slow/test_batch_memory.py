@@ -33,6 +33,7 @@ class Verbs:
         failed = generate(self.ledger, self.folder / f"{total}", total, Status.FAILED, total).id
         peaks = {
             "report": self.run("report", failed),
+            "parquet": self.run("report", failed, "--format", "parquet"),
             "dispatch": self.run("dispatch", until=lambda: self.closed(failed)),
             "audit": self.run("audit", failed),
             "retry": self.run("retry", failed),
