@@ -3,6 +3,7 @@
 Either folder may not exist, and Python's errors about it name nothing that a user could change.
 """
 
+import errno
 from pathlib import Path
 
 from contract.errors import ErrorCode, PermanentError
@@ -28,16 +29,28 @@ def resolve(path: Path) -> Path:
     """
     path = expand(path)
     try:
-        return path.resolve()
+        resolved = path.resolve()
+        loop = _is_loop(resolved)  # for which Python 3.13 raises nothing
     except FileNotFoundError:
         raise PermanentError(
             ErrorCode.INVALID_LOCATION,
             f"{str(path)!r} is relative to the current folder, which no longer exists.",
         ) from None
     except RuntimeError:
+        loop = True
+    if loop:
         raise PermanentError(
             ErrorCode.INVALID_LOCATION, f"{str(path)!r} is a loop of symbolic links."
-        ) from None
+        )
+    return resolved
+
+
+def _is_loop(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def as_typed(path: Path) -> str:

@@ -44,7 +44,7 @@ class RedisAddress:
     ) -> Self:
         """Parse a URL of one of FORMS. Raises ValueError; its text holds nothing of the URL."""
         try:
-            parts = urlsplit(url)
+            parts = _split(url)
             options = _options(parts)
             username, password, hosts = _authority(parts)
         except UnknownOptionError:
@@ -89,6 +89,13 @@ class RedisAddress:
 
 class UnknownOptionError(ValueError):
     """An option of the URL, by name, that would have no effect."""
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL. Newer Pythons refuse an IPv6 address behind another host."""
+    scheme, separator, rest = url.partition("://")
+    end = next((place for place, char in enumerate(rest) if char in "/?#"), len(rest))
+    return urlsplit(f"{scheme}{separator}{rest[end:]}")._replace(netloc=rest[:end])
 
 
 def _options(parts: SplitResult) -> dict[str, str]:
