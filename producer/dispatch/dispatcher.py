@@ -39,7 +39,7 @@ from producer.dispatch.publisher import queues_of
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 15
+LEASE_SECONDS = 10
 """After this a standby dispatcher takes over from one that died."""
 ALIVE_SECONDS = 60
 """A round of the loop takes less than this, also one that waits for Redis in vain."""

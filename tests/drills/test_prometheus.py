@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -131,6 +132,29 @@ def assert_exported_as_declared(ports: Iterable[int]) -> None:
     assert set(declared) == set(seen)
     for name, family in seen.items():
         assert_as_declared(family, declared[name])
+
+
+@pytest.mark.long
+def test_a_lost_dispatcher_is_alerted(drill: Drill, tmp_path: Path) -> None:
+    """With the intervals of deploy/prometheus, and Flower that still answers."""
+    ports = {"dispatcher": free_port(), "flower": free_port()}
+    drill.fill(drill.size(5, 50))
+    cluster = drill.cluster
+    cluster.start_dispatcher(CUTOUT_METRICS_PORT=str(ports["dispatcher"]))
+    cluster.start("flower", "producer", "flower", CUTOUT_FLOWER_PORT=str(ports["flower"]))
+    spec = drill.submit()
+    until(lambda: all(families(port) for port in ports.values()))
+    jobs = {f"cutout-{job}": port for job, port in ports.items()}
+    with prometheus(tmp_path, jobs, RULES, "5s") as own:
+        until(lambda: query(own, "max(cutout_dispatcher_running) == 1"))
+        cluster.kill("dispatcher")
+        began = time.monotonic()
+        until(lambda: "CutoutDispatcherMissing" in firing(own), pause=0.1)
+        took = time.monotonic() - began
+    cluster.start_dispatcher()
+    cluster.start_worker()
+    drill.closed(spec)
+    drill.passed(spec, "SIGKILL to the only dispatcher: until the alert fires", 20, took)
 
 
 def firing(port: int) -> set[str]:

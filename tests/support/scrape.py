@@ -48,15 +48,17 @@ def probed(port: int) -> int:
 
 
 @contextmanager
-def prometheus(folder: Path, jobs: dict[str, int], rules: Path) -> Iterator[int]:
-    """Run a Prometheus that scrapes ports every second; yield its own port.
+def prometheus(
+    folder: Path, jobs: dict[str, int], rules: Path, interval: str = "1s"
+) -> Iterator[int]:
+    """Run a Prometheus that scrapes ports at an interval; yield its own port.
 
     `jobs`: name of each job -> the port that it scrapes.
     """
     program = shutil.which("prometheus") or missing("prometheus is not installed")
     own = free_port()
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": interval, "evaluation_interval": "1s"},
         "rule_files": [str(rules)],
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
