@@ -30,8 +30,9 @@ SURE_CERTAINTY = 0.97
 MAX_SHARE = 0.85
 """A larger share of the photograph is a texture, not a subject."""
 MAX_BAND_SHARE = 0.5
-"""What touches two opposite sides of the frame and covers less than this is a horizon, a row of
-bricks or a stripe, even if the network is sure of it. A portrait that touches both covers more."""
+"""What reaches from the left side of the frame to the right one and covers less than this is a
+horizon, a row of bricks or a stripe, even if the network is sure of it. From top to bottom it may
+be a person or a tall product."""
 SCATTERED_CERTAINTY = 0.95
 """With less, what fills little of its own box is scattered over a texture. Antennas and legs of
 cranes fill as little, but with more certainty."""
@@ -59,7 +60,7 @@ class Evidence:
     contact: float
     """largest share of a side of the frame that the subject covers"""
     across: float
-    """share that it covers of both of two opposite sides: of the side of which it covers less"""
+    """share that it covers of both the left and the right side: of that of which it covers less"""
     fill: float
     """share that it covers of the smallest box around it"""
 
@@ -76,7 +77,7 @@ def measure(saliency: Float32Array) -> Evidence:
     top, bottom, left, right = (
         float(side.mean()) for side in (subject[0], subject[-1], subject[:, 0], subject[:, -1])
     )
-    across = max(min(top, bottom), min(left, right))
+    across = min(left, right)
     contact = max(top, bottom, left, right)
     return Evidence(certainty, float(subject.mean()), contact, across, _fill(subject))
 

@@ -50,6 +50,7 @@ THIN = saliency((158, 20, 162, 300))
         (saliency((0, 0, 320, 310)), (NONE,)),
         (saliency((0, 200, 320, 240)), (NONE,)),
         (saliency((0, 40, 320, 300)), (CUT,)),
+        (saliency((120, 0, 200, 320)), (CUT,)),
         (saliency(*SCATTERED, value=0.92), (NONE,)),
         (saliency(*SCATTERED), ()),
         (saliency((100, 80, 220, 240), value=0.92), (AMBIGUOUS,)),
@@ -60,8 +61,8 @@ THIN = saliency((158, 20, 162, 300))
     ],
     ids=[
         "whole", "thin", "of a larger network", "empty", "nan", "inf", "faint noise", "faint smear",
-        "smear", "everything", "band", "cut at both sides", "scattered", "sure of several parts",
-        "hesitant", "cut below", "cut at the left", "touches with a tip",
+        "smear", "everything", "band", "cut at both sides", "tall", "scattered",
+        "sure of several parts", "hesitant", "cut below", "cut at the left", "touches with a tip",
         "hesitant and cut",
     ],
 )  # fmt: skip
