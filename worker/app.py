@@ -16,7 +16,7 @@ from contract.settings import settings
 from worker.celery_hooks.check import check_names
 from worker.celery_hooks.loader import SafeLoader
 from worker.celery_hooks.notices import hide_notices
-from worker.runtime import plan, runtime
+from worker.runtime import plan, runtime, worker_name
 from worker.supervision.exit_status import record_load_failure
 from worker.supervision.heartbeat import set_loaded
 
@@ -92,7 +92,7 @@ def create_app(concurrency: int, *, quarantine: bool) -> Celery:
 
 @signals.setup_logging.connect  # a connected handler also disables Celery's own logging setup
 def _configure_logging(**_: Any) -> None:
-    log.configure(settings(), plan().worker)
+    log.configure(settings(), worker_name())
     if settings().log_format == "json":
         hide_notices()
 

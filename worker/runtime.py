@@ -96,6 +96,12 @@ def plan() -> Plan:
     return _plans[settings().model]
 
 
+def worker_name() -> str:
+    """Return the name of the worker that this process belongs to; empty if it is none."""
+    prepared = _plans.get(settings().model)
+    return prepared.worker if prepared else ""
+
+
 def keep_freed_memory() -> None:
     """Reuse the memory of one image for the next one, instead of returning it to the kernel.
 

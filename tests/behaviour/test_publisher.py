@@ -111,9 +111,15 @@ def test_a_celery_worker_runs_every_published_job() -> None:
     def cut(job: dict[str, object]) -> None:
         seen.append(ImageJob.model_validate(job))
 
-    app().tasks.pop(names.CUT_TASK, None)  # the real one, if a test has imported it
-    app().task(cut, name=names.CUT_TASK)
-    publish(QUEUE, JOBS, ISSUED_AT)
-    with start_worker(app(), queues=[QUEUE], perform_ping_check=False, concurrency=1):
-        until(lambda: len(seen) == len(JOBS))
+    tasks = app().tasks
+    real = tasks.pop(names.CUT_TASK, None)  # if a test has imported it
+    try:
+        app().task(cut, name=names.CUT_TASK)
+        publish(QUEUE, JOBS, ISSUED_AT)
+        with start_worker(app(), queues=[QUEUE], perform_ping_check=False, concurrency=1):
+            until(lambda: len(seen) == len(JOBS))
+    finally:
+        del tasks[names.CUT_TASK]
+        if real:
+            tasks[names.CUT_TASK] = real
     assert seen == JOBS

@@ -151,7 +151,7 @@ def test_status_says_which_deadlines_will_be_missed(
         "priority": 0, "weight": 1, "cap": 5, "not_before": None, "deadline": None,
     }  # fmt: skip
     assert cutout("schedule", batch).splitlines()[2:4] == ["cap: 5", "not-before: none"]
-    assert "Expected" not in cutout("status", batch)
+    assert "Expected to end at 2026-01-31 07:40 UTC.\n" in cutout("status", batch)
 
 
 # shares
