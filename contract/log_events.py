@@ -148,7 +148,7 @@ _DISPATCHER = (
     LogEvent("dispatching", "info", "This dispatcher works"),
     LogEvent("standing by: another dispatches", "info", "It takes over if the other one dies"),
     LogEvent("dispatcher waits", "warning", "Redis does not answer, for example", ("reason",)),
-    LogEvent("lease left to expire", "info", "Another dispatcher takes over about 10 s later"),
+    LogEvent("lease left to expire", "info", "Another dispatcher takes over about 15 s later"),
     LogEvent("dispatcher stopped", "info", "After SIGTERM or Ctrl-C"),
     LogEvent(
         "batch backing off",

@@ -104,7 +104,6 @@ def _initialize_child(**_: Any) -> None:
         os.nice(NICENESS)
     child: int = current_process().index  # type: ignore[attr-defined]  # position in the pool
     plan().meters.attach(child)
-    traces.start("cutout-worker")  # its thread would not survive a fork
     set_loaded(child, loaded=False)  # an earlier child at this position may have been loaded
     if plan().quarantine:
         # the model is loaded with the image: a child is started for each, and they are rare
@@ -114,6 +113,8 @@ def _initialize_child(**_: Any) -> None:
         _load_model()
     set_loaded(child, loaded=True)
     setproctitle(f"cutout worker {settings().model} idle")
+    # last, as an error would skip what follows; its thread would not survive a fork
+    traces.start("cutout-worker")
 
 
 @signals.worker_process_shutdown.connect

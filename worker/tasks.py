@@ -1,7 +1,7 @@
 """The Celery task: takes a message, calls `process`, and ends in a state that Flower understands.
 
-Succeeded: done or skipped. Failed: failed, with its code. Retry: deferred, or Redis is away.
-Rejected: the message is invalid. Revoked: there was nothing to do.
+Succeeded: done or skipped. Failed: failed, with its code. Retry: deferred, Redis is away, or there
+is nothing to do now. Rejected: the message is invalid. Revoked: the image was settled before.
 """
 
 from contextlib import suppress
@@ -94,7 +94,7 @@ def _process(job: ImageJob | ForeignJob, traceparent: object) -> Outcome:
     if isinstance(outcome, ClaimRefused):
         counters.add(WORKER_REFUSED, outcome.reason)
         log.info("nothing to do", reason=outcome.reason)
-        raise Ignore  # acknowledged; see `CutoutRequest.on_failure`
+        raise Ignore(outcome.reason)  # acknowledged; see `CutoutRequest.on_failure`
     count_outcome(runtime().config.model, outcome)
     return outcome
 

@@ -68,7 +68,8 @@ def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
     """Reopen failed images, all or those of one code; return how many.
 
     Without a code, poisoned images stay as they are; with it, they go to the quarantine worker.
-    Raises PermanentError: `batch_unknown`, or `batch_conflict` for a code of NEVER_RETRIED.
+    Raises PermanentError: `batch_unknown`, or `batch_conflict` for a code of NEVER_RETRIED and for
+    a batch that is being cancelled.
     """
     if code in NEVER_RETRIED:
         raise PermanentError(
@@ -76,6 +77,7 @@ def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
             f"A retry of {code} would fail the same way: submit a new batch instead.",
         )
     progress = ledger.batches.progress(batch)
+    _require(progress.state != "cancelling", ledger, batch)
     spec = progress.spec
     skipped = NEVER_RETRIED | RETRIED_BY_CODE_ONLY
     # all of them before any line is reopened: one that fails again meanwhile must stay failed

@@ -39,7 +39,7 @@ from producer.dispatch.publisher import queues_of
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 10
+LEASE_SECONDS = 15
 """After this a standby dispatcher takes over from one that died."""
 ALIVE_SECONDS = 60
 """A round of the loop takes less than this, also one that waits for Redis in vain."""
@@ -73,7 +73,7 @@ class Dispatcher:
         self._lease_taken = time.monotonic(), time.time()
         self._last_round = time.monotonic()
         self._leading: bool | None = None
-        """None: it has not asked for the lease yet"""
+        """None: not known"""
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
@@ -90,14 +90,17 @@ class Dispatcher:
                     busy = self.tick()
             except CutoutError as error:
                 log.warning("dispatcher waits", reason=str(error))
+                self._leading = None
                 time.sleep(1)
             if not busy:
                 time.sleep(TICK_SECONDS)
-        self.stop()
+        self._leading = None
         try:
+            # before a report is finished, which has a lease of its own
             self._ledger.release_lease(self._token)
         except CutoutError:
             log.info("lease left to expire")
+        self.stop()
         log.info("dispatcher stopped")
 
     def is_alive(self) -> bool:

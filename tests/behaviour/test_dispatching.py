@@ -7,10 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from contract.batch import BatchSpec
+from contract.errors import CutoutError
 from contract.ledger import Ledger
 from contract.ledger.redis_ledger import RedisLedger
+from contract.outcome import Outcome, Status
 from contract.recipe import recipe_for
 from contract.settings import settings
+from producer.batches import control
 from producer.batches.dispatching import NO_DISPATCHER, with_missing_dispatcher
 from producer.cli import main
 
@@ -60,6 +63,15 @@ def test_the_verbs_that_need_a_dispatcher_say_so(open_batch: str) -> None:
     assert cutout("resume", open_batch).splitlines()[-1] == NO_DISPATCHER
     assert cutout("cancel", open_batch).splitlines()[-1] == NO_DISPATCHER
     assert cutout("status").splitlines()[-1] == f"{open_batch}: {NO_DISPATCHER}"
+
+
+def test_a_batch_that_is_being_cancelled_is_not_retried(
+    ledger: RedisLedger, open_batch: str
+) -> None:
+    ledger.lines.finish(open_batch, Outcome(line=0, key="a.jpg", status=Status.FAILED))
+    ledger.batches.cancel(open_batch)
+    with pytest.raises(CutoutError, match="cancelling"):
+        control.retry(ledger, open_batch)
 
 
 def test_only_an_open_batch_is_expected_to_end(ledger: RedisLedger, open_batch: str) -> None:

@@ -453,6 +453,20 @@ def test_dropped_messages_are_counted(ledger) -> None:
     assert ledger.workers.dropped_messages() == 2
 
 
+def test_a_batch_that_is_being_cancelled_is_not_reopened(ledger, batch) -> None:
+    ledger.lines.finish(batch, failed(0))
+    ledger.batches.cancel(batch)
+    assert ledger.batches.reopen(batch, [0]) == 0
+    assert ledger.batches.progress(batch).failed == 1
+
+
+def test_a_repeated_claim_is_valid_after_a_cancellation(ledger, batch) -> None:
+    first = claim(ledger, 0)
+    ledger.batches.cancel(batch)
+    assert claim(ledger, 0) == first
+    assert claim(ledger, 1) == ClaimRefused("stopped")
+
+
 def test_unclaimed_lines_are_found_in_order(ledger) -> None:
     ledger.batches.register(spec(total=30))
     assert ledger.lines.unclaimed(BATCH, 0, 3) == Unclaimed({0: 0, 1: 0, 2: 0}, 3)

@@ -106,7 +106,7 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     max_outstanding = 0
     redis = drill.cluster.ledger.connection.client
     for _ in range(kills):
-        # the lease of a dead dispatcher blocks the next one for 10 s; the drill does not wait
+        # the lease of a dead dispatcher blocks the next one for 15 s; the drill does not wait
         redis.delete(names.DISPATCHER_LEASE)
         drill.cluster.start_dispatcher()
         until(lambda: redis.exists(names.DISPATCHER_LEASE), pause=0.01)

@@ -136,16 +136,14 @@ def assert_exported_as_declared(ports: Iterable[int]) -> None:
 
 @pytest.mark.long
 def test_a_lost_dispatcher_is_alerted(drill: Drill, tmp_path: Path) -> None:
-    """With the intervals of deploy/prometheus, and Flower that still answers."""
-    ports = {"dispatcher": free_port(), "flower": free_port()}
+    """With the intervals of deploy/prometheus, which scrapes it alone."""
+    port = free_port()
     drill.fill(drill.size(5, 50))
     cluster = drill.cluster
-    cluster.start_dispatcher(CUTOUT_METRICS_PORT=str(ports["dispatcher"]))
-    cluster.start("flower", "producer", "flower", CUTOUT_FLOWER_PORT=str(ports["flower"]))
+    cluster.start_dispatcher(CUTOUT_METRICS_PORT=str(port))
     spec = drill.submit()
-    until(lambda: all(families(port) for port in ports.values()))
-    jobs = {f"cutout-{job}": port for job, port in ports.items()}
-    with prometheus(tmp_path, jobs, RULES, "5s") as own:
+    until(lambda: families(port))
+    with prometheus(tmp_path, {"cutout-dispatcher": port}, RULES, "5s") as own:
         until(lambda: query(own, "max(cutout_dispatcher_running) == 1"))
         cluster.kill("dispatcher")
         began = time.monotonic()

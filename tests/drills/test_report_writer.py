@@ -30,7 +30,7 @@ def test_a_dispatcher_is_lost_while_it_writes_a_report(
     first = drill.cluster.processes["first"]
     os.killpg(first.pid, harm)
     assert drill.progress(spec).state == "open"
-    # the lease of a lost dispatcher blocks the next one for 10 s; the drill does not wait
+    # the lease of a lost dispatcher blocks the next one for 15 s; the drill does not wait
     redis.delete(names.DISPATCHER_LEASE)
     lost = time.monotonic()
     drill.cluster.start_dispatcher("second")

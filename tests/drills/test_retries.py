@@ -123,7 +123,7 @@ def test_stale_close(drill: Drill, storage: HttpProxy, closed_again: bool) -> No
     failed = batch.restore()
     assert reopened(drill, spec.id) == failed
     if closed_again:
-        # its lease would block the next one for 10 s; the drill does not wait
+        # its lease would block the next one for 15 s; the drill does not wait
         drill.cluster.ledger.connection.client.delete(names.DISPATCHER_LEASE)
         drill.cluster.start_dispatcher("other")
         assert drill.closed(spec, 600).done == spec.total

@@ -271,8 +271,14 @@ def test_each_kind_of_worker_has_its_option():
 
 def test_the_metrics_of_each_process_are_scraped_under_a_job_of_ours():
     [monitor] = [one for one in render(ci_values("full")) if one["kind"] == "ServiceMonitor"]
-    [endpoint] = monitor["spec"]["endpoints"]
-    assert endpoint["relabelings"][0]["replacement"].startswith("cutout-")
+    others, dispatcher = monitor["spec"]["endpoints"]
+    assert [rule.get("action", "replace") for rule in others["relabelings"]] == ["drop", "replace"]
+    assert [rule.get("action", "replace") for rule in dispatcher["relabelings"]] == [
+        "keep",
+        "replace",
+    ]
+    for endpoint in (others, dispatcher):
+        assert endpoint["relabelings"][-1]["replacement"].startswith("cutout-")
     assert 'job=~"cutout.*"' in (ROOT / "deploy/prometheus/rules.yaml").read_text()
 
 

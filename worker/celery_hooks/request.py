@@ -119,8 +119,10 @@ class CutoutRequest(Request):
             queue = self.delivery_info["routing_key"] or ""
             count_dropped_message(queue, "It holds no job of any release.")
         if isinstance(error, Ignore):
-            # Celery sends no event, and Flower would show the image as started for ever
-            self.send_event("task-revoked", terminated=False, signum=None, expired=False)
+            # Celery sends no event, and Flower would show the image as started for ever. Only the
+            # state of a retried image changes again once it is processed
+            kind = "task-revoked" if str(error) == "settled" else "task-retried"
+            self.send_event(kind)
         if result := result_of(error):
             self._report(result)
         return super().on_failure(exc_info, *arguments, **options)

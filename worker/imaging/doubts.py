@@ -29,10 +29,6 @@ SURE_CERTAINTY = 0.97
 (IoU of 0.9 or more) have 0.98 or more."""
 MAX_SHARE = 0.85
 """A larger share of the photograph is a texture, not a subject."""
-MAX_BAND_SHARE = 0.5
-"""What reaches from the left side of the frame to the right one and covers less than this is a
-horizon, a row of bricks or a stripe, even if the network is sure of it. From top to bottom it may
-be a person or a tall product."""
 SCATTERED_CERTAINTY = 0.95
 """With less, what fills little of its own box is scattered over a texture. Antennas and legs of
 cranes fill as little, but with more certainty."""
@@ -59,8 +55,6 @@ class Evidence:
     """of the photograph that the subject covers"""
     contact: float
     """largest share of a side of the frame that the subject covers"""
-    across: float
-    """share that it covers of both the left and the right side: of that of which it covers less"""
     fill: float
     """share that it covers of the smallest box around it"""
 
@@ -71,15 +65,12 @@ def measure(saliency: Float32Array) -> Evidence:
     values = saliency[::step, ::step]
     total = float(values.sum())
     if not 0 < total < float("inf"):  # written so that NaN counts as nothing
-        return Evidence(0, 0, 0, 0, 0)
+        return Evidence(0, 0, 0, 0)
     certainty = float((values * _highest_nearby(values)).sum()) / total
     subject = values > SALIENT
-    top, bottom, left, right = (
-        float(side.mean()) for side in (subject[0], subject[-1], subject[:, 0], subject[:, -1])
-    )
-    across = min(left, right)
-    contact = max(top, bottom, left, right)
-    return Evidence(certainty, float(subject.mean()), contact, across, _fill(subject))
+    sides = subject[0], subject[-1], subject[:, 0], subject[:, -1]
+    contact = max(float(side.mean()) for side in sides)
+    return Evidence(certainty, float(subject.mean()), contact, _fill(subject))
 
 
 def _fill(subject: BoolArray) -> float:
@@ -118,9 +109,8 @@ def doubts(evidence: Evidence) -> tuple[ErrorCode, ...]:
 def _is_without_subject(evidence: Evidence) -> bool:
     nothing = evidence.certainty < MIN_CERTAINTY
     everything = evidence.share > MAX_SHARE
-    band = evidence.across > MIN_CONTACT and evidence.share < MAX_BAND_SHARE
     scattered = evidence.certainty < SCATTERED_CERTAINTY and evidence.fill < MIN_FILL
-    return nothing or everything or band or scattered
+    return nothing or everything or scattered
 
 
 def doubts_named(text: str) -> tuple[ErrorCode, ...]:

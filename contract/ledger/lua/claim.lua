@@ -17,15 +17,16 @@
 -- ARGV[4] 1 if the caller is a quarantine worker
 -- returns {'claimed', crash count, retries, crash causes}, or why the line cannot be claimed:
 --   {'stopped'} the batch is not open, {'settled'}, {'held'} by another attempt, {'quarantined'}
-if redis.call('HGET', KEYS[1], 'state') ~= 'open' then return {'stopped'} end
 local line = ARGV[1]
+local holder = redis.call('HGET', KEYS[7], line)
+-- a claim that is repeated stays valid if the batch was paused or cancelled meanwhile
+if holder ~= ARGV[2] and redis.call('HGET', KEYS[1], 'state') ~= 'open' then return {'stopped'} end
 if redis.call('GETBIT', KEYS[2], line) == 1 then
   redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
   return {'settled'}
 end
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local holder = redis.call('HGET', KEYS[7], line)
 local crashes = tonumber(redis.call('HGET', KEYS[8], line) or 0)
 local crash_causes, retries = '', 0
 if redis.call('EXISTS', KEYS[9], KEYS[10]) > 0 then -- seldom

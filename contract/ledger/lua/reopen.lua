@@ -13,6 +13,8 @@
 -- ARGV[3..] the lines
 -- returns how many lines had failed and are open now
 if redis.call('EXISTS', KEYS[1], KEYS[2]) < 2 then return 0 end
+-- what failed before would end as cancelled
+if redis.call('HGET', KEYS[1], 'state') == 'cancelling' then return 0 end
 local opened = 0
 local cursor = tonumber(redis.call('HGET', KEYS[1], 'cursor'))
 for i = 3, #ARGV do

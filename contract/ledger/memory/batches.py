@@ -142,7 +142,7 @@ class MemoryBatches:
 
     def reopen(self, batch: str, lines: Iterable[int], crash_causes: str = "") -> int:
         row = self._state.find(batch)
-        if row is None:
+        if row is None or row.state == "cancelling":
             return 0
         opened = 0
         for line in row.failed.intersection(lines):

@@ -92,7 +92,8 @@ class MemoryLines:
         self, batch: str, line: int, token: str, lease: float, *, quarantine: bool
     ) -> Claim | ClaimRefused:
         now, row = self._state.clock(), self._state.find(batch)
-        if row is None or row.state != "open":
+        repeated = row and line in row.lines and row.lines[line].token == token
+        if row is None or (row.state != "open" and not repeated):
             return ClaimRefused("stopped")
         if line in row.settled:
             row.duplicates += 1

@@ -115,7 +115,7 @@ class Batches(Protocol):
         """Reopen failed lines, and their batch if it is closed; return how many had failed.
 
         With `crash_causes` they go to quarantine. Lines that have not failed, or that another call
-        has reopened, are left alone.
+        has reopened, are left alone; so is a batch that is being cancelled.
         """
         ...
 

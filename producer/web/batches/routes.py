@@ -24,7 +24,7 @@ from producer.web.batches.resource import (
     Retry,
     find,
 )
-from producer.web.context import RequestContext
+from producer.web.context import Context, RequestContext
 from producer.web.problems import RESPONSES
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"], responses=RESPONSES)
@@ -92,11 +92,15 @@ def list_batches(context: RequestContext, _: Reader) -> BatchList:
     return BatchList(batches=list(map(batch_resource, rows)))
 
 
+def _present(context: Context, batch_id: str) -> Batch:
+    [row] = with_missing_dispatcher(context.ledger, [find(context, batch_id)])
+    return batch_resource(row)
+
+
 @router.get("/{batch_id}", summary="Read a batch", response_description="The batch.")
 def read_batch(batch_id: BatchId, context: RequestContext, _: Reader) -> Batch:
     """Read a batch's state and progress. Requires a key with the scope `read`."""
-    [row] = with_missing_dispatcher(context.ledger, [find(context, batch_id)])
-    return batch_resource(row)
+    return _present(context, batch_id)
 
 
 @router.post("/{batch_id}/pause", summary="Pause a batch", response_description="The batch.")
@@ -106,7 +110,7 @@ def pause_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     Answers 409 unless the batch is open. Requires a key with the scope `admin`.
     """
     control.pause(context.ledger, find(context, batch_id).spec.id)
-    return batch_resource(find(context, batch_id))
+    return _present(context, batch_id)
 
 
 @router.post("/{batch_id}/resume", summary="Resume a batch", response_description="The batch.")
@@ -116,7 +120,7 @@ def resume_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     Answers 409 unless the batch is paused. Requires a key with the scope `admin`.
     """
     control.resume(context.ledger, find(context, batch_id).spec.id)
-    return batch_resource(find(context, batch_id))
+    return _present(context, batch_id)
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", response_description="The batch.")
@@ -128,7 +132,7 @@ def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     the scope `admin`.
     """
     control.cancel(context.ledger, find(context, batch_id).spec.id)
-    return batch_resource(find(context, batch_id))
+    return _present(context, batch_id)
 
 
 @router.patch(
@@ -158,8 +162,8 @@ def retry_batch(
     """Process failed images again: all of them, or those that failed with one code.
 
     A closed batch is opened again. Answers 409 for the codes `unsafe_key` and
-    `duplicate_destination`, as these images would fail again. Requires a key with the scope
-    `admin`.
+    `duplicate_destination`, as these images would fail again, and while the batch is being
+    cancelled. Requires a key with the scope `admin`.
     """
     code = selection.code if selection else None
     return Retried(reopened=control.retry(context.ledger, find(context, batch_id).spec.id, code))

@@ -33,7 +33,10 @@ def test_the_main_process_reads_the_result_of_an_attempt_from_its_exception(erro
     assert result_of(copy.copy(error)) == result
 
 
-def test_flower_sees_the_end_of_an_image_with_which_there_was_nothing_to_do(monkeypatch) -> None:
+@pytest.mark.parametrize(("reason", "state"), [("settled", "REVOKED"), ("stopped", "RETRY")])
+def test_flower_sees_the_end_of_an_image_with_which_there_was_nothing_to_do(
+    monkeypatch, reason: str, state: str
+) -> None:
     seen = Task(uuid="b.0")
     seen.event("started", 1.0, 1.0, {})
     one = object.__new__(CutoutRequest)
@@ -41,5 +44,5 @@ def test_flower_sees_the_end_of_an_image_with_which_there_was_nothing_to_do(monk
     monkeypatch.setattr(
         one, "send_event", lambda kind, **fields: seen.event(kind[5:], 2.0, 2.0, fields)
     )
-    one.on_failure(SimpleNamespace(exception=Ignore()))
-    assert seen.state == "REVOKED"
+    one.on_failure(SimpleNamespace(exception=Ignore(reason)))
+    assert seen.state == state

@@ -48,7 +48,7 @@ THIN = saliency((158, 20, 162, 300))
         (smear(0.7), (NONE,)),
         (smear(1.0), (NONE,)),
         (saliency((0, 0, 320, 310)), (NONE,)),
-        (saliency((0, 200, 320, 240)), (NONE,)),
+        (saliency((0, 200, 320, 240)), (CUT,)),
         (saliency((0, 40, 320, 300)), (CUT,)),
         (saliency((120, 0, 200, 320)), (CUT,)),
         (saliency(*SCATTERED, value=0.92), (NONE,)),
@@ -61,7 +61,7 @@ THIN = saliency((158, 20, 162, 300))
     ],
     ids=[
         "whole", "thin", "of a larger network", "empty", "nan", "inf", "faint noise", "faint smear",
-        "smear", "everything", "band", "cut at both sides", "tall", "scattered",
+        "smear", "everything", "wide", "cut at both sides", "tall", "scattered",
         "sure of several parts", "hesitant", "cut below", "cut at the left", "touches with a tip",
         "hesitant and cut",
     ],
@@ -72,9 +72,9 @@ def test_what_a_network_sees_raises_these_doubts(values: np.ndarray, found: tupl
 
 def test_measures_are_shares():
     evidence = measure(saliency((0, 80, 160, 240)))
-    assert evidence == Evidence(certainty=1, share=0.25, contact=0.5, across=0, fill=1)
+    assert evidence == Evidence(certainty=1, share=0.25, contact=0.5, fill=1)
     corners = measure(saliency((0, 0, 32, 160), (288, 80, 320, 160)))
-    assert corners == Evidence(certainty=1, share=0.075, contact=0.5, across=0.25, fill=0.15)
+    assert corners == Evidence(certainty=1, share=0.075, contact=0.5, fill=0.15)
 
 
 def test_stretching_does_not_hide_that_nothing_was_found():
