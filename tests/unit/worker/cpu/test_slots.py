@@ -27,7 +27,8 @@ def test_never_more_holders_than_slots(tmp_path: Path):
         assert [worker.exitcode for worker in workers] == [0] * 5
     text = log.read_text()
     at_once = [text[:end].count("+") - text[:end].count("-") for end in range(len(text) + 1)]
-    assert (text.count("+"), max(at_once), at_once[-1]) == (100, 2, 0)
+    assert (text.count("+"), at_once[-1]) == (100, 0)
+    assert max(at_once) <= 2  # on a busy machine they may even take turns
 
 
 @pytest.mark.slow
