@@ -15,7 +15,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.schedule import utc_text
 from contract.settings import settings
 from producer.batches import control
-from producer.batches.dispatching import NO_DISPATCHER, with_missing_dispatcher
+from producer.batches.missing_dispatcher import NO_DISPATCHER, with_missing_dispatcher
 from producer.batches.report import formats
 from producer.batches.report.parquet import write_parquet
 from producer.batches.report.rows import current
@@ -102,7 +102,7 @@ def watch(batch: BatchId, as_json: AsJson = False) -> None:
     raise typer.Exit(print_summary(ledger, progress, as_json=as_json))
 
 
-def _tell_missing_dispatcher(ledger: RedisLedger) -> None:
+def _print_missing_dispatcher(ledger: RedisLedger) -> None:
     if not ledger.has_dispatcher():
         typer.echo(NO_DISPATCHER)
 
@@ -120,7 +120,7 @@ def resume(batch: BatchId) -> None:
     ledger = open_ledger_of(batch)
     control.resume(ledger, batch)
     typer.echo(f"{batch} continues.")
-    _tell_missing_dispatcher(ledger)
+    _print_missing_dispatcher(ledger)
 
 
 @app.command()
@@ -129,7 +129,7 @@ def cancel(batch: BatchId) -> None:
     ledger = open_ledger_of(batch)
     control.cancel(ledger, batch)
     typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows when it is closed.")
-    _tell_missing_dispatcher(ledger)
+    _print_missing_dispatcher(ledger)
 
 
 def _image_code(text: str) -> ErrorCode:
@@ -162,7 +162,7 @@ def retry(
     reopened = control.retry(ledger, batch, code)
     typer.echo(f"{reopened:,} images will be retried.")
     if reopened:
-        _tell_missing_dispatcher(ledger)
+        _print_missing_dispatcher(ledger)
     if not reopened and code is None:
         typer.echo(
             "Images that failed with unsafe_key or duplicate_destination would fail again. Poisoned"

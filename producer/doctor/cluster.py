@@ -11,6 +11,7 @@ from contract.ledger.server_check import examine
 from contract.ledger.shared_settings import difference
 from contract.ledger.workers import check_clock
 from contract.settings import Settings
+from producer.batches.missing_dispatcher import NO_DISPATCHER
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.missing_workers import missing_workers
 from producer.doctor.finding import Finding, Level, error, from_error, ok, warning
@@ -96,11 +97,8 @@ class ClusterChecks:
             f" {len(open_batches)} open batches",
         )
         if not self._ledger.has_dispatcher():
-            yield Finding(
-                Level.ERROR if open_batches else Level.WARNING,
-                "No dispatcher is running, so no image is queued.",
-                "Start `cutout dispatch`.",
-            )
+            what, _, step = NO_DISPATCHER.partition(": ")
+            yield Finding(Level.ERROR if open_batches else Level.WARNING, f"{what}.", step)
         for name in sorted(fleet.out_of_rotation):
             yield error(
                 f"{name} takes no images, because its own failed where those of others did not.",

@@ -9,12 +9,12 @@ from rich.console import Console
 from contract.batch import Progress
 from contract.errors import ErrorCode, PermanentError, RetryableError
 from contract.ledger.redis_ledger import RedisLedger
-from producer.batches.dispatching import with_missing_dispatcher
+from producer.batches.missing_dispatcher import with_missing_dispatcher
 from producer.local.progress_bar import ProgressDisplay
 
 POLL_SECONDS = 0.25
 START_SECONDS = 10
-"""Seconds before a missing dispatcher is told: `cutout run` starts its own meanwhile."""
+"""Seconds for which `cutout run` starts its own dispatcher, and none is reported as missing."""
 
 
 def follow(

@@ -15,6 +15,7 @@ from producer.web import problems
 from producer.web.body_limits import BodyLimit, max_body_bytes
 from producer.web.problems import RequestError
 from producer.web.request_metrics import count_request
+from producer.web.sent_status import SentStatus
 
 log = structlog.get_logger(__name__)
 
@@ -79,28 +80,21 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status, started = 0, time.monotonic()
+        sent, started = SentStatus(send), time.monotonic()
         state = scope.setdefault("state", {})
-
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_noting_status)
+            await self._app(scope, receive, sent)
         except Exception as error:
             log.exception("unexpected error", fault=type(error).__name__)
-            if not status:
+            if not sent.status:
                 failure = CutoutError(ErrorCode.INTERNAL_ERROR, "The server failed unexpectedly.")
-                await problems.response(failure)(scope, receive, send_noting_status)
-        seconds = time.monotonic() - started
-        count_request(scope, int(status), seconds)
+                await problems.response(failure)(scope, receive, sent)
+        seconds, status = time.monotonic() - started, int(sent.status)
+        count_request(scope, status, seconds)
         # the query string is left out: it may hold secrets
         line = {
             "method": scope["method"], "path": names.printable(scope["path"])[:MAX_LOGGED_PATH],
-            "status": int(status), "milliseconds": round(seconds * 1000),
+            "status": status, "milliseconds": round(seconds * 1000),
         }  # fmt: skip
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             code, reason = state.get("failure", ("", ""))

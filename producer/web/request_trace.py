@@ -3,10 +3,11 @@
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract import traces
 from producer.web.request_metrics import METHODS, route_of
+from producer.web.sent_status import SentStatus
 
 
 class RequestTrace:
@@ -19,25 +20,18 @@ class RequestTrace:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 0
-
-        async def send_noting_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        sent = SentStatus(send)
         parent = Headers(scope=scope).get("traceparent", "")
         with traces.span("request", "server", parent) as span:
-            await self._app(scope, receive, send_noting_status)
+            await self._app(scope, receive, sent)
             method = scope["method"] if scope["method"] in METHODS else "other"
-            route = route_of(scope, status)
+            route = route_of(scope, sent.status)
             span.rename(f"{method} {route}")
             span.set(
                 {
                     "http.request.method": method, "http.route": route,
-                    "http.response.status_code": status,
+                    "http.response.status_code": sent.status,
                 }
             )  # fmt: skip
-            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                span.fail(str(status))
+            if sent.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.fail(str(sent.status))

@@ -10,7 +10,7 @@ from contract.errors import NEXT_STEP
 from contract.safe_http.policy import check_url
 from contract.schedule import Schedule
 from producer.batches import control
-from producer.batches.dispatching import with_missing_dispatcher
+from producer.batches.missing_dispatcher import with_missing_dispatcher
 from producer.batches.register import begin, new_spec
 from producer.batches.report.rows import failures
 from producer.batches.resource import Batch, batch_resource

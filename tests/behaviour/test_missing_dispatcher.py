@@ -1,4 +1,4 @@
-"""What is told of batches that wait for a dispatcher, with both ledgers."""
+"""Batches that wait for a dispatcher say so, with both ledgers."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from contract.outcome import Outcome, Status
 from contract.recipe import recipe_for
 from contract.settings import settings
 from producer.batches import control
-from producer.batches.dispatching import NO_DISPATCHER, with_missing_dispatcher
+from producer.batches.missing_dispatcher import NO_DISPATCHER, with_missing_dispatcher
 from producer.cli import main
 
 BATCHES = [f"b-20260101-000000-{letter * 6}" for letter in "abc"]

@@ -1,4 +1,4 @@
-"""Tells that no dispatcher serves a batch: nobody else could set that as its stalled reason."""
+"""The stalled reason of batches without a dispatcher, which is what sets all other reasons."""
 
 from collections.abc import Iterable
 from dataclasses import replace
