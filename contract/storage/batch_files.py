@@ -67,7 +67,12 @@ def write_manifest_segment(
 
 def manifest_segment(spec: BatchSpec, segment: int) -> list[bytes]:
     """Read one segment of a batch's manifest: ManifestLines as JSON, about 1 MB."""
-    return get_lines(open_store(spec.destination), spec.manifest_key(segment))
+    return segment_at(spec.destination, spec.manifest_key(segment))
+
+
+def segment_at(destination: str, key: str) -> list[bytes]:
+    """Read a segment of a manifest by its key. Fit for a cache: hashing a BatchSpec is slow."""
+    return get_lines(open_store(destination), key)
 
 
 def manifest_lines(spec: BatchSpec, segment: int) -> Iterator[ManifestLine]:

@@ -12,8 +12,7 @@ from contract.ledger import Ledger
 from contract.metrics import LINES_REPUBLISHED
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
-from contract.storage import open_store
-from contract.storage.json_lines import get_lines
+from contract.storage.batch_files import segment_at
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued
 
 log = structlog.get_logger(__name__)
@@ -33,8 +32,7 @@ class LinePublisher:
         self._config = config
         self._cancelled: dict[str, int] = {}
         """batch that is being cancelled -> the line to look at next"""
-        # by destination and key: hashing a BatchSpec costs as much as reading the line
-        self._segment = lru_cache(maxsize=16)(_segment)
+        self._segment_at = lru_cache(maxsize=16)(segment_at)
 
     def publish_chunk(self, spec: BatchSpec, window: int) -> bool:
         """Publish the next chunk; return True if there may be room for another."""
@@ -87,10 +85,5 @@ class LinePublisher:
 
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)
-        lines = self._segment(spec.destination, spec.manifest_key(segment))
+        lines = self._segment_at(spec.destination, spec.manifest_key(segment))
         return ManifestLine.model_validate_json(lines[offset])
-
-
-def _segment(destination: str, key: str) -> list[bytes]:
-    """Read one segment of a manifest: ManifestLines as JSON."""
-    return get_lines(open_store(destination), key)
