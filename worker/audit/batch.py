@@ -90,13 +90,14 @@ def _check_outcomes(
     ledger: Ledger, spec: BatchSpec, settled: bytes, share: float, statuses: bytearray
 ) -> Iterator[Finding]:
     """Check each line's present outcome and its output; note its status in `statuses`."""
-    segment = lru_cache(maxsize=4)(batch_files.manifest_segment)
+    segment = lru_cache(maxsize=4)(batch_files.segment_at)
     rows, with_output = _StoredRows(ledger, spec), list[Outcome]()
     agreeing = outcome_files.agreeing(rows, settled, ledger.batches.failed_bits(spec.id))
     for outcome in outcome_files.latest(agreeing, spec.total):
         statuses[outcome.line] = STATUS_BYTES[outcome.status]
         number, offset = divmod(outcome.line, spec.segment_lines)
-        listed = ManifestLine.model_validate_json(segment(spec, number)[offset])
+        lines = segment(spec.destination, spec.manifest_key(number))
+        listed = ManifestLine.model_validate_json(lines[offset])
         if outcome.key != listed.key:
             message = f"The outcome of {listed.key!r} names {outcome.key!r}."
             yield Finding(Fault.WRONG_KEY, message, outcome.line)
