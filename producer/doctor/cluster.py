@@ -14,7 +14,15 @@ from contract.settings import Settings
 from producer.batches.missing_dispatcher import NO_DISPATCHER
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.missing_workers import missing_workers
-from producer.doctor.finding import Finding, Level, error, from_error, ok, warning
+from producer.doctor.finding import (
+    Finding,
+    Level,
+    error,
+    from_error,
+    from_stalled_reason,
+    ok,
+    warning,
+)
 from producer.local.redis_server import is_fixed
 
 MEMORY_SHARE = 0.7
@@ -97,8 +105,7 @@ class ClusterChecks:
             f" {len(open_batches)} open batches",
         )
         if not self._ledger.has_dispatcher():
-            what, _, step = NO_DISPATCHER.partition(": ")
-            yield Finding(Level.ERROR if open_batches else Level.WARNING, f"{what}.", step)
+            yield from_stalled_reason(NO_DISPATCHER, Level.ERROR if open_batches else Level.WARNING)
         for name in sorted(fleet.out_of_rotation):
             yield error(
                 f"{name} takes no images, because its own failed where those of others did not.",
@@ -107,8 +114,7 @@ class ClusterChecks:
         now = time.time()
         for reason in dict.fromkeys(missing_workers(one, fleet, now) for one in open_batches):
             if reason:
-                what, _, step = reason.partition(": ")
-                yield error(f"{what}.", step)
+                yield from_stalled_reason(reason)
 
 
 def _ping(ledger: RedisLedger) -> float:

@@ -46,6 +46,12 @@ def from_error(raised: CutoutError, level: Level = Level.ERROR) -> Finding:
     return Finding(level, f"{raised.code}: {raised.message}", NEXT_STEP[raised.code])
 
 
+def from_stalled_reason(reason: str, level: Level = Level.ERROR) -> Finding:
+    """Return a batch's reason, `What is wrong: the next step.`, as a finding."""
+    what, _, step = reason.partition(": ")
+    return Finding(level, f"{what}.", step[:1].upper() + step[1:])
+
+
 def findings(checks: dict[str, Check]) -> Iterator[Finding]:
     """Yield the findings of each check; a CutoutError is one too, and ends that check alone."""
     for name, check in checks.items():
