@@ -271,6 +271,7 @@ def test_a_bucket_is_missing_and_a_source_is_empty(
     assert wrong(healthy, (f"s3://{bucket}/in", f"s3://{bucket}/out")) == []
 
 
+@pytest.mark.slow
 def test_the_storage_does_not_answer(healthy, locations, monkeypatch) -> None:
     server = S3Server(f"http://127.0.0.1:{free_port()}")
     server.select(monkeypatch)

@@ -239,6 +239,7 @@ def test_a_source_of_linked_folders_alone_names_them(ledger, tmp_path: Path) -> 
     assert "not followed: spring. Submit" in caught.value.message
 
 
+@pytest.mark.slow
 def test_unreadable_rows_of_a_manifest_do_not_stop_the_others(ledger, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     rows = [f"{number}.jpg,7" for number in range(2500)]

@@ -164,6 +164,7 @@ def issued(dispatcher: Dispatcher, ledger: RedisLedger, *specs: BatchSpec) -> li
     return [ledger.batches.progress(spec.id).issued for spec in specs]
 
 
+@pytest.mark.slow
 def test_a_batch_of_higher_priority_goes_first(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
 ) -> None:
@@ -198,6 +199,7 @@ def test_lines_of_a_higher_priority_are_published_first_in_each_tick(
     assert published == [high.id, low.id]
 
 
+@pytest.mark.slow
 def test_priorities_change_while_the_batches_run(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
 ) -> None:

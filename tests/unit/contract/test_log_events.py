@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from support.paths import ROOT
@@ -18,14 +18,17 @@ LOGGERS = {"log", "logger", "attempt_log"}
 DECLARED = {event.text: event for events in EVENTS.values() for event in events}
 
 
-def calls() -> Iterator[tuple[str, ast.Call]]:
-    """Yield the calls of loggers' methods: of those with an event, and of `bind`."""
-    for folder in ("contract", "producer", "worker"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                    logger = ast.unparse(node.func.value)
-                    yield from [(node.func.attr, node)] if logger in LOGGERS else []
+@cache
+def calls() -> list[tuple[str, ast.Call]]:
+    """Return the calls of loggers' methods: of those with an event, and of `bind`."""
+    return [
+        (node.func.attr, node)
+        for folder in ("contract", "producer", "worker")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if isinstance(node.func.value, ast.Name) and node.func.value.id in LOGGERS
+    ]
 
 
 def texts(call: ast.Call) -> list[str]:

@@ -75,6 +75,7 @@ def test_there_is_no_fringe_on_white_black_or_green(subject: tuple, background: 
     assert np.abs(visible - subject).max() <= 10
 
 
+@pytest.mark.slow
 def test_opaque_and_transparent_pixels_stay_as_they_are():
     alpha = strands(2)
     photograph = composite(texture("coffee.jpg"), texture("rocket.jpg"), alpha)
@@ -86,6 +87,7 @@ def test_opaque_and_transparent_pixels_stay_as_they_are():
     assert (kept[~hard] != corrected[~hard]).any()
 
 
+@pytest.mark.slow
 def test_strips_join_without_a_seam():
     alpha = strands(3)
     photograph = composite(texture("cat.jpg"), texture("rocket.jpg"), alpha)

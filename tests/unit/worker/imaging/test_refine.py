@@ -54,6 +54,7 @@ def test_an_edge_is_found_at_full_resolution(size: tuple[int, int]):
     assert error(refined, alpha) < 0.4 * error(enlarged, alpha)
 
 
+@pytest.mark.slow
 def test_golden_values():
     """Pixels across the disc's edge; another value means that PIPELINE must rise."""
     alpha = disc((960, 720))
