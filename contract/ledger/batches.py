@@ -6,7 +6,7 @@ from itertools import compress
 from typing import Any, Literal, cast
 
 from contract import names
-from contract.batch import BatchSpec, Progress, Snapshot
+from contract.batch import BatchSpec, Progress, Snapshot, State
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.batch_rows import (
     BATCH_KEYS,
@@ -117,18 +117,30 @@ class RedisBatches:
         with translated():
             return bool(self._redis.exists(names.redis_key(batch, "deleted")))
 
-    def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
-        moment = "" if retry_at is None else retry_at
-        return bool(self._connection.run_for("stop", batch, [""], "paused", reason, moment))
+    def pause(self, batch: str, reason: str) -> bool:
+        return self._stop(batch, "paused", reason)
+
+    def trip(self, batch: str, reason: str, retry_at: float | None) -> bool:
+        return self._stop(batch, "paused", reason, retry_at, only_open=True)
 
     def cancel(self, batch: str) -> bool:
-        return bool(self._connection.run_for("stop", batch, [""], "cancelling", "", ""))
+        return self._stop(batch, "cancelling", "")
+
+    def _stop(
+        self, batch: str, state: State, reason: str, retry_at: float | None = None,
+        *, only_open: bool = False,
+    ) -> bool:  # fmt: skip
+        arguments = (state, reason, "" if retry_at is None else retry_at, int(only_open))
+        return bool(self._connection.run_for("stop", batch, [""], *arguments))
 
     def reschedule(self, spec: BatchSpec) -> bool:
         return bool(self._connection.run_for("reschedule", spec.id, [""], spec.model_dump_json()))
 
     def resume(self, batch: str) -> int:
         return self._recall(batch, idle=False)
+
+    def resume_tripped(self, batch: str) -> int:
+        return self._recall(batch, idle=False, only_tripped=True)
 
     def reset_messages(self, *queues: str) -> None:
         with translated():
@@ -137,12 +149,12 @@ class RedisBatches:
         for batch in self.open_ids():
             self._recall(batch, idle=True)
 
-    def _recall(self, batch: str, *, idle: bool) -> int:
+    def _recall(self, batch: str, *, idle: bool, only_tripped: bool = False) -> int:
         parts = ("", *OUTSTANDING_KEYS, "claim_tokens", "crash_count", "retries", "recent_results")
         more, waiting = 1, 0
         while more:
             more, waiting = self._connection.run_for(
-                "recall", batch, parts, int(idle), SCRIPT_LINES
+                "recall", batch, parts, int(idle), SCRIPT_LINES, int(only_tripped)
             )
         return int(waiting)
 
@@ -177,17 +189,23 @@ class RedisBatches:
 
     def ids(self) -> list[str]:
         with translated():
-            self._redis.zremrangebyscore(
-                names.ALL_BATCHES, "-inf", time.time() - 2 * CLOSED_KEPT_SECONDS
-            )
-            known = cast("list[str]", self._redis.zrange(names.ALL_BATCHES, 0, -1, desc=True))
+            rows: Any = self._redis.zrange(names.ALL_BATCHES, 0, -1, desc=True, withscores=True)
             exist: list[int] = []
-            for chunk in chunks(known, SCRIPT_LINES):
+            for chunk in chunks(rows, SCRIPT_LINES):
                 with self._redis.pipeline(transaction=False) as pipe:
-                    for batch in chunk:
+                    for batch, _ in chunk:
                         pipe.exists(names.redis_key(batch))
                     exist += pipe.execute()
-        return list(compress(known, exist))
+            # those that have expired, but none that is being restored right now
+            oldest = time.time() - 2 * CLOSED_KEPT_SECONDS
+            gone = (
+                batch
+                for (batch, created), exists in zip(rows, exist, strict=True)
+                if not exists and created < oldest
+            )
+            for expired in chunks(gone, SCRIPT_LINES):
+                self._redis.zrem(names.ALL_BATCHES, *expired)
+        return [batch for batch, _ in compress(rows, exist)]
 
     def exists(self, batch: str) -> bool:
         with translated():

@@ -21,7 +21,7 @@ def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, in
     unless registration refused them; a worker that finds the output of one settles it without
     processing it. Raises PermanentError (`batch_unknown`, `batch_exists`).
     """
-    if names.is_batch_id(batch) and ledger.batches.exists(batch):
+    if names.is_batch_id(batch) and not _is_lost(ledger, batch):
         raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis still knows the batch {batch}.")
     spec = batch_files.read_spec(batch, canonical_location(destination))
     settled, failed = no_bits(spec.total), no_bits(spec.total)
@@ -51,7 +51,7 @@ def rebuild_all(
     destination = canonical_location(destination)
     store = open_store(destination)
     for batch in batch_files.ids(store):
-        if ledger.batches.exists(batch):
+        if not _is_lost(ledger, batch):
             continue
         try:
             if store.head(names.spec_key(batch)) is None or closed_at(store, batch) is not None:
@@ -63,3 +63,11 @@ def rebuild_all(
             on_damaged(batch, error)
         else:
             yield restored
+
+
+def _is_lost(ledger: Ledger, batch: str) -> bool:
+    """Return whether Redis has lost a batch, or an earlier call was killed while it restored it."""
+    if not ledger.batches.exists(batch):
+        return True
+    half_restored = ledger.batches.progress(batch).state == "registering"
+    return half_restored and batch not in ledger.listings.ids()  # nobody is to list its source

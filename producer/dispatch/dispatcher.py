@@ -187,6 +187,10 @@ class Dispatcher:
         progress = self._ledger.batches.progress(batch)
         self._queues[batch] = queues_of(progress.spec)
         self._allocation.expect(progress, self._queues[batch][0])
+        reason = progress.stalled_reason
+        if reason and reasons.kind_of(progress.state, reason) == "other":
+            # an error of a dispatcher that may have died since: a step that succeeds clears it
+            self._backing_off.setdefault(batch, time.monotonic())
 
     def _snapshot(self, batch: str) -> Snapshot:
         if batch not in self._queues:
@@ -220,6 +224,7 @@ class Dispatcher:
                 self._resume_if_due(progress)
             case "cancelling":
                 more = self._lines.settle_cancelled(spec)
+                reasons.report_cancelling(self._ledger, progress, self._config.visibility_timeout)
             case "registering" | "closed" | "failed":
                 pass  # opened by `submit`, or closed since `open_ids`
         return more
@@ -235,9 +240,10 @@ class Dispatcher:
         spec = progress.spec
         if tripped := self._tripped(snapshot):
             retry_at = time.time() + RETRY_SECONDS if tripped.may_recover else None
-            self._ledger.batches.pause(spec.id, tripped.reason, retry_at)
-            counters.add(BREAKER_TRIPS)
-            log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
+            # an operator may have paused it since it was read: then it stays so
+            if self._ledger.batches.trip(spec.id, tripped.reason, retry_at):
+                counters.add(BREAKER_TRIPS)
+                log.error("batch paused by circuit breaker", batch=spec.id, reason=tripped.reason)
             return False
         reasons.report(self._ledger, progress, self._fleet, self._allocation, time.time())
         if time.time() < spec.schedule.start:
@@ -258,4 +264,4 @@ class Dispatcher:
 
     def _resume_if_due(self, progress: Progress) -> None:
         if progress.retry_at is not None and time.time() >= progress.retry_at:
-            self._ledger.batches.resume(progress.spec.id)
+            self._ledger.batches.resume_tripped(progress.spec.id)

@@ -15,6 +15,10 @@ OUTRANKED = (
     "Waits for batches of a higher priority. `cutout schedule ID --priority N` changes its own."
 )
 THROTTLED = "The storage refuses too many requests, so fewer images are processed at a time."
+BEING_PROCESSED = (
+    "Waits for the images that are being processed or, if their worker has vanished, for the end of"
+    " its lease: at most {seconds:g} s."
+)
 PREFIXES = (STARTS_AT.partition("{")[0], OUTRANKED, THROTTLED)
 
 
@@ -45,6 +49,16 @@ def report(
     current = progress.stalled_reason
     reason = _reason(progress, fleet, allocation, now)
     if reason != current and (is_about_workers(current) or current.startswith(PREFIXES)):
+        ledger.batches.set_stalled_reason(progress.spec.id, reason)
+
+
+def report_cancelling(ledger: Ledger, progress: Progress, lease: float) -> None:
+    """Set or clear the stalled reason of a batch that is being cancelled.
+
+    `lease`: seconds for which a worker claims an image.
+    """
+    reason = BEING_PROCESSED.format(seconds=lease) if progress.claimed else ""
+    if reason != progress.stalled_reason:
         ledger.batches.set_stalled_reason(progress.spec.id, reason)
 
 

@@ -17,13 +17,14 @@ from contract.metrics import BREAKER_TRIPS
 from contract.outcome import Outcome, OutcomeRow, Status
 from contract.recipe import recipe_for
 from contract.settings import Settings
+from contract.storage.batch_files import write_spec
 from producer.batches import control
 from producer.batches.drain import drain
-from producer.batches.rebuild import rebuild
-from producer.batches.register import register
+from producer.batches.rebuild import rebuild, rebuild_all
+from producer.batches.register import begin, new_spec, register
 from producer.batches.report.rows import current
 from producer.callbacks.schedule import CallbackSchedule
-from producer.dispatch import dispatcher, line_publisher, missing_workers
+from producer.dispatch import breaker, dispatcher, line_publisher, missing_workers
 from producer.dispatch.publisher import publish
 from producer.monitoring.metrics import ClusterMetrics
 
@@ -81,6 +82,50 @@ def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tm
     pipeline = str(spec.recipe.pipeline)
     assert samples["cutout_unsettled_images", "u2netp", pipeline, "held"] == 1
     assert samples["cutout_unsettled_images", "u2netp", pipeline, "waiting"] == 0
+
+
+@pytest.mark.parametrize("moment", ["before it trips", "before it resumes"])
+def test_the_circuit_breaker_leaves_a_batch_to_the_operator_who_paused_it(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch, moment: str
+) -> None:
+    """The operator pauses it just after the dispatcher has read it."""
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    read = ledger.batches.snapshot
+
+    def paused_meanwhile(*arguments):
+        snapshot = read(*arguments)
+        control.pause(ledger, spec.id)
+        return snapshot
+
+    if moment == "before it resumes":
+        assert ledger.batches.trip(spec.id, "storage", time.time() - 1)
+    dispatching = dispatcher_of(ledger)
+    tripped = breaker.Tripped("storage", may_recover=True)
+    monkeypatch.setattr(dispatching._breaker, "check", lambda *_: tripped)
+    monkeypatch.setattr(ledger.batches, "snapshot", paused_meanwhile)
+    dispatching.tick()
+    progress = ledger.batches.progress(spec.id)
+    assert (progress.state, progress.retry_at) == ("paused", None)
+    assert "Paused by an operator" in progress.stalled_reason
+
+
+def test_the_reason_of_a_dispatcher_that_died_does_not_stay(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "DRAIN_ROWS", 1)
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: 0)
+    for name in ("a", "b"):
+        photograph(catalogue / f"{name}.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    ledger.lines.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
+    obstacle = tmp_path / "out" / names.outcomes_prefix(spec.id)
+    obstacle.write_text("no folder")
+    dispatcher_of(ledger).tick()
+    assert ledger.batches.progress(spec.id).stalled_reason
+    obstacle.unlink()
+    dispatcher_of(ledger).tick()
+    assert ledger.batches.progress(spec.id).stalled_reason == ""
 
 
 def test_a_batch_without_workers_says_which_one_it_needs(
@@ -151,6 +196,40 @@ def test_only_a_batch_that_is_lost_is_rebuilt(ledger: RedisLedger, catalogue, tm
     assert not ledger.connection.client.keys()
     assert rebuild(ledger, spec.id, out) == (spec, 0)
     assert ledger.batches.progress(spec.id).state == "open"
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_a_rebuild_that_was_killed_halfway_is_completed_by_the_next(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch, every: bool
+) -> None:
+    (catalogue / "a.jpg").write_bytes(b"a")
+    out = str(tmp_path / "out")
+    spec = register(ledger, str(catalogue), out, recipe_for("u2netp"))
+    ledger.connection.client.flushall()
+
+    def killed(_: str) -> None:
+        raise KeyboardInterrupt
+
+    open_batch = ledger.batches.open
+    monkeypatch.setattr(ledger.batches, "open", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(ledger, spec.id, out)
+    monkeypatch.setattr(ledger.batches, "open", open_batch)
+    assert [*rebuild_all(ledger, out, print)] if every else rebuild(ledger, spec.id, out)
+    assert ledger.batches.progress(spec.id).state == "open"
+    assert ledger.batches.open_ids() == [spec.id]
+
+
+def test_a_batch_whose_source_is_being_listed_is_not_rebuilt(
+    ledger: RedisLedger, catalogue, tmp_path
+) -> None:
+    out = str(tmp_path / "out")
+    spec = new_spec(str(catalogue), out, recipe_for("u2netp"))
+    begin(ledger, spec)
+    write_spec(spec)
+    with pytest.raises(CutoutError) as known:
+        rebuild(ledger, spec.id, out)
+    assert known.value.code is ErrorCode.BATCH_EXISTS
 
 
 @pytest.mark.parametrize("harm", ["full", "read-only", "empty"])
@@ -224,10 +303,12 @@ def test_a_cancelled_batch_waits_for_the_images_being_processed(
     one.tick()
     one.tick()
     assert (batches.progress(spec.id).state, batches.progress(spec.id).failed) == ("cancelling", 2)
+    assert "its lease: at most 300 s" in batches.progress(spec.id).stalled_reason
     assert lines.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
     one.tick()
     one._closer.wait()
-    assert batches.progress(spec.id).state == "closed"
+    closed = batches.progress(spec.id)
+    assert (closed.state, closed.stalled_reason) == ("closed", "")
     outcomes = {outcome.line: outcome for outcome in current(ledger, spec)}
     assert [outcomes[line].status for line in range(3)] == ["done", "failed", "failed"]
     assert [outcomes[line].attempts for line in (1, 2)] == [1, 0]

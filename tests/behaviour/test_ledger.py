@@ -509,14 +509,27 @@ def test_counters_of_several_batches_are_read_at_once(ledger, batch) -> None:
     assert ledger.batches.progress_of([]) == []
 
 
-def test_a_pause_may_say_when_it_ends(ledger, batch) -> None:
-    assert ledger.batches.pause(batch, "storage", retry_at=1234.5)
-    assert ledger.batches.progress(batch).retry_at == 1234.5
+def test_a_pause_by_the_circuit_breaker_may_say_when_it_ends(ledger, batch) -> None:
+    ledger.lines.issue(batch, 3, 3, 60)
+    assert ledger.batches.trip(batch, "storage", 1234.5)
+    assert (stalled(ledger), ledger.batches.progress(batch).retry_at) == (
+        ("paused", "storage"), 1234.5,
+    )  # fmt: skip
+    assert ledger.batches.resume_tripped(batch) == 3
+    assert (stalled(ledger), ledger.batches.progress(batch).retry_at) == (("open", ""), None)
+    assert ledger.batches.trip(batch, "credentials", None)
+    assert ledger.batches.resume_tripped(batch) == 0
+    assert stalled(ledger) == ("paused", "credentials")
+    assert ledger.batches.resume(batch) == 3
+
+
+def test_a_pause_by_an_operator_outlasts_the_circuit_breaker(ledger, batch) -> None:
+    ledger.batches.trip(batch, "storage", 1234.5)
     assert ledger.batches.pause(batch, "an operator paused it")
     assert ledger.batches.progress(batch).retry_at is None
-    ledger.batches.pause(batch, "storage", retry_at=1234.5)
-    ledger.batches.resume(batch)
-    assert ledger.batches.progress(batch).retry_at is None
+    assert not ledger.batches.trip(batch, "storage", 1234.5)
+    assert ledger.batches.resume_tripped(batch) == 0
+    assert stalled(ledger) == ("paused", "an operator paused it")
 
 
 def test_resetting_messages_takes_back_every_outstanding_line(ledger, batch) -> None:
@@ -648,6 +661,7 @@ def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> N
     ledger.lines.finish_all(batch, [done(line) for line in range(TOTAL - 2)])
     for line in (TOTAL - 2, TOTAL - 1):
         ledger.lines.finish(batch, failed(line))
+    ledger.batches.set_eta(batch, 1234.5)
     assert close(ledger, batch)
     assert ledger.batches.open_ids() == []
 
@@ -656,7 +670,7 @@ def test_failed_lines_are_reopened_and_their_batch_with_them(ledger, batch) -> N
     assert ledger.batches.reopen(batch, [TOTAL - 2]) == 0
     assert ledger.batches.open_ids() == [batch]
     progress = ledger.batches.progress(batch)
-    assert (progress.state, progress.closed) == ("open", None)
+    assert (progress.state, progress.closed, progress.eta) == ("open", None, None)
     assert (progress.done, progress.failed) == (TOTAL - 2, 0)
     assert not close(ledger, batch)
     assert ledger.lines.issue(batch, 9, 9, 60).bulk == [TOTAL - 2, TOTAL - 1]
@@ -823,6 +837,14 @@ def test_batches_are_listed_newest_first_without_cutouts(ledger) -> None:
     assert ledger.batches.open_ids() == [CUTOUT]
     ledger.batches.forget("b-20260101-000000-000001")
     assert ledger.batches.ids() == [f"b-20260101-000000-00000{number}" for number in (2, 0)]
+
+
+def test_a_batch_is_listed_as_long_as_it_exists(ledger) -> None:
+    ledger.batches.register(spec(created=time.time() - 100 * 24 * 3600))
+    ledger.batches.open(BATCH)
+    assert ledger.batches.ids() == ledger.batches.ids() == [BATCH]
+    ledger.batches.forget(BATCH)
+    assert ledger.batches.ids() == []
 
 
 def test_an_unknown_batch_is_refused_by_its_name(ledger) -> None:

@@ -14,9 +14,11 @@
 -- ARGV[1] 1: no worker is running, so claimed lines are taken back too, without counting a crash, and
 --   a batch stays in its state; 0: only a paused batch is recalled
 -- ARGV[2] maximum number of lines to mark
+-- ARGV[3] 1: only a batch with `retry_at` is recalled, so that a pause of an operator stays
 -- returns 1 if lines may be left to mark, else 0; then how many lines wait to be published
 local idle = ARGV[1] == '1'
 if not idle and redis.call('HGET', KEYS[1], 'state') ~= 'paused' then return {0, 0} end
+if ARGV[3] == '1' and redis.call('HEXISTS', KEYS[1], 'retry_at') == 0 then return {0, 0} end
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local room = tonumber(ARGV[2])

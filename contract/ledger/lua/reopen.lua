@@ -2,7 +2,7 @@
 -- A line is reopened only while its own bit says that it failed, so two calls at once count it once.
 -- The epoch is raised, so a dispatcher that is closing the batch meanwhile finds it changed.
 --
--- KEYS[1] batch         hash    fields `state`, `failed`, `cursor`, `closed`, `epoch`
+-- KEYS[1] batch         hash    fields `state`, `failed`, `cursor`, `closed`, `eta`, `epoch`
 -- KEYS[2] settled       bitmap
 -- KEYS[3] crash_count   hash
 -- KEYS[4] crash_causes  hash
@@ -35,7 +35,7 @@ redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 redis.call('HSET', KEYS[1], 'cursor', cursor)
 if redis.call('HGET', KEYS[1], 'state') == 'closed' then
   redis.call('HSET', KEYS[1], 'state', 'open')
-  redis.call('HDEL', KEYS[1], 'closed')
+  redis.call('HDEL', KEYS[1], 'closed', 'eta') -- the estimate was of its last end
 end
 for _, key in ipairs({KEYS[1], KEYS[2], KEYS[5]}) do redis.call('PERSIST', key) end
 redis.call('SADD', KEYS[6], ARGV[1])

@@ -92,9 +92,16 @@ class MemoryBatches:
     def was_deleted(self, batch: str) -> bool:
         return self._state.deleted.get(batch, 0) > self._state.clock()
 
-    def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
+    def pause(self, batch: str, reason: str) -> bool:
         row = self._state.find(batch)
         if row is None or row.state not in {"open", "paused"}:
+            return False
+        row.state, row.stalled_reason, row.retry_at = "paused", reason, None
+        return True
+
+    def trip(self, batch: str, reason: str, retry_at: float | None) -> bool:
+        row = self._state.find(batch)
+        if row is None or row.state != "open":
             return False
         row.state, row.stalled_reason, row.retry_at = "paused", reason, retry_at
         return True
@@ -119,6 +126,10 @@ class MemoryBatches:
             return 0
         row.state, row.stalled_reason, row.retry_at = "open", "", None
         return self._recall(row, {"issued", "quarantined", "deferred"})
+
+    def resume_tripped(self, batch: str) -> int:
+        row = self._state.find(batch)
+        return 0 if row is None or row.retry_at is None else self.resume(batch)
 
     def reset_messages(self, *queues: str) -> None:
         for queue in queues:
@@ -157,7 +168,7 @@ class MemoryBatches:
             row.epoch += 1
             row.expires = None
             if row.state == "closed":
-                row.state, row.closed = "open", None
+                row.state, row.closed, row.eta = "open", None, None
         return opened
 
     def reopen_unreported(
@@ -192,9 +203,8 @@ class MemoryBatches:
         )
 
     def ids(self) -> list[str]:
-        oldest = self._state.clock() - 2 * CLOSED_KEPT_SECONDS
         specs = [r.spec for r in self._state.all() if r.spec.cutout is None]
-        known = sorted(((s.created, s.id) for s in specs if s.created > oldest), reverse=True)
+        known = sorted(((s.created, s.id) for s in specs), reverse=True)
         return [batch for _, batch in known]
 
     def exists(self, batch: str) -> bool:

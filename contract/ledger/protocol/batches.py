@@ -75,10 +75,17 @@ class Batches(Protocol):
         """Delete everything stored for a batch, unless it is not closed; return if it is gone."""
         ...
 
-    def pause(self, batch: str, reason: str, retry_at: float | None = None) -> bool:
-        """Stop issuing and claiming lines. Returns False if the batch is not open.
+    def pause(self, batch: str, reason: str) -> bool:
+        """Stop issuing and claiming lines. Returns False if the batch is neither open nor paused.
 
-        At `retry_at` the dispatcher may resume the batch by itself.
+        A batch that the circuit breaker paused is then not resumed by itself.
+        """
+        ...
+
+    def trip(self, batch: str, reason: str, retry_at: float | None) -> bool:
+        """Pause a batch as the circuit breaker does. Returns False if the batch is not open.
+
+        From `retry_at` (Unix seconds) on, `resume_tripped` may resume it; None: an operator must.
         """
         ...
 
@@ -101,6 +108,10 @@ class Batches(Protocol):
 
         Returns 0 if the batch is not paused.
         """
+        ...
+
+    def resume_tripped(self, batch: str) -> int:
+        """Do the same, unless an operator must resume the batch; then return 0."""
         ...
 
     def reset_messages(self, *queues: str) -> None:

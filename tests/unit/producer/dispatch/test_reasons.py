@@ -26,6 +26,7 @@ def test_every_reason_of_the_breaker_is_recognised(code: ErrorCode):
         ("open", reasons.OUTRANKED, "outranked"),
         ("open", reasons.THROTTLED, "throttled"),
         ("open", "storage_unavailable: s3://a: HTTP 503.", "other"),
+        ("cancelling", reasons.BEING_PROCESSED.format(seconds=300), "other"),
     ],
 )
 def test_a_reason_has_one_kind(state, reason: str, kind: str):
