@@ -61,19 +61,25 @@ class RedisListings:
         return alive
 
     def acquire(self, batch: str, token: str) -> bool:
-        return self._renew(batch, token, "", "", "")
+        return self._renew(batch, token, "", "")
 
     def record(self, batch: str, token: str, lines: int, stalled_reason: str = "") -> bool:
-        return self._renew(batch, token, lines, stalled_reason, "")
+        return self._renew(batch, token, lines, stalled_reason)
 
     def complete(self, spec: BatchSpec, token: str) -> bool:
-        return self._renew(spec.id, token, spec.total, "", spec.model_dump_json())
+        return self._renew(
+            spec.id, token, spec.total, "", spec.model_dump_json(), int(spec.has_callback)
+        )
 
-    def _renew(self, batch: str, token: str, lines: int | str, reason: str, spec: str) -> bool:
+    def _renew(
+        self, batch: str, token: str, lines: int | str, reason: str, *complete: str | int
+    ) -> bool:
+        """`complete`: the whole spec and whether it has a callback; else nothing."""
         return bool(
             self._connection.run_for(
-                "listing", batch, LISTING_KEYS, token, int(LISTING_LEASE_SECONDS * 1000),
-                REGISTERING_KEPT_SECONDS, lines, reason, spec,
+                "listing", batch, (*LISTING_KEYS, "outcomes"), token,
+                int(LISTING_LEASE_SECONDS * 1000), REGISTERING_KEPT_SECONDS, lines, reason,
+                *complete or ("", ""),
             )
         )  # fmt: skip
 

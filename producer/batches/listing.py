@@ -17,7 +17,7 @@ from contract.batch import BatchSpec
 from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.ledger import Ledger
 from contract.outcome import Outcome
-from contract.storage import ObjectInfo, batch_files, open_store
+from contract.storage import ObjectInfo, batch_files, open_store, outcome_files
 from producer.batches.collisions import CollisionIndex, collision_index, line_key, segment_keys
 from producer.batches.drain import drain
 from producer.batches.manifest_writer import Checkpoint, ManifestWriter, load_checkpoint
@@ -106,16 +106,32 @@ class _Listing:
         self._manifest.finish()
         self._lease.check()
         spec = self._complete_spec()
+        if self._ledger.batches.progress(spec.id).settled:
+            self._writing.retried(lambda: self._delete_outcomes(spec))
         if not self._ledger.listings.complete(spec, self._token):
             raise StoppedError
-        self._writing.retried(lambda: batch_files.write_spec(spec))
         for chunk in _chunks(self._collisions, spec):
             self._lease.check()
             self._ledger.lines.finish_all(spec.id, chunk)
             drain(self._ledger, spec)  # or a folder full of collisions would fill Redis
+        # an operator may have cancelled the batch: then it is not opened, nor ever rebuilt
+        self._lease.renew()
+        self._lease.check()
+        self._writing.retried(lambda: batch_files.write_spec(spec))
+        self._lease.renew()
         self._lease.check()
         self._ledger.batches.open(spec.id)
         return spec
+
+    @staticmethod
+    def _delete_outcomes(spec: BatchSpec) -> None:
+        """Delete the outcomes of a process that died while it settled lines.
+
+        The lines that it had listed last are listed again, and may be others now.
+        """
+        store = open_store(spec.destination)
+        for key in outcome_files.segments(store, spec.id):
+            store.delete(key)
 
     def _add(self, photographs: list[ObjectInfo]) -> None:
         """Add lines to the manifest."""

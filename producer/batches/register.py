@@ -56,6 +56,10 @@ def register(
     unfinished = None if name else _acquire_unfinished(ledger, spec, token)
     if unfinished:
         log.info("continuing an interrupted listing", batch=unfinished.id)
+        # the listing is the same; when the batch runs, and who is told of its end, say the latest
+        update = {"schedule": schedule, "has_callback": callback_url is not None}
+        unfinished = unfinished.model_copy(update=update)
+        _write_callback(unfinished, callback_url)
         return _list(ledger, unfinished, token, name)
     spec = begin(ledger, spec, f"cli:{name}" if name else "", callback_url)
     progress = ledger.batches.progress(spec.id)
@@ -115,12 +119,17 @@ def begin(
         # if the process that reserved the name died before it stored the batch, this one does
         spec = spec.model_copy(update={"id": named.batch})
     if callback_url is not None and not ledger.batches.exists(spec.id):
-        fields = PrivateFields(callback_url=callback_url)
-        batch_files.write_private_fields(spec.id, spec.destination, fields)
+        _write_callback(spec, callback_url)
         spec = spec.model_copy(update={"has_callback": True})
     if ledger.listings.begin(spec):
         return spec
     return ledger.batches.progress(spec.id).spec
+
+
+def _write_callback(spec: BatchSpec, callback_url: str | None) -> None:
+    if callback_url is not None:
+        fields = PrivateFields(callback_url=callback_url)
+        batch_files.write_private_fields(spec.id, spec.destination, fields)
 
 
 def _was_not_listed(ledger: Ledger, batch: str) -> bool:
@@ -132,11 +141,15 @@ def _digest(spec: BatchSpec) -> str:
 
 
 def _acquire_unfinished(ledger: Ledger, spec: BatchSpec, token: str) -> BatchSpec | None:
-    """Return a batch with the same properties whose listing was interrupted, and acquire it."""
+    """Return a batch with the same properties whose listing was interrupted, and acquire it.
+
+    Those of the API are left to `cutout serve`.
+    """
     for batch in ledger.listings.ids():
         with suppress(PermanentError):  # it ended since
             known = ledger.batches.progress(batch).spec
-            if _digest(known) == _digest(spec) and ledger.listings.acquire(batch, token):
+            same = not known.background and _digest(known) == _digest(spec)
+            if same and ledger.listings.acquire(batch, token):
                 return known
     return None
 

@@ -17,11 +17,17 @@ from support.services import S3Server
 from contract import names
 from contract.batch import Selection
 from contract.errors import CutoutError, ErrorCode, PermanentError
-from contract.storage import open_store
-from producer.batches import listing, storage_retry
+from contract.outcome import Outcome, Status
+from contract.schedule import Schedule
+from contract.storage import open_store, outcome_files
+from contract.storage.batch_files import read_private_fields
+from producer.batches import control, listing, storage_retry
+from producer.batches.drain import drain
 from producer.batches.preview import preview
 from producer.batches.register import begin, new_spec, register
+from producer.batches.report.rows import current
 from producer.batches.resource import batch_resource
+from producer.callbacks.schedule import CallbackSchedule
 
 
 @pytest.mark.slow
@@ -103,6 +109,34 @@ def test_a_batch_that_was_begun_is_listed_by_the_next_process(ledger, proxy, sma
     assert submit(ledger, small_bucket).id == spec.id
 
 
+def test_the_next_process_says_when_a_batch_runs_and_who_is_told_of_its_end(
+    ledger, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").touch()
+    locations, url = (str(tmp_path / "in"), str(tmp_path / "out")), "https://shop.example/hook"
+    begun = begin(ledger, new_spec(*locations, RECIPE))
+    schedule = Schedule(priority=5)
+    spec = register(ledger, *locations, RECIPE, schedule=schedule, callback_url=url)
+    assert (spec.id, spec.schedule) == (begun.id, schedule)
+    assert read_private_fields(spec.id, spec.destination).callback_url == url
+    ledger.lines.finish(spec.id, Outcome(line=0, key="a.jpg", status=Status.DONE))
+    drain(ledger, spec)
+    ledger.batches.lease_report(spec.id, "d", 60)
+    assert ledger.batches.close(spec.id, 0, "d")
+    callbacks = CallbackSchedule(ledger.connection, names.BATCH_CALLBACKS)
+    assert callbacks.is_pending(f"{spec.id}:0")
+
+
+def test_a_batch_of_the_api_is_left_to_its_servers(ledger, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").touch()
+    locations = (str(tmp_path / "in"), str(tmp_path / "out"))
+    begun = begin(ledger, new_spec(*locations, RECIPE, background=True))
+    assert register(ledger, *locations, RECIPE).id != begun.id
+    assert ledger.batches.progress(begun.id).state == "registering"
+
+
 def test_unsafe_and_colliding_keys_are_settled_after_a_takeover(
     ledger, small_pages, tmp_path: Path
 ) -> None:
@@ -127,6 +161,52 @@ def test_unsafe_and_colliding_keys_are_settled_after_a_takeover(
     assert len(listed(complete)) == 53
     store = open_store(complete.destination)
     assert store.head(names.checkpoint_key(spec.id)) is None
+
+
+def test_lines_that_a_killed_process_settled_may_be_others_in_the_next_listing(
+    ledger, small_pages, tmp_path: Path, monkeypatch
+) -> None:
+    """It is killed just before it opens the batch, and a photograph is deleted then."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(50):
+        (source / f"{number:02}.jpg").touch()
+    (source / "00.png").touch()
+    (source / "48.png").touch()
+    open_batch = ledger.batches.open
+    monkeypatch.setattr(ledger.batches, "open", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        register(ledger, str(source), str(tmp_path / "out"), RECIPE)
+    monkeypatch.setattr(ledger.batches, "open", open_batch)
+    (source / "48.png").unlink()
+    complete = register(ledger, str(source), str(tmp_path / "out"), RECIPE)
+    progress = ledger.batches.progress(complete.id)
+    assert (progress.spec.total, progress.settled, progress.failed) == (51, 2, 2)
+    assert sorted(row.key for row in current(ledger, complete)) == ["00.jpg", "00.png"]
+    rows = outcome_files.rows(open_store(complete.destination), complete.id)
+    assert sorted(row.key for row in rows) == ["00.jpg", "00.png"]
+    assert len(ledger.lines.issue(complete.id, 99, 99, 60).bulk) == 49
+
+
+def test_a_batch_that_is_cancelled_while_it_is_completed_is_not_submitted(
+    ledger, small_pages, tmp_path: Path, monkeypatch
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a.jpg", "a.png"):
+        (source / name).touch()
+    finish_all = ledger.lines.finish_all
+
+    def cancelled_meanwhile(batch: str, outcomes: list[Outcome]) -> None:
+        finish_all(batch, outcomes)
+        control.cancel(ledger, batch)
+
+    monkeypatch.setattr(ledger.lines, "finish_all", cancelled_meanwhile)
+    with pytest.raises(PermanentError, match="an operator cancelled it"):
+        register(ledger, str(source), str(tmp_path / "out"), RECIPE)
+    (batch,) = ledger.batches.ids()
+    assert ledger.batches.progress(batch).state == "failed"
+    assert open_store(str(tmp_path / "out")).head(names.spec_key(batch)) is None
 
 
 def _interrupted(_: object) -> None:

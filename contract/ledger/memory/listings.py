@@ -53,7 +53,9 @@ class MemoryListings:
     def complete(self, spec: BatchSpec, token: str) -> bool:
         row = self._renew(spec.id, token, "")
         if row:
-            row.spec = spec
+            row.spec, row.counts = spec, dict.fromkeys(Status, 0)
+            for rest in (row.settled, row.failed, row.lines, row.outcomes):
+                rest.clear()
         return row is not None
 
     def _renew(self, batch: str, token: str, reason: str) -> MemoryBatch | None:

@@ -44,7 +44,11 @@ class Listings(Protocol):
         ...
 
     def complete(self, spec: BatchSpec, token: str) -> bool:
-        """Store the spec of a batch whose source is listed. Returns False as of `acquire`."""
+        """Store the spec of a batch whose source is listed. Returns False as of `acquire`.
+
+        Its lines count as unsettled, also those that a process settled which died before it opened
+        the batch: they may have been others.
+        """
         ...
 
     def release(self, batch: str, token: str) -> None:
