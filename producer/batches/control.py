@@ -22,7 +22,10 @@ RETRIED_BY_CODE_ONLY = frozenset({ErrorCode.POISONED})
 
 
 def pause(ledger: Ledger, batch: str) -> None:
-    """Pause an open batch. Raises PermanentError (`batch_unknown`, `batch_conflict`)."""
+    """Pause a batch until it is resumed, also one that paused itself.
+
+    Raises PermanentError (`batch_unknown`, `batch_conflict`).
+    """
     paused = ledger.batches.pause(batch, "Paused by an operator; `cutout resume` continues it.")
     _require(paused, ledger, batch)
 
@@ -85,12 +88,16 @@ def retry(ledger: Ledger, batch: str, code: ErrorCode | None = None) -> int:
     for outcome in failures(ledger, spec):
         if outcome.code == code or (code is None and outcome.code not in skipped):
             set_bit(chosen, outcome.line)
-    if progress.state == "closed" and any(chosen):
+    store = open_store(spec.destination)
+    reopens = progress.state == "closed" and any(chosen)
+    if reopens:
         # before the first is reopened: a batch whose summary says so is closed, and may be pruned
-        write_summary(replace(progress, state="open", closed=None), open_store(spec.destination))
+        write_summary(replace(progress, state="open", closed=None), store)
     lines = lines_with_bit(chosen)
     crash_causes = "poisoned before" if code is ErrorCode.POISONED else ""
     reopened = 0
     while chunk := list(islice(lines, REOPEN_CHUNK)):
         reopened += ledger.batches.reopen(batch, chunk, crash_causes)
+    if reopens and not reopened:  # another retry was faster, and the batch may be closed again
+        write_summary(ledger.batches.progress(batch), store)
     return reopened

@@ -81,35 +81,38 @@ class BatchCloser:
             if lease is None:
                 return
             try:
-                self._report_and_close(spec, lease)
+                if self._report_and_close(spec, lease):
+                    return
             except LeaseLostError:
                 log.warning("another dispatcher may write the report", batch=spec.id)
-            else:
-                return
         self._repair(spec)
 
-    def _report_and_close(self, spec: BatchSpec, lease: ReportLease) -> None:
-        """Write the report and close the batch, unless it changes meanwhile or rows are missing."""
+    def _report_and_close(self, spec: BatchSpec, lease: ReportLease) -> bool:
+        """Write the report and close the batch, unless it changes meanwhile or rows are missing.
+
+        Returns False if the report was written of a batch that has changed.
+        """
         while drain(self._ledger, spec):
             pass
         progress = self._ledger.batches.progress(spec.id)
         if progress.settled < spec.total or progress.state == "closed":
-            return  # a retry reopened lines, or another dispatcher closed it a moment ago
+            return True  # a retry reopened lines, or another dispatcher closed it a moment ago
         closed = replace(progress, state="closed", closed=time.time(), issued=0, stalled_reason="")
         store = open_store(spec.destination)
         tally = files.write(closed, current(self._ledger, spec), store, lease.check)
         if not tally.complete:
             self._recover_unreported(progress, tally)
-            return
+            return True
         self._ledger.batches.set_stalled_reason(spec.id, "")
         if not self._ledger.batches.close(spec.id, progress.epoch, lease.token):
             log.info("batch changed while its report was written", batch=spec.id)
             write_summary(self._ledger.batches.progress(spec.id), store)
-            return
+            return False
         log.info(
             "batch closed", batch=spec.id, done=progress.done, skipped=progress.skipped,
             failed=progress.failed,
         )  # fmt: skip
+        return True
 
     def _repair(self, spec: BatchSpec) -> None:
         """Write the report of a batch that another closed: ours may lie over its files."""

@@ -22,6 +22,7 @@ from producer.batches.rebuild import rebuild
 from producer.batches.register import register
 from producer.batches.report import files
 from producer.batches.report.rows import current
+from producer.batches.report.summary import closed_at
 from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import report_lease
@@ -159,6 +160,52 @@ def test_at_most_one_dispatcher_writes_a_report(closing: Closing, monkeypatch) -
     first._closer.wait()
     assert closing.state == "closed"  # although another holds the dispatcher's lease
     assert len(writers) == 1
+
+
+def test_a_report_that_lies_over_a_newer_one_is_written_again(
+    closing: Closing, monkeypatch
+) -> None:
+    """Its machine was suspended: by the clock there, the lease of the report still holds."""
+    closing.settle(range(8), Status.DONE)
+    closing.settle(range(8, TOTAL), Status.FAILED)
+    write, other = files.write, closing.dispatcher()
+
+    def suspended(progress, outcomes, store, _check) -> Tally:
+        rows = list(outcomes)
+        monkeypatch.setattr(files, "write", write)
+        closing.ledger.connection.client.delete(names.redis_key(closing.spec.id, "report_lease"))
+        closing.tick(other)
+        assert control.retry(closing.ledger, closing.spec.id) == 2
+        closing.settle(range(8, TOTAL), Status.DONE)
+        closing.tick(other)
+        assert closing.state == "closed"
+        return write(progress, rows, store, lambda: None)
+
+    monkeypatch.setattr(files, "write", suspended)
+    closing.tick(closing.dispatcher())
+    assert closing.counts() == (TOTAL, 0)
+    assert closing.reported() == ["done"] * TOTAL
+
+
+def test_a_retry_that_another_one_overtook_leaves_a_closed_batch_closed(
+    closing: Closing, monkeypatch
+) -> None:
+    """The other one, and the batch's second end, come between its two steps."""
+    closing.settle(range(TOTAL), Status.FAILED)
+    closing.tick(closing.dispatcher())
+    write = control.write_summary
+
+    def overtaken(*arguments) -> None:
+        monkeypatch.setattr(control, "write_summary", write)
+        assert control.retry(closing.ledger, closing.spec.id) == TOTAL
+        closing.settle(range(TOTAL), Status.DONE)
+        closing.tick(closing.dispatcher())
+        write(*arguments)
+
+    monkeypatch.setattr(control, "write_summary", overtaken)
+    assert control.retry(closing.ledger, closing.spec.id) == 0
+    assert closing.state == "closed"
+    assert closed_at(closing.store, closing.spec.id) is not None
 
 
 @pytest.mark.slow
