@@ -4,7 +4,7 @@ import time
 
 import structlog
 
-from contract.errors import CutoutError, ErrorCode
+from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.ledger.batches import RedisBatches
 from contract.ledger.connection import Connection
 from contract.ledger.workers import WorkerRegistry
@@ -37,7 +37,7 @@ class Comparison:
         try:
             self._check.review(self._others())
         except CutoutError as error:
-            if error.code is not ErrorCode.REDIS_UNAVAILABLE:
+            if error.code not in REDIS_CODES:
                 raise
             return False
         after = self._check.standing

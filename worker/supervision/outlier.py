@@ -9,7 +9,7 @@ rotation for a while; if they fail too, the circuit breaker pauses the batch.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.errors import INFRASTRUCTURE_CODES, NEXT_STEP, ErrorCode
+from contract.errors import INFRASTRUCTURE_CODES, NEXT_STEP, REDIS_CODES, ErrorCode
 from contract.ledger.records import RESULT_CRASH, RESULT_OK
 from contract.names import CUTOUT_ID_PREFIX
 from contract.outcome import AttemptResult
@@ -30,9 +30,7 @@ SUCCESS_SHARE = 0.8
 OUT_SECONDS = 300
 """How long a worker stays out of rotation before it tries again."""
 
-FAILURES = {*INFRASTRUCTURE_CODES, ErrorCode.EXHAUSTED, RESULT_CRASH} - {
-    ErrorCode.REDIS_UNAVAILABLE
-}
+FAILURES = {*INFRASTRUCTURE_CODES, ErrorCode.EXHAUSTED, RESULT_CRASH} - REDIS_CODES
 """Results that may be this worker's fault. Without Redis, none takes images anyway."""
 SUCCESSES = {RESULT_OK, *ErrorCode} - {*INFRASTRUCTURE_CODES, ErrorCode.EXHAUSTED}
 """Results of an image that went through, if only to be refused."""

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import structlog
 
 from contract.batch import BatchSpec
-from contract.errors import CutoutError, ErrorCode
+from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.ledger import Ledger
 from producer.batches.listing import list_source
 from producer.batches.storage_retry import StoppedError
@@ -71,7 +71,7 @@ def _fail(ledger: Ledger, spec: BatchSpec, token: str, error: Exception) -> None
     if not isinstance(error, CutoutError):
         log.error("unexpected error", batch=spec.id, exc_info=error)
         error = CutoutError(ErrorCode.INTERNAL_ERROR, f"{type(error).__name__}.")
-    elif error.code is ErrorCode.REDIS_UNAVAILABLE:
+    elif error.code in REDIS_CODES:
         log.warning("listing waits for Redis", batch=spec.id)
         return  # taken up again
     log.error("source not listed", batch=spec.id, reason=str(error))

@@ -1,8 +1,10 @@
 import pytest
 
-from contract.errors import ErrorCode
+from contract.errors import REDIS_CODES, ErrorCode, RetryableError
+from contract.ledger.connection import Connection
 from contract.ledger.records import RESULT_CRASH
 from contract.outcome import AttemptResult
+from worker.supervision.comparison import Comparison
 from worker.supervision.outlier import (
     COMPARE_SECONDS,
     MARGIN_SECONDS,
@@ -177,3 +179,23 @@ def test_redis_and_cutouts_do_not_count() -> None:
     for _ in range(2 * SUSPECT_FAILURES):
         scene.check.record("c-20260101-000000-aaaaaa", DENIED)
     assert scene.check.takes_images
+
+
+@pytest.mark.parametrize("code", sorted(REDIS_CODES))
+def test_errors_of_the_connection_to_redis_are_no_fault_of_the_worker(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, code: ErrorCode
+) -> None:
+    """Nor of the comparison with others, which waits for Redis."""
+
+    def away(_: Comparison) -> None:
+        raise RetryableError(code, "Not now.")
+
+    monkeypatch.setattr(Comparison, "_others", away)
+    connection = Connection("redis://127.0.0.1:1")
+    assert not Comparison(scene.check, connection, ME, "bulk.u2netp.p1").review_if_due()
+    assert scene.check.standing is Standing.COMPARING
+
+    fresh = OutlierCheck(ME)
+    for _ in range(SUSPECT_FAILURES):
+        fresh.record(BATCH, code)
+    assert fresh.takes_images
