@@ -23,11 +23,14 @@ def missing_workers(progress: Progress, fleet: FleetView, now: float) -> str:
     """
     recipe = progress.spec.recipe
     model, pipeline = recipe.model, recipe.pipeline
+    queues = [names.bulk_queue(model, pipeline)]  # workers that serve it take cutouts too
+    if progress.spec.cutout:
+        queues.append(names.interactive_queue(model, pipeline))
     if progress.quarantined and not fleet.serves(names.quarantine_queue(model, pipeline)):
         return NO_QUARANTINE
     begin = max(progress.spec.created, progress.spec.schedule.start)
     starting = now <= begin + WORKER_START_SECONDS
-    if starting or fleet.serves(names.bulk_queue(model, pipeline)):
+    if starting or any(map(fleet.serves, queues)):
         return ""
     others = ", ".join(map(str, names.pipelines_of(model, fleet.queues())))
     text = NO_WORKER + (OTHER_RELEASE if others else START_ONE)

@@ -99,7 +99,7 @@ class ClusterChecks:
         workers, batches = self._ledger.workers.list(), self._ledger.batches
         fleet = FleetView()
         fleet.update(workers, time.monotonic())
-        open_batches = [batches.progress(batch) for batch in batches.open_ids()]
+        open_batches = batches.progress_of(batches.open_ids())
         yield ok(
             f"{len(workers)} workers with {sum(w.children for w in workers)} children, and"
             f" {len(open_batches)} open batches",
@@ -112,7 +112,8 @@ class ClusterChecks:
                 "Read its log; it takes images again once an attempt succeeds.",
             )
         now = time.time()
-        for reason in dict.fromkeys(missing_workers(one, fleet, now) for one in open_batches):
+        served = (one for one in open_batches if one.state == "open")
+        for reason in dict.fromkeys(missing_workers(one, fleet, now) for one in served):
             if reason:
                 yield from_stalled_reason(reason)
 

@@ -15,6 +15,8 @@ from support.catalogue import photograph
 from support.services import RedisServer, S3Server, free_port
 
 from contract import names
+from contract.cutout import CutoutSpec
+from contract.job import ManifestLine
 from contract.ledger import workers as registry
 from contract.ledger.records import Worker
 from contract.ledger.redis_ledger import RedisLedger
@@ -22,6 +24,7 @@ from contract.recipe import PIPELINE, Recipe
 from contract.settings import Settings
 from producer.batches.register import register
 from producer.dispatch import missing_workers
+from producer.dispatch.cutouts import cutout_spec
 from producer.doctor import cluster, storage
 from producer.doctor.examination import examine_all
 from producer.doctor.finding import Finding, Level
@@ -158,16 +161,32 @@ def test_a_batch_waits_for_workers_and_a_dispatcher(
     healthy, ledger, locations, monkeypatch
 ) -> None:
     monkeypatch.setattr(missing_workers, "WORKER_START_SECONDS", -1)
-    register(ledger, *locations, Recipe(model="u2netp"))
+    spec = register(ledger, *locations, Recipe(model="u2netp"))
     finding = only(healthy)
     assert "No worker serves u2netp" in finding.message
     assert "cutout worker" in finding.next_step
+    ledger.batches.pause(spec.id, "why")
+    assert wrong(healthy) == []
 
     ledger.release_lease("a dispatcher")
     queue = names.bulk_queue("u2netp", PIPELINE)
     ledger.workers.register(Worker("w", queue, children=2, clock_skew=0))
     finding = only(healthy)
     assert (finding.level, finding.next_step) == (Level.ERROR, "Start `cutout dispatch`.")
+
+
+def test_a_cutout_is_served_by_an_interactive_worker(healthy, ledger, monkeypatch) -> None:
+    monkeypatch.setattr(missing_workers, "WORKER_START_SECONDS", -1)
+    photograph_line = ManifestLine(key="a.jpg", size=1, etag="1")
+    cutout = CutoutSpec(photograph=photograph_line, destination_key="a.png")
+    cutout_id = "c-20260101-000000-abcdefabcdef"
+    ledger.cutouts.register(
+        cutout_spec(cutout_id, "s3://in", "s3://out", Recipe(model="u2netp"), cutout)
+    )
+    assert "No worker serves u2netp" in only(healthy).message
+    queue = names.interactive_queue("u2netp", PIPELINE)
+    ledger.workers.register(Worker("w", queue, children=1, clock_skew=0))
+    assert wrong(healthy) == []
 
 
 def test_a_worker_is_out_of_rotation(healthy, ledger) -> None:
