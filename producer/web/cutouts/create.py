@@ -12,6 +12,7 @@ from contract.batch import BatchSpec
 from contract.cutout import CutoutSpec, PrivateFields
 from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.job import Backdrop, ManifestLine
+from contract.output_keys import cutout_output_key
 from contract.safe_http.policy import check_url
 from contract.storage import canonical_location, split_object
 from producer.dispatch.cutouts import cutout_spec, submit
@@ -20,6 +21,7 @@ from producer.web.cutouts.private_fields import (
     backdrop_key,
     private_fields_key,
     put_private_fields,
+    upload_key,
 )
 from producer.web.cutouts.records import CutoutRecord, IdempotencyRow
 from producer.web.cutouts.request import NewCutout, Upload
@@ -93,7 +95,9 @@ def _resolve(
         if url:
             check_url(url, context.settings.url_allowlist)
     source = _source(context, cutout_id, new, upload)
-    if source == destination:
+    store, key = destination
+    outputs = {(store, cutout_output_key(key, recipe, each)) for each in recipe.outputs}
+    if source in {destination, *outputs}:
         raise RequestError(
             ErrorCode.OVERLAPPING_LOCATIONS, "The output would overwrite the photograph."
         )
@@ -151,7 +155,7 @@ def _source(
     if upload:
         suffix = PurePosixPath(upload.name).suffix.lower()
         known_suffix = suffix if suffix in names.IMAGE_EXTENSIONS else ""
-        return context.store, f"uploads/{cutout_id}{known_suffix}"
+        return context.store, upload_key(cutout_id, known_suffix)
     if new.source.startswith("s3://"):
         return parse_location(new.source)
     return context.store, private_fields_key(cutout_id)

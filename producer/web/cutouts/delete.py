@@ -1,24 +1,26 @@
 """Deletes a cutout, and its objects in the server's own store."""
 
+from contract import names
 from contract.batch import BatchSpec
 from contract.output_keys import cutout_output_key
 from producer.web.context import Context
-from producer.web.cutouts.private_fields import private_fields_key
+from producer.web.cutouts.private_fields import private_fields_key, upload_key
 
 
 def delete(context: Context, spec: BatchSpec) -> None:
     """Delete a cutout; if it has not ended, it is not processed any more.
 
-    Objects at a source or destination that the client named are kept.
+    Objects at a source or destination that the client named are kept, also in that store.
     """
     cutout_id, cutout = spec.id, spec.cutout
     context.records.delete(cutout_id)  # first, or a server that dies here would leave it to return
     context.ledger.batches.cancel(cutout_id)
     own_keys, output_keys = {private_fields_key(cutout_id)}, set[str]()
-    if cutout and spec.source == context.store:
+    if cutout and cutout.photograph.key.startswith(upload_key(cutout_id)):
         own_keys.add(cutout.photograph.key)
-        own_keys |= {cutout.backdrop.key} if cutout.backdrop else set()
-    if cutout and spec.destination == context.store:
+    if cutout and cutout.backdrop:  # never named by the client
+        own_keys.add(cutout.backdrop.key)
+    if cutout and names.is_cutout_result_key(cutout_id, cutout.destination_key):
         output_keys = {
             cutout_output_key(cutout.destination_key, spec.recipe, rendition)
             for rendition in spec.recipe.outputs

@@ -9,6 +9,11 @@ def private_fields_key(cutout_id: str) -> str:
     return f"private/{cutout_id}.json"
 
 
+def upload_key(cutout_id: str, suffix: str = "") -> str:
+    """Return the key of an uploaded photograph, in the server's own store."""
+    return f"uploads/{cutout_id}{suffix}"
+
+
 def backdrop_key(cutout_id: str) -> str:
     """Return the key of an uploaded image behind the subject, in the server's own store."""
     return f"uploads/{cutout_id}-backdrop"
