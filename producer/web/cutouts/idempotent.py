@@ -59,6 +59,8 @@ async def create_once(
             continue
         state = await run_in_threadpool(state_of, context, reservation)
         if state == "created":
+            if not reservation.committed:  # its server may have died right after it was created
+                await run_in_threadpool(keys.commit, client, key, reservation)
             counters.add(API_REPLAYS)
             return reservation.cutout_id
         if state in {"deleted", "failed"}:  # so the key is free again

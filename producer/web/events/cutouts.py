@@ -90,8 +90,11 @@ def _create_once(
         keys.release(CLIENT, digest, reservation)
         reservation = keys.reserve(CLIENT, digest, digest, cutout_id)
     if reservation.cutout_id != cutout_id:
-        if state_of(context, reservation) == "in progress":
+        state = state_of(context, reservation)
+        if state == "in progress":
             raise _in_progress()  # that server may have died: let the sender deliver again
+        if state == "created" and not reservation.committed:  # it may have died right afterwards
+            keys.commit(CLIENT, digest, reservation)
         return None
     new = NewCutout(
         source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),
