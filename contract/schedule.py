@@ -69,6 +69,11 @@ def changed(schedule: Schedule, changes: Mapping[str, object]) -> Schedule:
         raise PermanentError(ErrorCode.INVALID_SCHEDULE, first_error(error).sentence) from None
 
 
+LAST_SECOND = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
+"""Unix seconds of the end of the year 9999, behind which no date can be written."""
+
+
 def utc_text(seconds: float) -> str:
-    """Return a time (Unix seconds) as sentences show it, to the minute."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    """Return a time (Unix seconds) from 1970 to 9999 as sentences show it, to the minute."""
+    moment = datetime.fromtimestamp(min(max(seconds, 0), LAST_SECOND), UTC)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

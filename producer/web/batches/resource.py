@@ -2,11 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from contract import names
 from contract.batch import Progress, Selection
-from contract.errors import ErrorCode
+from contract.errors import IMAGE_CODES, ErrorCode
 from contract.quality import DEFAULT, Quality
 from contract.schedule import IMMEDIATELY, Schedule
 from producer.batches.resource import Batch
@@ -113,12 +120,25 @@ class FailureList(BaseModel):
     failures: list[Failure] = Field(description="The failed images, latest first.")
 
 
+def _code_of_an_image(code: ErrorCode) -> ErrorCode:
+    if code not in IMAGE_CODES:
+        raise ValueError("no image fails with this code")
+    return code
+
+
+ImageCode = Annotated[
+    ErrorCode,
+    AfterValidator(_code_of_an_image),
+    WithJsonSchema({"type": "string", "enum": sorted(code.value for code in IMAGE_CODES)}),
+]
+
+
 class Retry(BaseModel):
     """Which failed images to process again."""
 
     model_config = ConfigDict(extra="forbid")
 
-    code: ErrorCode | None = Field(
+    code: ImageCode | None = Field(
         None,
         description="Only the images that failed with this code. By default all, except those"
         " with `unsafe_key` or `duplicate_destination`, which would fail again, and those with"

@@ -41,7 +41,8 @@ IdempotencyKey = Annotated[
         description="A text that identifies this request. If it is sent again with the same key"
         " and the same content within 30 days, no second batch is created: the response shows the"
         " first one, unless its source could not be listed. The same key with"
-        " other content is refused (`idempotency_conflict`).",
+        " other content is refused (`idempotency_conflict`), but for `schedule` and `callback_url`:"
+        " those of the first request count.",
     ),
 ]  # fmt: skip
 
@@ -107,7 +108,8 @@ def read_batch(batch_id: BatchId, context: RequestContext, _: Reader) -> Batch:
 def pause_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     """Start no further images. Images that are being processed are finished.
 
-    Answers 409 unless the batch is open. Requires a key with the scope `admin`.
+    A batch that paused itself then waits for `resume`. Answers 409 unless the batch is open or
+    paused. Requires a key with the scope `admin`.
     """
     control.pause(context.ledger, find(context, batch_id).spec.id)
     return _present(context, batch_id)
@@ -149,7 +151,7 @@ def reschedule_batch(
     """
     fields = changes.model_dump(exclude_unset=True)
     control.reschedule(context.ledger, find(context, batch_id).spec.id, fields)
-    return batch_resource(find(context, batch_id))
+    return _present(context, batch_id)
 
 
 @router.post(

@@ -34,3 +34,14 @@ def test_a_schedule_survives_json_and_keeps_its_offset() -> None:
     assert Schedule.model_validate_json(schedule.model_dump_json()) == schedule
     assert utc_text(schedule.start) == "2026-01-31 21:00 UTC"
     assert IMMEDIATELY.start == 0
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        ("9999-12-31T23:59:59-14:00", "9999-12-31 23:59 UTC"),
+        ("0001-01-01T00:00:00+14:00", "1970-01-01 00:00 UTC"),
+    ],
+)
+def test_a_time_that_utc_has_no_year_for_can_be_shown(time: str, text: str) -> None:
+    assert utc_text(Schedule.model_validate({"not_before": time}).start) == text
