@@ -231,8 +231,8 @@ _API = (
     LogEvent(
         "request",
         "info",
-        "A request was answered; `warning` if with 5xx, then with `code` and `reason`. The query"
-        " is left out: it may hold secrets",
+        "A request was answered; `warning` if with 5xx, then with `code` and `reason`. `status` is"
+        " 0 if the client went away before. The query is left out: it may hold secrets",
         ("method", "path", "status", "milliseconds", "code", "reason"),
         also=("warning",),
     ),

@@ -77,6 +77,7 @@ def serve(settings: Settings) -> None:
         uvicorn.run(
             app, host=settings.web_address, port=settings.web_port, log_config=None,
             server_header=False,
+            ws="none",  # there are none, and the page's files cannot answer one
             access_log=False,  # RequestLog leaves the query string out, uvicorn would log it
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )  # fmt: skip

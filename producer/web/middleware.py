@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract import names
@@ -84,6 +85,8 @@ class RequestLog:
         state = scope.setdefault("state", {})
         try:
             await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            pass  # before its body had arrived: nobody reads an answer, and nothing is at fault
         except Exception as error:
             log.exception("unexpected error", fault=type(error).__name__)
             if not sent.status:

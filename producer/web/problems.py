@@ -1,5 +1,6 @@
 """Error responses: RFC 9457 problem details, with a stable code and the next step."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -107,7 +108,10 @@ class RequestError(CutoutError):
 
 
 class ErrorResponse(JSONResponse):
-    """Leaves its code and sentence in the scope, for the request's line in the log."""
+    """Leaves its code and sentence in the scope, for the request's line in the log.
+
+    It may quote a client's text, whatever that holds: JSON can spell half a surrogate pair.
+    """
 
     def __init__(
         self, body: Any, status: int, headers: Mapping[str, str] | None, code: str, detail: str,
@@ -115,6 +119,9 @@ class ErrorResponse(JSONResponse):
     ) -> None:  # fmt: skip
         super().__init__(body, status, headers, media_type)
         self._failure = code, detail
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["failure"] = self._failure

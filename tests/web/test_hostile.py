@@ -344,6 +344,26 @@ def test_hostile_json(shared: Server, body: bytes) -> None:
     assert answered.json()["errors"][0]["code"]
 
 
+def test_json_that_names_half_a_surrogate_pair(shared: Server) -> None:
+    headers = {"Content-Type": "application/json"}
+    refused = shared.client.post("/v1/batches", content=b'{"\\ud800": 1}', headers=headers)
+    assert_problem(refused, 422, "invalid_request")
+    body = b'{"image_url": "https://example.com/a.jpg", "\\ud800": 1}'
+    refused = shared.client.post("/v1.0/removebg", content=body, headers=headers)
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["code"] == "unknown_parameter"
+
+
+def test_a_websocket(shared: Server) -> None:
+    """There are none: the request is answered as any other."""
+    with socket.create_connection(("127.0.0.1", shared.port), 10) as link:
+        link.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert link.recv(100).startswith(b"HTTP/1.1 200")
+
+
 def test_headers_that_are_too_long(shared: Server) -> None:
     with socket.create_connection(("127.0.0.1", shared.port), 10) as link:
         link.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000)

@@ -35,6 +35,7 @@ RENDITION_TEXT = (
 )
 
 QUALITY_TEXT = "How carefully the matte is computed."
+WRONG_CHARSET = "The form cannot be read in the charset that its Content-Type names."
 
 
 class NewCutout(RenditionChoice):
@@ -156,6 +157,8 @@ async def read_request(request: Request) -> tuple[NewCutout, Upload | None]:
             return await _read_form(request)
     except ValidationError as error:
         raise RequestError(ErrorCode.INVALID_REQUEST, first_error(error).sentence) from None
+    except UnicodeError:  # not just UnicodeDecodeError, which Starlette handles
+        raise RequestError(ErrorCode.INVALID_REQUEST, WRONG_CHARSET) from None
     raise RequestError(
         ErrorCode.INVALID_REQUEST,
         "The Content-Type must be application/json or multipart/form-data.",

@@ -12,7 +12,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from producer.web.cutouts.request import Upload
+from producer.web.cutouts.request import WRONG_CHARSET, Upload
 from producer.web.removebg.errors import RemoveBgError
 
 MAX_FILES = 4
@@ -57,6 +57,8 @@ async def read_body(request: Request, max_field_bytes: int) -> Body:
         form = await parser.parse()
     except MultiPartException as error:
         raise RemoveBgError("invalid_form", "Invalid form", error.message) from None
+    except UnicodeError:  # not just UnicodeDecodeError, which Starlette handles
+        raise RemoveBgError("invalid_form", "Invalid form", WRONG_CHARSET) from None
     try:
         return await _of_form(form)
     finally:

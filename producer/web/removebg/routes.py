@@ -16,6 +16,7 @@ from producer.web.context import RequestContext
 from producer.web.cutouts.create import create
 from producer.web.cutouts.request import NewCutout, Upload
 from producer.web.cutouts.wait import wait_for_end
+from producer.web.problems import ErrorResponse
 from producer.web.removebg.answers import cutout_response
 from producer.web.removebg.body import Body, decode_image, read_body
 from producer.web.removebg.errors import DOWNLOAD_FAILED, RemoveBgError
@@ -68,7 +69,7 @@ async def remove_background(
             cutout_response, context, cutout_id, accept, parameters.foreground_type
         )
     except RemoveBgError as error:
-        return JSONResponse(error.body, error.status)
+        return ErrorResponse(error.body, error.status, None, error.code, str(error))
     except CutoutError as error:
         return request_response(error)
 

@@ -13,7 +13,7 @@ from producer.web import middleware, problems
 from producer.web.body_limits import BodyLimit
 
 
-def sent(body: AsyncIterator[bytes]) -> httpx.Response:
+def application() -> FastAPI:
     app = FastAPI()
     problems.install(app)
     app.add_middleware(middleware.BodyLimits, limits=[BodyLimit("", "", 10)])
@@ -27,10 +27,16 @@ def sent(body: AsyncIterator[bytes]) -> httpx.Response:
             raise ZeroDivisionError
         if body == b"down":
             raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "s3://b is\nslow.")
+        if body == b"half":
+            raise problems.RequestError(ErrorCode.INVALID_REQUEST, "\ud800: no. é")
         return len(body)
 
+    return app
+
+
+def sent(body: AsyncIterator[bytes]) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app)
+        transport = httpx.ASGITransport(application())
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.post("/v1/cutouts", content=body)
 
@@ -96,6 +102,35 @@ def test_the_log_says_why_a_request_is_answered_5xx() -> None:
     bug = logged(b"bug")
     assert (bug["status"], bug["code"]) == (500, "internal_error")
     assert bug["reason"] == "The server failed unexpectedly."
+
+
+def test_a_client_that_goes_away_is_no_error() -> None:
+    """Not in the log, nor in the count of requests: an alert looks at those with 5xx."""
+    app, messages = application(), iter(["http.request", "http.disconnect"])
+    answers: list[dict] = []
+
+    async def receive() -> dict:
+        return {"type": next(messages), "body": b"1", "more_body": True}
+
+    async def send(message: dict) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/cutouts", "raw_path": b"/v1/cutouts",
+        "root_path": "", "query_string": b"", "headers": [], "http_version": "1.1",
+    }  # fmt: skip
+    with capture_logs() as lines:
+        asyncio.run(app(scope, receive, send))
+    assert [(line["event"], line["status"], line["log_level"]) for line in lines] == [
+        ("request", 0, "info")
+    ]
+    assert answers == []
+
+
+def test_an_error_may_quote_any_text_of_a_client() -> None:
+    """JSON can spell half a surrogate pair, which UTF-8 cannot."""
+    answer = sent(pieces(b"half"))
+    assert (answer.status_code, answer.json()["detail"]) == (422, "\ud800: no. é")
 
 
 def test_the_log_is_silent_about_a_clients_mistakes() -> None:

@@ -1,17 +1,40 @@
+import asyncio
 import hashlib
 import json
 
 import pytest
 from pydantic import ValidationError
+from starlette.requests import Request
 
+from contract.errors import ErrorCode
 from contract.recipe import Recipe
 from contract.rendition import PLAIN, Rendition
 from contract.validation import first_error
 from producer.recipes.document import of_presets
 from producer.web.cutouts.idempotent import request_digest
-from producer.web.cutouts.request import FormFields, NewCutout, Upload
+from producer.web.cutouts.request import FormFields, NewCutout, Upload, read_request
+from producer.web.problems import RequestError
 
 PHOTOGRAPH = Upload("a.jpg", b"photograph")
+
+
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape"])
+def test_a_form_in_a_charset_that_cannot_be_read(charset: str):
+    """The last one can: as half a surrogate pair."""
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nx\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n\xff..\\ud800\r\n--x--\r\n'
+    )
+    content_type = f"multipart/form-data; boundary=x; charset={charset}"
+    headers = [(b"content-type", content_type.encode())]
+    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
+    with pytest.raises(RequestError) as caught:
+        asyncio.run(read_request(request))
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
 def test_fields_with_their_defaults_do_not_count_in_the_digest():

@@ -40,6 +40,11 @@ def refused(content_type: str, body: bytes) -> str:
     return caught.value.code
 
 
+def test_a_form_in_a_charset_that_cannot_be_read():
+    body = b'--x\r\nContent-Disposition: form-data; name="size"\r\n\r\n\xff..\r\n--x--\r\n'
+    assert refused("multipart/form-data; boundary=x; charset=undefined", body) == "invalid_form"
+
+
 def test_json_means_the_same_as_a_form():
     """What the npm package `remove.bg` 1.3.0 sends of a URL; JSON leaves undefined ones out."""
     body = {"size": "preview", "type": "auto", "crop": False, "image_url": "https://e.com/a.jpg"}
