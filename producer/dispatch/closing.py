@@ -101,7 +101,9 @@ class BatchCloser:
         store = open_store(spec.destination)
         tally = files.write(closed, current(self._ledger, spec), store, lease.check)
         if not tally.complete:
-            self._recover_unreported(progress, tally)
+            # lines that a retry has reopened since have no row either
+            if self._ledger.batches.progress(spec.id).epoch == progress.epoch:
+                self._recover_unreported(progress, tally)
             return True
         self._ledger.batches.set_stalled_reason(spec.id, "")
         if not self._ledger.batches.close(spec.id, progress.epoch, lease.token):

@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Event, current_thread
 
 import pytest
+from structlog.testing import capture_logs
 from support.services import until
 
 from contract import names
@@ -25,6 +26,7 @@ from producer.batches.report.rows import current
 from producer.batches.report.summary import closed_at
 from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
+from producer.dispatch import closing as dispatch_closing
 from producer.dispatch import report_lease
 from producer.dispatch.dispatcher import Dispatcher
 
@@ -160,6 +162,24 @@ def test_at_most_one_dispatcher_writes_a_report(closing: Closing, monkeypatch) -
     first._closer.wait()
     assert closing.state == "closed"  # although another holds the dispatcher's lease
     assert len(writers) == 1
+
+
+def test_lines_that_a_retry_reopens_meanwhile_are_not_missing(
+    closing: Closing, monkeypatch
+) -> None:
+    """It comes after the dispatcher has read that all lines are settled."""
+    closing.settle(range(8), Status.DONE)
+    closing.settle(range(8, TOTAL), Status.FAILED)
+
+    def reopened(*arguments):
+        assert control.retry(closing.ledger, closing.spec.id) == 2
+        return current(*arguments)
+
+    monkeypatch.setattr(dispatch_closing, "current", reopened)
+    with capture_logs() as lines:
+        closing.tick(closing.dispatcher())
+    assert "outcomes are missing" not in [line["event"] for line in lines]
+    assert (closing.state, closing.counts()) == ("open", (8, 0))
 
 
 def test_a_report_that_lies_over_a_newer_one_is_written_again(
