@@ -113,8 +113,8 @@ class Shadow:
 def contact_shadow(alpha: Image.Image, corner: Size, *, cut: bool) -> Shadow | None:
     """Return the shadow of a subject whose alpha (mode L, 0..255) is at a corner of the canvas.
 
-    `cut`: the lower edge of `alpha` is that of the photograph. None without a subject, and for one
-    that goes on below the photograph.
+    `cut`: the lower edge of `alpha` is that of the photograph. None without a subject, for one that
+    goes on below the photograph, and for one that is translucent in its lower part.
     """
     box = subject_box(alpha)
     if box is None or (cut and _goes_on_below(alpha, box)):
@@ -128,7 +128,10 @@ def contact_shadow(alpha: Image.Image, corner: Size, *, cut: bool) -> Shadow | N
     cells = min(GRID / extent, MAX_CELLS / max(sides), 1)
     grid = max(1, round(sides[0] * cells)), max(1, round(sides[1] * cells))
     unit = extent * cells
-    ground, lift = _ground(_on_grid(alpha, region, grid), (bottom - region[1]) * cells, unit)
+    subject = _on_grid(alpha, region, grid)
+    if subject.max() < SOLID:
+        return None
+    ground, lift = _ground(subject, (bottom - region[1]) * cells, unit)
     clear = np.ones(grid[::-1])
     for layer in LAYERS:
         marks = np.zeros(grid[::-1])
@@ -170,13 +173,15 @@ def _ground(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the row of the ground in each column, and the subject's height above it, in units.
 
-    `base` is the row below the lowest point, `unit` the extent in cells. Columns without a subject
-    have an infinite height.
+    `alpha` has a solid cell. `base` is the row below the lowest point, `unit` the extent in cells.
+    Columns without a subject have an infinite height.
     """
     rows, columns = alpha.shape
     solid = alpha >= SOLID
     present = np.flatnonzero(solid.any(axis=0))
     underside = rows - np.argmax(solid[::-1, present], axis=0)
+    if base - underside.max() > FOOT * unit:
+        base = float(underside.max())  # what is farther down is translucent: a reflection, say
     touches = (base - underside <= TOUCH * unit) | (
         (base - underside <= FOOT * unit) & _is_lowest(underside, round(FOOT_WINDOW * unit))
     )

@@ -86,6 +86,17 @@ def test_nothing_is_drawn_without_ground(image: Image.Image, cut: bool):
     assert contact_shadow(image, (0, 0), cut=cut) is None
 
 
+def test_a_translucent_subject_has_no_shadow():
+    assert contact_shadow(alpha().point(lambda value: value * 100 // 255), (0, 0), cut=True) is None
+
+
+def test_a_translucent_part_below_the_subject_is_no_ground():
+    reflected = alpha()
+    reflected.paste(100, (200, 220, 400, 300))
+    shadow = drawn(reflected)[:, MIDDLE]
+    assert (shadow[221] > 150, shadow[302] < 10) == (True, True)
+
+
 def test_a_subject_at_the_lower_edge_of_a_crop_has_ground():
     assert contact_shadow(alpha((200, 200, 400, 400)), (0, 0), cut=False) is not None
 
