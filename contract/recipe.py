@@ -142,7 +142,8 @@ class Recipe(RecipeFields):
         """Return a stable hash of 16 hexadecimal digits of all that decides a rendition's pixels.
 
         An output with another digest is not current. Other renditions of the recipe do not count,
-        nor do the names and keys of renditions.
+        but that `reframe` recognises plain white only if all are on white; nor do the names and
+        keys of renditions.
         """
         decisive: dict[str, object] = {
             "model": self.model,
@@ -150,7 +151,8 @@ class Recipe(RecipeFields):
             "quality": self.quality.model_dump(mode="json"),
         }
         if self.reframe:
-            decisive["reframe"] = True
+            # plain white is recognised only if all outputs are on white
+            decisive["reframe"] = "white" if self.is_on_white else "transparency"
         if self.policy != DEFAULT_POLICY and rendition != MATTE:
             # it decides whether there is an output, and where
             decisive["policy"] = self.policy.model_dump(mode="json", exclude_defaults=True)

@@ -80,6 +80,21 @@ def test_a_kept_matte_is_no_output_on_white(worker: Worker):
     assert worker.model.runs == 1
 
 
+SAME_KEY = WHITE.model_copy(update={"name": "a", "key": "{stem}.{ext}"})
+MATTED = {
+    "another rendition": {"renditions": (SAME_KEY, Rendition(name="b"))},
+    "the matte": {"keep_matte": True},
+}
+
+
+@pytest.mark.parametrize("fields", MATTED.values(), ids=MATTED)
+def test_what_the_network_cut_out_is_not_current_if_white_is_recognised(worker: Worker, fields):
+    save(worker, "RGB", "white")
+    assert run(worker, REFRAMING.model_copy(update=fields)).matte_from == ""
+    outcome = run(worker, REFRAMING, OTHER_BATCH)
+    assert (outcome.status, outcome.matte_from) == (Status.DONE, "white")
+
+
 def test_other_recipes_ask_the_network(worker: Worker):
     save(worker, "RGB", "white")
     outcome = run(worker, Recipe(model="u2netp", renditions=(WHITE,)))
