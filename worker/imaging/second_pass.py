@@ -97,12 +97,16 @@ def _has_gap(counts: NDArray[np.intp]) -> bool:
 
 
 def _with_margin(counts: NDArray[np.intp], length: int) -> tuple[int, int]:
-    """Return the range of what is not zero with margins, in pixels of a side of `length`."""
+    """Return the range of what is not zero with margins, in pixels of a side of `length`.
+
+    At least one pixel, also of a side that has fewer pixels than `counts`.
+    """
     filled = np.flatnonzero(counts)
     start, end = int(filled[0]), int(filled[-1]) + 1
     margin = MARGIN * (end - start)
     low, high = max(0, start - margin), min(len(counts), end + margin)
-    return int(low * length / len(counts)), round(high * length / len(counts))
+    first = int(low * length / len(counts))
+    return first, max(first + 1, round(high * length / len(counts)))
 
 
 def agrees(first: Float32Array, second: Float32Array, region: Box, size: Size) -> bool:

@@ -31,6 +31,13 @@ def test_the_margin_ends_at_the_frame():
     assert subject_region(view((0, 2, 40, 60)), SIZE)[:2] == (0, 0)
 
 
+@pytest.mark.parametrize("size", [(1, 900), (3, 900), (900, 1), (900, 3)])
+def test_the_region_of_a_narrow_photograph_has_a_pixel(size: tuple[int, int]):
+    matte = view((4, 100, 24, 200)) if size[0] < size[1] else view((100, 4, 200, 24))
+    left, top, right, bottom = subject_region(matte, size)
+    assert (0 <= left < right <= size[0], 0 <= top < bottom <= size[1]) == (True, True)
+
+
 @pytest.mark.parametrize(
     "matte",
     [
