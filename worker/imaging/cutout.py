@@ -14,6 +14,8 @@ FOREGROUND_SAMPLES = 640
 """About this many pixels of each side are sampled for the mean alpha. Error at 10 MP: 0.0003."""
 MAX_JOINED_PIXELS = 16_000_000
 """Pixels of the largest cut-out that is kept joined: 64 MB."""
+STRIP_BYTES = 1 << 20
+"""RGBA pixels that are joined at a time."""
 OPAQUE_BIT = 1 << 24
 """An RGBA pixel read as a little-endian uint32 is below this if its alpha is zero."""
 
@@ -81,7 +83,10 @@ def joined(cutout: Cutout) -> Cutout:
     width, height = cutout.size
     if width * height > MAX_JOINED_PIXELS:
         return cutout
-    pixels = cutout.rows(0, height)
+    pixels = np.empty((height, width, 4), np.uint8)
+    step = max(1, STRIP_BYTES // (4 * width))
+    for top in range(0, height, step):  # soft pixels need 150 bytes each while they are painted
+        pixels[top : top + step] = cutout.rows(top, min(top + step, height))
     pixels.flags.writeable = False
     return replace(cutout, pixels=pixels)
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.imaging.arrays import Uint8Array
-from worker.imaging.cutout import Cutout, compose
+from worker.imaging.cutout import Cutout, compose, joined
 from worker.imaging.decode import Photograph
 
 
@@ -50,6 +52,20 @@ def test_alpha_is_straight_and_hidden_colours_are_cleared(case):
     middle = matte.shape[0] // 2
     strips = [cutout.rows(0, middle), cutout.rows(middle, matte.shape[0])]
     assert (np.concatenate(strips) == result).all()
+
+
+@pytest.mark.slow
+def test_a_soft_subject_is_joined_in_bounded_memory():
+    rgb = Image.effect_noise((1500, 1500), 60).convert("RGB")
+    matte = Image.new("L", rgb.size, 128)
+    matte.paste(255, (700, 700, 800, 800))
+    cutout = compose(Photograph(rgb, None), matte, decontaminate=True)
+    tracemalloc.start()
+    whole = joined(cutout)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 4 * 1500 * 1500 + 60_000_000
+    assert (pixels(whole) == pixels(cutout)).all()
 
 
 @pytest.mark.slow
