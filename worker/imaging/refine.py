@@ -26,6 +26,8 @@ OPAQUE = 255
 HAZE = 6
 """Opacity of 255 below which a network's matte counts as empty, and likewise at the other end."""
 BILINEAR = Image.Resampling.BILINEAR
+MAX_RUN_PIXELS = 1 << 22
+"""Pixels that are computed at a time, of 26 bytes each, in images many times as wide as high."""
 EMPTY, SOFT, SOLID = range(3)
 """What a tile's matte is: 0 everywhere, to be computed, 1 everywhere."""
 
@@ -144,17 +146,20 @@ def _apply(
 def _runs(matte: Float32Array, size: Size) -> Iterator[Run]:
     """Divide an image of a size into runs of tiles that a matte on a grid makes equal in kind."""
     kinds = _tile_kinds(matte)
+    longest = max(1, MAX_RUN_PIXELS * kinds.size // (size[0] * size[1]))
     rows, columns = matte.shape
     ys = _tile_edges(len(kinds), rows, size[1])
     xs = _tile_edges(kinds.shape[1], columns, size[0])
     for number, row in enumerate(kinds.tolist()):
         start = 0
         for kind, tiles in groupby(row):
-            end = start + len(list(tiles))
-            run = Run(kind, (xs[start], ys[number], xs[end], ys[number + 1]))
-            start = end
-            if all(box_size(run.box)):  # a long and narrow image may be less than a tile wide
-                yield run
+            last = start + len(list(tiles))
+            while start < last:
+                end = min(start + longest, last)
+                run = Run(kind, (xs[start], ys[number], xs[end], ys[number + 1]))
+                start = end
+                if all(box_size(run.box)):  # a long and narrow image may be less than a tile wide
+                    yield run
 
 
 def _tile_edges(tiles: int, cells: int, pixels: int) -> list[int]:

@@ -124,5 +124,17 @@ def test_memory_does_not_grow_with_the_photograph_but_for_the_matte():
     assert peaks[5000] < peaks[1500] + 30_000_000
 
 
+@pytest.mark.slow
+def test_a_long_strip_needs_no_more_memory(monkeypatch):
+    image = Image.new("RGB", (26_000, 600), (120, 130, 90))
+    view = np.linspace(0, 255, SIDE, dtype=np.float32)[:, np.newaxis].repeat(SIDE, axis=1)
+    tracemalloc.start()
+    at_once = np.asarray(refine(image, view, whole(image)), int)
+    assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    tracemalloc.stop()
+    monkeypatch.setattr("worker.imaging.refine.MAX_RUN_PIXELS", 1)
+    assert np.abs(np.asarray(refine(image, view, whole(image)), int) - at_once).max() <= 1
+
+
 def test_a_tile_is_wider_than_the_filter_reaches():
     assert all(2 * level.radius + 2 <= TILE for level in LEVELS)
