@@ -1,8 +1,11 @@
 """AVIF and HEIC: still images in ISO base media files (ISO/IEC 14496-12 and 23008-12)."""
 
+import struct
+
 import pi_heif
 from PIL import AvifImagePlugin
 
+from worker.imaging.heif_boxes import primary_properties
 from worker.imaging.png_colour import cicp_profile
 
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -12,8 +15,8 @@ GENERAL_BRANDS = frozenset({b"mif1", b"msf1"})
 MAX_BRANDS_BYTES = 256
 HEADER_BYTES = 1 << 18
 """Where the properties of an image are looked for."""
-CODE_POINTS = b"colrnclx"
-"""Begins a box with code points of ITU-T H.273."""
+COLOURS, CODE_POINTS = b"colr", b"nclx"
+"""A box of that name begins with this if code points of ITU-T H.273 follow."""
 SRGB_PRIMARIES = 1
 SRGB_CURVE, LIKE_SRGB = 13, frozenset({1, 6, 14, 15})
 """Transfer characteristics. Those of video stand for sRGB's in still images, as viewers show."""
@@ -41,13 +44,14 @@ def detect_heif(data: bytes) -> str:
 
 def heif_profile(data: bytes) -> bytes | None:
     """Return the ICC profile of the code points that a file states; None for sRGB."""
-    header, stated, at = data[:HEADER_BYTES], set(), -1
-    while (at := header.find(CODE_POINTS, at + 1)) >= 0:
-        fields = header[at + len(CODE_POINTS) :][:4]
-        stated.add((int.from_bytes(fields[:2], "big"), int.from_bytes(fields[2:], "big")))
-    if len(stated) != 1:  # previews and gain maps may have their own
+    header = data[:HEADER_BYTES]
+    colours = primary_properties(header, COLOURS)
+    stated = {fields[4:8] for fields in colours if fields[:4] == CODE_POINTS}
+    if not stated:  # sequences, and images in tiles, may state them elsewhere
+        stated = {fields[:4] for fields in header.split(COLOURS + CODE_POINTS)[1:]}
+    if len(stated) != 1:
         return None
-    primaries, curve = stated.pop()
+    primaries, curve = struct.unpack(">HH", stated.pop().ljust(4, b"\0"))
     curve = SRGB_CURVE if curve in LIKE_SRGB else curve
     if (primaries, curve) == (SRGB_PRIMARIES, SRGB_CURVE):
         return None

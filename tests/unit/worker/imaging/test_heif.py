@@ -10,6 +10,7 @@ from support.images import LIMITS, LOSSY, assert_like, encoded, exif, picture, r
 from contract.errors import ErrorCode
 from worker.imaging.decode import Limits, decode, displayed_size
 from worker.imaging.heif import detect_heif, heif_profile
+from worker.imaging.heif_boxes import primary_properties
 from worker.imaging.icc import DISPLAY_P3, SRGB_CURVE, rgb_profile
 
 FILES = Path(__file__).parent / "files"
@@ -89,6 +90,41 @@ def test_code_points_of_a_wide_space_are_obeyed():
     plain, converted = (np.asarray(decode(data, LIMITS).rgb, int) for data in (AVIF, wide))
     assert np.abs(plain - converted).max() > 10
     assert heif_profile(AVIF[:at] + b"\xff" * 4 + AVIF[at + 4 :]) is None
+
+
+def with_property(avif: bytes, content: bytes) -> bytes:
+    """The file with one more property, which describes another image than the primary one."""
+    box = (len(content) + 4).to_bytes(4, "big") + content
+    end = avif.index(b"ipco") - 4 + int.from_bytes(avif[avif.index(b"ipco") - 4 :][:4], "big")
+    data = bytearray(avif[:end] + box + avif[end:])
+    for name in (b"meta", b"iprp", b"ipco"):
+        at = data.index(name) - 4
+        longer = int.from_bytes(data[at : at + 4], "big") + len(box)
+        data[at : at + 4] = longer.to_bytes(4, "big")
+    before = avif.index(b"mdat") + 4
+    at = data.index(before.to_bytes(4, "big"), data.index(b"iloc"))  # where the pixels begin
+    data[at : at + 4] = (before + len(box)).to_bytes(4, "big")
+    return bytes(data)
+
+
+def test_the_code_points_of_the_primary_image_count():
+    """A gain map, or an image that is derived by one, states others."""
+    at = AVIF.index(b"colrnclx") + 8
+    wide = AVIF[:at] + b"\0\x0c\0\x0d" + AVIF[at + 4 :]
+    with_map = with_property(wide, b"colrnclx\0\2\0\2\0\2\x80")
+    assert heif_profile(with_map) == rgb_profile(DISPLAY_P3, SRGB_CURVE)
+    assert_like(decode(with_map, LIMITS).rgb, decode(wide, LIMITS).rgb)
+    assert heif_profile(with_property(AVIF, b"colrnclx\0\x09\0\x10\0\0\x80")) is None
+
+
+@pytest.mark.parametrize("data", [AVIF, heic("picture.heic")], ids=["AVIF", "HEIC"])
+def test_damaged_boxes_are_survived(data: bytes):
+    header = data[: data.index(b"mdat")]
+    for at in range(len(header)):
+        for value in (0, 1, 255):
+            damaged = header[:at] + bytes([value]) + header[at + 1 :]
+            assert all(isinstance(each, bytes) for each in primary_properties(damaged, b"colr"))
+        primary_properties(header[:at], b"colr")
 
 
 @pytest.mark.parametrize(("curve", "white"), [(16, 148), (18, 191)], ids=["PQ", "HLG"])
