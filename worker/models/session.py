@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from contract.errors import ErrorCode, RetryableError
 from contract.quality import Quality
 from contract.settings import CPU, Provider
 from worker.imaging.arrays import Float32Array
@@ -40,9 +41,17 @@ class Session:
         return matte_of(rgb, partial(self._predict, rgb), quality)
 
     def _predict(self, rgb: Image.Image, box: Box, *, mirrored: bool = False) -> Float32Array:
-        """Return the saliency of a box, as the network sees it: float32 [side, side], 0..1."""
+        """Return the saliency of a box, as the network sees it: float32 [side, side], 0..1.
+
+        Raises RetryableError (`provider_failed`) instead of returning NaN, which would pass for a
+        photograph without a subject.
+        """
         tensor = network_input(rgb, self.model.side, self.model.normalisation, box)
         if mirrored:
             tensor = np.ascontiguousarray(tensor[..., ::-1])
         saliency: Float32Array = self.network.run(tensor)[0, 0]
+        if not np.isfinite(saliency).all():
+            raise RetryableError(
+                ErrorCode.PROVIDER_FAILED, "The network returned values that are not numbers."
+            )
         return saliency[:, ::-1] if mirrored else saliency
