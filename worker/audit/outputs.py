@@ -105,6 +105,7 @@ def _decoded_size(blob: Blob, rendition: Rendition) -> tuple[int, int]:
 
 
 def _size_of(data: bytes, image_format: str, modes: set[str]) -> tuple[int, int]:
+    Image.MAX_IMAGE_PIXELS = None  # a canvas may be larger than any photograph
     with Image.open(io.BytesIO(data), formats=[image_format]) as image:
         image.verify()  # all checksums of a PNG; `load` stops after the last pixel
     with Image.open(io.BytesIO(data), formats=[image_format]) as image:

@@ -37,6 +37,7 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
     Pixels that are not opaque count as black. Raises PermanentError as `decode` does, and
     `unsupported_format` for formats that only photographs may have.
     """
+    Image.MAX_IMAGE_PIXELS = None  # `limits` is checked instead, and has an error code
     format_name = detect_format(data)
     with decoder_errors_as_codes(data, format_name):
         if format_name == "HEIF":

@@ -54,6 +54,15 @@ def test_a_file_that_fulfils_every_requirement_passes():
     }  # fmt: skip
 
 
+def test_the_limit_on_pixels_is_the_one_given(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    data = file_of(product())
+    assert verify(data, AMAZON, Limits(pixels=SIDE**2)).passed
+    with pytest.raises(PermanentError) as caught:
+        verify(data, AMAZON, Limits(pixels=SIDE**2 - 1))
+    assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
 def test_the_names_of_presets_are_those_that_a_rendition_may_verify():
     assert get_args(PresetName) == (*PRESETS,)
     for name, preset in PRESETS.items():

@@ -41,6 +41,11 @@ def test_outputs_of_every_format_are_decoded(format_: str):
             _decoded_size(Blob(broken, ""), rendition)
 
 
+def test_an_output_may_have_more_pixels_than_pillow_expects(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert _decoded_size(Blob(output(Rendition()), ""), Rendition()) == SIZE
+
+
 def test_an_output_that_cannot_be_read_is_a_finding_and_stops_no_other(tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
