@@ -97,7 +97,10 @@ def _open_tiff(data: bytes) -> Source:
         size = (layout.height, layout.width) if swap else (layout.width, layout.height)
         return _ByTifffile(size, data, page, layout, orientation)
     image = Image.open(io.BytesIO(data), formats=["TIFF"])
+    if page.index:
+        image.info.clear()  # profile and resolution of a thumbnail before it
     image.seek(page.index)
+    image.info.pop("xmp", None)  # see `_orientation`
     # Pillow itself turns a TIFF, and states its displayed size from the start
     profile = image.info.get("icc_profile")
     return _ByPillow(image.size, data, image, 1, profile, swap=swap)
@@ -140,10 +143,11 @@ class _ByTifffile:
 
 def _orientation(image: Image.Image) -> int:
     """Return EXIF's orientation; 1 for upright images and unreadable EXIF. Reads no pixels."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # Pillow would decode the pixels, to look behind them
+    exif = Image.Exif()
     try:
-        orientation = image.getexif().get(ORIENTATION)
+        # not `getexif`: without EXIF it takes XMP's, which programs leave when they turn pixels
+        exif.load(image.info.get("exif") or b"")
+        orientation = exif.get(ORIENTATION)
     except DECODER_ERRORS:  # broken EXIF is common in sound photographs
         return 1
     return orientation if isinstance(orientation, int) else 1

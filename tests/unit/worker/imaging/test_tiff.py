@@ -11,6 +11,7 @@ from support.images import LIMITS, picture, refusal
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from worker.imaging.decode import Photograph, decode, displayed_size
+from worker.imaging.icc import DISPLAY_P3, SRGB_CURVE, rgb_profile
 
 DEPTHS = {"uint8": (np.uint8, 1), "uint16": (np.uint16, 257), "float32": (np.float32, 1 / 255)}
 """dtype, and the factor from 0..255"""
@@ -222,6 +223,15 @@ def test_a_thumbnail_on_the_first_page_is_passed_over(dtype):
     data = pages((RGB[::4, ::4], {"subfiletype": 1}), (full, {}), (RGB[::2, ::2], {}))
     assert_right(decode(data, LIMITS), "rgb", "")
     assert displayed_size(data) == picture().size
+
+
+def test_a_thumbnails_profile_and_resolution_are_not_those_of_the_photograph():
+    rgb = np.asarray(picture())
+    wide = {"iccprofile": rgb_profile(DISPLAY_P3, SRGB_CURVE), "resolution": (72, 72)}
+    data = pages((rgb[::4, ::4], {"subfiletype": 1} | wide), (rgb, {}))
+    photograph = decode(data, LIMITS)
+    assert photograph.rgb.tobytes() == rgb.tobytes()
+    assert photograph.dots_per_metre is None
 
 
 def test_a_lone_page_is_the_photograph_whatever_it_says():
