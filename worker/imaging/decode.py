@@ -6,9 +6,9 @@ from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
 from worker.imaging.colour import WHITE, to_rgb, to_srgb
-from worker.imaging.formats import decoder_errors_as_codes, detect_format
+from worker.imaging.formats import TRUNCATED, decoder_errors_as_codes, detect_format
 from worker.imaging.source import open_source
-from worker.imaging.unended_jpeg import with_end
+from worker.imaging.unended_jpeg import may_be_filled_up, with_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,19 @@ def decode(data: bytes, limits: Limits, *, keep_profile: bool = False) -> Photog
     """
     format_name = detect_format(data)
     try:
-        return _decode(data, format_name, limits, keep_profile=keep_profile)
+        photograph = _decode(data, format_name, limits, keep_profile=keep_profile)
     except PermanentError as error:
         if format_name != "JPEG" or error.code is not ErrorCode.TRUNCATED_IMAGE:
             raise
-        truncated = PermanentError(error.code, error.message)
+    else:
+        if format_name != "JPEG" or not may_be_filled_up(data):
+            return photograph
+        del photograph
     # here the error with its traceback is gone, and the half-decoded image with them
     with decoder_errors_as_codes(data, format_name):
         whole = with_end(data)
     if whole is None:
-        raise truncated
+        raise PermanentError(ErrorCode.TRUNCATED_IMAGE, TRUNCATED)
     return _decode(whole, format_name, limits, keep_profile=keep_profile)
 
 

@@ -48,6 +48,8 @@ UNSUPPORTED_SIGNATURES = (
 )
 """Formats named in the error message: byte offset, signature, name."""
 
+TRUNCATED = "The file ends before the image does."
+
 DECODER_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, BufferError, EOFError, LookupError, NameError,
     OSError, RuntimeError, SyntaxError, TypeError, ValueError,
@@ -102,9 +104,7 @@ def decoder_errors_as_codes(data: bytes, format_name: str) -> Iterator[None]:
             or isinstance(error, EOFError)
             or _is_shorter_than_declared(data, format_name)
         ):
-            raise PermanentError(
-                ErrorCode.TRUNCATED_IMAGE, "The file ends before the image does."
-            ) from error
+            raise PermanentError(ErrorCode.TRUNCATED_IMAGE, TRUNCATED) from error
         raise PermanentError(
             ErrorCode.CORRUPT_IMAGE, f"The image cannot be decoded ({type(error).__name__})."
         ) from error

@@ -37,6 +37,24 @@ def test_a_jpeg_that_lacks_samples_is_truncated(kind: str, share: float):
     assert refusal(data[: int(len(data) * share)]) is ErrorCode.TRUNCATED_IMAGE
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_jpeg_whose_rest_is_zeros_is_truncated(share: float):
+    """As after a failed copy. With full quality, zeros are enough samples for the rest."""
+    data = encoded(SUBJECT, "JPEG", quality=100, subsampling=0)
+    kept = int(len(data) * share)
+    assert refusal(data[:kept] + bytes(len(data) - kept)) is ErrorCode.TRUNCATED_IMAGE
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("padding", [0, 500])
+def test_a_whole_jpeg_may_end_in_zeros(padding: int, optimize: bool):
+    flat = Image.new("RGB", (900, 900), "white")
+    flat.paste(SUBJECT)
+    data = encoded(flat, "JPEG", quality=90, optimize=optimize)
+    photograph = decode(data[:-2] + bytes(padding), LIMITS)
+    assert photograph.rgb.tobytes() == decode(data, LIMITS).rgb.tobytes()
+
+
 def test_a_progressive_jpeg_cut_between_its_scans_is_truncated():
     data = encoded(SUBJECT, "JPEG", progressive=True)
     scans = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
