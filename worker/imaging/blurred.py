@@ -33,9 +33,10 @@ class BlurredBackground:
 def blurred_background(cutout: Cutout, size: tuple[int, int]) -> BlurredBackground:
     """Return the background of a cut-out for a canvas of `size` (width, height).
 
-    The subject's colours are left out of the blur, so that no glow surrounds it.
+    The subject's colours are left out of the blur, so that no glow surrounds it. What is
+    transparent in the photograph counts as white.
     """
-    rgb, width_height = cutout.photograph.rgb, cutout.size
+    rgb, width_height = cutout.photograph.without_hidden(), cutout.size
     cell = -(-max(width_height) // GRID_SIDE)
     colours = np.asarray(rgb.reduce(cell), np.float32)
     alpha = np.asarray(cutout.alpha.reduce(cell), np.float32) / 255

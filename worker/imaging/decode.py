@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
-from worker.imaging.colour import WHITE, to_rgb, to_srgb
+from worker.imaging.colour import OPAQUE, WHITE, to_rgb, to_srgb
 from worker.imaging.formats import TRUNCATED, decoder_errors_as_codes, detect_format
 from worker.imaging.source import open_source
 from worker.imaging.unended_jpeg import may_be_filled_up, with_end
@@ -40,6 +40,13 @@ class Photograph:
         image = self.rgb
         if self.icc_profile:
             image = to_srgb(image.copy(), self.icc_profile)
+        return self._on_white(image)
+
+    def without_hidden(self) -> Image.Image:
+        """Return `rgb`, white where the source is transparent."""
+        return self._on_white(self.rgb)
+
+    def _on_white(self, image: Image.Image) -> Image.Image:
         if self.alpha is None:
             return image
         return Image.composite(image, Image.new("RGB", image.size, WHITE), self.alpha)
@@ -86,12 +93,21 @@ def _decode(data: bytes, format_name: str, limits: Limits, *, keep_profile: bool
             )
         raster = source.read()
         rgb, alpha, profile = to_rgb(raster.image, raster.profile, keep_profile=keep_profile)
-        alpha = raster.alpha or alpha
-        if alpha is not None and alpha.getbbox() is None:
-            raise PermanentError(
-                ErrorCode.NOTHING_VISIBLE, "Every pixel of the photograph is transparent."
-            )
+        alpha = _transparency(raster.alpha or alpha)
         return Photograph(rgb, alpha, profile, raster.dots_per_metre)
+
+
+def _transparency(alpha: Image.Image | None) -> Image.Image | None:
+    """Return a photograph's alpha; None if it is opaque everywhere, as many programs write it.
+
+    Raises PermanentError (`nothing_visible`).
+    """
+    lowest, highest = alpha.getextrema() if alpha else (OPAQUE, OPAQUE)
+    if highest == 0:
+        raise PermanentError(
+            ErrorCode.NOTHING_VISIBLE, "Every pixel of the photograph is transparent."
+        )
+    return None if lowest == OPAQUE else alpha
 
 
 def displayed_size(data: bytes) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from contract.rendition import Rendition
 from worker.imaging.blurred import blurred_background
-from worker.imaging.cutout import Cutout
+from worker.imaging.cutout import Cutout, compose
 from worker.imaging.decode import Photograph
 from worker.imaging.encode import encode
 from worker.imaging.render import render
@@ -47,6 +47,14 @@ def test_it_fills_any_canvas_and_strips_are_those_of_the_whole(size: tuple[int, 
 def test_a_subject_that_fills_the_photograph_is_blurred_itself():
     rows = blurred_background(photograph((30, 20), (0, 0, 30, 20)), (30, 20)).rows(0, 20)
     assert (rows == RED).all()
+
+
+def test_what_is_transparent_in_the_photograph_is_white():
+    opaque = photograph((400, 300), (100, 100, 300, 200))
+    own = Image.new("L", (400, 300), 0)
+    own.paste(255, (100, 100, 300, 200))
+    of = compose(Photograph(opaque.photograph.rgb, own), Image.new("L", (400, 300), 255))
+    assert (blurred_background(of, (400, 300)).rows(0, 20) == 255).all()
 
 
 @pytest.mark.parametrize("fields", [{}, {"max_side": 120}, {"canvas": "1:1", "scale": 50}])

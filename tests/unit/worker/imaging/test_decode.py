@@ -106,6 +106,13 @@ def test_a_gif_and_a_palette_that_are_entirely_transparent_are_refused():
         assert refusal(data) is ErrorCode.NOTHING_VISIBLE
 
 
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF", "GIF"])
+def test_an_alpha_that_is_opaque_everywhere_is_no_transparency(format_name: str):
+    opaque = picture("P") if format_name == "GIF" else picture("RGB").convert("RGBA")
+    options = {"transparency": 255} if format_name == "GIF" else {}
+    assert decode(encoded(opaque, format_name, **options), LIMITS).alpha is None
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
 def test_the_smallest_photographs_are_decoded(size: tuple[int, int]):
     for format_name in FORMATS:
@@ -134,6 +141,16 @@ def test_a_photograph_is_turned_as_exif_says(format_name: str, orientation: int)
     assert_like(photograph.rgb, picture(), tolerance)
     with Image.open(io.BytesIO(data)) as reference:
         assert_like(photograph.rgb, ImageOps.exif_transpose(reference).convert("RGB"))
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "WEBP", "AVIF", "TIFF"])
+def test_an_orientation_that_only_xmp_states_is_ignored(format_name: str):
+    """As browsers do: programs that turn the pixels and drop EXIF often leave it."""
+    xmp = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    options = {"tiffinfo": {700: xmp}} if format_name == "TIFF" else {"xmp": xmp}
+    data = encoded(picture(), format_name, **options)
+    assert xmp in data
+    assert decode(data, LIMITS).size == displayed_size(data) == (WIDTH, HEIGHT)
 
 
 def test_alpha_is_turned_with_the_photograph():

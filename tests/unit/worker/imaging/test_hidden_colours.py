@@ -25,6 +25,7 @@ RENDITIONS = {
     "WebP": Rendition(format="webp"),
     "zip": Rendition(format="zip"),
     "on a colour": Rendition(format="jpg", background="#ff8800"),
+    "blurred": Rendition(format="jpg", background="blur"),
 }
 
 
