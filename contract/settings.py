@@ -92,8 +92,8 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         100_000_000,
         gt=0,
-        description="Largest photograph in pixels (width x height). Larger ones fail with"
-        " `too_many_pixels` before they are decoded.",
+        description="Largest photograph in pixels (width x height). Larger ones, and those with"
+        " more than 65,535 on a side, fail with `too_many_pixels` before they are decoded.",
     )
     max_bytes: int = Field(
         256 * 1024**2,

@@ -17,6 +17,8 @@ class Limits:
 
     pixels: int = 100_000_000
     """maximum of width x height"""
+    side: int = 65_535
+    """maximum of width and of height: what is made strip by strip needs some rows in memory"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +87,20 @@ def decode(data: bytes, limits: Limits, *, keep_profile: bool = False) -> Photog
 def _decode(data: bytes, format_name: str, limits: Limits, *, keep_profile: bool) -> Photograph:
     with decoder_errors_as_codes(data, format_name):
         source = open_source(data, format_name)
-        width, height = source.size
-        if width * height > limits.pixels:
-            raise PermanentError(
-                ErrorCode.TOO_MANY_PIXELS,
-                f"{width} x {height} pixels are over the limit of {limits.pixels:,}.",
-            )
+        _check_size(source.size, limits)
         raster = source.read()
         rgb, alpha, profile = to_rgb(raster.image, raster.profile, keep_profile=keep_profile)
         alpha = _transparency(raster.alpha or alpha)
         return Photograph(rgb, alpha, profile, raster.dots_per_metre)
+
+
+def _check_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    over = f"{width} x {height} pixels are over the limit of"
+    if width * height > limits.pixels:
+        raise PermanentError(ErrorCode.TOO_MANY_PIXELS, f"{over} {limits.pixels:,}.")
+    if max(size) > limits.side:
+        raise PermanentError(ErrorCode.TOO_MANY_PIXELS, f"{over} {limits.side:,} a side.")
 
 
 def _transparency(alpha: Image.Image | None) -> Image.Image | None:

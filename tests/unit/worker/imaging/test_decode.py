@@ -253,6 +253,13 @@ def test_the_pixel_limit_is_exact():
     assert refusal(data, Limits(pixels=WIDTH * HEIGHT - 1)) is ErrorCode.TOO_MANY_PIXELS
 
 
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536)])
+def test_a_side_has_a_limit_too(size: tuple[int, int]):
+    assert refusal(encoded(Image.new("1", size), "PNG")) is ErrorCode.TOO_MANY_PIXELS
+    fits = (min(size[0], 65_535), min(size[1], 65_535))
+    assert decode(encoded(Image.new("1", fits), "PNG"), LIMITS).size == fits
+
+
 @pytest.mark.parametrize(
     "chunks",
     [
