@@ -11,7 +11,7 @@ from contract.policy import DEFAULT_POLICY, Policy
 from contract.quality import DEFAULT, Quality
 from contract.rendition import PLAIN, WITHOUT_PIXELS, Rendition
 
-PIPELINE = 7
+PIPELINE = 8
 """Version of the image code. Increase it when the same model and options give other pixels, so that
 existing outputs are replaced."""
 
