@@ -6,6 +6,7 @@ from PIL import Image
 
 from contract.errors import ErrorCode, PermanentError
 from worker.imaging.colour import OPAQUE, WHITE, to_rgb, to_srgb
+from worker.imaging.filled_up import is_filled_up
 from worker.imaging.formats import TRUNCATED, decoder_errors_as_codes, detect_format
 from worker.imaging.source import open_source
 from worker.imaging.unended_jpeg import may_be_filled_up, with_end
@@ -73,7 +74,9 @@ def decode(data: bytes, limits: Limits, *, keep_profile: bool = False) -> Photog
         if format_name != "JPEG" or error.code is not ErrorCode.TRUNCATED_IMAGE:
             raise
     else:
-        if format_name != "JPEG" or not may_be_filled_up(data):
+        if format_name != "JPEG":
+            return _if_whole(photograph, data, format_name)
+        if not may_be_filled_up(data):
             return photograph
         del photograph
     # here the error with its traceback is gone, and the half-decoded image with them
@@ -82,6 +85,14 @@ def decode(data: bytes, limits: Limits, *, keep_profile: bool = False) -> Photog
     if whole is None:
         raise PermanentError(ErrorCode.TRUNCATED_IMAGE, TRUNCATED)
     return _decode(whole, format_name, limits, keep_profile=keep_profile)
+
+
+def _if_whole(photograph: Photograph, data: bytes, format_name: str) -> Photograph:
+    """Return the photograph. Raises PermanentError (`truncated_image`) if zeros are its rest."""
+    with decoder_errors_as_codes(data, format_name):
+        if is_filled_up(data, format_name):
+            raise PermanentError(ErrorCode.TRUNCATED_IMAGE, TRUNCATED)
+    return photograph
 
 
 def _decode(data: bytes, format_name: str, limits: Limits, *, keep_profile: bool) -> Photograph:
