@@ -19,6 +19,10 @@ AFTER_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 """The next marker but restarts: 0xff in the scan itself is followed by zero."""
 
 
+MAX_SEGMENTS = 10_000
+"""Before the first scan. Photographs have less than a thousand; each is at most 64 KB long."""
+
+
 @dataclass(slots=True)
 class Structure:
     """What the markers of a JPEG say."""
@@ -67,6 +71,24 @@ def read_structure(data: bytes) -> Structure:
                 _note_frame(structure, marker, content)
     structure.has_end = structure.has_end or data[position : position + 2] == END
     return structure
+
+
+def check_segments(data: bytes) -> None:
+    """Raise ValueError for more segments than MAX_SEGMENTS: Pillow keeps each in 140 bytes."""
+    position, segments = 2, 0
+    while position + 4 <= len(data) and data[position] == 0xFF:  # noqa: PLR2004
+        marker = data[position + 1]
+        if marker in {SCAN, END[1]}:
+            return
+        if marker == 0xFF:  # noqa: PLR2004
+            position += 1
+        elif marker in WITHOUT_CONTENT:
+            position += 2
+        else:
+            segments += 1
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if segments > MAX_SEGMENTS:
+            raise ValueError("the file has too many segments")
 
 
 def _is_frame(marker: int) -> bool:

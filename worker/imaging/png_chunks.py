@@ -22,6 +22,8 @@ COLOUR_LENGTHS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
 MAX_PROFILE_BYTES = 1 << 24
 """Unpacked. Profiles of printers and scanners have up to 4 MB."""
 MAX_PROFILE_NAME = 79
+MAX_CHUNKS = 100_000
+"""Writers make chunks of 8 KB or more. Each is kept in 200 bytes."""
 
 
 class PngParts(NamedTuple):
@@ -45,14 +47,16 @@ def take_apart(data: bytes) -> PngParts:
     """Separate what decodes the pixels of a PNG from what describes their colours.
 
     A damaged chunk that describes colours counts as missing. Raises PermanentError
-    (`unsupported_format`) for Xcode's variant.
+    (`unsupported_format`) for Xcode's variant, ValueError for more chunks than MAX_CHUNKS.
     """
     view = memoryview(data)
     kept = [view[:SIGNATURE_LENGTH]]
     described: dict[bytes, bytes] = {}
     seen: set[bytes] = set()
     pixels, moved = 0, False
-    for chunk in _chunks(data):
+    for number, chunk in enumerate(_chunks(data)):
+        if number >= MAX_CHUNKS:
+            raise ValueError("the file has too many chunks")
         if chunk.name == b"CgBI":
             message = "The file is a PNG in Xcode's variant CgBI, which only Apple's programs read."
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, message)

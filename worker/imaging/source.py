@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 from worker.imaging.as_specified import as_specified
 from worker.imaging.formats import DECODER_ERRORS
 from worker.imaging.heif import heif_profile
+from worker.imaging.jpeg_markers import check_segments
 from worker.imaging.png_chunks import take_apart
 from worker.imaging.png_colour import png_profile
 from worker.imaging.tiff.directory import Page, is_big_endian_bigtiff
@@ -73,6 +74,8 @@ def open_source(data: bytes, format_name: str) -> Source:
     Image.MAX_IMAGE_PIXELS = None  # `Limits` is checked instead, and has an error code
     if format_name == "TIFF":
         return _open_tiff(data)
+    if format_name == "JPEG":
+        check_segments(data)
     png = take_apart(data) if format_name == "PNG" else None
     data = png.data if png else data
     image = Image.open(io.BytesIO(data), formats=[format_name])

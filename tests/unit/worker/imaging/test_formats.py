@@ -159,3 +159,10 @@ def test_a_time_limit_is_not_mistaken_for_a_corrupt_image():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_endless_segments_are_not_kept():
+    data = encoded(picture(), "JPEG")
+    empty = b"\xff\xec\0\2"
+    assert decode(data[:2] + empty * 900 + data[2:], LIMITS).size == picture().size
+    assert refusal(data[:2] + empty * 10_000 + data[2:]) is ErrorCode.CORRUPT_IMAGE
