@@ -11,8 +11,8 @@ FORMATS = frozenset({"WEBP", "AVIF", "HEIF"})
 """Those whose zeros are checked after decoding. For JPEGs see `unended_jpeg`."""
 MIN_ZEROS = 512
 """Fewer at the end of a file are no failed copy, which leaves whole sectors."""
-LAST_ZEROS = 64
-"""Of these, a whole file that ends in zeros needs some."""
+FIRST_ZEROS, LAST_ZEROS = 16, 64
+"""Of zeros at the end: the first may be a whole file's own; of the last it needs some."""
 OTHER = b"\x55"
 STRIP_PIXELS = 1 << 20
 
@@ -22,7 +22,11 @@ def is_filled_up(data: bytes, format_name: str) -> bool:
 
     Decodes three times if the file ends in many zeros, else not at all.
     """
-    if format_name not in FORMATS or not data.endswith(bytes(MIN_ZEROS)):
+    if format_name not in FORMATS:
+        return False
+    if format_name == "WEBP":
+        data = data[: int.from_bytes(data[4:8], "little") + 8]  # what is behind is no part of it
+    if not data.endswith(bytes(MIN_ZEROS)):
         return False
     whole = pixels_digest(data, format_name)
     return zeros_are_samples(data, format_name, whole)
@@ -42,7 +46,7 @@ def zeros_are_samples(data: bytes, format_name: str, whole: bytes, end: bytes = 
         except DECODER_ERRORS:
             return True
 
-    return not changes(len(data) - LAST_ZEROS) and changes(len(data.rstrip(b"\0")))
+    return not changes(len(data) - LAST_ZEROS) and changes(len(data.rstrip(b"\0")) + FIRST_ZEROS)
 
 
 def pixels_digest(data: bytes, format_name: str) -> bytes:

@@ -9,8 +9,8 @@ from contract.errors import ErrorCode
 from worker.imaging.decode import decode
 
 NOISE = Image.fromarray(
-    np.random.default_rng(3).integers(0, 256, (96, 128, 3), np.uint8)
-).resize((256, 192))  # fmt: skip
+    np.random.default_rng(3).integers(0, 256, (64, 80, 3), np.uint8)
+).resize((160, 128))  # fmt: skip
 KINDS = {
     "WebP": ("WEBP", {"quality": 90}),
     "lossless WebP": ("WEBP", {"lossless": True}),
@@ -18,7 +18,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("share", [0.4, 0.7, 0.9])
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.8])
 @pytest.mark.parametrize(("format_name", "options"), KINDS.values(), ids=KINDS)
 def test_a_file_whose_rest_is_zeros_is_truncated(format_name: str, options: dict, share: float):
     data = encoded(NOISE, format_name, **options)
@@ -42,4 +42,5 @@ def test_a_flat_area_may_be_coded_by_zeros(format_name: str, options: dict):
     data = encoded(flat, format_name, **options)
     if format_name == "WEBP" and "quality" in options:
         assert data.endswith(bytes(512))
-    assert decode(data, LIMITS).size == flat.size
+    for whole in (data, data + bytes(2000)):
+        assert decode(whole, LIMITS).size == flat.size
