@@ -56,7 +56,7 @@ def register(
     unfinished = None if name else _acquire_unfinished(ledger, spec, token)
     if unfinished:
         log.info("continuing an interrupted listing", batch=unfinished.id)
-        # the listing is the same; when the batch runs, and who is told of its end, say the latest
+        # the listing is the same; when it runs and who is notified, say the latest options
         update = {"schedule": schedule, "has_callback": callback_url is not None}
         unfinished = unfinished.model_copy(update=update)
         _write_callback(unfinished, callback_url)

@@ -109,7 +109,7 @@ def test_a_batch_that_was_begun_is_listed_by_the_next_process(ledger, proxy, sma
     assert submit(ledger, small_bucket).id == spec.id
 
 
-def test_the_next_process_says_when_a_batch_runs_and_who_is_told_of_its_end(
+def test_the_next_process_says_when_a_batch_runs_and_who_is_notified(
     ledger, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
