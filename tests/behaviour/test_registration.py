@@ -140,10 +140,7 @@ def test_a_batch_of_the_api_is_left_to_its_servers(ledger, tmp_path: Path) -> No
 def test_unsafe_and_colliding_keys_are_settled_after_a_takeover(
     ledger, small_pages, tmp_path: Path
 ) -> None:
-    source = tmp_path / "in"
-    source.mkdir()
-    for number in range(50):
-        (source / f"{number:02}.jpg").touch()
+    source = fifty_photographs(tmp_path / "in")
     (source / "00.png").touch()
     (source / "49.png").touch()
     (source / os.fsdecode(b"caf\xe9.jpg")).touch()
@@ -167,10 +164,7 @@ def test_lines_that_a_killed_process_settled_may_be_others_in_the_next_listing(
     ledger, small_pages, tmp_path: Path, monkeypatch
 ) -> None:
     """It is killed just before it opens the batch, and a photograph is deleted then."""
-    source = tmp_path / "in"
-    source.mkdir()
-    for number in range(50):
-        (source / f"{number:02}.jpg").touch()
+    source = fifty_photographs(tmp_path / "in")
     (source / "00.png").touch()
     (source / "48.png").touch()
     open_batch = ledger.batches.open
@@ -269,6 +263,13 @@ def test_empty_parts_do_not_hide_that_outputs_would_overwrite_photographs(destin
     with pytest.raises(PermanentError) as caught:
         new_spec("s3://b/x/", destination, RECIPE)
     assert caught.value.code is ErrorCode.OVERLAPPING_LOCATIONS
+
+
+def fifty_photographs(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(50):
+        (folder / f"{number:02}.jpg").touch()
+    return folder
 
 
 @pytest.fixture
