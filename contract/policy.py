@@ -16,6 +16,8 @@ doubts. They are in the report in any case. docs/quality.md has the figures."""
 class Policy(BaseModel):
     """What becomes of an output: by the doubt about its subject, or if it fails its preset.
 
+    By default doubtful photographs are delivered, and files that fail their preset are not written.
+
     `deliver`: it is written where the others are. `review`: it is written below `_review/`, and the
     report says why. `fail`: it is not written, and fails with the name of the field as its code.
     """

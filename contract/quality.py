@@ -19,9 +19,9 @@ class Quality(BaseModel):
     )
     passes: Literal[1, 2] = Field(
         2,
-        description="`2`: the network looks a second time, at the subject's box alone, unless the"
-        " first matte leaves its place in doubt; and before that, if it is hardly sure of the"
-        " subject at all, at the mirror image: the more confident matte counts",
+        description="`2`: the network looks a second time, at the subject's box alone, unless it is"
+        " unsure where the subject is. If it is very unsure at first, it also looks at the mirror"
+        " image, and the more confident of these two mattes is used",
     )
     decontaminate: bool = Field(
         True,

@@ -111,9 +111,9 @@ class Rendition(BaseModel):
         None,
         ge=10,
         le=100,
-        description="size of the subject, in % of the largest size that fits the canvas: its width"
-        " takes this share of the canvas's width, or its height of the height, whichever is reached"
-        " first",
+        description="size of the subject, in % of the largest size that fits the canvas: with 80,"
+        " it is enlarged until its width is 80 % of the canvas's width or its height 80 % of the"
+        " canvas's height, whichever comes first",
     )
     position: tuple[Percent, Percent] | None = Field(
         None,
@@ -134,8 +134,8 @@ class Rendition(BaseModel):
     )
     verify: PresetName | None = Field(
         None,
-        description="the preset whose requirements the file must fulfil; what becomes of one that"
-        " does not, `preset_failed` in the recipe's `policy` says",
+        description="the preset whose requirements the file must fulfil; `preset_failed` in the"
+        " recipe's `policy` says what happens to a file that does not",
     )
     roi: tuple[Length, Length, Length, Length] | None = Field(
         None,

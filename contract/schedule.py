@@ -30,8 +30,8 @@ class Schedule(BaseModel):
     )  # fmt: skip
     cap: int | None = Field(
         None, ge=1,
-        description="Most images of the batch that are queued or being processed at a time, such as"
-        " to spare the storage. Default: as many as the workers need.",
+        description="Maximum number of the batch's images that are queued or being processed at a"
+        " time, for example to spare the storage. Default: as many as the workers need.",
     )  # fmt: skip
     not_before: AwareDatetime | None = Field(
         None,

@@ -38,8 +38,8 @@ class Batch(BaseModel):
         " They are not part of `total`."
     )
     excluded: int = Field(
-        description="Number of listed images that the request left out, as by `exclude`. They are"
-        " not part of `total`."
+        description="Number of listed images that the request left out, by `exclude` or another"
+        " field of its selection. They are not part of `total`."
     )
     linked_folders: list[str] = Field(
         description="The first 10 links to folders below the source. They are not followed, and"

@@ -186,7 +186,7 @@ Summary = Annotated[
     ),
 ]
 SummaryAsJson = Annotated[
-    bool, typer.Option("--json", help="Print the summary as JSON instead of text.")
+    bool, typer.Option("--json", help="With --summary: print it as JSON instead of text.")
 ]
 
 

@@ -41,8 +41,8 @@ app = typer.Typer(
     "On one machine: `cutout run SRC DST`.\n\n"
     "On a cluster: `cutout dispatch` and `cutout worker` on its machines, and"
     " `cutout submit SRC DST` from anywhere. All of them need CUTOUT_REDIS_URL.\n\n"
-    "SRC and DST are folders or s3://bucket/prefix. For S3, the AWS_* environment variables and"
-    " profiles apply.",
+    "SRC and DST are folders or s3://bucket/prefix. On a cluster, a folder must have the same path"
+    " on every machine. For S3, the AWS_* environment variables and profiles apply.",
 )
 for group in (
     local,

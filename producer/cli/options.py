@@ -43,7 +43,8 @@ Refine = Annotated[
     Refinement | None,
     typer.Option(
         "--refine",
-        help="`edges`: fit the matte to the photograph's edges; `none`: enlarge it as it is.",
+        help="`edges` (default): fit the matte, which is the transparency, to the photograph's"
+        " edges; `none`: enlarge it as it is.",
         show_default=False,
     ),
 ]
@@ -53,15 +54,16 @@ Passes = Annotated[
         "--passes",
         min=1,
         max=2,
-        help="2 (default): the network looks again, at the subject alone, for finer detail; unless"
-        " the first look leaves its place in doubt.",
+        help="2 (default): the network looks again, at the subject alone, for finer detail, unless"
+        " it is unsure where the subject is.",
         show_default=False,
     ),
 ]
 Decontaminate = Annotated[
     bool | None,
     typer.Option(
-        help="Remove the background's colour from soft edges (default: unless `--refine none`).",
+        help="Remove the background's colour from soft edges (default: yes, with `--refine none`"
+        " no).",
         show_default=False,
     ),
 ]

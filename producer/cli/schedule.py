@@ -32,7 +32,7 @@ Cap = Annotated[
     int | None,
     typer.Option(
         "--cap", min=0, metavar="N",
-        help="Most images of the batch that are queued or being processed at a time; 0: no cap.",
+        help="Maximum number of images queued or being processed at a time; 0: no cap.",
     ),
 ]  # fmt: skip
 NotBefore = Annotated[
@@ -92,7 +92,8 @@ def schedule(
 ) -> None:
     """Show a batch's schedule, or change it while the batch is open or paused.
 
-    What no option names stays as it is; `none` clears a time.
+    What no option names stays as it is, whatever the defaults of a new batch are. The word `none`
+    removes a time: `--deadline none`.
     """
     ledger = open_ledger_of(batch)
     current = ledger.batches.progress(batch).spec.schedule

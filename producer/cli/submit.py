@@ -121,8 +121,8 @@ Name = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="A name of your own. The same command with the same name is the same batch for 30"
-        " days: repeat it safely.",
+        help="A name of your own. For 30 days, repeating the command with the same name creates no"
+        " second batch.",
     ),
 ]
 
@@ -157,8 +157,8 @@ def submit(
 ) -> None:
     """Register photographs at SRC as a batch of the cluster, and print the batch's ID.
 
-    SRC may also be a single photograph. If the command is interrupted, the same command goes on
-    with the listing.
+    SRC may also be a single photograph. If the command is interrupted, repeat it, with or without
+    `--name` as before: it goes on with the listing.
     """
     from producer.batches.register import new_spec, register  # noqa: PLC0415 - slow to import
 

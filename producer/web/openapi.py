@@ -91,10 +91,10 @@ def create_api(**options: Any) -> FastAPI:
         summary="Sent to `callback_url` once a cutout is done or failed",
     )
     def cutout_ended(cutout: Cutout) -> None:
-        """Receive a cutout that has ended, as `GET /v1/cutouts/{cutout_id}` returns it.
+        """Your server receives the cutout as `GET /v1/cutouts/{cutout_id}` returns it.
 
         Signed as Standard Webhooks 1.0.0 describes if the server has a webhook secret; the header
-        `webhook-id` is the cutout's ID. Delivered at least once: after any answer but 2xx or
+        `webhook-id` is the cutout's ID. Delivered at least once: unless your server answers 2xx or
         410, it is sent again, with growing delays, for about a day.
         """
 
@@ -104,9 +104,9 @@ def create_api(**options: Any) -> FastAPI:
         summary="Sent to `callback_url` each time a batch is closed or has failed",
     )
     def batch_closed(batch: Batch) -> None:
-        """Receive a batch whose images are all settled, as `GET /v1/batches/{batch_id}` returns it.
+        """Your server receives the batch as `GET /v1/batches/{batch_id}` returns it.
 
-        Or one whose source could not be listed: its `state` is `failed`.
+        All its images are settled, or its source could not be listed and its `state` is `failed`.
 
         Signed and repeated like `cutout-ended`. The header `webhook-id` is the batch's ID, a colon
         and a number: a batch that is closed again after a retry is sent again, with another number.

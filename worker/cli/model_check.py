@@ -20,8 +20,8 @@ def check(name: Name = None) -> None:
 
     Also measures the CPU time of both, on one thread. Run it once on each type of machine.
 
-    Exit status: 0 the mattes are the same, or outputs name the provider that made them; 1 a
-    provider is missing, or its mattes differ and its outputs would count as those of `cpu`.
+    Exit status: 0 the mattes are the same, or they differ and each output records its provider; 1 a
+    provider is missing, or its mattes differ although its outputs count as made by `cpu`.
     """
     from worker.models.provider_check import compare  # noqa: PLC0415 - imports ONNX Runtime
     from worker.models.providers import (  # noqa: PLC0415

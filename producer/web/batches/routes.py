@@ -41,8 +41,8 @@ IdempotencyKey = Annotated[
         description="A text that identifies this request. If it is sent again with the same key"
         " and the same content within 30 days, no second batch is created: the response shows the"
         " first one, unless its source could not be listed. The same key with"
-        " other content is refused (`idempotency_conflict`), but for `schedule` and `callback_url`:"
-        " those of the first request count.",
+        " other content is refused (`idempotency_conflict`). Another `schedule` or `callback_url`"
+        " alone is ignored: those of the first request apply.",
     ),
 ]  # fmt: skip
 

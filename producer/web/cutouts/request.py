@@ -21,9 +21,9 @@ EXAMPLE_RENDITION: dict[str, Any] = {
 }  # fmt: skip
 EXAMPLE_QUALITY: dict[str, Any] = {"refine": "edges", "passes": 2}
 DESTINATION_TEXT = (
-    "Where to write the output: `s3://bucket/key`. If there are several, `.NAME.FORMAT` replaces"
-    " the key's extension. Default: the server's own store, from which it can be downloaded and"
-    " deleted through the API."
+    "Where to write the output: `s3://bucket/key`. If the recipe has several renditions,"
+    " `.NAME.FORMAT` replaces the key's extension for each. Default: the server's own store, from"
+    " which it can be downloaded and deleted through the API."
 )
 MODEL_TEXT = "The neural network to use; see `GET /v1/models`. Default: the server's model."
 CALLBACK_TEXT = (

@@ -60,8 +60,9 @@ class Cutout(BaseModel):
     )
     doubts: list[ErrorCode] = Field(
         default_factory=list,
-        description="Why the output may be wrong: `ambiguous_subject`, `subject_cut_by_frame`, or,"
-        " if the recipe delivers it, `no_subject`.",
+        description="Why the output may be wrong: `no_subject`, `ambiguous_subject` or"
+        " `subject_cut_by_frame`. Doubts for which the recipe's `policy` fails the cutout are not"
+        " listed: one of them is its code.",
     )
     milliseconds: dict[str, int] = Field(
         default_factory=dict,
