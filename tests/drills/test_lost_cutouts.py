@@ -39,8 +39,8 @@ class Clients:
         assert cutout_id not in self.ids
         self.ids.append(cutout_id)
 
-    def remove_background(self) -> httpx.Response:
-        files = {"image_file": ("shoe.jpg", jpeg(1, "slow:0.2"))}
+    def remove_background(self, pixels: str = "slow:0.2") -> httpx.Response:
+        files = {"image_file": ("shoe.jpg", jpeg(1, pixels))}
         return httpx.post(f"{self.server.url}/v1.0/removebg", files=files, timeout=70)
 
     def insist(self, number: int) -> str:
@@ -140,6 +140,23 @@ def test_redis_loses_its_latest_cutouts(drill: Drill, clients: Clients) -> None:
         clients.upload(number)
     until(lambda: len(server.stored_results()) >= count // 3)
     ends_well(drill, clients, "a power cut, without the latest writes", lambda: redis.lose(moment))
+
+
+def test_a_waiting_client_outlasts_a_restart_of_redis(drill: Drill, clients: Clients) -> None:
+    server, redis = clients.server, drill.cluster.redis
+    server.work(1)
+    server.assert_works()
+    known = server.cluster.ledger.batches
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(clients.remove_background, "slow:2")
+        (new,) = until(known.open_ids, pause=0.02)
+        until(lambda: is_published(drill, new), pause=0.02)
+        redis.stop(signal.SIGKILL)
+        time.sleep(3)  # longer than the server repeats a call
+        redis.start()
+        answer_to_waiting = waiting.result()
+    assert answer_to_waiting.status_code == 200, answer_to_waiting.text
+    assert is_cutout(answer_to_waiting.content)
 
 
 CUTOUTS = (20, 200)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from fastapi.concurrency import run_in_threadpool
 
+from contract.errors import RetryableError
 from producer.web.context import Context
 from producer.web.cutouts.resource import Cutout, cutout_resource, find
 
@@ -15,6 +16,8 @@ MAX_WAIT_SECONDS = 60
 MIN_POLL_SECONDS = 0.05
 MAX_POLL_SECONDS = 0.5
 """A waiting request reads the ledger at intervals that grow from MIN_ to MAX_POLL_SECONDS."""
+MAX_OUTAGE_SECONDS = 10
+"""A waiting request outlasts a Redis or a storage that fails for this long, as in a failover."""
 NO_WORKER_SECONDS = 5
 """A cutout that is queued for longer says so if no worker for its model is running."""
 DIGITS = re.compile("[0-9]{1,9}")
@@ -33,15 +36,24 @@ async def wait_for_end(context: Context, cutout_id: str, seconds: float) -> Cuto
     """Return a cutout once it has ended, or as it is after `seconds`.
 
     Waits in the event loop: threads are few, and none may sit idle.
+
+    Raises RequestError (`not_found`), and RetryableError if Redis or the storage fails after
+    `seconds`, or for longer than MAX_OUTAGE_SECONDS.
     """
-    started = time.monotonic()
+    started = last_read = time.monotonic()
     while True:
-        cutout = cutout_resource(*await run_in_threadpool(find, context, cutout_id))
+        try:
+            cutout = cutout_resource(*await run_in_threadpool(find, context, cutout_id))
+            last_read = time.monotonic()
+            if cutout.ended:
+                return cutout
+            if last_read - started >= seconds:
+                return await run_in_threadpool(_with_worker_hint, context, cutout)
+        except RetryableError:
+            now = time.monotonic()
+            if now - started >= seconds or now - last_read >= MAX_OUTAGE_SECONDS:
+                raise
         waited = time.monotonic() - started
-        if cutout.ended:
-            return cutout
-        if waited >= seconds:
-            return await run_in_threadpool(_with_worker_hint, context, cutout)
         interval = min(max(MIN_POLL_SECONDS, waited / 20), MAX_POLL_SECONDS)
         await asyncio.sleep(min(interval, seconds - waited))
 
