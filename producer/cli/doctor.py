@@ -23,18 +23,18 @@ COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 @app.command()
 def doctor(
     source: Annotated[
-        str, typer.Argument(metavar="[SRC", help="Source of a batch, to be listed.")
+        str, typer.Argument(metavar="SRC", help="Source of a batch, to be listed.")
     ] = "",
     destination: Annotated[
-        str, typer.Argument(metavar="DST]", help="Its destination, to be written to.")
+        str, typer.Argument(metavar="DST", help="Its destination, to be written to.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Check what a cluster needs, and say how to correct what is wrong.
 
     Checks settings, folders, weights, limits and ports of this machine; Redis, its clock and its
-    processes; and, if given, that SRC can be listed and DST written to, for which it writes and
-    deletes one small file.
+    processes; and, if both are given, that SRC can be listed and DST written to, for which it
+    writes and deletes one small file.
 
     Exit status: 0 nothing is wrong; 1 there are errors or warnings.
     """

@@ -30,9 +30,9 @@ def rebuild(
 ) -> None:
     """Restore batches that Redis has lost, from the files below their destination.
 
-    Give an ID to restore that batch, closed or not, or `--all` for every batch that is not closed.
-    Finished images are not processed again. A batch that was paused or being cancelled becomes
-    open. Cutouts of the API are restored by `cutout serve`.
+    `cutout rebuild ID DST` restores that batch, closed or not; `cutout rebuild --all DST` every
+    batch below DST that is not closed. Finished images are not processed again. A batch that was
+    paused or being cancelled becomes open. Cutouts of the API are restored by `cutout serve`.
     """
     from producer.batches import rebuild as rebuilding  # noqa: PLC0415 - the other verbs start faster
 

@@ -21,8 +21,8 @@ def key(
         typer.Option(
             "--scope",
             help="What the key permits: submit (create and delete cutouts, not batches), read"
-            " (progress, outputs and reports) or admin (create and control batches). May be"
-            " repeated.",
+            " (progress, outputs and reports) or admin (create and control batches). None includes"
+            " another. May be repeated.",
         ),
     ] = [Scope.SUBMIT, Scope.READ],  # noqa: B006 - Typer copies it
 ) -> None:

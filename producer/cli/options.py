@@ -108,8 +108,8 @@ PricePerCoreHour = Annotated[
     typer.Option(
         min=0,
         metavar="PRICE",
-        help="Price of one CPU core for one hour, in any currency, such as 0.04: prints the cost"
-        " of the CPU time as well.",
+        help="With --summary: the price of one CPU core for one hour, in any currency, such as"
+        " 0.04; prints the cost of the CPU time as well.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -24,7 +24,8 @@ Sample = Annotated[
     str,
     typer.Option(
         metavar="PERCENT",
-        help="Read the outputs and photographs of a random share of the images only, such as 1%.",
+        help="Read the outputs and photographs of a random share of the images only: a number and"
+        " the % sign, such as 1%.",
     ),
 ]
 
