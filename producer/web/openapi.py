@@ -132,11 +132,26 @@ def _amend_document(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI documents it
 
 
+def _impossible_errors(method: str, operation: dict[str, Any]) -> set[str]:
+    """Return the statuses in `problems.RESPONSES` that an operation never answers."""
+    places = {parameter["in"] for parameter in operation.get("parameters", [])}
+    impossible = set()
+    if "requestBody" not in operation:
+        impossible |= {"408", "413"}
+        if not places:
+            impossible.add("422")
+    if method == "get" and "path" not in places:
+        impossible |= {"404", "409"}
+    return impossible
+
+
 def amended(document: dict[str, Any]) -> dict[str, Any]:
     """Add to FastAPI's document the API keys, the problems and the body that it cannot know."""
     for path in document["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
             operation["security"] = [{"bearer": []}, {"key": []}]
+            for status in _impossible_errors(method, operation):
+                operation["responses"].pop(status, None)
             for status, answer in operation["responses"].items():
                 if status >= "400":
                     answer["content"] = PROBLEM
