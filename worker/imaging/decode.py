@@ -9,7 +9,7 @@ from worker.imaging.colour import OPAQUE, WHITE, to_rgb, to_srgb
 from worker.imaging.filled_up import is_filled_up
 from worker.imaging.formats import TRUNCATED, decoder_errors_as_codes, detect_format
 from worker.imaging.source import open_source
-from worker.imaging.unended_jpeg import may_be_filled_up, with_end
+from worker.imaging.truncated_jpeg import may_be_filled_up, with_end
 
 
 @dataclass(frozen=True, slots=True)

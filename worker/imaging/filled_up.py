@@ -8,7 +8,7 @@ from PIL import Image
 from worker.imaging.formats import DECODER_ERRORS
 
 FORMATS = frozenset({"WEBP", "AVIF", "HEIF"})
-"""Those whose zeros are checked after decoding. For JPEGs see `unended_jpeg`."""
+"""Those whose zeros are checked after decoding. For JPEGs see `truncated_jpeg`."""
 MIN_ZEROS = 512
 """Fewer at the end of a file are no failed copy, which leaves whole sectors."""
 FIRST_ZEROS, LAST_ZEROS = 16, 64

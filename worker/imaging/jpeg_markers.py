@@ -32,7 +32,8 @@ class Structure:
     precision: int = 0
     """bits per sample"""
     components: int = 0
-    has_end: bool = False
+    end: int | None = None
+    """offset of its end marker; None if missing"""
     pending: set[tuple[int, int]] = field(default_factory=set)
     """components and coefficients of which no scan has brought the last bit"""
 
@@ -55,7 +56,7 @@ def read_structure(data: bytes) -> Structure:
         if marker == 0xFF:  # noqa: PLR2004
             position += 1
         elif marker == END[1]:
-            structure.has_end = True
+            structure.end = position
             return structure
         elif marker in WITHOUT_CONTENT:
             position += 2
@@ -69,7 +70,8 @@ def read_structure(data: bytes) -> Structure:
                 position = following.end() - 2 if following else len(data)
             elif _is_frame(marker) and len(content) > 5:  # noqa: PLR2004
                 _note_frame(structure, marker, content)
-    structure.has_end = structure.has_end or data[position : position + 2] == END
+    if data[position : position + 2] == END:
+        structure.end = position
     return structure
 
 
@@ -115,4 +117,4 @@ def _note_scan(structure: Structure, content: bytes) -> None:
 def may_lack_only_its_end(data: bytes) -> bool:
     """Check if a JPEG has all of its scans, but no end marker. The last scan may be cut short."""
     structure = read_structure(data)
-    return bool(structure.frame) and not structure.has_end and not structure.pending
+    return bool(structure.frame) and structure.end is None and not structure.pending

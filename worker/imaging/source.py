@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.imaging.as_specified import as_specified
 from worker.imaging.formats import DECODER_ERRORS
@@ -21,6 +22,7 @@ from worker.imaging.tiff.layout import (
 )
 from worker.imaging.tiff.page import photograph_page
 from worker.imaging.tiff.samples import read_samples
+from worker.imaging.truncated_jpeg import ends_early
 
 TRANSPOSE_FOR_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -122,6 +124,8 @@ class _ByPillow:
 
     def read(self) -> Raster:
         self.image.load()
+        if isinstance(self.image, JpegImageFile) and ends_early(self.data, self.image):
+            raise OSError("truncated")
         image = as_specified(self.image, self.data)
         resolution = _dots_per_metre(self.image.info.get("dpi"), swap=self.swap)
         return Raster(_upright(image, self.orientation), None, self.profile, resolution)

@@ -1,4 +1,4 @@
-"""Files whose rest is zeros, as after a failed copy. JPEGs are in test_unended_jpeg.py."""
+"""Files whose rest is zeros, as after a failed copy. JPEGs are in test_truncated_jpeg.py."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""JPEGs without their end marker, and kinds of JPEG that are not decoded."""
+"""JPEGs that are cut short or lack only their end marker, and kinds that are not decoded."""
 
 import numpy as np
 import pytest
@@ -35,6 +35,23 @@ def test_a_jpeg_that_lacks_only_its_end_is_read(kind: str, mode: str, missing: i
 def test_a_jpeg_that_lacks_samples_is_truncated(kind: str, share: float):
     data = encoded(SUBJECT, "JPEG", quality=90, **KINDS[kind])
     assert refusal(data[: int(len(data) * share)]) is ErrorCode.TRUNCATED_IMAGE
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_a_jpeg_that_was_given_an_end_after_a_cut_is_truncated(kind: str, mode: str, share: float):
+    data = encoded(SUBJECT.convert(mode), "JPEG", quality=90, **KINDS[kind])
+    assert refusal(data[: int(len(data) * share)] + b"\xff\xd9") is ErrorCode.TRUNCATED_IMAGE
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_jpeg_may_end_in_grey(kind: str, mode: str):
+    grey = Image.new("RGB", (256, 256), (128, 128, 128))
+    grey.paste(SUBJECT)
+    data = encoded(grey.convert(mode), "JPEG", quality=90, **KINDS[kind])
+    assert decode(data, LIMITS).size == grey.size
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
