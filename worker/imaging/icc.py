@@ -50,6 +50,9 @@ D65: Chromaticity = (0.3127, 0.3290)
 BT709 = Primaries(D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 """Also those of sRGB."""
 BT2020 = Primaries(D65, (0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
+ADOBE_RGB = Primaries(D65, (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
+ADOBE_RGB_CURVE: TransferCurve = (563 / 256,)
+"""Both of Adobe RGB (1998), version 2005-05."""
 DISPLAY_P3 = Primaries(D65, (0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 
 

@@ -4,12 +4,14 @@ import io
 from dataclasses import dataclass
 from typing import Protocol
 
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.imaging.as_specified import as_specified
+from worker.imaging.exif import ORIENTATION, read_exif
 from worker.imaging.formats import DECODER_ERRORS
 from worker.imaging.heif import heif_profile
+from worker.imaging.icc import ADOBE_RGB, ADOBE_RGB_CURVE, rgb_profile
 from worker.imaging.jpeg_markers import check_segments
 from worker.imaging.png_chunks import take_apart
 from worker.imaging.png_colour import png_profile
@@ -35,7 +37,6 @@ TRANSPOSE_FOR_ORIENTATION = {
 }
 """What displays an image upright, by the value of EXIF's Orientation tag (TIFF 6.0, tag 274)."""
 SWAPS_WIDTH_AND_HEIGHT = frozenset({5, 6, 7, 8})
-ORIENTATION = int(ExifTags.Base.Orientation)
 
 METRES_PER_INCH = 0.0254
 MAX_DOTS_PER_METRE = 2**31 - 1
@@ -86,7 +87,10 @@ def open_source(data: bytes, format_name: str) -> Source:
         profile = png_profile(png.colour_chunks, png.icc_profile)
     elif format_name in {"AVIF", "HEIF"}:
         profile = profile or heif_profile(data)
-    orientation = _orientation(image)
+    exif = read_exif(image)
+    if format_name == "JPEG" and exif.is_adobe_rgb and not profile:
+        profile = rgb_profile(ADOBE_RGB, ADOBE_RGB_CURVE)
+    orientation = exif.orientation
     swap = orientation in SWAPS_WIDTH_AND_HEIGHT
     size = image.size[::-1] if swap else image.size
     return _ByPillow(size, data, image, orientation, profile, swap=swap)
@@ -105,7 +109,7 @@ def _open_tiff(data: bytes) -> Source:
     if page.index:
         image.info.clear()  # profile and resolution of a thumbnail before it
     image.seek(page.index)
-    image.info.pop("xmp", None)  # see `_orientation`
+    image.info.pop("xmp", None)  # see `read_exif`
     # Pillow itself turns a TIFF, and states its displayed size from the start
     profile = image.info.get("icc_profile")
     return _ByPillow(image.size, data, image, 1, profile, swap=swap)
@@ -146,18 +150,6 @@ class _ByTifffile:
             alpha = _upright(alpha, self.orientation)
         swap = self.orientation in SWAPS_WIDTH_AND_HEIGHT
         return Raster(image, alpha, samples.profile, _dots_per_metre(samples.dpi, swap=swap))
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation; 1 for upright images and unreadable EXIF. Reads no pixels."""
-    exif = Image.Exif()
-    try:
-        # not `getexif`: without EXIF it takes XMP's, which programs leave when they turn pixels
-        exif.load(image.info.get("exif") or b"")
-        orientation = exif.get(ORIENTATION)
-    except DECODER_ERRORS:  # broken EXIF is common in sound photographs
-        return 1
-    return orientation if isinstance(orientation, int) else 1
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
