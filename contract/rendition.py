@@ -106,6 +106,7 @@ class Rendition(BaseModel):
         ("0px", "0px", "0px", "0px"),
         description="margins around the box if `crop` is set (top, right, bottom, left): in px of"
         " the photograph (at most 500px), or in % of the subject's size (at most 50%)",
+        examples=[["30px", "5%", "30px", "5%"]],
     )
     scale: float | None = Field(
         None,
@@ -129,8 +130,9 @@ class Rendition(BaseModel):
     canvas: str | None = Field(
         None,
         description="`2000x2000`: width and height in pixels, at most 10000 each; or an aspect"
-        " ratio, such as `1:1`. The picture is centred on it. With an aspect ratio, the canvas is"
-        " extended, never cropped; with `scale` too, it is as large as the subject's pixels allow",
+        " ratio, such as `1:1`. The picture is centred on it, and shrunk if it is larger. With an"
+        " aspect ratio, the canvas is extended, never cropped; with `scale` too, it is as large as"
+        " the subject's pixels allow",
     )
     verify: PresetName | None = Field(
         None,
@@ -141,6 +143,7 @@ class Rendition(BaseModel):
         None,
         description="region with the subject: left, top, right, bottom, in px or % of the"
         " photograph as displayed",
+        examples=[["0%", "20%", "100%", "1800px"]],
     )
 
     shadow: Literal["none", "contact"] = Field(

@@ -1,5 +1,6 @@
 """docs/reference/http-api.md, from the OpenAPI document."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,7 @@ def _operation(method: str, path: str, operation: Any) -> Iterator[str]:
     yield f"## `{method.upper()} {path}`"
     yield prose(operation.get("description") or operation.get("summary", ""))
     rows = [
-        (f"`{p['name']}`", p["in"], _type(p["schema"]), sentence(p.get("description", "")))
+        (f"`{p['name']}`", p["in"], _type(p["schema"]), _meaning(p | p["schema"]))
         for p in operation.get("parameters", [])
     ]
     if rows:
@@ -96,11 +97,31 @@ def _object(name: str, schema: Any) -> Iterator[str]:
 def _fields(schema: Any) -> str:
     required = schema.get("required", [])
     rows = [
-        (f"`{name}`", _type(field), "yes" if name in required else "",
-         sentence(field.get("description", "")))
+        (f"`{name}`", _type(field), "yes" if name in required else "", _meaning(field))
         for name, field in schema.get("properties", {}).items()
     ]  # fmt: skip
     return table(("field", "type", "required", "meaning"), rows) if rows else ""
+
+
+def _meaning(field: Any) -> str:
+    """Return a field's description, with its default and, of a tuple, an example."""
+    parts, default = [sentence(field.get("description", ""))], field.get("default")
+    if isinstance(default, str | int | float) and default != "" and "efault:" not in parts[0]:
+        text = json.dumps(default).strip('"')
+        parts.append(f"Default: `{text}`")
+    if "prefixItems" in str(field) and field.get("examples"):
+        parts.append(f"Example: `{json.dumps(field['examples'][0])}`")
+    return ". ".join([*(part.rstrip(".") for part in parts[:-1]), parts[-1]])
+
+
+def _range(schema: Any) -> str:
+    """Return the limits of a number, such as ` 1..100` or ` > 0`; empty if it has none."""
+    low, above, high = (schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
+    if above is not None:
+        return f" > {above:g}" + ("" if high is None else f", up to {high:,.0f}")
+    if low is None:
+        return ""
+    return f" {low:g}.." if high is None else f" {low:g}..{high:g}"
 
 
 def _type(schema: Any) -> str:
@@ -113,10 +134,9 @@ def _type(schema: Any) -> str:
     for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
             return " or ".join(dict.fromkeys(map(_type, schema[key])))
-    if schema.get("type") == "array":
-        items = _type(schema.get("items", {}))
-        return f"array of {items}" if items else "array"
-    if schema.get("format") == "binary":
-        return "file"
-    as_text = {"application/json": "JSON text"}
-    return as_text.get(schema.get("contentMediaType", ""), str(schema.get("type", "")))
+    if items := schema.get("items") or schema.get("prefixItems", [None])[0]:
+        return f"array of {_type(items)}"
+    if schema.get("contentMediaType") == "application/json":
+        return "JSON text"
+    by_format = {"binary": "file", "date-time": "time (RFC 3339)"}
+    return by_format.get(schema.get("format", ""), str(schema.get("type", ""))) + _range(schema)

@@ -90,6 +90,8 @@ def _table(rows: list[Progress]) -> Table:
 def watch(batch: BatchId, as_json: AsJson = False) -> None:
     """Show a batch's progress until it is closed, then its result. Ctrl-C only stops watching.
 
+    Also waits while the batch is paused.
+
     Exit status: 0 all images done or skipped; 3 some images failed (each is named); 1 error;
     130 interrupted.
     """
@@ -109,7 +111,12 @@ def _print_missing_dispatcher(ledger: RedisLedger) -> None:
 
 @app.command()
 def pause(batch: BatchId) -> None:
-    """Start no further images of a batch. Images being processed are finished."""
+    """Start no further images of a batch. Images being processed are finished.
+
+    A batch also pauses itself while nearly all its images fail for want of storage, network or
+    credentials, and continues by itself if that may pass. After this command, only
+    `cutout resume` continues it.
+    """
     control.pause(open_ledger_of(batch), batch)
     typer.echo(f"{batch} is paused. `cutout resume {batch}` continues it.")
 
@@ -125,7 +132,10 @@ def resume(batch: BatchId) -> None:
 
 @app.command()
 def cancel(batch: BatchId) -> None:
-    """End a batch early: images being processed are finished, all others fail as `cancelled`."""
+    """End a batch early: images being processed are finished, all others fail as `cancelled`.
+
+    `cutout retry` would process those again.
+    """
     ledger = open_ledger_of(batch)
     control.cancel(ledger, batch)
     typer.echo(f"{batch} is being cancelled. `cutout watch {batch}` shows when it is closed.")
@@ -148,15 +158,16 @@ def retry(
         typer.Option(
             "--code",
             metavar="CODE",
-            help="Retry only images that failed with CODE.",
+            help="Retry only images that failed with CODE, as the report names it.",
             parser=_image_code,
         ),
     ] = None,
 ) -> None:
     """Retry the failed images of a batch, open or closed, and print how many are retried.
 
-    Poisoned images (they crashed their worker process three times) are retried only with
-    `--code poisoned`.
+    Also those that were cancelled. Poisoned images (they crashed their worker process three times)
+    are retried only with `--code poisoned`; those that failed with `unsafe_key` or
+    `duplicate_destination` never are, as they would fail again.
     """
     ledger = open_ledger_of(batch)
     reopened = control.retry(ledger, batch, code)

@@ -14,7 +14,12 @@ app = typer.Typer()
 @app.command()
 def key(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Who will use the key, such as a shop's name.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Who will use the key, such as a shop: a new name of letters, digits and"
+            " underscores.",
+        ),
     ],
     scope: Annotated[
         list[Scope],
@@ -22,9 +27,12 @@ def key(
             "--scope",
             help="What the key permits: submit (create and delete cutouts, not batches), read"
             " (progress, outputs and reports) or admin (create and control batches). None includes"
-            " another. May be repeated.",
+            " another. For several, repeat the option; it replaces the default.",
         ),
     ] = [Scope.SUBMIT, Scope.READ],  # noqa: B006 - Typer copies it
 ) -> None:
-    """Create an API key, print it once, and add its digest to the file CUTOUT_API_KEYS."""
+    """Create an API key, print it once, and add its digest to the file that CUTOUT_API_KEYS names.
+
+    Restart `cutout serve` to admit it. To revoke a key, delete its line in the file and restart.
+    """
     typer.echo(api_keys.add(settings(), name, scope))

@@ -40,9 +40,10 @@ app = typer.Typer(
     help="Cut the subject out of product photographs, at catalogue scale.\n\n"
     "On one machine: `cutout run SRC DST`.\n\n"
     "On a cluster: `cutout dispatch` and `cutout worker` on its machines, and"
-    " `cutout submit SRC DST` from anywhere. All of them need CUTOUT_REDIS_URL.\n\n"
+    " `cutout submit SRC DST` from anywhere. All verbs of a cluster need CUTOUT_REDIS_URL.\n\n"
     "SRC and DST are folders or s3://bucket/prefix. On a cluster, a folder must have the same path"
-    " on every machine. For S3, the AWS_* environment variables and profiles apply.",
+    " on every machine. For S3, the AWS_* environment variables and profiles apply.\n\n"
+    "Exit status, unless a verb says otherwise: 0 done, 1 failed, 2 wrong usage.",
 )
 for group in (
     local,

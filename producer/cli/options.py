@@ -73,7 +73,8 @@ RecipeName = Annotated[
         "--recipe",
         metavar="FILE|PRESET",
         help="Make the renditions of a recipe: a YAML or JSON file, or a preset's name; see"
-        " `cutout recipes`.",
+        " `cutout recipes`. Not together with `--preset`, `--refine`, `--passes` or"
+        " `--decontaminate`.",
     ),
 ]
 PresetNames = Annotated[
@@ -81,8 +82,10 @@ PresetNames = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help="Make the rendition of a preset. May be repeated: all are made from one inference, and"
-        " the output of a/b.jpg is then a/b.NAME.EXTENSION.",
+        help="Make the rendition of a preset; see `cutout recipes`. May be repeated: all are made"
+        " from one inference, and the outputs of a/b.jpg are a/b.NAME.EXTENSION; of a single"
+        " preset, a/b.EXTENSION. Not together with `--recipe`, `--refine`, `--passes` or"
+        " `--decontaminate`.",
     ),
 ]
 Force = Annotated[

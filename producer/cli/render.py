@@ -36,9 +36,9 @@ def render(
 ) -> None:
     """Make other renditions of a batch's photographs, without inference; print the new batch's ID.
 
-    The recipe of the batch must have had `keep_matte: true`. The new batch has the same
-    photographs, destination, model and quality. A photograph that was changed since, or whose matte
-    is missing, is processed from the start.
+    Name a recipe or presets. The recipe of the batch must have had `keep_matte: true`. The new
+    batch has the same photographs, destination, model and quality. A photograph that was changed
+    since, or whose matte is missing, is processed from the start.
     """
     from producer.batches.register import register  # noqa: PLC0415 - slow to import
     from producer.recipes.rendering import recipe_of_render  # noqa: PLC0415

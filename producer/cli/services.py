@@ -47,7 +47,11 @@ def dispatch() -> None:
 
 @app.command()
 def serve() -> None:
-    """Serve the HTTP API and the web page at CUTOUT_WEB_ADDRESS and CUTOUT_WEB_PORT."""
+    """Serve the HTTP API and the web page at CUTOUT_WEB_ADDRESS and CUTOUT_WEB_PORT.
+
+    Needs a running `cutout worker`, and `cutout dispatch` for batches, callbacks, and images whose
+    worker vanished.
+    """
     from producer.web.app import serve as run_server  # noqa: PLC0415 - FastAPI is slow to import
 
     log.configure(settings())

@@ -89,7 +89,7 @@ OnlyChanged = Annotated[
     typer.Option(
         "--only-changed",
         help="Leave out photographs whose output is not older than they are. Quick, as DST is"
-        " listed once; but outputs of another model or other options count too.",
+        " listed once; but an output counts whatever model and options it was made with.",
     ),
 ]
 DryRun = Annotated[
@@ -113,8 +113,8 @@ CallbackUrl = Annotated[
         "--callback",
         metavar="URL",
         callback=_checked_callback,
-        help="An https URL that receives the batch as a signed POST of JSON each time it is closed"
-        " or has failed. `cutout dispatch` sends it.",
+        help="An https URL that receives the batch as a POST of JSON each time it is closed or has"
+        " failed. `cutout dispatch` sends it, signed if CUTOUT_WEBHOOK_SECRET is set.",
     ),
 ]
 Name = Annotated[
@@ -122,7 +122,7 @@ Name = Annotated[
     typer.Option(
         metavar="NAME",
         help="A name of your own. For 30 days, repeating the command with the same name creates no"
-        " second batch.",
+        " second batch, and another command with the same name is refused.",
     ),
 ]
 
@@ -157,8 +157,9 @@ def submit(
 ) -> None:
     """Register photographs at SRC as a batch of the cluster, and print the batch's ID.
 
-    SRC may also be a single photograph. If the command is interrupted, repeat it, with or without
-    `--name` as before: it goes on with the listing.
+    SRC may also be a single photograph. If the command is interrupted before it prints an ID,
+    repeat it with the same arguments: it goes on with the listing. After that, the same command
+    makes another batch, unless it has a `--name`.
     """
     from producer.batches.register import new_spec, register  # noqa: PLC0415 - slow to import
 

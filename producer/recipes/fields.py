@@ -19,8 +19,8 @@ from contract.rendition import PLAIN, Rendition
 from producer.recipes.document import RecipeDocument, of_presets
 
 RECIPE_TEXT = (
-    "What is made of each photograph: the name of a preset, or the fields of a recipe. Instead of"
-    " `rendition` and `quality`; with `model` only if the recipe names none."
+    "What is made of each photograph: the name of a preset, or the fields of a recipe. Not"
+    " together with `rendition` or `quality`; with `model` only if the recipe names none."
 )
 
 

@@ -29,6 +29,8 @@ storage (**batches**).
   `admin`), unless the server runs without keys on a loopback address. Send it as
   `Authorization: Bearer KEY` or `X-API-Key: KEY`. An operator creates keys with
   `cutout key NAME --scope SCOPE`.
+* A key is not limited to what was created with it: with the scope `read` it reads every cutout and
+  batch of the server, with `submit` it deletes any cutout.
 * Every error is a JSON object of the type `application/problem+json` (schema `Problem`) with a
   stable `code` and a `next_step`.
 * A location in object storage is written `s3://bucket/key`; the server and its workers access it

@@ -9,7 +9,10 @@ from worker.supervision import heartbeat
 
 Ready = Annotated[
     bool,
-    typer.Option("--ready", help="Also require a loaded model and a connection to Redis."),
+    typer.Option(
+        "--ready",
+        help="Also require a loaded model, a connection to Redis, and not to be out of rotation.",
+    ),
 ]
 
 

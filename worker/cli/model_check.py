@@ -20,8 +20,11 @@ def check(name: Name = None) -> None:
 
     Also measures the CPU time of both, on one thread. Run it once on each type of machine.
 
-    Exit status: 0 the mattes are the same, or they differ and each output records its provider; 1 a
-    provider is missing, or its mattes differ although its outputs count as made by `cpu`.
+    Outputs of some providers record which one made them; those of others count as made by `cpu`, so
+    their mattes must be the same.
+
+    Exit status: 0 the mattes are what the outputs say; 1 a provider is missing, or its mattes
+    differ although its outputs count as made by `cpu`: remove it from CUTOUT_PROVIDERS.
     """
     from worker.models.provider_check import compare  # noqa: PLC0415 - imports ONNX Runtime
     from worker.models.providers import (  # noqa: PLC0415

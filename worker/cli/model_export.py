@@ -20,8 +20,8 @@ FormatOption = Annotated[
     Format,
     typer.Option(
         "--format",
-        help="`onnx`; `ort` for the mobile builds of ONNX Runtime; `tflite` and `coreml` need the"
-        " extra `export`.",
+        help="`onnx`; `ort` for the mobile builds of ONNX Runtime; `tflite` and `coreml` need"
+        " `cutout-queue[export]`.",
     ),
 ]
 Size = Annotated[
@@ -34,8 +34,8 @@ def export(
 ) -> None:
     """Write a model as a file for a phone or another runtime: NAME-SIZE.SUFFIX.
 
-    INT8 models can be written as `onnx` and `ort` in their own size. docs/models.md says what each
-    file expects and loses.
+    INT8 models can only be written as `onnx` and `ort`, and only in the input size that
+    `cutout models list` shows. docs/models.md says what each file expects and loses.
     """
     from worker.models.export.writer import export as write  # noqa: PLC0415 - imports onnx
 

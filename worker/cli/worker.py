@@ -59,8 +59,8 @@ def worker(
     SIGTERM stops the worker cleanly: it finishes the images it is processing and leaves all others
     in the queue.
 
-    Exit status: 0 stopped on request; 1 could not start; 75 deaf (connected and idle, but no
-    messages arrived), stuck, or ended by an unexpected error: start it again.
+    Exit status: 0 stopped on request; 1 could not start; 75 deaf (messages waited in its queue, and
+    it received none), stuck, or ended by an unexpected error: start it again.
     """
     from worker.app import create_app  # noqa: PLC0415 - Celery is slow to import
     from worker.runtime import prepare  # noqa: PLC0415

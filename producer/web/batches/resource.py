@@ -86,7 +86,8 @@ class NewBatch(RecipeChoice):
     only_changed: bool = Field(
         False,
         description="Leave out photographs whose output is not older than they are. Quick, as"
-        " `destination` is listed once; but outputs of another model or other options count too.",
+        " `destination` is listed once; but an output counts whatever model and options it was made"
+        " with.",
     )
 
     @property
@@ -141,8 +142,9 @@ class Retry(BaseModel):
     code: ImageCode | None = Field(
         None,
         description="Only the images that failed with this code. By default all, except those"
-        " with `unsafe_key` or `duplicate_destination`, which would fail again, and those with"
-        " `poisoned`, which crashed their process and are retried only if this is `poisoned`.",
+        " with `poisoned`, which crashed their process and are retried only if this is `poisoned`."
+        " Those with `unsafe_key` or `duplicate_destination` would fail again: they are never"
+        " retried, and naming one is answered 409.",
     )
 
 

@@ -108,7 +108,9 @@ def read_batch(batch_id: BatchId, context: RequestContext, _: Reader) -> Batch:
 def pause_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
     """Start no further images. Images that are being processed are finished.
 
-    A batch that paused itself then waits for `resume`. Answers 409 unless the batch is open or
+    A batch also pauses itself while nearly all its images fail for want of storage, network or
+    credentials, and continues by itself if that may pass. After this request, only `resume`
+    continues it. Answers 409 unless the batch is open or
     paused. Requires a key with the scope `admin`.
     """
     control.pause(context.ledger, find(context, batch_id).spec.id)
@@ -127,11 +129,11 @@ def resume_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", response_description="The batch.")
 def cancel_batch(batch_id: BatchId, context: RequestContext, _: Admin) -> Batch:
-    """Stop the batch for good: images being processed are finished, all others fail as `cancelled`.
+    """End a batch early: images being processed are finished, all others fail as `cancelled`.
 
-    Outputs that are already written are kept. A batch whose source is being listed ends in the
-    state `failed`. Answers 409 unless the batch is registering, open or paused. Requires a key with
-    the scope `admin`.
+    `retry` would process those again. Outputs that are already written are kept. A batch whose
+    source is being listed ends in the state `failed`. Answers 409 unless the batch is registering,
+    open or paused. Requires a key with the scope `admin`.
     """
     control.cancel(context.ledger, find(context, batch_id).spec.id)
     return _present(context, batch_id)
@@ -161,11 +163,10 @@ def reschedule_batch(
 def retry_batch(
     batch_id: BatchId, context: RequestContext, _: Admin, selection: Retry | None = None
 ) -> Retried:
-    """Process failed images again: all of them, or those that failed with one code.
+    """Process failed images again, also cancelled ones: all of them, or those with one code.
 
-    A closed batch is opened again. Answers 409 for the codes `unsafe_key` and
-    `duplicate_destination`, as these images would fail again, and while the batch is being
-    cancelled. Requires a key with the scope `admin`.
+    A closed batch is opened again. Answers 409 while the batch is being cancelled. Requires a key
+    with the scope `admin`.
     """
     code = selection.code if selection else None
     return Retried(reopened=control.retry(context.ledger, find(context, batch_id).spec.id, code))

@@ -37,8 +37,8 @@ IdempotencyKey = Annotated[
         min_length=1, max_length=200, examples=["order-4711-image-2"],
         description="A text that identifies this request. If a request is sent again with the same"
         " key and the same content within 24 hours, no second cutout is created: the response"
-        " shows the first one, unless that has failed. The same key with other content is refused"
-        " (`idempotency_conflict`).",
+        " shows the first one, unless that has failed. The same text with other content is refused"
+        " (`idempotency_conflict`). Clients with different API keys do not share these texts.",
     ),
 ]  # fmt: skip
 
@@ -121,7 +121,8 @@ def read_cutout_image(
 ) -> Response:
     """Download the output: the photograph without its background.
 
-    Answers 409 (`not_ready`) unless the cutout is done. If it failed, but some of its renditions
+    Answers 409 (`not_ready`) unless the cutout is done; if it failed, that stays so: read its
+    status. If it failed, but some of its renditions
     were made, these can be downloaded by name. Requires a key with the scope `read`.
     """
     progress, outcome = find(context, cutout_id)
