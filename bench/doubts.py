@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def compare(session: Session, quality: Quality, full: Path, empty: Path | None) -> list[str]:
-    """Print a row for each half of the pictures; return those it got wrong."""
+    """Print a row for each half of the pictures and one for all; return those it got wrong."""
     name = f"{session.model.name}, {quality.passes}"
     wrong, counts = [], np.zeros((2, 2, 2), int)
     for label, picture, is_empty in labelled(full, empty):
@@ -70,10 +70,12 @@ def compare(session: Session, quality: Quality, full: Path, empty: Path | None) 
         counts[half(label), int(is_empty), int(refused)] += 1
         if refused != is_empty:
             wrong.append(f"{name}: {label} {'was refused' if refused else 'was not refused'}")
-    for number, title in enumerate(("chosen on", "held out")):
-        (_, false), (missed, true) = counts[number]
+    for title, part in zip(
+        ("chosen on", "held out", "all"), (*counts, counts.sum(axis=0)), strict=True
+    ):
+        (_, false), (missed, true) = part
         figures = f"{ratio(true, true + false)} | {ratio(true, true + missed)}"
-        sizes = f"{counts[number][0].sum()} | {counts[number][1].sum()}"
+        sizes = f"{part[0].sum()} | {part[1].sum()}"
         row = f"{session.model.name} | {quality.passes} | {title} | {sizes} | {figures}"
         print(f"| {row} |", flush=True)
     return wrong

@@ -127,6 +127,11 @@ class Progress:
     """Unix seconds at which the batch will end at its present speed; None while that is unknown"""
 
     @property
+    def expected_end(self) -> float | None:
+        """`eta` if the batch is open and makes progress."""
+        return self.eta if self.state == "open" and not self.stalled_reason else None
+
+    @property
     def late(self) -> bool:
         """True if the batch ended after its deadline, or is expected to."""
         deadline, end = self.spec.schedule.deadline, self.closed or self.eta

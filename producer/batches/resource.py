@@ -67,7 +67,7 @@ class Batch(BaseModel):
     )
     eta: float | None = Field(
         description="When the batch will end at its present speed, in Unix seconds; null if that is"
-        " unknown or the batch is not open."
+        " unknown, or the batch is not open or makes no progress."
     )
     late: bool = Field(description="Whether the batch ended after its deadline, or is expected to.")
     created: float = Field(description="When the batch was created, in Unix seconds.")

@@ -57,10 +57,10 @@ def status(
 
 
 def _expected_end(progress: Progress) -> str:
-    """Return a sentence about when an open batch is expected to end, or ""."""
-    if progress.state != "open" or progress.eta is None:
+    """Return a sentence about when a batch is expected to end, or ""."""
+    if progress.expected_end is None:
         return ""
-    end, deadline = utc_text(progress.eta), progress.spec.schedule.deadline
+    end, deadline = utc_text(progress.expected_end), progress.spec.schedule.deadline
     if not (progress.late and deadline):
         return f"Expected to end at {end}."
     return (

@@ -1,5 +1,7 @@
 """Checks of this machine: settings, folders, weights, file limits, memory and ports."""
 
+import http
+import http.client
 import os
 import resource
 import socket
@@ -19,6 +21,9 @@ MIN_FILES = 1024
 """Open files that a worker with many children, or a server with many clients, may need."""
 CHILD_BYTES = 900_000_000
 """Memory of a child with the largest float model at 4 megapixels: docs/models.md."""
+
+ANSWER_SECONDS = 2
+"""Time that a server on this machine has to answer."""
 
 
 class MachineChecks:
@@ -100,11 +105,19 @@ class MachineChecks:
 
     def ports(self) -> Iterator[Finding]:
         """Check that the ports of Flower, the server and the metrics are free, or used by them."""
-        servers = {"flower": "`cutout flower`", "web": "`cutout serve`", "metrics": "its process"}
-        for name, server in servers.items():
+        servers = {
+            "flower": ("`cutout flower`", "/healthcheck"),
+            "web": ("`cutout serve`", "/healthz"),
+            "metrics": ("its process", "/healthz"),
+        }
+        for name, (server, path) in servers.items():
             address = getattr(self._config, f"{name}_address")
             port = getattr(self._config, f"{name}_port")
-            if port and (reason := _why_not_free(address, port)):
+            if not port or not (reason := _why_not_free(address, port)):
+                continue
+            if _answers(address, port, path):
+                yield ok(f"port {port} of {address}: {server} answers")
+            else:
                 yield warning(
                     f"Port {port} of {address}: {reason}.",
                     f"If {server} is not running here, set"
@@ -122,6 +135,18 @@ def _why_not_free(address: str, port: int) -> str:
         except OSError as raised:
             return raised.strerror or str(raised)
     return ""
+
+
+def _answers(address: str, port: int, path: str) -> bool:
+    """Return whether an HTTP server answers 200 there."""
+    connection = http.client.HTTPConnection(address, port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _models(*arguments: str) -> subprocess.CompletedProcess[str]:

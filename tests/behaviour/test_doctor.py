@@ -12,6 +12,7 @@ from pathlib import Path
 import boto3
 import pytest
 from support.catalogue import photograph
+from support.receivers import answer, receiving
 from support.services import RedisServer, S3Server, free_port
 
 from contract import names
@@ -264,6 +265,12 @@ def test_a_port_is_taken(healthy, server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         finding = only(healthy | {f"{server}_port": taken.getsockname()[1]})
     assert f"CUTOUT_{server.upper()}_PORT" in finding.next_step
+
+
+@pytest.mark.parametrize("server", ["web", "flower", "metrics"])
+def test_a_port_of_a_running_process_is_no_finding(healthy, server) -> None:
+    with receiving(answer(200)) as running:
+        assert wrong(healthy | {f"{server}_port": running.port}) == []
 
 
 def test_the_server_would_be_open_to_all(healthy, tmp_path, monkeypatch) -> None:

@@ -78,6 +78,7 @@ def test_only_an_open_batch_is_expected_to_end(ledger: RedisLedger, open_batch: 
     ledger.acquire_lease("one", 60)
     ledger.batches.set_eta(open_batch, 1_900_000_000)
     assert f"{open_batch}: Expected to end at 2030-03-17" in cutout("status")
-    ledger.batches.pause(open_batch, "An operator.")
-    assert "Expected" not in cutout("status")
-    assert json.loads(cutout("status", open_batch, "--json"))["eta"] is None
+    for stop in (ledger.batches.set_stalled_reason, ledger.batches.pause):
+        stop(open_batch, "A reason.")
+        assert "Expected" not in cutout("status")
+        assert json.loads(cutout("status", open_batch, "--json"))["eta"] is None

@@ -35,6 +35,8 @@ cranes fill as little, but with more certainty."""
 MIN_FILL = 0.2
 """Of its box: with less, and SCATTERED_CERTAINTY, there is no subject. The rocket of samples/, of
 which the network is no surer than of bricks, fills 0.33."""
+NEAR_CERTAINTY = 0.95
+"""With less, what is seen from near is no subject either. The rocket of samples/ has 0.97."""
 MIN_CONTACT = 0.03
 """Of one side of the frame. A subject that covers more goes on outside of the photograph."""
 

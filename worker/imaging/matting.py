@@ -8,7 +8,7 @@ from PIL import Image
 from contract.errors import ErrorCode
 from contract.quality import Quality
 from worker.imaging.arrays import Float32Array
-from worker.imaging.doubts import doubts, measure
+from worker.imaging.doubts import NEAR_CERTAINTY, doubts, measure
 from worker.imaging.layout import Box, box_size
 from worker.imaging.refine import refine
 from worker.imaging.second_pass import (
@@ -17,9 +17,12 @@ from worker.imaging.second_pass import (
     MIN_MIRROR_CONFIDENCE,
     agrees,
     confidence,
+    subject_box,
     subject_region,
 )
 from worker.imaging.u2net import enlarged, stretched
+
+NO_SUBJECT = (ErrorCode.NO_SUBJECT,)
 
 
 class Predict(Protocol):
@@ -52,28 +55,42 @@ def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Matte:
     box = (0, 0, *rgb.size)
     saliency = predict(box)
     if quality.passes == 2:  # noqa: PLR2004
-        saliency = _more_confident(predict, box, saliency)
+        saliency, found = _from_both_sides(predict, box, saliency)
         box, view = _looked_again(predict, box, stretched(saliency))
     else:
-        view = stretched(saliency)
-    return Matte(_at_full_size(rgb, box, view, quality), doubts(measure(saliency)))
+        found, view = doubts(measure(saliency)), stretched(saliency)
+    return Matte(_at_full_size(rgb, box, view, quality), found)
 
 
-def _more_confident(predict: Predict, whole: Box, first: Float32Array) -> Float32Array:
-    """Return the saliency of a photograph, or that of its mirror image if it is more confident.
+def _from_both_sides(
+    predict: Predict, whole: Box, first: Float32Array
+) -> tuple[Float32Array, tuple[ErrorCode, ...]]:
+    """Return the saliency of a photograph, or of its mirror image, and the doubts about it.
 
-    The mirror image is looked at only if the first one is in doubt, and must not be so itself.
+    The mirror image is looked at only if the first one is in doubt. It counts if it is more
+    confident, and not in doubt itself. Where it shows no subject there is none, unless the first
+    one's is seen from near as well.
     """
-
-    def stretched_confidence(saliency: Float32Array) -> float:
-        return confidence(stretched(saliency))
-
-    sure = stretched_confidence(first)
+    found, sure = doubts(measure(first)), confidence(stretched(first))
     if sure >= MIN_CONFIDENCE:
-        return first
+        return first, found
     from_mirror = predict(whole, mirrored=True)
-    required = max(sure + MIN_GAIN, MIN_MIRROR_CONFIDENCE)
-    return from_mirror if stretched_confidence(from_mirror) >= required else first
+    in_mirror = doubts(measure(from_mirror))
+    if confidence(stretched(from_mirror)) >= max(sure + MIN_GAIN, MIN_MIRROR_CONFIDENCE):
+        return from_mirror, in_mirror
+    if in_mirror == NO_SUBJECT != found and not _is_seen_from_near(predict, whole, first):
+        found = NO_SUBJECT
+    return first, found
+
+
+def _is_seen_from_near(predict: Predict, whole: Box, first: Float32Array) -> bool:
+    """Return whether the network, shown the subject's box alone, is sure of the same subject."""
+    region = subject_box(stretched(first), box_size(whole))
+    if region is None:
+        return False
+    near = predict(region)
+    sure = measure(near).certainty >= NEAR_CERTAINTY
+    return sure and agrees(stretched(first), stretched(near), region, box_size(whole))
 
 
 def _looked_again(predict: Predict, whole: Box, first: Float32Array) -> tuple[Box, Float32Array]:

@@ -54,8 +54,7 @@ MAX_DISAGREEMENT = 0.01
 def subject_region(matte: Float32Array, size: Size) -> Box | None:
     """Return the box, in pixels of a photograph of `size`, that a second pass should see.
 
-    `matte` is float32 [rows, columns], 0..255. None if there is no subject, if its box is doubtful,
-    or if it is nearly the whole photograph.
+    As `subject_box`, but also None if the matte is in doubt.
     """
     subject = matte > SUBJECT
     if not subject.any() or confidence(matte) < MIN_CONFIDENCE or _goes_on_outside(subject):
@@ -63,6 +62,19 @@ def subject_region(matte: Float32Array, size: Size) -> Box | None:
     by_row, by_column = subject.sum(axis=1), subject.sum(axis=0)
     if _has_gap(by_row) or _has_gap(by_column):
         return None
+    return subject_box(matte, size)
+
+
+def subject_box(matte: Float32Array, size: Size) -> Box | None:
+    """Return the subject's box with its margin, in pixels of a photograph of `size`.
+
+    `matte` is float32 [rows, columns], 0..255. None without a subject, or if the box is nearly the
+    whole photograph.
+    """
+    subject = matte > SUBJECT
+    if not subject.any():
+        return None
+    by_row, by_column = subject.sum(axis=1), subject.sum(axis=0)
     top, bottom = _with_margin(by_row, size[1])
     left, right = _with_margin(by_column, size[0])
     if (right - left) * (bottom - top) > MAX_SHARE * size[0] * size[1]:

@@ -31,7 +31,7 @@ def batch_json(progress: Progress) -> dict[str, object]:
         "duplicates": progress.duplicates,
         "stalled_reason": progress.stalled_reason,
         "schedule": spec.schedule.model_dump(mode="json"),
-        "eta": progress.eta if progress.state == "open" else None,
+        "eta": progress.expected_end,
         "late": progress.late,
         "created": spec.created,
         "closed": progress.closed,

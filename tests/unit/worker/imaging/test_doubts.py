@@ -97,6 +97,37 @@ def test_doubts_are_about_the_view_of_the_whole_photograph_that_is_used(first, m
     assert once.doubts == doubts(measure(first))
 
 
+HESITANT = np.maximum(saliency((100, 80, 220, 240), value=0.9), saliency((150, 150, 152, 152)))
+FROM_NEAR = saliency((42, 42, 278, 278))
+"""its box with a margin, if the network is sure of it then"""
+
+
+@pytest.mark.parametrize("mirror_image", [saliency(), smear(0.2)], ids=["empty", "smear"])
+@pytest.mark.parametrize(
+    ("near", "found"),
+    [(FROM_NEAR, (AMBIGUOUS,)), (saliency(), (NONE,)), (FROM_NEAR * 0.9, (NONE,)),
+     (saliency((10, 10, 60, 60)), (NONE,))],
+    ids=["seen", "lost", "hesitant", "another"],
+)  # fmt: skip
+def test_what_is_seen_from_one_side_alone_is_no_subject(mirror_image, near, found):
+    def predict(box, *, mirrored=False):
+        return mirror_image if mirrored else HESITANT if box == (0, 0, 400, 300) else near
+
+    photograph = Image.new("RGB", (400, 300))
+    assert matte_of(photograph, predict, Quality(passes=2)).doubts == found
+    assert matte_of(photograph, predict, Quality(passes=1)).doubts == (AMBIGUOUS,)
+
+
+def test_a_picture_that_is_full_of_it_is_not_looked_at_from_near():
+    full = np.maximum(saliency((0, 0, 320, 260), value=0.9), saliency((150, 150, 152, 152)))
+
+    def predict(box, *, mirrored=False):
+        assert box == (0, 0, 400, 300)
+        return saliency((0, 0, 320, 320)) * 0.5 if mirrored else full
+
+    assert matte_of(Image.new("RGB", (400, 300)), predict, Quality(passes=2)).doubts == (NONE,)
+
+
 def test_measuring_costs_next_to_nothing():
     start = time.process_time()
     for _ in range(10):
