@@ -14,7 +14,7 @@ REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 """Upper bounds in seconds. A client of a cutout may wait for 60 s."""
 
 LABELS = {
-    "batch": ("ID of an open batch, never of a cutout", "100: the open batches of the highest priority"),
+    "batch": ("ID of an open batch, never of a cutout", "100, of the highest priority"),
     "cause": (
         "what ended a worker process: `SIGKILL`, `SIGSEGV`, ..., `exit`, `time_limit`, `unknown`",
         "about 30 signals and 3 words",
