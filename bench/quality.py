@@ -1,6 +1,7 @@
 """Measures mattes against exact alpha: `make quality EVAL=DIR`.
 
-DIR holds NAME.jpg and NAME.alpha.png, an 8-bit grey image of the same size. Prints one row per
+DIR holds NAME.jpg and NAME.alpha.png, an 8-bit grey image of the same size; other photographs in it
+are for `doubts.py` alone. Prints one row per
 recipe, and beside them `rembg p` with the same weights if `make bench` has installed it.
 
 IoU       intersection over union of the masks, cut off at 0.5
@@ -116,9 +117,10 @@ def pairs_of_arguments(description: str | None) -> list[Pair]:
 
 def load(folder: Path, limit: int | None) -> list[Pair]:
     pairs = []
-    for path in sorted(folder.glob("*.jpg"))[:limit]:
-        with Image.open(path.with_suffix(".alpha.png")) as image:
-            pairs.append(Pair(path, np.asarray(image.convert("L"), np.float32) / 255))
+    for path in sorted(folder.glob("*.alpha.png"))[:limit]:
+        photograph = path.with_name(path.name.replace(".alpha.png", ".jpg"))
+        with Image.open(path) as image:
+            pairs.append(Pair(photograph, np.asarray(image.convert("L"), np.float32) / 255))
     if len(pairs) < MIN_PAIRS:
         raise SystemExit(
             f"quality: {folder} holds fewer than {MIN_PAIRS} NAME.jpg with NAME.alpha.png."
