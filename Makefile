@@ -61,8 +61,8 @@ bench: $(BIN)/cutout $(PEER)/bin/rembg ## measure throughput beside rembg, and w
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/renditions.py
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/render_again.py
 
-# EVAL=DIR holds NAME.jpg and NAME.alpha.png, and may hold more photographs with a subject; QUALITY="--limit 5": see bench/quality.py --help.
-# EMPTY=DIR, optional, holds photographs without a subject: see bench/doubts.py --help
+# EVAL=DIR holds NAME.jpg and NAME.alpha.png, and may hold more photographs with a subject. EMPTY=DIR,
+# optional, holds some without. QUALITY="--limit 5": see bench/quality.py and bench/doubts.py --help
 quality: $(BIN)/cutout ## measure mattes against exact alpha, by recipe
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/quality.py $(EVAL) $(QUALITY)
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/doubts.py $(EVAL) $(if $(EMPTY),--empty $(EMPTY))
