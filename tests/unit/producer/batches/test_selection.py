@@ -108,3 +108,9 @@ def test_a_kept_matte_must_be_there_too(tmp_path: Path) -> None:
     items = [ObjectInfo(f"{name}.jpg", 1, "e", 100.0) for name in ("a", "b")]
     assert chosen(Selection(only_changed=True), items, index)[0] == ["b.jpg"]
     index.close()
+
+
+def test_a_sample_may_hold_names_that_are_not_unicode() -> None:
+    items = [ObjectInfo(key, 1, "e") for key in ("\udce9.jpg", "\ud800.jpg", "a.jpg")]
+    keys, _, excluded = chosen(Selection(sample=2), items)
+    assert (len(keys), excluded) == (2, 1)
