@@ -97,6 +97,30 @@ def test_unreadable_lines_are_named(content: str, unreadable: list[str]) -> None
     assert read(content).unreadable == unreadable
 
 
+OPEN_QUOTE = "a quote is not closed"
+MANY = "".join(f"{number}.jpg\n" for number in range(5000))
+
+
+@pytest.mark.parametrize(
+    ("content", "keys", "unreadable"),
+    [
+        ('a.jpg\n"b.jpg\nc.jpg\nd.jpg\n', ["a.jpg", "c.jpg", "d.jpg"], [2]),
+        ('key\n"b.jpg', [], [2]),
+        ('key,size\n"b.jpg,1\nc.jpg,2\n"d.jpg,3\ne.jpg,4\n', ["c.jpg", "e.jpg"], [2, 4]),
+        (f'key\n"b.jpg\n{MANY}', MANY.split(), [2]),
+        ('key,note\na.jpg,"two\nlines, ""quoted"""\nb.jpg,\n', ["a.jpg", "b.jpg"], []),
+        ('key\n"two\nlines.jpg"\nb.jpg\n', ["two\nlines.jpg", "b.jpg"], []),
+    ],
+    ids=["to the end", "the last line", "two", "more lines than a record has", "note", "key"],
+)
+def test_a_quote_that_is_not_closed_costs_its_line_only(
+    content: str, keys: list[str], unreadable: list[int]
+) -> None:
+    reader = read(content)
+    assert [item.key for item in reader.found] == keys
+    assert reader.unreadable == [f"line {number}: {OPEN_QUOTE}" for number in unreadable]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
