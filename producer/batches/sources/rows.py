@@ -2,6 +2,7 @@
 
 import csv
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from producer.batches.sources.files import BadManifestError, import_pyarrow
 
 MAX_LINE_BYTES = 1 << 20
 MAX_RECORD_LINES = 100
-"""Lines of a CSV record: a quoted text with more line breaks counts as a quote that is not closed."""
+"""Lines of a CSV record; a quoted text with more of them counts as a quote that is not closed."""
 OPEN_QUOTE = "a quote is not closed"
 MAX_ETAG = 1024
 """Characters of an ETag, see `ManifestLine`."""
@@ -45,7 +46,7 @@ def read_rows(file: BinaryIO, schema: list[str] | None = None) -> Rows:
     start = _peek(file)
     if start.startswith(b"PAR1"):
         return _parquet_rows(file)
-    if start.lstrip().startswith(b"{"):
+    if start.removeprefix(BOM_UTF8).lstrip().startswith(b"{"):
         return _json_rows(file)
     return _csv_rows(file, schema)
 

@@ -35,6 +35,7 @@ FULL = ObjectInfo("shoes/a b.jpg", 12, "abc", DAY)
         "\ufeffKey,Size,ETag,LastModifiedDate\r\nshoes/a b.jpg,12,abc,2026-01-01\r\n",
         "\n\netag,key,other,modified,size\nabc,shoes/a b.jpg,x,2026-01-01T01:00:00+01:00,12",
         '{"key": "shoes/a b.jpg", "size": 12, "etag": "abc", "last_modified": 1767225600}\n',
+        '\ufeff{"key": "shoes/a b.jpg", "size": 12, "etag": "abc", "modified": "2026-01-01"}\r\n',
         '\n{"Key": "shoes/a b.jpg", "Size": 12, "ETag": "\\"abc\\"", "LastModified": "2026-01-01"}',
     ],
 )
