@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from contract.storage import ObjectInfo
+from producer.batches.collisions import MAX_KEY
 from producer.batches.sources.files import BadManifestError, import_pyarrow
 
 MAX_LINE_BYTES = 1 << 20
@@ -196,10 +197,14 @@ class RowReader:
     needs_modified: bool
     unreadable: list[str] = field(default_factory=list)
     """such as `line 7: not JSON`"""
+    rows: int = 0
+    """rows read so far"""
 
     def objects(self, rows: Iterable[tuple[int, Row | BadRow]]) -> list[ObjectInfo]:
+        """Return the objects of some rows. Memory holds one of them, which may take 20 MB."""
         objects = []
         for number, row in rows:
+            self.rows += 1
             if isinstance(row, BadRow):
                 self.unreadable.append(f"line {number:,}: {row.reason}")
                 continue
@@ -223,6 +228,8 @@ class RowReader:
         key = self.relative_key(row)
         if key is None:
             return None
+        if len(key) > MAX_KEY:
+            raise ValueError(f"the key has more than {MAX_KEY:,} characters")
         modified = _seconds(row.get("lastmodified"))
         if self.needs_modified and not modified:
             raise ValueError("no last_modified, which --since and --only-changed need")

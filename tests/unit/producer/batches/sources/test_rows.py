@@ -64,6 +64,7 @@ def test_names_that_are_not_unicode_are_kept() -> None:
     assert item.key == "caf\udce9.jpg"
 
 
+LONG = "the key has more than 4,096 characters"
 SIZE = "the size is not a number of bytes"
 ETAG = "the etag is not a text of at most 1,024 characters"
 DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
@@ -81,6 +82,7 @@ DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
         ("key,etag\na.jpg," + "x" * 2000 + "\n", [f"line 2: {ETAG}"]),
         ("key,etag\na.jpg,\x1b[31m\n", [f"line 2: {ETAG}"]),
         ("key,modified\na.jpg,yesterday\n", [f"line 2: {DATE}"]),
+        ("key,size\n" + "a" * 5000 + ".jpg,1\n", [f"line 2: {LONG}"]),
         ("key,note\na.jpg," + "x" * 200_000 + "\n",
          ["line 2: field larger than field limit (131072)"]),
         ('{"key": "a.jpg"}\n{"key": 1}\nno\n[]\n{}\n',
@@ -92,7 +94,7 @@ DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
         ('{"a":' * 100_000 + "\n", ["line 1: not JSON"]),
         ('{"size": ' + "9" * 5000 + "}\n", ["line 1: not JSON"]),
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_unreadable_lines_are_named(content: str, unreadable: list[str]) -> None:
     assert read(content).unreadable == unreadable
