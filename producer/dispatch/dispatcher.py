@@ -42,7 +42,8 @@ log = structlog.get_logger(__name__)
 LEASE_SECONDS = 15
 """After this a standby dispatcher takes over from one that died."""
 ALIVE_SECONDS = 60
-"""A round of the loop takes less than this, also one that waits for Redis in vain."""
+"""A step takes less than this, also one that waits for Redis or for storage in vain. A round of the
+loop takes one step for each batch."""
 DRAIN_ROWS = 1000
 """Outcome rows that make a segment in object storage worth writing."""
 TICK_SECONDS = 0.2
@@ -71,14 +72,14 @@ class Dispatcher:
         self._forecasts = Forecasts(ledger)
         self._shared_settings = SharedSettings(ledger.workers, config)
         self._lease_taken = time.monotonic(), time.time()
-        self._last_round = time.monotonic()
+        self._last_step = time.monotonic()
         self._leading: bool | None = None
         """None: not known"""
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
         while not stopping():
-            self._last_round = time.monotonic()
+            self._last_step = time.monotonic()
             busy = False
             try:
                 self._shared_settings.renew()
@@ -104,11 +105,11 @@ class Dispatcher:
         log.info("dispatcher stopped")
 
     def is_alive(self) -> bool:
-        """Return whether the loop of `run` goes round, also while it stands by or waits for Redis.
+        """Return whether the loop of `run` goes on, also while it stands by or waits for Redis.
 
         May be called by another thread.
         """
-        return time.monotonic() - self._last_round < ALIVE_SECONDS
+        return time.monotonic() - self._last_step < ALIVE_SECONDS
 
     def is_leading(self) -> bool:
         """Return whether this dispatcher is the one at work. May be called by another thread."""
@@ -143,7 +144,8 @@ class Dispatcher:
         open_ids = self._ledger.batches.open_ids()
         self._begin_tick(open_ids)
         for batch in self._allocation.by_priority(open_ids):
-            if time.monotonic() < self._backing_off.get(batch, 0):
+            self._last_step = time.monotonic()
+            if self._last_step < self._backing_off.get(batch, 0):
                 continue
             try:
                 snapshot = self._snapshot(batch)

@@ -9,7 +9,7 @@ from support.catalogue import photograph
 
 from contract import names
 from contract.counters import counters
-from contract.errors import CutoutError, ErrorCode
+from contract.errors import CutoutError, ErrorCode, RetryableError
 from contract.job import ImageJob, ManifestLine
 from contract.ledger.records import Claim, Worker
 from contract.ledger.redis_ledger import RedisLedger
@@ -54,6 +54,25 @@ def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
     dispatching.tick()
     assert not ledger.lines.outcomes(spec.id, 1)
     assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
+
+
+def test_a_dispatcher_whose_storage_stalls_is_alive(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    photograph(catalogue / "a.jpg")
+    for name in ("one", "two", "three"):
+        register(ledger, str(catalogue), str(tmp_path / name), recipe_for("u2netp"))
+    dispatching, alive = dispatcher_of(ledger), []
+    monkeypatch.setattr(dispatcher, "ALIVE_SECONDS", 0.5)
+
+    def stall(_: object) -> bool:
+        time.sleep(0.3)
+        alive.append(dispatching.is_alive())
+        raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "No answer.")
+
+    monkeypatch.setattr(dispatching, "_advance", stall)
+    dispatching.tick()
+    assert alive == [True] * 3
 
 
 def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tmp_path) -> None:
