@@ -100,6 +100,8 @@ class PhotographFilter:
         photographs = []
         for item in items:
             if self._is_ours(item.key):
+                # a folder with such a name may be the user's all the same
+                self.ignored += names.is_reserved(item.key) and names.is_image(item.key)
                 continue
             if names.is_image(item.key) and not names.is_companion(item.key):
                 photographs.append(item)
