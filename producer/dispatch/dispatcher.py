@@ -19,13 +19,15 @@ from contextlib import suppress
 
 import structlog
 
+from contract import names
 from contract.batch import Progress, Snapshot
 from contract.counters import counters
-from contract.errors import REDIS_CODES, CutoutError
+from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.ledger import Ledger
 from contract.ledger.shared_settings import SharedSettings
 from contract.metrics import BREAKER_TRIPS
 from contract.settings import Settings
+from contract.storage import open_store
 from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts, reasons
@@ -49,6 +51,7 @@ DRAIN_ROWS = 1000
 TICK_SECONDS = 0.2
 BACKOFF_SECONDS = 10
 """How long a batch is left alone after an error in its step, such as unreachable storage."""
+DELETED = "Its files at the destination were deleted, so it has no report."
 
 
 class Dispatcher:
@@ -155,6 +158,11 @@ class Dispatcher:
             except Exception as error:
                 if isinstance(error, CutoutError) and error.code in REDIS_CODES:
                     raise
+                if self._is_deleted(batch, error):
+                    log.warning("cancelled batch discarded", batch=batch)
+                    self._ledger.batches.set_stalled_reason(batch, DELETED)
+                    self._ledger.batches.discard(batch)
+                    continue
                 reason = str(error) if isinstance(error, CutoutError) else type(error).__name__
                 log.error("batch backing off", batch=batch, reason=reason)  # noqa: TRY400 - one sentence says it
                 self._ledger.batches.set_stalled_reason(batch, reason)
@@ -165,6 +173,17 @@ class Dispatcher:
                 if not self._closer.is_pending(batch) and self._backing_off.pop(batch, 0):
                     self._ledger.batches.set_stalled_reason(batch, "")
         return busy
+
+    def _is_deleted(self, batch: str, error: Exception) -> bool:
+        """Return whether a cancelled batch cannot go on, as its files were deleted."""
+        if not isinstance(error, CutoutError) or error.code is not ErrorCode.OBJECT_MISSING:
+            return False
+        progress = self._ledger.batches.progress(batch)
+        if progress.state != "cancelling":
+            return False
+        with suppress(CutoutError):
+            return open_store(progress.spec.destination).head(names.spec_key(batch)) is None
+        return False
 
     def _begin_tick(self, open_ids: list[str]) -> None:
         """Forget batches that are not open any more, and divide the fleet among those that are."""

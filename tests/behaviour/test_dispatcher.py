@@ -1,6 +1,7 @@
 """Feeding, draining, rebuilding and publishing, against a real Redis and without workers."""
 
 import secrets
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -145,6 +146,37 @@ def test_the_reason_of_a_dispatcher_that_died_does_not_stay(
     obstacle.unlink()
     dispatcher_of(ledger).tick()
     assert ledger.batches.progress(spec.id).stalled_reason == ""
+
+
+def test_a_cancelled_batch_whose_files_were_deleted_ends(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "BACKOFF_SECONDS", 0)
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    dispatching = dispatcher_of(ledger)
+    manifest = tmp_path / "out" / spec.manifest_key(0)
+    content = manifest.read_bytes()
+    manifest.unlink()
+    control.cancel(ledger, spec.id)
+    dispatching.tick()  # its spec is there: the manifest may be back in a moment
+    assert ledger.batches.progress(spec.id).state == "cancelling"
+    manifest.write_bytes(content)
+    shutil.rmtree(tmp_path / "out")
+    dispatching.tick()
+    progress = ledger.batches.progress(spec.id)
+    assert (progress.state, progress.stalled_reason) == ("closed", dispatcher.DELETED)
+    assert ledger.batches.open_ids() == []
+
+
+def test_an_open_batch_whose_files_were_deleted_stays(
+    ledger: RedisLedger, catalogue, tmp_path
+) -> None:
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    shutil.rmtree(tmp_path / "out")
+    dispatcher_of(ledger).tick()
+    assert ledger.batches.progress(spec.id).state == "open"
 
 
 def test_a_batch_without_workers_says_which_one_it_needs(
