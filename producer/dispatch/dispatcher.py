@@ -269,6 +269,7 @@ class Dispatcher:
         reasons.report(self._ledger, progress, self._fleet, self._allocation, time.time())
         if time.time() < spec.schedule.start:
             return False
+        self._lines.publish_left(spec)
         window = self._allocation.window(spec.id)
         if snapshot.something_due:
             self._lines.republish(spec, snapshot.oldest_queued, window)

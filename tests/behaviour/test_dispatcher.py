@@ -57,6 +57,34 @@ def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
     assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["issued", "issued again"])
+def test_lines_whose_manifest_could_not_be_read_are_published_once_it_can(
+    ledger: RedisLedger, redis_server, catalogue, tmp_path, monkeypatch, again: bool
+) -> None:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    monkeypatch.setattr(dispatcher, "BACKOFF_SECONDS", 0)
+    photograph(catalogue / "a.jpg")
+    photograph(catalogue / "b.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    if again:
+        ledger.lines.issue(spec.id, 2, 2, -10)  # overdue, as if their messages were lost
+    dispatching = dispatcher_of(ledger)
+    read = dispatching._lines._segment_at
+
+    def fail(*_: object) -> None:
+        raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "No answer.")
+
+    monkeypatch.setattr(dispatching._lines, "_segment_at", fail)
+    dispatching.tick()
+    dispatching.tick()
+    assert ledger.workers.queue_length(names.bulk_queue("u2netp")) == 0
+    monkeypatch.setattr(dispatching._lines, "_segment_at", read)
+    dispatching.tick()
+    dispatching.tick()
+    assert ledger.workers.queue_length(names.bulk_queue("u2netp")) == 2
+    assert ledger.batches.progress(spec.id).stalled_reason == ""
+
+
 def test_a_dispatcher_whose_storage_stalls_is_alive(
     ledger: RedisLedger, catalogue, tmp_path, monkeypatch
 ) -> None:
