@@ -50,6 +50,14 @@ def test_a_listing_survives_storage_that_fails_now_and_then(ledger, proxy, small
 
 
 @pytest.mark.slow
+def test_an_outage_while_the_manifest_is_written_does_not_lose_a_submit(
+    ledger, proxy, small_bucket
+) -> None:
+    proxy.add(status(503), methods=["PUT"], limit=10)
+    assert listed(submit(ledger, small_bucket)) == photographs()
+
+
+@pytest.mark.slow
 def test_storage_that_never_answers_is_given_up_soon(ledger, proxy, small_bucket) -> None:
     proxy.add(status(503))
     started = time.monotonic()
