@@ -48,7 +48,7 @@ class BatchSpec(BaseModel):
     force: bool = Field(False, description="process images even if their output is current")
     created: float = Field(description="Unix seconds")
     total: int = Field(description="images in the manifest")
-    ignored: int = Field(0, description="listed objects that are not images")
+    ignored: int = Field(0, description="listed objects that are not images, or in our folders")
     excluded: int = Field(0, description="listed photographs that are not in the selection")
     linked_folders: tuple[str, ...] = Field(
         (),

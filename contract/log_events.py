@@ -157,6 +157,12 @@ _DISPATCHER = (
         ("batch", "reason"),
     ),
     LogEvent(
+        "cancelled batch discarded",
+        "warning",
+        "Its files at the destination were deleted: it is closed without a report",
+        ("batch",),
+    ),
+    LogEvent(
         "batch paused by circuit breaker",
         "error",
         "Most recent attempts of the batch hit infrastructure errors",

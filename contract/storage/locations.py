@@ -44,13 +44,23 @@ def canonical_location(location: str) -> str:
             raise PermanentError(
                 ErrorCode.INVALID_LOCATION, f"{location!r} lacks a slash, as in s3://bucket/prefix."
             )
-        return "file://" + quote(str(resolve(Path(location))))
+        return _folder_uri(Path(location))
     if scheme == "file" and rest.startswith("/"):
-        return "file://" + quote(str(resolve(Path(unquote(rest)))))
+        return _folder_uri(Path(unquote(rest)))
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and bucket:
         return f"s3://{bucket}/{prefix}".rstrip("/")
     raise _unknown(location)
+
+
+def _folder_uri(folder: Path) -> str:
+    path = str(resolve(folder))
+    try:
+        return "file://" + quote(path)
+    except UnicodeEncodeError:
+        raise PermanentError(
+            ErrorCode.INVALID_LOCATION, f"The name of {path!r} is not Unicode: rename the folder."
+        ) from None
 
 
 def split_object(location: str) -> tuple[str, str]:

@@ -65,6 +65,7 @@ class _Listing:
         self._stored = spec.total
         self._source = open_source(spec, self._reading, stack)
         checkpoint = load_checkpoint(spec, self._reading)
+        self._writing.note_answer()  # the destination's: from here on, its outage is waited out
         if checkpoint.fingerprint != self._source.fingerprint:
             checkpoint = Checkpoint(fingerprint=self._source.fingerprint)
         self._collisions = stack.enter_context(

@@ -1,5 +1,6 @@
 """Writes the manifest of a batch in segments, and after each how far the listing is."""
 
+import json
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,7 +49,7 @@ def load_checkpoint(spec: BatchSpec, storage_retry: StorageRetry) -> Checkpoint:
         if error.code is ErrorCode.OBJECT_MISSING:
             return Checkpoint()
         raise
-    return Checkpoint.model_validate_json(blob.data)
+    return Checkpoint.model_validate(json.loads(blob.data))
 
 
 class Segment(NamedTuple):
@@ -151,7 +152,8 @@ class ManifestWriter:
                 )
             )
         if checkpoint:
-            body = checkpoint.model_dump_json().encode()
+            # not by pydantic: positions may be names of files that are not Unicode
+            body = json.dumps(checkpoint.model_dump()).encode()
             key = names.checkpoint_key(batch)
             self._storage_retry.retried(lambda: self._store.put(key, body, "application/json"))
         self._on_stored(lines)

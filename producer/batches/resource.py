@@ -34,8 +34,8 @@ class Batch(BaseModel):
         " /v1/batches/{batch_id}/failures`."
     )
     ignored: int = Field(
-        description="Number of listed objects whose file extension is not that of an image."
-        " They are not part of `total`."
+        description="Number of listed objects whose file extension is not that of an image, and of"
+        " images in a folder `_cutout` or `_review`. They are not part of `total`."
     )
     excluded: int = Field(
         description="Number of listed images that the request left out, by `exclude` or another"

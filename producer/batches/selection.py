@@ -86,7 +86,7 @@ class PhotographFilter:
             printable = names.printable(folder)
             log.warning("linked folder not followed", batch=self._batch, folder=printable)
             if len(self.linked_folders) < MAX_LINKED_FOLDERS:
-                self.linked_folders.append(folder)
+                self.linked_folders.append(printable)  # JSON holds no name that is not Unicode
 
     def skip_unreadable(self, rows: Iterable[str]) -> None:
         """Count and name the rows of a manifest that cannot be read."""
@@ -100,6 +100,8 @@ class PhotographFilter:
         photographs = []
         for item in items:
             if self._is_ours(item.key):
+                # a folder with such a name may be the user's all the same
+                self.ignored += names.is_reserved(item.key) and names.is_image(item.key)
                 continue
             if names.is_image(item.key) and not names.is_companion(item.key):
                 photographs.append(item)
@@ -163,7 +165,7 @@ class Sample:
 
     def add(self, items: Iterable[ObjectInfo]) -> None:
         for item in items:
-            key = item.key.encode(errors="surrogateescape")
+            key = item.key.encode(errors="surrogatepass")  # a manifest may name any text
             digest = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
             if len(self._chosen) < self._size:
                 heapq.heappush(self._chosen, (-digest, item))

@@ -59,10 +59,10 @@ class StorageRetry:
                 tries += 1
                 self._wait(error, tries, start)
             except PermanentError:
-                self._succeed()  # an answer, too
+                self.note_answer()  # an answer, too
                 raise
             else:
-                self._succeed()
+                self.note_answer()
                 return answer
 
     def pages(self, store: Store, after: str, size: int = 0) -> Iterator[ListPage]:
@@ -74,7 +74,7 @@ class StorageRetry:
         while True:
             try:
                 for page in store.pages(after=after, size=size or PAGE_KEYS):
-                    self._succeed()
+                    self.note_answer()
                     tries, after = 0, page.last
                     yield page
                     start = time.monotonic()
@@ -84,7 +84,8 @@ class StorageRetry:
             else:
                 return
 
-    def _succeed(self) -> None:
+    def note_answer(self) -> None:
+        """Note that storage answers: what it fails with later is waited out."""
         self._answered, self.reason = True, ""
 
     def _wait(self, error: RetryableError, tries: int, start: float) -> None:

@@ -63,7 +63,7 @@ def run(
 def up(model: ModelName = None, workers: Workers = None) -> None:
     """Keep Redis, a dispatcher, workers and Flower running on this machine until Ctrl-C.
 
-    Prints the CUTOUT_REDIS_URL to use for `cutout submit` in another terminal.
+    Prints the CUTOUT_REDIS_URL to use for `cutout submit` in another terminal, unless it is set.
     """
     from producer.local.run import stay_up  # noqa: PLC0415
 

@@ -19,13 +19,15 @@ from contextlib import suppress
 
 import structlog
 
+from contract import names
 from contract.batch import Progress, Snapshot
 from contract.counters import counters
-from contract.errors import REDIS_CODES, CutoutError
+from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.ledger import Ledger
 from contract.ledger.shared_settings import SharedSettings
 from contract.metrics import BREAKER_TRIPS
 from contract.settings import Settings
+from contract.storage import open_store
 from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts, reasons
@@ -42,12 +44,14 @@ log = structlog.get_logger(__name__)
 LEASE_SECONDS = 15
 """After this a standby dispatcher takes over from one that died."""
 ALIVE_SECONDS = 60
-"""A round of the loop takes less than this, also one that waits for Redis in vain."""
+"""A step takes less than this, also one that waits for Redis or for storage in vain. A round of the
+loop takes one step for each batch."""
 DRAIN_ROWS = 1000
 """Outcome rows that make a segment in object storage worth writing."""
 TICK_SECONDS = 0.2
 BACKOFF_SECONDS = 10
 """How long a batch is left alone after an error in its step, such as unreachable storage."""
+DELETED = "Its files at the destination were deleted, so it has no report."
 
 
 class Dispatcher:
@@ -71,14 +75,14 @@ class Dispatcher:
         self._forecasts = Forecasts(ledger)
         self._shared_settings = SharedSettings(ledger.workers, config)
         self._lease_taken = time.monotonic(), time.time()
-        self._last_round = time.monotonic()
+        self._last_step = time.monotonic()
         self._leading: bool | None = None
         """None: not known"""
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Work until `stopping` returns True."""
         while not stopping():
-            self._last_round = time.monotonic()
+            self._last_step = time.monotonic()
             busy = False
             try:
                 self._shared_settings.renew()
@@ -104,11 +108,11 @@ class Dispatcher:
         log.info("dispatcher stopped")
 
     def is_alive(self) -> bool:
-        """Return whether the loop of `run` goes round, also while it stands by or waits for Redis.
+        """Return whether the loop of `run` goes on, also while it stands by or waits for Redis.
 
         May be called by another thread.
         """
-        return time.monotonic() - self._last_round < ALIVE_SECONDS
+        return time.monotonic() - self._last_step < ALIVE_SECONDS
 
     def is_leading(self) -> bool:
         """Return whether this dispatcher is the one at work. May be called by another thread."""
@@ -143,7 +147,8 @@ class Dispatcher:
         open_ids = self._ledger.batches.open_ids()
         self._begin_tick(open_ids)
         for batch in self._allocation.by_priority(open_ids):
-            if time.monotonic() < self._backing_off.get(batch, 0):
+            self._last_step = time.monotonic()
+            if self._last_step < self._backing_off.get(batch, 0):
                 continue
             try:
                 snapshot = self._snapshot(batch)
@@ -153,6 +158,11 @@ class Dispatcher:
             except Exception as error:
                 if isinstance(error, CutoutError) and error.code in REDIS_CODES:
                     raise
+                if self._is_deleted(batch, error):
+                    log.warning("cancelled batch discarded", batch=batch)
+                    self._ledger.batches.set_stalled_reason(batch, DELETED)
+                    self._ledger.batches.discard(batch)
+                    continue
                 reason = str(error) if isinstance(error, CutoutError) else type(error).__name__
                 log.error("batch backing off", batch=batch, reason=reason)  # noqa: TRY400 - one sentence says it
                 self._ledger.batches.set_stalled_reason(batch, reason)
@@ -163,6 +173,17 @@ class Dispatcher:
                 if not self._closer.is_pending(batch) and self._backing_off.pop(batch, 0):
                     self._ledger.batches.set_stalled_reason(batch, "")
         return busy
+
+    def _is_deleted(self, batch: str, error: Exception) -> bool:
+        """Return whether a cancelled batch cannot go on, as its files were deleted."""
+        if not isinstance(error, CutoutError) or error.code is not ErrorCode.OBJECT_MISSING:
+            return False
+        progress = self._ledger.batches.progress(batch)
+        if progress.state != "cancelling":
+            return False
+        with suppress(CutoutError):
+            return open_store(progress.spec.destination).head(names.spec_key(batch)) is None
+        return False
 
     def _begin_tick(self, open_ids: list[str]) -> None:
         """Forget batches that are not open any more, and divide the fleet among those that are."""
@@ -248,6 +269,7 @@ class Dispatcher:
         reasons.report(self._ledger, progress, self._fleet, self._allocation, time.time())
         if time.time() < spec.schedule.start:
             return False
+        self._lines.publish_left(spec)
         window = self._allocation.window(spec.id)
         if snapshot.something_due:
             self._lines.republish(spec, snapshot.oldest_queued, window)

@@ -6,9 +6,9 @@ import structlog
 
 from contract.batch import BatchSpec
 from contract.counters import counters
-from contract.errors import ErrorCode
+from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
-from contract.ledger import Ledger
+from contract.ledger import Issued, Ledger
 from contract.metrics import LINES_REPUBLISHED
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
@@ -32,6 +32,8 @@ class LinePublisher:
         self._config = config
         self._cancelled: dict[str, int] = {}
         """batch that is being cancelled -> the line to look at next"""
+        self._unpublished: dict[str, Issued] = {}
+        """lines that were issued, and not published as their manifest could not be read"""
         self._segment_at = lru_cache(maxsize=16)(segment_at)
 
     def publish_chunk(self, spec: BatchSpec, window: int) -> bool:
@@ -40,8 +42,16 @@ class LinePublisher:
         issued = self._ledger.lines.issue(
             spec.id, CHUNK_LINES, window, timeout, max_outstanding=limit
         )
-        publish_issued(spec, issued, partial(self._photograph, spec))
+        self._publish(spec, issued)
         return len(issued.bulk) == CHUNK_LINES
+
+    def publish_left(self, spec: BatchSpec) -> None:
+        """Publish what an earlier step issued and could not publish, instead of once it is overdue.
+
+        Another dispatcher may have done so meanwhile; a line that is published twice runs once.
+        """
+        if issued := self._unpublished.pop(spec.id, None):
+            self._publish(spec, issued)
 
     def republish(self, spec: BatchSpec, oldest_queued: tuple[str, str], window: int) -> None:
         """Publish lines whose message was lost, whose worker died, or whose retry is due.
@@ -54,7 +64,7 @@ class LinePublisher:
             spec.id, CHUNK_LINES, self._config.visibility_timeout, CLAIM_GRACE_SECONDS,
             oldest_queued, window,
         )  # fmt: skip
-        publish_issued(spec, issued, partial(self._photograph, spec))
+        self._publish(spec, issued)
         if lines := len(issued.bulk) + len(issued.quarantine):
             counters.add(LINES_REPUBLISHED, amount=lines)
             log.info("lines republished", batch=spec.id, lines=lines)
@@ -82,6 +92,14 @@ class LinePublisher:
     def forget(self, batch: str) -> None:
         """Drop what is kept of a batch that is not open any more."""
         self._cancelled.pop(batch, None)
+        self._unpublished.pop(batch, None)
+
+    def _publish(self, spec: BatchSpec, issued: Issued) -> None:
+        try:
+            publish_issued(spec, issued, partial(self._photograph, spec))
+        except CutoutError:
+            self._unpublished[spec.id] = issued
+            raise
 
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)

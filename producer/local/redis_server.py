@@ -122,8 +122,11 @@ def socket_path() -> Path:
     return path
 
 
-def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
-    """Return once the server answers. Raises PermanentError (`stack_failed`) if it does not."""
+def wait_until_ready(process: "subprocess.Popen[bytes]", url: str, advice: str = "") -> None:
+    """Return once the server answers. Raises PermanentError (`stack_failed`) if it does not.
+
+    `advice`: sentences for its message.
+    """
     probe = RedisLedger(url, retries=0)
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
@@ -133,4 +136,5 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
             time.sleep(0.05)
         else:
             return
-    raise PermanentError(ErrorCode.STACK_FAILED, "The embedded Redis did not start.")
+    message = f"The embedded Redis did not start. {advice}".rstrip()
+    raise PermanentError(ErrorCode.STACK_FAILED, message)

@@ -96,9 +96,13 @@ def stay_up(model: str | None, workers: int | None) -> None:
     ensure_weights(name)
     with Stack(config, name, workers, job_folder(config, "up", name)) as stack:
         _print_addresses(console, stack)
+        if config.redis_url is None:
+            where = f"In another terminal:\n  export CUTOUT_REDIS_URL={stack.redis_url}"
+        else:  # it may hold a password
+            where = "In another terminal, with the same CUTOUT_REDIS_URL:"
         console.print(
-            "In another terminal:", f"  export CUTOUT_REDIS_URL={stack.redis_url}",
-            "  cutout submit SRC DST", "Ctrl-C stops everything.", sep="\n", soft_wrap=True,
+            where, "  cutout submit SRC DST", "Ctrl-C stops everything.", sep="\n", soft_wrap=True,
+            markup=False,
         )  # fmt: skip
         try:
             while True:
@@ -110,7 +114,8 @@ def stay_up(model: str | None, workers: int | None) -> None:
 
 def _print_addresses(console: Console, stack: Stack) -> None:
     console.print(
-        f"Flower: {stack.flower_url}", f"Logs:   {stack.folder}", sep="\n", soft_wrap=True
-    )
+        f"Flower: {stack.flower_url}", f"Logs:   {stack.folder}", sep="\n", soft_wrap=True,
+        markup=False,
+    )  # fmt: skip
     for warning in stack.warnings:
         console.print(f"Warning: {warning}", soft_wrap=True, markup=False)

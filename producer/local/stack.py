@@ -141,7 +141,11 @@ class Stack:
         self._cleanup.callback(shutil.rmtree, path.parent, ignore_errors=True)
         self.redis_url = f"unix://{path}"
         process = self._spawn("redis", redis_server.command(data, path))
-        redis_server.wait_until_ready(process, self.redis_url)
+        redis_server.wait_until_ready(
+            process,
+            self.redis_url,
+            f"Its log: {self._log('redis')}. If its data is damaged, delete {data}: outputs stay.",
+        )
         # messages of an interrupted run are outdated: the ledger knows what is unsettled
         queues = names.bulk_queue(self._model), names.quarantine_queue(self._model)
         self.ledger = RedisLedger(self.redis_url)

@@ -1,6 +1,7 @@
 """Feeding, draining, rebuilding and publishing, against a real Redis and without workers."""
 
 import secrets
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ from support.catalogue import photograph
 
 from contract import names
 from contract.counters import counters
-from contract.errors import CutoutError, ErrorCode
+from contract.errors import CutoutError, ErrorCode, RetryableError
 from contract.job import ImageJob, ManifestLine
 from contract.ledger.records import Claim, Worker
 from contract.ledger.redis_ledger import RedisLedger
@@ -54,6 +55,53 @@ def test_a_pause_keeps_its_reason_while_the_report_cannot_be_written(
     dispatching.tick()
     assert not ledger.lines.outcomes(spec.id, 1)
     assert ledger.batches.progress(spec.id).stalled_reason == "the reason"
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["issued", "issued again"])
+def test_lines_whose_manifest_could_not_be_read_are_published_once_it_can(
+    ledger: RedisLedger, redis_server, catalogue, tmp_path, monkeypatch, again: bool
+) -> None:
+    monkeypatch.setenv("CUTOUT_REDIS_URL", redis_server.url)
+    monkeypatch.setattr(dispatcher, "BACKOFF_SECONDS", 0)
+    photograph(catalogue / "a.jpg")
+    photograph(catalogue / "b.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    if again:
+        ledger.lines.issue(spec.id, 2, 2, -10)  # overdue, as if their messages were lost
+    dispatching = dispatcher_of(ledger)
+    read = dispatching._lines._segment_at
+
+    def fail(*_: object) -> None:
+        raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "No answer.")
+
+    monkeypatch.setattr(dispatching._lines, "_segment_at", fail)
+    dispatching.tick()
+    dispatching.tick()
+    assert ledger.workers.queue_length(names.bulk_queue("u2netp")) == 0
+    monkeypatch.setattr(dispatching._lines, "_segment_at", read)
+    dispatching.tick()
+    dispatching.tick()
+    assert ledger.workers.queue_length(names.bulk_queue("u2netp")) == 2
+    assert ledger.batches.progress(spec.id).stalled_reason == ""
+
+
+def test_a_dispatcher_whose_storage_stalls_is_alive(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    photograph(catalogue / "a.jpg")
+    for name in ("one", "two", "three"):
+        register(ledger, str(catalogue), str(tmp_path / name), recipe_for("u2netp"))
+    dispatching, alive = dispatcher_of(ledger), []
+    monkeypatch.setattr(dispatcher, "ALIVE_SECONDS", 0.5)
+
+    def stall(_: object) -> bool:
+        time.sleep(0.3)
+        alive.append(dispatching.is_alive())
+        raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "No answer.")
+
+    monkeypatch.setattr(dispatching, "_advance", stall)
+    dispatching.tick()
+    assert alive == [True] * 3
 
 
 def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tmp_path) -> None:
@@ -126,6 +174,37 @@ def test_the_reason_of_a_dispatcher_that_died_does_not_stay(
     obstacle.unlink()
     dispatcher_of(ledger).tick()
     assert ledger.batches.progress(spec.id).stalled_reason == ""
+
+
+def test_a_cancelled_batch_whose_files_were_deleted_ends(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "BACKOFF_SECONDS", 0)
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    dispatching = dispatcher_of(ledger)
+    manifest = tmp_path / "out" / spec.manifest_key(0)
+    content = manifest.read_bytes()
+    manifest.unlink()
+    control.cancel(ledger, spec.id)
+    dispatching.tick()  # its spec is there: the manifest may be back in a moment
+    assert ledger.batches.progress(spec.id).state == "cancelling"
+    manifest.write_bytes(content)
+    shutil.rmtree(tmp_path / "out")
+    dispatching.tick()
+    progress = ledger.batches.progress(spec.id)
+    assert (progress.state, progress.stalled_reason) == ("closed", dispatcher.DELETED)
+    assert ledger.batches.open_ids() == []
+
+
+def test_an_open_batch_whose_files_were_deleted_stays(
+    ledger: RedisLedger, catalogue, tmp_path
+) -> None:
+    photograph(catalogue / "a.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    shutil.rmtree(tmp_path / "out")
+    dispatcher_of(ledger).tick()
+    assert ledger.batches.progress(spec.id).state == "open"
 
 
 def test_a_batch_without_workers_says_which_one_it_needs(

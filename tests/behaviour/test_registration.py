@@ -23,10 +23,12 @@ from contract.storage import open_store, outcome_files
 from contract.storage.batch_files import read_private_fields
 from producer.batches import control, listing, storage_retry
 from producer.batches.drain import drain
+from producer.batches.listing import list_source
 from producer.batches.preview import preview
 from producer.batches.register import begin, new_spec, register
 from producer.batches.report.rows import current
 from producer.batches.resource import batch_resource
+from producer.batches.storage_retry import StoppedError
 from producer.callbacks.schedule import CallbackSchedule
 
 
@@ -45,6 +47,14 @@ def test_a_listing_survives_storage_that_fails_now_and_then(ledger, proxy, small
     spec = submit(ledger, small_bucket)
     proxy.clear()
     assert (listed(spec), spec.ignored) == (photographs(), 1)
+
+
+@pytest.mark.slow
+def test_an_outage_while_the_manifest_is_written_does_not_lose_a_submit(
+    ledger, proxy, small_bucket
+) -> None:
+    proxy.add(status(503), methods=["PUT"], limit=10)
+    assert listed(submit(ledger, small_bucket)) == photographs()
 
 
 @pytest.mark.slow
@@ -318,6 +328,28 @@ def test_a_source_of_linked_folders_alone_names_them(ledger, tmp_path: Path) -> 
         register(ledger, str(tmp_path / "in"), str(tmp_path / "out"), RECIPE)
     assert caught.value.code is ErrorCode.NOTHING_TO_DO
     assert "not followed: spring. Submit" in caught.value.message
+
+
+def test_names_that_are_not_unicode_do_not_stop_a_listing(
+    ledger, tmp_path: Path, small_pages: None
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(45):
+        (source / os.fsdecode(b"\xe9%02d.jpg" % number)).touch()
+    (source / os.fsdecode(b"caf\xe9")).symlink_to(tmp_path)
+    spec = new_spec(str(source), str(tmp_path / "out"), RECIPE)
+    ledger.listings.begin(spec)
+    ledger.listings.acquire(spec.id, "first")
+    pages = iter([False, False, False, False, True])
+    with pytest.raises(StoppedError):
+        list_source(ledger, spec, "first", lambda: next(pages))
+    ledger.listings.release(spec.id, "first")
+    ledger.listings.acquire(spec.id, "second")
+    complete = list_source(ledger, spec, "second")
+    assert [writer for _, writer in complete.segment_writers] == ["first", "second"]
+    assert (complete.total, ledger.batches.progress(spec.id).state) == (45, "open")
+    assert complete.linked_folders == ("caf\\udce9",)
 
 
 @pytest.mark.slow

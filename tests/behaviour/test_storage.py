@@ -519,6 +519,14 @@ def test_an_unknown_location_is_refused(location: str):
     assert code_of(lambda: canonical_location("s3:/bucket/prefix")) is ErrorCode.INVALID_LOCATION
 
 
+@pytest.mark.parametrize("location", ["caf\udce9", "file:///caf\udce9"])
+def test_a_folder_whose_name_is_not_unicode_is_refused(location: str):
+    with pytest.raises(PermanentError, match="not Unicode") as caught:
+        canonical_location(location)
+    assert caught.value.code is ErrorCode.INVALID_LOCATION
+    str(caught.value).encode()
+
+
 # S3
 
 

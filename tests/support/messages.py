@@ -81,6 +81,8 @@ GARBAGE: dict[str, str | bytes] = {
     "an ID that is no text": _with("headers", id=7),
     "a time limit that is none": _with("headers", timelimit=[1]),
     "an hour that is none": _with("headers", eta="tomorrow"),
+    "names of stamps that are none": _with("headers", stamped_headers=1),
+    "stamps that are none": _with("headers", stamps=None),
     "a body that is not base64": _changed(lambda message: message.update(body="%%%")),
     "a body that is not JSON": _changed(lambda message: message.update(body="Z2FyYmFnZQ==")),
     "an empty body": _changed(lambda message: message.update(body="")),

@@ -43,6 +43,8 @@ class _Headers(_Part):
     expires: None = None
     timelimit: tuple[None, None] | None = None
     compression: None = None
+    stamped_headers: None = None
+    stamps: dict[str, Any] = {}
 
 
 class _Message(_Part):

@@ -65,12 +65,16 @@ class ManifestSource:
         self._has_objects = position > 0
         for _ in islice(rows, position):
             pass
-        while chunk := list(islice(rows, PAGE_ROWS)):
-            items, unreadable = self._reader.objects(chunk), self._reader.take_unreadable()
-            self._has_objects = self._has_objects or len(unreadable) < len(chunk)
+        while True:
+            before = self._reader.rows
+            items = self._reader.objects(islice(rows, PAGE_ROWS))
+            count, unreadable = self._reader.rows - before, self._reader.take_unreadable()
+            if not count:
+                break
+            self._has_objects = self._has_objects or len(unreadable) < count
             if not self._has_objects:
                 raise _all_unreadable(self._name, unreadable)
-            start, position = position, position + len(chunk)
+            start, position = position, position + count
             yield Page(items, (start, position), unreadable_rows=unreadable)
         yield Page([], (position, None))
 

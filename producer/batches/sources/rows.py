@@ -2,15 +2,20 @@
 
 import csv
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from contract.storage import ObjectInfo
+from producer.batches.collisions import MAX_KEY
 from producer.batches.sources.files import BadManifestError, import_pyarrow
 
 MAX_LINE_BYTES = 1 << 20
+MAX_RECORD_LINES = 100
+"""Lines of a CSV record; a quoted text with more of them counts as a quote that is not closed."""
+OPEN_QUOTE = "a quote is not closed"
 MAX_ETAG = 1024
 """Characters of an ETag, see `ManifestLine`."""
 MAX_SIZE = 1 << 53
@@ -42,7 +47,7 @@ def read_rows(file: BinaryIO, schema: list[str] | None = None) -> Rows:
     start = _peek(file)
     if start.startswith(b"PAR1"):
         return _parquet_rows(file)
-    if start.lstrip().startswith(b"{"):
+    if start.removeprefix(BOM_UTF8).lstrip().startswith(b"{"):
         return _json_rows(file)
     return _csv_rows(file, schema)
 
@@ -67,41 +72,81 @@ def _lines(file: BinaryIO) -> Iterator[str]:
         yield line.decode(errors="surrogateescape").removeprefix("\ufeff")
 
 
+class _Records:
+    """The records of a CSV file. A quote that is not closed costs its own line only."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.line = 0
+        """number of the line at which the latest record begins"""
+        self._lines = lines
+        self._taken: list[str] = []
+        """the lines of the latest record"""
+        self._again: list[str] = []
+        """lines to read again, the last one first"""
+        self._reader = csv.reader(iter(self._next_line, None))
+
+    def next(self) -> list[str] | BadRow | None:
+        """Return the next record; None at the end."""
+        self.line += len(self._taken) or 1
+        self._taken.clear()
+        try:
+            record: list[str] | BadRow | None = next(self._reader, None)
+        except csv.Error as error:
+            record = BadRow(str(error))
+        if len(self._taken) > 1 and not _is_well_quoted(self._taken):
+            self._again += self._taken[:0:-1]
+            del self._taken[1:]
+            return BadRow(OPEN_QUOTE)
+        return record
+
+    def _next_line(self) -> str | None:
+        line = self._again.pop() if self._again else next(self._lines, None)
+        if self._taken and (line is None or len(self._taken) == MAX_RECORD_LINES):
+            if line is not None:
+                self._again.append(line)
+            raise csv.Error(OPEN_QUOTE)
+        if line is not None:
+            self._taken.append(line)
+        return line
+
+
+def _is_well_quoted(record: list[str]) -> bool:
+    """Return whether a record's lines have no text behind a closed quote, and no open one."""
+    try:
+        list(csv.reader(record, strict=True))
+    except csv.Error:
+        return False
+    return True
+
+
 def _csv_rows(file: BinaryIO, schema: list[str] | None) -> Rows:
-    reader = csv.reader(_lines(file))
+    records = _Records(_lines(file))
     if schema is None:
-        header = _header(reader)
+        header = _header(records)
         schema = [plain_name(column) for column in header]
         if header and "key" not in schema:
             if len(header) != 1:
                 raise BadManifestError("The header names no column `key`.")
             schema = ["key"]  # a plain list of keys
-            yield reader.line_num, {"key": header[0]}
-    while (record := _next_record(reader)) is not None:
+            yield records.line, {"key": header[0]}
+    while (record := records.next()) is not None:
         if isinstance(record, BadRow):
-            yield reader.line_num, record
+            yield records.line, record
         elif len(record) == len(schema):
-            yield reader.line_num, dict(zip(schema, record, strict=True))
+            yield records.line, dict(zip(schema, record, strict=True))
         elif record:
             reason = f"{len(record)} fields instead of {len(schema)}"
-            yield reader.line_num, BadRow(reason)
+            yield records.line, BadRow(reason)
 
 
-def _header(reader: Any) -> list[str]:
+def _header(records: _Records) -> list[str]:
     """Return the first record that is not an empty line; empty if there is none."""
-    while (record := _next_record(reader)) is not None:
+    while (record := records.next()) is not None:
         if isinstance(record, BadRow):
-            raise BadManifestError(f"Line {reader.line_num}: {record.reason}.")
+            raise BadManifestError(f"Line {records.line}: {record.reason}.")
         if record:
             return record
     return []
-
-
-def _next_record(reader: Any) -> list[str] | BadRow | None:
-    try:
-        return next(reader, None)
-    except csv.Error as error:
-        return BadRow(str(error))
 
 
 def _json_rows(file: BinaryIO) -> Rows:
@@ -152,10 +197,14 @@ class RowReader:
     needs_modified: bool
     unreadable: list[str] = field(default_factory=list)
     """such as `line 7: not JSON`"""
+    rows: int = 0
+    """rows read so far"""
 
     def objects(self, rows: Iterable[tuple[int, Row | BadRow]]) -> list[ObjectInfo]:
+        """Return the objects of some rows. Memory holds one of them, which may take 20 MB."""
         objects = []
         for number, row in rows:
+            self.rows += 1
             if isinstance(row, BadRow):
                 self.unreadable.append(f"line {number:,}: {row.reason}")
                 continue
@@ -179,6 +228,8 @@ class RowReader:
         key = self.relative_key(row)
         if key is None:
             return None
+        if len(key) > MAX_KEY:
+            raise ValueError(f"the key has more than {MAX_KEY:,} characters")
         modified = _seconds(row.get("lastmodified"))
         if self.needs_modified and not modified:
             raise ValueError("no last_modified, which --since and --only-changed need")

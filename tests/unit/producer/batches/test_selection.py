@@ -47,13 +47,19 @@ ALL = ["a.jpg", "shoes/b.JPG", "shoes/old/c.png", "shoes/[x].webp"]
     ],
 )
 def test_a_selection_by_keys(selection: Selection, keys: list[str]) -> None:
-    assert chosen(selection) == (keys, 1, len(ALL) - len(keys))
+    assert chosen(selection) == (keys, 2, len(ALL) - len(keys))
 
 
 def test_companion_files_are_ignored_and_counted() -> None:
     keys = ["._a.jpg", "@eaDir/a.jpg/b.jpg", "__MACOSX/._a.jpg", "a.jpg", "x/.thumbnails/a.png"]
     items = [ObjectInfo(key, 1, "e") for key in keys]
     assert chosen(Selection(), items) == (["a.jpg"], 4, 0)
+
+
+def test_photographs_in_folders_with_our_names_are_ignored_and_counted() -> None:
+    keys = ["_review/a.jpg", "_cutout/b.jpg", "_cutout/b.json", "out/_review/c.png", "d.jpg"]
+    items = [ObjectInfo(key, 1, "e") for key in keys]
+    assert chosen(Selection(), items) == (["d.jpg"], 2, 0)
 
 
 def test_a_selection_by_time() -> None:
@@ -108,3 +114,9 @@ def test_a_kept_matte_must_be_there_too(tmp_path: Path) -> None:
     items = [ObjectInfo(f"{name}.jpg", 1, "e", 100.0) for name in ("a", "b")]
     assert chosen(Selection(only_changed=True), items, index)[0] == ["b.jpg"]
     index.close()
+
+
+def test_a_sample_may_hold_names_that_are_not_unicode() -> None:
+    items = [ObjectInfo(key, 1, "e") for key in ("\udce9.jpg", "\ud800.jpg", "a.jpg")]
+    keys, _, excluded = chosen(Selection(sample=2), items)
+    assert (len(keys), excluded) == (2, 1)

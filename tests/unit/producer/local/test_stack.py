@@ -70,3 +70,14 @@ def test_flower_takes_another_port_if_its_own_is_taken_while_it_starts(tmp_path:
     assert starts == []
     assert stack.flower_url.startswith("http://127.0.0.1:")
     assert stack.flower_url != first
+
+
+def test_a_redis_whose_data_is_damaged_is_named_with_its_log(tmp_path: Path):
+    folder = tmp_path / "redis/appendonlydir"
+    folder.mkdir(parents=True)
+    (folder / "appendonly.aof.manifest").write_text("damaged")
+    with pytest.raises(PermanentError) as caught, Stack(settings(), "u2netp", 2, tmp_path):
+        pass
+    assert caught.value.code is ErrorCode.STACK_FAILED
+    assert f"Its log: {tmp_path}/redis.log." in caught.value.message
+    assert f"delete {tmp_path}/redis:" in caught.value.message

@@ -35,6 +35,7 @@ FULL = ObjectInfo("shoes/a b.jpg", 12, "abc", DAY)
         "\ufeffKey,Size,ETag,LastModifiedDate\r\nshoes/a b.jpg,12,abc,2026-01-01\r\n",
         "\n\netag,key,other,modified,size\nabc,shoes/a b.jpg,x,2026-01-01T01:00:00+01:00,12",
         '{"key": "shoes/a b.jpg", "size": 12, "etag": "abc", "last_modified": 1767225600}\n',
+        '\ufeff{"key": "shoes/a b.jpg", "size": 12, "etag": "abc", "modified": "2026-01-01"}\r\n',
         '\n{"Key": "shoes/a b.jpg", "Size": 12, "ETag": "\\"abc\\"", "LastModified": "2026-01-01"}',
     ],
 )
@@ -63,6 +64,7 @@ def test_names_that_are_not_unicode_are_kept() -> None:
     assert item.key == "caf\udce9.jpg"
 
 
+LONG = "the key has more than 4,096 characters"
 SIZE = "the size is not a number of bytes"
 ETAG = "the etag is not a text of at most 1,024 characters"
 DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
@@ -80,6 +82,7 @@ DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
         ("key,etag\na.jpg," + "x" * 2000 + "\n", [f"line 2: {ETAG}"]),
         ("key,etag\na.jpg,\x1b[31m\n", [f"line 2: {ETAG}"]),
         ("key,modified\na.jpg,yesterday\n", [f"line 2: {DATE}"]),
+        ("key,size\n" + "a" * 5000 + ".jpg,1\n", [f"line 2: {LONG}"]),
         ("key,note\na.jpg," + "x" * 200_000 + "\n",
          ["line 2: field larger than field limit (131072)"]),
         ('{"key": "a.jpg"}\n{"key": 1}\nno\n[]\n{}\n',
@@ -91,10 +94,34 @@ DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
         ('{"a":' * 100_000 + "\n", ["line 1: not JSON"]),
         ('{"size": ' + "9" * 5000 + "}\n", ["line 1: not JSON"]),
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_unreadable_lines_are_named(content: str, unreadable: list[str]) -> None:
     assert read(content).unreadable == unreadable
+
+
+OPEN_QUOTE = "a quote is not closed"
+MANY = "".join(f"{number}.jpg\n" for number in range(5000))
+
+
+@pytest.mark.parametrize(
+    ("content", "keys", "unreadable"),
+    [
+        ('a.jpg\n"b.jpg\nc.jpg\nd.jpg\n', ["a.jpg", "c.jpg", "d.jpg"], [2]),
+        ('key\n"b.jpg', [], [2]),
+        ('key,size\n"b.jpg,1\nc.jpg,2\n"d.jpg,3\ne.jpg,4\n', ["c.jpg", "e.jpg"], [2, 4]),
+        (f'key\n"b.jpg\n{MANY}', MANY.split(), [2]),
+        ('key,note\na.jpg,"two\nlines, ""quoted"""\nb.jpg,\n', ["a.jpg", "b.jpg"], []),
+        ('key\n"two\nlines.jpg"\nb.jpg\n', ["two\nlines.jpg", "b.jpg"], []),
+    ],
+    ids=["to the end", "the last line", "two", "more lines than a record has", "note", "key"],
+)
+def test_a_quote_that_is_not_closed_costs_its_line_only(
+    content: str, keys: list[str], unreadable: list[int]
+) -> None:
+    reader = read(content)
+    assert [item.key for item in reader.found] == keys
+    assert reader.unreadable == [f"line {number}: {OPEN_QUOTE}" for number in unreadable]
 
 
 @pytest.mark.parametrize(
