@@ -10,6 +10,7 @@ from worker.imaging.colour import is_srgb, parse_colour
 from worker.imaging.decode import Limits
 from worker.imaging.formats import decoder_errors_as_codes, detect_format
 from worker.imaging.plain_background import OnPlainBackground, measure_on
+from worker.imaging.source import opened
 
 GREY_MODES = frozenset({"1", "L", "I", "F", "I;16"})
 
@@ -42,7 +43,7 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
     with decoder_errors_as_codes(data, format_name):
         if format_name == "HEIF":
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, "The file is HEIC.")
-        with Image.open(io.BytesIO(data), formats=[format_name]) as file:
+        with _opened(data, format_name) as file:
             width, height = file.size
             if width * height > limits.pixels:
                 raise PermanentError(
@@ -58,6 +59,15 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
                 colour = parse_colour(background)[:3]
                 on_background = measure_on(_opaque(image, channels), colour)
     return Measurement(format_name, channels, space, (width, height), len(data), on_background)
+
+
+def _opened(data: bytes, format_name: str) -> Image.Image:
+    """Open a file, with the profile that it states as `icc_profile` of its `info`."""
+    if format_name == "TIFF":
+        return Image.open(io.BytesIO(data), formats=["TIFF"])
+    _, image, profile = opened(data, format_name)
+    image.info["icc_profile"] = profile
+    return image
 
 
 def _opaque(image: Image.Image, channels: str) -> Image.Image:

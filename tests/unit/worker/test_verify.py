@@ -1,6 +1,8 @@
 """The checks of a preset: a file that passes all, and files that break one each."""
 
 import io
+import struct
+import zlib
 from typing import get_args
 
 import pytest
@@ -193,3 +195,43 @@ def test_a_file_that_is_no_image_cannot_be_checked():
     with pytest.raises(PermanentError) as caught:
         verify(file_of(product()), AMAZON, Limits(pixels=1000))
     assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
+def test_the_colour_space_of_a_png_is_what_its_chunks_state():
+    """gAMA and cHRM of Adobe RGB."""
+    data = file_of(product(), "PNG")
+    gamma = struct.pack(">I", 45455)
+    corners = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+    chunks = png_chunk(b"gAMA", gamma) + png_chunk(b"cHRM", corners)
+    assert failed_checks(data[:33] + chunks + data[33:], "google-merchant") == {Check.COLOUR_SPACE}
+    assert verdict(data, "google-merchant").passed
+
+
+def test_the_colour_space_of_an_avif_is_what_its_code_points_state():
+    data = file_of(product(), "AVIF", quality=100, subsampling="4:4:4")
+    assert verdict(data, "ebay").passed
+    before = b"nclx" + struct.pack(">HH", 1, 13)
+    assert data.count(before) == 1
+    display_p3 = data.replace(before, b"nclx" + struct.pack(">HH", 12, 13))
+    assert failed_checks(display_p3, "ebay") == {Check.COLOUR_SPACE}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_file_of_endless_segments_is_refused_in_little_memory(form: str):
+    data = file_of(product(), form)
+    start, segment = (2, b"\xff\xec\0\2") if form == "JPEG" else (33, png_chunk(b"tIME", b""))
+    data = data[:start] + segment * 100_001 + data[start:]
+    with pytest.raises(PermanentError) as caught:
+        verdict(data)
+    assert caught.value.code is ErrorCode.CORRUPT_IMAGE
+
+
+def test_a_damaged_comment_does_not_count():
+    data = file_of(product(), "PNG")
+    damaged = png_chunk(b"tEXt", b"Comment\0hello")[:-1] + b"!"
+    assert verdict(data[:33] + damaged + data[33:], "google-merchant").passed
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(name + content))
+    return struct.pack(">I", len(content)) + name + content + checksum
