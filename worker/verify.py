@@ -106,6 +106,8 @@ def _figure_on_background(required: Requirement, on: OnPlainBackground | None) -
             return round(on.fill, 1)
         case Check.SOFT_EDGE:
             return round(on.soft_edge, 1)
+        case _ if not on.fill:
+            return NOT_FOUND  # an empty picture
         case _:
             return f"touches {' and '.join(on.touched_sides)}" if on.touched_sides else "clear"
 

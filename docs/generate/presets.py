@@ -39,7 +39,7 @@ CHECKS = """\
   within the subject are not measured.
 - **fill**: width of the subject's box in % of the picture's width, or height in % of the height,
   whichever is more; within about 1 %, as compression blurs the edge.
-- **frame**: the subject touches no side of the picture.
+- **frame**: there is a subject, and it touches no side of the picture.
 - **soft_edge**: width of the faint rim (10 to 40 levels from white) around the subject, in pixels,
   less the share of such pixels farther inside. Above 6, a halo or remains of the background show.
 - **channels**: `RGB` without transparency, `RGBA` with, or `grey`. **colour_space**: `sRGB` if the

@@ -197,6 +197,14 @@ def test_a_file_that_is_no_image_cannot_be_checked():
     assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
 
 
+@pytest.mark.parametrize(
+    "preset", ["amazon-main", "google-merchant", "walmart", "shopify", "etsy", "ebay"]
+)
+def test_an_empty_picture_fails_every_marketplace(preset: str):
+    failures = verdict(file_of(Image.new("RGB", (2048, 2048), "white")), preset).failures
+    assert "frame not found (required: clear)" in failures
+
+
 def test_the_colour_space_of_a_png_is_what_its_chunks_state():
     """gAMA and cHRM of Adobe RGB."""
     data = file_of(product(), "PNG")
