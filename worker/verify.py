@@ -15,7 +15,7 @@ from worker.imaging.plain_background import OnPlainBackground
 ASPECT_TOLERANCE = 1
 """Pixels by which a side may differ from the aspect ratio's, as sides are whole numbers."""
 NOT_FOUND = "not found"
-WITHOUT_LIMIT = Limits(pixels=2**31)
+WITHOUT_LIMIT = Limits(pixels=2**31, side=2**31)
 """For files of our own."""
 
 

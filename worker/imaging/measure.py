@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
 from worker.imaging.colour import is_srgb, parse_colour
-from worker.imaging.decode import Limits
+from worker.imaging.decode import Limits, check_size
 from worker.imaging.formats import decoder_errors_as_codes, detect_format
 from worker.imaging.plain_background import OnPlainBackground, measure_on
 from worker.imaging.source import opened
@@ -44,12 +44,7 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
         if format_name == "HEIF":
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, "The file is HEIC.")
         with _opened(data, format_name) as file:
-            width, height = file.size
-            if width * height > limits.pixels:
-                raise PermanentError(
-                    ErrorCode.TOO_MANY_PIXELS,
-                    f"{width} x {height} pixels are over the limit of {limits.pixels:,}.",
-                )
+            check_size(size := file.size, limits)
             file.load()
             space = _colour_space(file)
             image = file.convert("RGBA") if file.has_transparency_data else file
@@ -58,7 +53,7 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
             if background is not None:
                 colour = parse_colour(background)[:3]
                 on_background = measure_on(_opaque(image, channels), colour)
-    return Measurement(format_name, channels, space, (width, height), len(data), on_background)
+    return Measurement(format_name, channels, space, size, len(data), on_background)
 
 
 def _opened(data: bytes, format_name: str) -> Image.Image:

@@ -65,6 +65,13 @@ def test_the_limit_on_pixels_is_the_one_given(monkeypatch):
     assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
 
 
+def test_a_picture_of_one_endless_row_is_refused():
+    """Its blocks of 8 rows would need gigabytes."""
+    with pytest.raises(PermanentError) as caught:
+        verdict(file_of(Image.new("L", (70_000, 1), 255), "PNG"))
+    assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
 def test_the_names_of_presets_are_those_that_a_rendition_may_verify():
     assert get_args(PresetName) == (*PRESETS,)
     for name, preset in PRESETS.items():
