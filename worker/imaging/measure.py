@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms
 
+from contract import names
 from contract.errors import ErrorCode, PermanentError
 from worker.imaging.colour import is_srgb, parse_colour
 from worker.imaging.decode import Limits, check_size
@@ -92,6 +93,7 @@ def _colour_space(image: Image.Image) -> str:
     if not profile or is_srgb(profile):
         return "sRGB"
     try:
-        return ImageCms.getProfileDescription(io.BytesIO(profile)).strip() or "another profile"
+        description = ImageCms.getProfileDescription(io.BytesIO(profile)).strip()
     except (OSError, ImageCms.PyCMSError):
-        return "another profile"
+        description = ""
+    return names.printable(description) or "another profile"

@@ -121,11 +121,12 @@ def heavy() -> bytes:
     return data + bytes(10_000_001 - len(data))  # decoders ignore what follows the image
 
 
-def adobe_rgb() -> bytes:
+def adobe_rgb(name: str = "sRGB built-in") -> bytes:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"  # red and green swapped
-    return file_of(product(), icc_profile=bytes(profile))
+    names = [text.encode("utf-16-be") for text in ("sRGB built-in", name.ljust(13))]
+    return file_of(product(), icc_profile=bytes(profile).replace(*names))
 
 
 BROKEN = {
@@ -148,6 +149,11 @@ def test_a_file_that_breaks_one_requirement_fails_that_check_alone(check: Check)
     failure = verdict(data).failures
     assert failure.startswith(check)
     assert "required: " in failure
+
+
+def test_the_name_of_a_profile_cannot_control_a_terminal():
+    failures = verdict(adobe_rgb("\x1b[31mRed\n\a")).failures
+    assert failures == "colour_space \\x1b[31mRed\\n\\x07 (required: sRGB)"
 
 
 def test_a_transparent_picture_fails_its_channels():
