@@ -6,7 +6,7 @@ import zlib
 from typing import get_args
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
 from contract.policy import Policy
@@ -235,6 +235,21 @@ def test_the_colour_space_of_an_avif_is_what_its_code_points_state():
     assert data.count(before) == 1
     display_p3 = data.replace(before, b"nclx" + struct.pack(">HH", 12, 13))
     assert failed_checks(display_p3, "ebay") == {Check.COLOUR_SPACE}
+
+
+def test_a_jpeg_that_lacks_its_last_scans_is_refused():
+    """It is blurred, and its background is white."""
+    data = file_of(product(), progressive=True)
+    short = data[: data.rindex(b"\xff\xda")] + b"\xff\xd9"
+    with pytest.raises(PermanentError) as caught:
+        verdict(short)
+    assert caught.value.code is ErrorCode.TRUNCATED_IMAGE
+
+
+def test_the_colour_space_of_a_jpeg_may_be_stated_by_exif():
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif).update({0xA001: 0xFFFF, 0xA005: {1: "R03"}})
+    assert failed_checks(file_of(product(), exif=exif)) == {Check.COLOUR_SPACE}
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
