@@ -32,7 +32,7 @@ _IMAGE: Texts = {
     ),
     ErrorCode.TOO_MANY_PIXELS: (
         "The image has more pixels than CUTOUT_MAX_PIXELS, or than its output format can hold.",
-        "Shrink the image, or raise CUTOUT_MAX_PIXELS if the workers have enough memory.",
+        "Shrink the image. If its limit is CUTOUT_MAX_PIXELS and memory suffices, raise that.",
     ),
     ErrorCode.TOO_MANY_BYTES: (
         "The file is larger than CUTOUT_MAX_BYTES, or the request body is larger than allowed.",

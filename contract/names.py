@@ -122,6 +122,12 @@ def printable(key: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in key)
 
 
+def cell(text: str) -> str:
+    """Return text that neither a terminal nor a spreadsheet executes."""
+    plain = printable(text)
+    return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
+
+
 def is_batch_id(text: str) -> bool:
     """Return whether `text` is a batch or cutout ID. Build a Redis key from nothing else."""
     return BATCH_ID.fullmatch(text) is not None

@@ -84,7 +84,9 @@ def _on_white(source: Source | None = None, srgb: Source | None = None) -> tuple
         Requirement(Check.CHANNELS, values=("RGB",)),
         Requirement(Check.COLOUR_SPACE, values=("sRGB",), source=srgb),
         Requirement(Check.ASPECT, values=("1:1",)),
-        Requirement(Check.FRAME, values=("clear",), note="the subject touches no side"),
+        Requirement(
+            Check.FRAME, values=("clear",), note="there is a subject, and it touches no side"
+        ),
         Requirement(Check.SOFT_EDGE, high=MAX_SOFT_EDGE),
     )
 

@@ -15,7 +15,7 @@ from worker.imaging.plain_background import OnPlainBackground
 ASPECT_TOLERANCE = 1
 """Pixels by which a side may differ from the aspect ratio's, as sides are whole numbers."""
 NOT_FOUND = "not found"
-WITHOUT_LIMIT = Limits(pixels=2**31)
+WITHOUT_LIMIT = Limits(pixels=2**31, side=2**31)
 """For files of our own."""
 
 
@@ -106,6 +106,8 @@ def _figure_on_background(required: Requirement, on: OnPlainBackground | None) -
             return round(on.fill, 1)
         case Check.SOFT_EDGE:
             return round(on.soft_edge, 1)
+        case _ if not on.fill:
+            return NOT_FOUND  # an empty picture
         case _:
             return f"touches {' and '.join(on.touched_sides)}" if on.touched_sides else "clear"
 

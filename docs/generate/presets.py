@@ -39,7 +39,7 @@ CHECKS = """\
   within the subject are not measured.
 - **fill**: width of the subject's box in % of the picture's width, or height in % of the height,
   whichever is more; within about 1 %, as compression blurs the edge.
-- **frame**: the subject touches no side of the picture.
+- **frame**: there is a subject, and it touches no side of the picture.
 - **soft_edge**: width of the faint rim (10 to 40 levels from white) around the subject, in pixels,
   less the share of such pixels farther inside. Above 6, a halo or remains of the background show.
 - **channels**: `RGB` without transparency, `RGBA` with, or `grey`. **colour_space**: `sRGB` if the
@@ -57,6 +57,9 @@ White stays white in a JPEG because its chroma is not subsampled (4:4:4) and its
 more: below 46, some qualities turn 255 into 254. Subsampling 4:2:0 would double the error at a
 coloured edge (13.5 instead of 6.6 levels of 255, at quality 90), spread it over 16 pixels instead
 of 8, and save a third of the bytes.
+
+WebP and AVIF change white near the subject by 1 to 4 levels, AVIF at any quality below 100, WebP
+mostly below 90: `background` then fails. On white, take a JPEG or PNG.
 """
 
 

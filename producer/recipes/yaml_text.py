@@ -57,10 +57,11 @@ def parse(data: bytes) -> Document:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise PermanentError(ErrorCode.INVALID_RECIPE, "The document is not UTF-8.") from None
-    if text.lstrip().startswith("{"):
+    is_json = text.lstrip().startswith("{")
+    if is_json:
         text = _checked_json(text)
     document = Document()
-    document.value = _Reader(document).read(_composed(text))
+    document.value = _Reader(document, is_json=is_json).read(_composed(text))
     if not isinstance(document.value, dict):
         raise invalid(1, "The document must be an object with fields such as `renditions`.")
     return document
@@ -104,8 +105,9 @@ def _composed(text: str) -> yaml.Node | None:
 class _Reader:
     """Builds plain values from a tree: objects, lists, texts, numbers, true and false."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, *, is_json: bool) -> None:
         self._lines = document.lines
+        self._is_json = is_json
 
     def read(self, node: yaml.Node | None, path: Path = ()) -> Any:
         if node is None:
@@ -143,4 +145,4 @@ class _Reader:
             )
         if text in WORDS:
             return WORDS[text]
-        return json.loads(text) if NUMBER.fullmatch(text) else text
+        return json.loads(text) if self._is_json or NUMBER.fullmatch(text) else text

@@ -140,12 +140,13 @@ class _Csv:
         self._writer.writerow(("file", "check", "passed", "figure", "required"))
 
     def print(self, location: str, outcome: Verdict | CutoutError) -> None:
+        location = names.cell(location)
         if isinstance(outcome, CutoutError):
             self._writer.writerow((location, "", "false", outcome.code, ""))
             return
         for result in outcome.results:
             passed = "true" if result.passed else "false"
-            row = (location, result.check, passed, result.figure, result.required)
+            row = (location, result.check, passed, names.cell(result.figure), result.required)
             self._writer.writerow(row)
 
     def end(self, checked: int, failed: int) -> None:

@@ -42,6 +42,7 @@ class Side:
         output = self.output(matte=True)
         if output is None:
             return None
+        Image.MAX_IMAGE_PIXELS = None  # its photograph was within CUTOUT_MAX_PIXELS
         try:
             with Image.open(io.BytesIO(self.store.get(output.key).data), formats=["PNG"]) as image:
                 return image.convert("L")

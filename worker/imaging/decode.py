@@ -98,14 +98,15 @@ def _if_whole(photograph: Photograph, data: bytes, format_name: str) -> Photogra
 def _decode(data: bytes, format_name: str, limits: Limits, *, keep_profile: bool) -> Photograph:
     with decoder_errors_as_codes(data, format_name):
         source = open_source(data, format_name)
-        _check_size(source.size, limits)
+        check_size(source.size, limits)
         raster = source.read()
         rgb, alpha, profile = to_rgb(raster.image, raster.profile, keep_profile=keep_profile)
         alpha = _transparency(raster.alpha or alpha)
         return Photograph(rgb, alpha, profile, raster.dots_per_metre)
 
 
-def _check_size(size: tuple[int, int], limits: Limits) -> None:
+def check_size(size: tuple[int, int], limits: Limits) -> None:
+    """Raise PermanentError (`too_many_pixels`) if (width, height) is over the limits."""
     width, height = size
     over = f"{width} x {height} pixels are over the limit of"
     if width * height > limits.pixels:

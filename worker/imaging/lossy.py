@@ -1,10 +1,11 @@
 """Writes JPEG, WebP and AVIF, at a quality or within a number of bytes."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from contract.errors import ErrorCode, PermanentError
 from worker.imaging.decode import Photograph
@@ -17,6 +18,8 @@ White stays 255 in a JPEG of quality 46 or more; below, at some qualities, it be
 """
 MAX_PROGRESSIVE_PIXELS = 16_000_000
 """A larger JPEG is baseline: libjpeg keeps 6 bytes per pixel in memory for a progressive one."""
+MAX_PROGRESSIVE_BYTES = 10
+"""Per pixel: three samples of up to 26 bits. Pillow's own buffer has 1 or 2, too few for noise."""
 MAX_JPEG_DPI = 65_535
 """JFIF stores the resolution in 16 bits."""
 MAX_AVIF_PIXELS = 36_000_000
@@ -31,12 +34,28 @@ def _write_jpeg(image: Image.Image, quality: int, photograph: Photograph) -> byt
     dots = photograph.dots_per_metre
     if dots and max(dots) * METRES_PER_INCH > MAX_JPEG_DPI:
         dots = None
-    image.save(
-        file, "JPEG", quality=quality, subsampling="4:4:4",
-        progressive=image.width * image.height <= MAX_PROGRESSIVE_PIXELS,
-        icc_profile=photograph.icc_profile, **dpi_option(dots),
-    )  # fmt: skip
+    pixels = image.width * image.height
+    progressive = pixels <= MAX_PROGRESSIVE_PIXELS
+    with _buffer(MAX_PROGRESSIVE_BYTES * pixels if progressive else 0):
+        image.save(
+            file, "JPEG", quality=quality, subsampling="4:4:4", progressive=progressive,
+            icc_profile=photograph.icc_profile, **dpi_option(dots),
+        )  # fmt: skip
     return file.getvalue()
+
+
+@contextmanager
+def _buffer(size: int) -> Iterator[None]:
+    """Let Pillow write to a buffer of at least `size` bytes: a progressive JPEG must fit it.
+
+    Only what is written of it takes memory.
+    """
+    before = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(before, size)
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = before
 
 
 def _write_webp(image: Image.Image, quality: int, photograph: Photograph) -> bytes:

@@ -4,12 +4,16 @@ import io
 from dataclasses import dataclass
 
 from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import JpegImageFile
 
+from contract import names
 from contract.errors import ErrorCode, PermanentError
 from worker.imaging.colour import is_srgb, parse_colour
-from worker.imaging.decode import Limits
+from worker.imaging.decode import Limits, check_size
 from worker.imaging.formats import decoder_errors_as_codes, detect_format
 from worker.imaging.plain_background import OnPlainBackground, measure_on
+from worker.imaging.source import opened
+from worker.imaging.truncated_jpeg import ends_early
 
 GREY_MODES = frozenset({"1", "L", "I", "F", "I;16"})
 
@@ -42,14 +46,11 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
     with decoder_errors_as_codes(data, format_name):
         if format_name == "HEIF":
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, "The file is HEIC.")
-        with Image.open(io.BytesIO(data), formats=[format_name]) as file:
-            width, height = file.size
-            if width * height > limits.pixels:
-                raise PermanentError(
-                    ErrorCode.TOO_MANY_PIXELS,
-                    f"{width} x {height} pixels are over the limit of {limits.pixels:,}.",
-                )
+        with _opened(data, format_name) as file:
+            check_size(size := file.size, limits)
             file.load()
+            if isinstance(file, JpegImageFile) and ends_early(data, file):
+                raise OSError("truncated")
             space = _colour_space(file)
             image = file.convert("RGBA") if file.has_transparency_data else file
             channels = _channels(image)
@@ -57,7 +58,16 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
             if background is not None:
                 colour = parse_colour(background)[:3]
                 on_background = measure_on(_opaque(image, channels), colour)
-    return Measurement(format_name, channels, space, (width, height), len(data), on_background)
+    return Measurement(format_name, channels, space, size, len(data), on_background)
+
+
+def _opened(data: bytes, format_name: str) -> Image.Image:
+    """Open a file, with the profile that it states as `icc_profile` of its `info`."""
+    if format_name == "TIFF":
+        return Image.open(io.BytesIO(data), formats=["TIFF"])
+    _, image, profile = opened(data, format_name)
+    image.info["icc_profile"] = profile
+    return image
 
 
 def _opaque(image: Image.Image, channels: str) -> Image.Image:
@@ -87,6 +97,7 @@ def _colour_space(image: Image.Image) -> str:
     if not profile or is_srgb(profile):
         return "sRGB"
     try:
-        return ImageCms.getProfileDescription(io.BytesIO(profile)).strip() or "another profile"
+        description = ImageCms.getProfileDescription(io.BytesIO(profile)).strip()
     except (OSError, ImageCms.PyCMSError):
-        return "another profile"
+        description = ""
+    return names.printable(description) or "another profile"

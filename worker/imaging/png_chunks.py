@@ -15,7 +15,10 @@ SIGNATURE_LENGTH = 8
 CHUNK_OVERHEAD = 12
 """Bytes of a chunk's length, name and checksum."""
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
-"""Chunks without which the pixels are wrong. They are kept even if damaged: the decoder refuses."""
+"""Chunks without which the pixels are wrong. They are kept even if damaged: the decoder refuses.
+
+But it does not look at the checksum of IDAT, and a flat area may be read of any bytes.
+"""
 KEPT_LENGTHS = {b"pHYs": range(9, 10), b"eXIf": range(1, 1 << 16)}
 """Other chunks that the decoder sees, if undamaged, with the lengths that they may have."""
 COLOUR_LENGTHS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
@@ -47,7 +50,8 @@ def take_apart(data: bytes) -> PngParts:
     """Separate what decodes the pixels of a PNG from what describes their colours.
 
     A damaged chunk that describes colours counts as missing. Raises PermanentError
-    (`unsupported_format`) for Xcode's variant, ValueError for more chunks than MAX_CHUNKS.
+    (`unsupported_format`) for Xcode's variant, ValueError for damaged pixels and for more
+    chunks than MAX_CHUNKS.
     """
     view = memoryview(data)
     kept = [view[:SIGNATURE_LENGTH]]
@@ -63,6 +67,8 @@ def take_apart(data: bytes) -> PngParts:
         content = view[chunk.start + 8 : chunk.end - 4]
         if chunk.name == b"IDAT":
             pixels = pixels or len(kept)
+            if chunk.end <= len(data) and not _is_sound(chunk, data):
+                raise ValueError("the checksum of pixels is wrong")
         if chunk.name in PIXELS or chunk.end > len(data):
             kept.append(view[chunk.start : chunk.end])
         elif chunk.name in seen or not _is_sound(chunk, data):

@@ -77,6 +77,18 @@ def open_source(data: bytes, format_name: str) -> Source:
     Image.MAX_IMAGE_PIXELS = None  # `Limits` is checked instead, and has an error code
     if format_name == "TIFF":
         return _open_tiff(data)
+    data, image, profile = opened(data, format_name)
+    orientation = read_exif(image).orientation
+    swap = orientation in SWAPS_WIDTH_AND_HEIGHT
+    size = image.size[::-1] if swap else image.size
+    return _ByPillow(size, data, image, orientation, profile, swap=swap)
+
+
+def opened(data: bytes, format_name: str) -> tuple[bytes, Image.Image, bytes | None]:
+    """Open a file that is no TIFF, with the ICC profile of the colour space that it states.
+
+    Returns what Pillow needs of the file, too. Raises what the decoder raises.
+    """
     if format_name == "JPEG":
         check_segments(data)
     png = take_apart(data) if format_name == "PNG" else None
@@ -87,13 +99,9 @@ def open_source(data: bytes, format_name: str) -> Source:
         profile = png_profile(png.colour_chunks, png.icc_profile)
     elif format_name in {"AVIF", "HEIF"}:
         profile = profile or heif_profile(data)
-    exif = read_exif(image)
-    if format_name == "JPEG" and exif.is_adobe_rgb and not profile:
+    elif format_name == "JPEG" and not profile and read_exif(image).is_adobe_rgb:
         profile = rgb_profile(ADOBE_RGB, ADOBE_RGB_CURVE)
-    orientation = exif.orientation
-    swap = orientation in SWAPS_WIDTH_AND_HEIGHT
-    size = image.size[::-1] if swap else image.size
-    return _ByPillow(size, data, image, orientation, profile, swap=swap)
+    return data, image, profile
 
 
 def _open_tiff(data: bytes) -> Source:

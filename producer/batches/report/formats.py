@@ -27,7 +27,7 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
         written = ";".join(output.key for output in outcome.outputs)
         missing = ";".join(f"{failed.name}:{failed.code}" for failed in outcome.failed_renditions)
         texts = (outcome.key, outcome.message, written, missing)
-        key, message, outputs, failed_renditions = map(_cell, texts)
+        key, message, outputs, failed_renditions = map(names.cell, texts)
         table.writerow(
             [outcome.line, key, outcome.status, outcome.code or "", message, outcome.attempts,
              outcome.worker, *stages, outcome.width, outcome.height, outcome.foreground,
@@ -40,12 +40,6 @@ def write_csv(rows: Iterable[Outcome], out: TextIO) -> int:
 
 def _review(output: Output) -> str:
     return f"{output.name}:{output.review}" if output.name else str(output.review)
-
-
-def _cell(text: str) -> str:
-    """Return text that neither a terminal nor a spreadsheet executes."""
-    plain = names.printable(text)
-    return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
 
 
 def write_jsonl(rows: Iterable[Outcome], out: TextIO) -> int:

@@ -81,7 +81,7 @@ def _create_once(
     context: Context, event: ObjectEvent, rule: Rule, notification_digest: str
 ) -> str | None:
     """Return the new cutout's ID, or None if the event was received before and has not failed."""
-    cutout_id = new_cutout_id()
+    cutout_id, output = new_cutout_id(), rule.output(event.key)
     identity = [event.bucket, event.key, event.sequencer or event.etag or notification_digest]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     keys = context.idempotency_keys
@@ -97,7 +97,7 @@ def _create_once(
             keys.commit(CLIENT, digest, reservation)
         return None
     new = NewCutout(
-        source=f"s3://{event.bucket}/{event.key}", destination=rule.output(event.key),
+        source=f"s3://{event.bucket}/{event.key}", destination=output,
         model=rule.model, recipe=rule.document_without_keys,
     )  # fmt: skip
     if not create_reserved(context, CLIENT, digest, reservation, new, None):

@@ -46,13 +46,20 @@ class Rule(RenditionChoice):
         return document.model_copy(update={"renditions": tuple(renditions)})
 
     def output(self, key: str) -> str:
-        """Return the location of the output of an object; of several, as their destination."""
+        """Return the location of the output of an object; of several, as their destination.
+
+        Raises PermanentError (`unsafe_key`) if that is in a folder of ours.
+        """
         relative_key = key.removeprefix(self.prefix)
         if self.prefix and not self.prefix.endswith("/"):
             relative_key = relative_key.removeprefix("/")
         first = self.document.renditions[0]
         named = output_key(RecipeDocument(renditions=(first,)), first)
-        return f"{self.destination}/{named(relative_key)}"
+        output = named(relative_key)
+        if names.is_reserved(output):
+            message = f"Its output would be {names.printable(output)!r}."
+            raise PermanentError(ErrorCode.UNSAFE_KEY, message)
+        return f"{self.destination}/{output}"
 
 
 def load_rules(path: Path | None) -> list[Rule]:

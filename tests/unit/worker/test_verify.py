@@ -1,10 +1,12 @@
 """The checks of a preset: a file that passes all, and files that break one each."""
 
 import io
+import struct
+import zlib
 from typing import get_args
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from contract.errors import ErrorCode, PermanentError
 from contract.policy import Policy
@@ -63,6 +65,13 @@ def test_the_limit_on_pixels_is_the_one_given(monkeypatch):
     assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
 
 
+def test_a_picture_of_one_endless_row_is_refused():
+    """Its blocks of 8 rows would need gigabytes."""
+    with pytest.raises(PermanentError) as caught:
+        verdict(file_of(Image.new("L", (70_000, 1), 255), "PNG"))
+    assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
 def test_the_names_of_presets_are_those_that_a_rendition_may_verify():
     assert get_args(PresetName) == (*PRESETS,)
     for name, preset in PRESETS.items():
@@ -112,11 +121,12 @@ def heavy() -> bytes:
     return data + bytes(10_000_001 - len(data))  # decoders ignore what follows the image
 
 
-def adobe_rgb() -> bytes:
+def adobe_rgb(name: str = "sRGB built-in") -> bytes:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"  # red and green swapped
-    return file_of(product(), icc_profile=bytes(profile))
+    names = [text.encode("utf-16-be") for text in ("sRGB built-in", name.ljust(13))]
+    return file_of(product(), icc_profile=bytes(profile).replace(*names))
 
 
 BROKEN = {
@@ -139,6 +149,11 @@ def test_a_file_that_breaks_one_requirement_fails_that_check_alone(check: Check)
     failure = verdict(data).failures
     assert failure.startswith(check)
     assert "required: " in failure
+
+
+def test_the_name_of_a_profile_cannot_control_a_terminal():
+    failures = verdict(adobe_rgb("\x1b[31mRed\n\a")).failures
+    assert failures == "colour_space \\x1b[31mRed\\n\\x07 (required: sRGB)"
 
 
 def test_a_transparent_picture_fails_its_channels():
@@ -193,3 +208,66 @@ def test_a_file_that_is_no_image_cannot_be_checked():
     with pytest.raises(PermanentError) as caught:
         verify(file_of(product()), AMAZON, Limits(pixels=1000))
     assert caught.value.code is ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize(
+    "preset", ["amazon-main", "google-merchant", "walmart", "shopify", "etsy", "ebay"]
+)
+def test_an_empty_picture_fails_every_marketplace(preset: str):
+    failures = verdict(file_of(Image.new("RGB", (2048, 2048), "white")), preset).failures
+    assert "frame not found (required: clear)" in failures
+
+
+def test_the_colour_space_of_a_png_is_what_its_chunks_state():
+    """gAMA and cHRM of Adobe RGB."""
+    data = file_of(product(), "PNG")
+    gamma = struct.pack(">I", 45455)
+    corners = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+    chunks = png_chunk(b"gAMA", gamma) + png_chunk(b"cHRM", corners)
+    assert failed_checks(data[:33] + chunks + data[33:], "google-merchant") == {Check.COLOUR_SPACE}
+    assert verdict(data, "google-merchant").passed
+
+
+def test_the_colour_space_of_an_avif_is_what_its_code_points_state():
+    data = file_of(product(), "AVIF", quality=100, subsampling="4:4:4")
+    assert verdict(data, "ebay").passed
+    before = b"nclx" + struct.pack(">HH", 1, 13)
+    assert data.count(before) == 1
+    display_p3 = data.replace(before, b"nclx" + struct.pack(">HH", 12, 13))
+    assert failed_checks(display_p3, "ebay") == {Check.COLOUR_SPACE}
+
+
+def test_a_jpeg_that_lacks_its_last_scans_is_refused():
+    """It is blurred, and its background is white."""
+    data = file_of(product(), progressive=True)
+    short = data[: data.rindex(b"\xff\xda")] + b"\xff\xd9"
+    with pytest.raises(PermanentError) as caught:
+        verdict(short)
+    assert caught.value.code is ErrorCode.TRUNCATED_IMAGE
+
+
+def test_the_colour_space_of_a_jpeg_may_be_stated_by_exif():
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif).update({0xA001: 0xFFFF, 0xA005: {1: "R03"}})
+    assert failed_checks(file_of(product(), exif=exif)) == {Check.COLOUR_SPACE}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_file_of_endless_segments_is_refused_in_little_memory(form: str):
+    data = file_of(product(), form)
+    start, segment = (2, b"\xff\xec\0\2") if form == "JPEG" else (33, png_chunk(b"tIME", b""))
+    data = data[:start] + segment * 100_001 + data[start:]
+    with pytest.raises(PermanentError) as caught:
+        verdict(data)
+    assert caught.value.code is ErrorCode.CORRUPT_IMAGE
+
+
+def test_a_damaged_comment_does_not_count():
+    data = file_of(product(), "PNG")
+    damaged = png_chunk(b"tEXt", b"Comment\0hello")[:-1] + b"!"
+    assert verdict(data[:33] + damaged + data[33:], "google-merchant").passed
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(name + content))
+    return struct.pack(">I", len(content)) + name + content + checksum

@@ -30,6 +30,19 @@ renditions:
 """
 
 
+@pytest.mark.parametrize("number", ["1e-1", "1E-1", "0.10000000000000001", "100e-3"])
+def test_every_form_of_a_number_in_json_is_one(number: str) -> None:
+    text = f'{{"renditions": [{{"size": {number}}}]}}'
+    assert from_text(text.encode()).renditions == (Rendition(size=0.1),)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" * 5000])
+def test_what_is_no_number_in_json_is_refused(number: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        from_text(f'{{"renditions": [{{"size": {number}}}]}}'.encode())
+    assert caught.value.code is ErrorCode.INVALID_RECIPE
+
+
 def test_yaml_and_json_are_the_same_recipe() -> None:
     document = from_text(SHOP.encode())
     assert document.model == "u2net-int8"

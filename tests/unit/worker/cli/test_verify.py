@@ -88,6 +88,13 @@ def test_csv_has_a_row_per_check(folder: Path):
     ]
 
 
+def test_no_name_is_a_formula_in_csv(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder)
+    (folder / "a.jpg").rename("=1+1.jpg")
+    rows = run("-p", "white", "--format", "csv", "=1+1.jpg").stdout.splitlines()
+    assert {row.partition(",")[0] for row in rows} == {"file", "'=1+1.jpg"}
+
+
 def test_an_unknown_preset_is_wrong_usage(folder: Path):
     result = run("-p", "whyte", folder)
     assert result.exit_code == 2

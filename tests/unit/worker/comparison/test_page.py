@@ -77,6 +77,11 @@ def compared(tmp_path: Path):
     return compare
 
 
+def test_mattes_may_have_more_pixels_than_pillow_opens(compared, monkeypatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert "IoU 1.0000" in compared({"a.jpg": 30}, {"a.jpg": 30})
+
+
 def test_the_photographs_that_differ_most_come_first(compared) -> None:
     first = {"same.jpg": 30, "half.jpg": 30, "failed.jpg": 30, "both.jpg": None, "little.jpg": 30}
     second = {

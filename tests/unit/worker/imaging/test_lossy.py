@@ -47,6 +47,16 @@ def test_a_lower_quality_makes_a_smaller_file(form: str):
     assert low < default < high
 
 
+@pytest.mark.parametrize("quality", [None, 94, 100])
+def test_a_jpeg_of_more_bytes_than_pixels_is_written(quality: int | None):
+    """Grain over the whole picture: Pillow's buffer for a progressive JPEG was too small."""
+    grain = Cutout(noise().photograph, Image.new("L", (200, 200), 255))
+    data = data_of(grain, format="jpg", quality=quality)
+    assert len(data) > 200 * 200
+    written = np.asarray(opened(data), np.int16)
+    assert np.abs(written - np.asarray(grain.photograph.rgb)).mean() < 16
+
+
 @pytest.mark.parametrize(("form", "tried"), [("jpg", 90), ("webp", 90), ("avif", 75)])
 def test_the_highest_quality_that_fits_is_found(form: str, tried: int):
     sizes = {q: len(data_of(noise(96), format=form, quality=q)) for q in (50, 60, tried)}

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from support.images import LIMITS, SRGB, assert_like, encoded, exif, picture, png, refusal
 
 from contract.errors import ErrorCode, PermanentError
@@ -118,13 +118,22 @@ def test_a_file_without_surplus_is_not_copied():
     assert take_apart(data).data is data
 
 
-@pytest.mark.parametrize("name", [b"IHDR", b"PLTE", b"tRNS"])
+@pytest.mark.parametrize("name", [b"IHDR", b"PLTE", b"tRNS", b"IDAT"])
 def test_a_damaged_chunk_that_decides_pixels_is_a_fault(name: bytes):
     data = bytearray(encoded(picture("P"), "PNG", transparency=3))
     at = data.index(name)
     length = int.from_bytes(data[at - 4 : at], "big")
     data[at + 4 + length] ^= 255
     assert refusal(bytes(data)) is ErrorCode.CORRUPT_IMAGE
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_zeros_are_not_read_as_a_flat_area(share: float):
+    disc = Image.new("RGB", (400, 400), "white")
+    ImageDraw.Draw(disc).ellipse((40, 40, 360, 360), fill="brown")
+    data = encoded(disc, "PNG")
+    kept = int(share * len(data))
+    assert refusal(data[:kept] + bytes(len(data) - kept)) is ErrorCode.CORRUPT_IMAGE
 
 
 @pytest.mark.slow

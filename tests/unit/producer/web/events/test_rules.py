@@ -31,6 +31,15 @@ def test_the_output_is_named_after_the_rendition(tmp_path: Path, rendition: dict
     assert rule.output("in/shoes/a.tiff") == output
 
 
+def test_no_output_is_in_a_folder_of_ours(tmp_path: Path):
+    (rule,) = load_rules(written(tmp_path, rendition={"key": "{dir}/{stem}/white.{ext}"}))
+    assert rule.output("in/a/_cutout.jpg") == "s3://photographs/out/a/_cutout/white.png"
+    for name in ("_cutout.jpg", "_review.jpg"):
+        with pytest.raises(PermanentError) as caught:
+            rule.output(f"in/{name}")
+        assert caught.value.code is ErrorCode.UNSAFE_KEY
+
+
 def test_the_default_rendition_is_plain(tmp_path: Path):
     (rule,) = load_rules(written(tmp_path))
     assert rule.rendition == PLAIN
