@@ -39,7 +39,8 @@ class Level:
     side: int
     """pixels of the grid's longer side, unless the photograph has fewer"""
     radius: int
-    """of the filter's windows, in pixels of the grid"""
+    """of the filter's windows, in pixels of the grid; less if the photograph is smaller than the
+    finest grid, or they would span more of it"""
     eps: float
     """variance of colours, 0..1, below which edges in the photograph are ignored"""
     slack: float
@@ -60,10 +61,12 @@ def refine(rgb: Image.Image, matte: Float32Array, box: Box) -> Image.Image:
     finest = _shrunk(rgb, box, LEVELS[-1].side)
     coarser = [_shrunk(finest, (0, 0, *finest.size), level.side) for level in LEVELS[:-1]]
     guides = [*coarser, finest]
+    fullness = max(finest.size) / LEVELS[-1].side
     current = _certain(matte)
     for number, (level, guide) in enumerate(zip(LEVELS, guides, strict=True)):
         on_grid = np.asarray(Image.fromarray(current).resize(guide.size, BILINEAR))
-        factors = _factors(np.asarray(guide), on_grid, level)
+        radius = max(1, round(level.radius * fullness))
+        factors = _factors(np.asarray(guide), on_grid, radius, level.eps)
         if guide is finest:
             _apply(factors, on_grid, level, rgb, box, refined[top:bottom, left:right])
         else:
@@ -84,7 +87,7 @@ def _certain(matte: Float32Array) -> Float32Array:
     return np.clip(stretched, 0, OPAQUE, out=stretched)
 
 
-def _factors(guide: Uint8Array, matte: Float32Array, level: Level) -> Float32Array:
+def _factors(guide: Uint8Array, matte: Float32Array, radius: int, eps: float) -> Float32Array:
     """Return the filter's factors, float32 [4, rows, columns], computed where the matte is soft."""
     factors = np.zeros((4, *matte.shape), np.float32)
     factors[3] = matte
@@ -95,7 +98,7 @@ def _factors(guide: Uint8Array, matte: Float32Array, level: Level) -> Float32Arr
             slice(max(0, tiles[0] * TILE - TILE), (tiles[-1] + 2) * TILE)
             for tiles in (rows, columns)
         )
-        factors[:, *part] = coefficients(guide[part], matte[part], level.radius, level.eps)
+        factors[:, *part] = coefficients(guide[part], matte[part], radius, eps)
     return factors
 
 

@@ -54,6 +54,16 @@ def test_an_edge_is_found_at_full_resolution(size: tuple[int, int]):
     assert error(refined, alpha) < 0.4 * error(enlarged, alpha)
 
 
+def test_a_small_photograph_is_refined_like_a_larger_one_of_the_same_scene():
+    large = photograph(disc((640, 480), softness=10))
+    view = seen_by_network(disc((640, 480), softness=10))
+    small = large.reduce(2)
+    expected = refine(large, view, whole(large)).reduce(2)
+    refined = refine(small, view, whole(small))
+    difference = np.asarray(refined, np.float32) - np.asarray(expected, np.float32)
+    assert np.abs(difference).mean() < 0.1
+
+
 @pytest.mark.slow
 def test_golden_values():
     """Pixels across the disc's edge; another value means that PIPELINE must rise."""
