@@ -209,6 +209,13 @@ def is_cutout(data: bytes, size: tuple[int, int] = (160, 120)) -> bool:
         return (picture.format, picture.mode, picture.size) == ("PNG", "RGBA", size) and low < high
 
 
+def within_one_minute(seconds: float = 20) -> None:
+    """Wait for a minute that lasts `seconds` more: requests are limited by the minute."""
+    left = 60 - time.time() % 60
+    if left < seconds:
+        time.sleep(left)
+
+
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """Return the problem in an answer, after checking that it is one as documented."""
     assert answer.status_code == status, answer.text

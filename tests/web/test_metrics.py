@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from support.scrape import Values, probed, scraped
 from support.services import free_port, until
-from support.serving import Server, jpeg, new_key, serving
+from support.serving import Server, jpeg, new_key, serving, within_one_minute
 
 LIMIT = 6
 
@@ -41,6 +41,7 @@ def test_requests_are_counted_by_route(guarded: tuple[Server, int], monkeypatch,
     assert before["cutout_api_idempotent_replays_total",] == 0
     assert before["cutout_api_rate_limited_total",] == 0
 
+    within_one_minute()
     key, photograph = {"Idempotency-Key": "order 1"}, jpeg()
     first = server.upload(photograph, headers=key)
     again = server.upload(photograph, headers=key)

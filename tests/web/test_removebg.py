@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 from PIL import Image
 from support.receivers import answer, receiving
-from support.serving import Server, is_cutout, jpeg, new_key, serving
+from support.serving import Server, is_cutout, jpeg, new_key, serving, within_one_minute
 
 URL = "/v1.0/removebg"
 AXIOS = "application/json, text/plain, */*"
@@ -161,6 +161,7 @@ def test_every_answer_says_what_is_left_of_the_rate_limit(shared: Server, tmp_pa
     text = new_key(shared.cluster, keys, "client")
     env = {"CUTOUT_API_KEYS": str(keys), "CUTOUT_RATE_LIMIT_PER_MINUTE": "5"}
     with serving(shared.cluster, tmp_path, name="limited", **env) as limited:
+        within_one_minute()
         headers = {"X-Api-Key": text}
         responses = [
             limited.client.get("/v1.0/account", headers=headers),

@@ -55,11 +55,11 @@ def matte_of(rgb: Image.Image, predict: Predict, quality: Quality) -> Matte:
     box = (0, 0, *rgb.size)
     saliency = predict(box)
     if quality.passes == 2:  # noqa: PLR2004
-        saliency, found = _from_both_sides(predict, box, saliency)
+        saliency, raised = _from_both_sides(predict, box, saliency)
         box, view = _looked_again(predict, box, stretched(saliency))
     else:
-        found, view = doubts(measure(saliency)), stretched(saliency)
-    return Matte(_at_full_size(rgb, box, view, quality), found)
+        raised, view = doubts(measure(saliency)), stretched(saliency)
+    return Matte(_at_full_size(rgb, box, view, quality), raised)
 
 
 def _from_both_sides(
@@ -71,16 +71,16 @@ def _from_both_sides(
     confident, and not in doubt itself. Where it shows no subject there is none, unless the first
     one's is seen from near as well.
     """
-    found, sure = doubts(measure(first)), confidence(stretched(first))
+    raised, sure = doubts(measure(first)), confidence(stretched(first))
     if sure >= MIN_CONFIDENCE:
-        return first, found
+        return first, raised
     from_mirror = predict(whole, mirrored=True)
-    in_mirror = doubts(measure(from_mirror))
+    by_mirror = doubts(measure(from_mirror))
     if confidence(stretched(from_mirror)) >= max(sure + MIN_GAIN, MIN_MIRROR_CONFIDENCE):
-        return from_mirror, in_mirror
-    if in_mirror == NO_SUBJECT != found and not _is_seen_from_near(predict, whole, first):
-        found = NO_SUBJECT
-    return first, found
+        return from_mirror, by_mirror
+    if by_mirror == NO_SUBJECT != raised and not _is_seen_from_near(predict, whole, first):
+        raised = NO_SUBJECT
+    return first, raised
 
 
 def _is_seen_from_near(predict: Predict, whole: Box, first: Float32Array) -> bool:
