@@ -37,8 +37,11 @@ def parse_time(text: str, after: datetime) -> datetime | None:
 
 
 def duration_text(seconds: float) -> str:
-    """Return such as `42 s`, `12 min` or `9 h 05 min`."""
+    """Return such as `42 s`, `2 min 40 s`, `12 min` or `9 h 05 min`."""
     minutes = round(seconds / 60)
     if minutes < 2:  # noqa: PLR2004
         return f"{seconds:.0f} s"
+    if minutes < 10:  # noqa: PLR2004
+        tens = round(seconds, -1)
+        return f"{tens // 60:.0f} min {tens % 60:02.0f} s"
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"  # noqa: PLR2004

@@ -87,7 +87,15 @@ def test_the_rate_is_that_while_all_children_are_busy(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "1 h 00 min"), (32_700, "9 h 05 min")],
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (90, "1 min 30 s"),
+        (156, "2 min 40 s"),
+        (596, "10 min"),
+        (3600, "1 h 00 min"),
+        (32_700, "9 h 05 min"),
+    ],
 )
 def test_durations_are_short(seconds: float, text: str):
     assert duration_text(seconds) == text
