@@ -22,6 +22,8 @@ MAX_PROGRESSIVE_BYTES = 10
 """Per pixel: three samples of up to 26 bits. Pillow's own buffer has 1 or 2, too few for noise."""
 MAX_JPEG_DPI = 65_535
 """JFIF stores the resolution in 16 bits."""
+WEBP_METHOD = 2
+"""0 fastest to 6: 0.6 of the time of libwebp's default of 4, for 2 % more bytes."""
 MAX_AVIF_PIXELS = 36_000_000
 """The encoder needs 37 bytes of memory per pixel: 1.3 GB for these."""
 AVIF_SPEED = 8
@@ -62,7 +64,7 @@ def _write_webp(image: Image.Image, quality: int, photograph: Photograph) -> byt
     """Lossy colours, and an alpha that is not. WebP knows no resolution."""
     file = io.BytesIO()
     image.save(
-        file, "WEBP", quality=quality, alpha_quality=100, method=4,
+        file, "WEBP", quality=quality, alpha_quality=100, method=WEBP_METHOD,
         icc_profile=photograph.icc_profile,
     )  # fmt: skip
     return file.getvalue()
