@@ -49,11 +49,12 @@ def over_opaque(pixels: Uint8Array, behind: NDArray[np.integer]) -> Uint8Array:
     # Pillow's paste rounds as `_divide_by_255` does, and is ten times as fast as NumPy
     image = Image.fromarray(pixels)
     if behind.ndim == 1:
-        below = Image.new("RGB", image.size, tuple(map(int, behind)))
+        below = Image.new("RGBA", image.size, (*map(int, behind), OPAQUE))
     else:
-        below = Image.fromarray(behind.astype(np.uint8))
-    below.paste(image.convert("RGB"), mask=image.getchannel("A"))
-    return np.array(below.convert("RGBA"))
+        below = Image.fromarray(behind.astype(np.uint8)).convert("RGBA")
+    below.paste(image, mask=image.getchannel("A"))
+    below.putalpha(OPAQUE)
+    return np.asarray(below)
 
 
 def over_shadow(pixels: Uint8Array, opacity: Uint8Array) -> Uint8Array:

@@ -47,9 +47,13 @@ def test_a_lower_quality_makes_a_smaller_file(form: str):
     assert low < default < high
 
 
+@pytest.mark.parametrize("largest_progressive", [0, 200 * 200])
 @pytest.mark.parametrize("quality", [None, 94, 100])
-def test_a_jpeg_of_more_bytes_than_pixels_is_written(quality: int | None):
-    """Grain over the whole picture: Pillow's buffer for a progressive JPEG was too small."""
+def test_a_jpeg_of_more_bytes_than_pixels_is_written(
+    quality: int | None, largest_progressive: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Grain over the whole picture: Pillow's buffer for such a JPEG was too small."""
+    monkeypatch.setattr(lossy, "MAX_PROGRESSIVE_PIXELS", largest_progressive)
     grain = Cutout(noise().photograph, Image.new("L", (200, 200), 255))
     data = data_of(grain, format="jpg", quality=quality)
     assert len(data) > 200 * 200
@@ -94,12 +98,19 @@ def test_a_file_that_never_fits_fails_with_a_code(form: str):
     assert "1,000" in caught.value.message
 
 
-def test_a_jpeg_is_progressive_unless_it_is_so_large_that_memory_matters(
+def test_a_jpeg_is_progressive_unless_it_is_so_large_that_time_or_memory_matters(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    assert opened(data_of(noise(), format="jpg")).info.get("progressive")
-    monkeypatch.setattr(lossy, "MAX_PROGRESSIVE_PIXELS", 200 * 200 - 1)
-    assert not opened(data_of(noise(), format="jpg")).info.get("progressive")
+    progressive = data_of(noise(96), format="jpg")
+    assert opened(progressive).info.get("progressive")
+    monkeypatch.setattr(lossy, "MAX_PROGRESSIVE_PIXELS", 96 * 96 - 1)
+    optimised = data_of(noise(96), format="jpg")
+    assert not opened(optimised).info.get("progressive")
+    monkeypatch.setattr(lossy, "MAX_OPTIMISED_PIXELS", 96 * 96 - 1)
+    baseline = data_of(noise(96), format="jpg")
+    assert len(optimised) < len(baseline)
+    for data in (optimised, baseline):
+        assert opened(data).tobytes() == opened(progressive).tobytes()
 
 
 def test_an_avif_is_limited_as_its_encoder_needs_much_memory():
