@@ -4,6 +4,7 @@ A service that is not installed skips a test locally, with the reason; with CI=t
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +48,16 @@ def clean_environment(
     monkeypatch.setenv("CUTOUT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
     # the default model is built from this one's weights, which would take a second a test
     monkeypatch.setenv("CUTOUT_MODEL", "u2netp")
+
+
+@pytest.fixture(autouse=True)
+def same_signal_handlers() -> Iterator[None]:
+    """Undo what a test does to signals: a server that later tests start would ignore them too."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
