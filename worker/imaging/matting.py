@@ -78,8 +78,9 @@ def _from_both_sides(
     by_mirror = doubts(measure(from_mirror))
     if confidence(stretched(from_mirror)) >= max(sure + MIN_GAIN, MIN_MIRROR_CONFIDENCE):
         return from_mirror, by_mirror
-    if by_mirror == NO_SUBJECT != raised and not _is_seen_from_near(predict, whole, first):
-        raised = NO_SUBJECT
+    if NO_SUBJECT in (raised, by_mirror):
+        seen = raised != NO_SUBJECT and _is_seen_from_near(predict, whole, first)
+        return first, raised if seen else NO_SUBJECT
     return first, raised
 
 

@@ -4,7 +4,6 @@ import io
 from dataclasses import dataclass
 
 from PIL import Image, ImageCms
-from PIL.JpegImagePlugin import JpegImageFile
 
 from contract import names
 from contract.errors import ErrorCode, PermanentError
@@ -13,7 +12,7 @@ from worker.imaging.decode import Limits, check_size
 from worker.imaging.formats import decoder_errors_as_codes, detect_format
 from worker.imaging.plain_background import OnPlainBackground, measure_on
 from worker.imaging.source import opened
-from worker.imaging.truncated_jpeg import ends_early
+from worker.imaging.truncated_jpeg import load_whole
 
 GREY_MODES = frozenset({"1", "L", "I", "F", "I;16"})
 
@@ -48,9 +47,7 @@ def measure(data: bytes, limits: Limits, background: str | None = None) -> Measu
             raise PermanentError(ErrorCode.UNSUPPORTED_FORMAT, "The file is HEIC.")
         with _opened(data, format_name) as file:
             check_size(size := file.size, limits)
-            file.load()
-            if isinstance(file, JpegImageFile) and ends_early(data, file):
-                raise OSError("truncated")
+            load_whole(file, data)
             space = _colour_space(file)
             image = file.convert("RGBA") if file.has_transparency_data else file
             channels = _channels(image)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.imaging.as_specified import as_specified
 from worker.imaging.exif import ORIENTATION, read_exif
@@ -24,7 +23,7 @@ from worker.imaging.tiff.layout import (
 )
 from worker.imaging.tiff.page import photograph_page
 from worker.imaging.tiff.samples import read_samples
-from worker.imaging.truncated_jpeg import ends_early
+from worker.imaging.truncated_jpeg import load_whole
 
 TRANSPOSE_FOR_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -135,9 +134,7 @@ class _ByPillow:
     """whether the file's resolution is that of the turned image"""
 
     def read(self) -> Raster:
-        self.image.load()
-        if isinstance(self.image, JpegImageFile) and ends_early(self.data, self.image):
-            raise OSError("truncated")
+        load_whole(self.image, self.data)
         image = as_specified(self.image, self.data)
         resolution = _dots_per_metre(self.image.info.get("dpi"), swap=self.swap)
         return Raster(_upright(image, self.orientation), None, self.profile, resolution)

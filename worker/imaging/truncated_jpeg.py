@@ -1,6 +1,7 @@
 """JPEGs that are cut short, and whole ones that lack only their end marker."""
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.imaging.filled_up import LAST_ZEROS, pixels_digest, zeros_are_samples
 from worker.imaging.jpeg_markers import END, may_lack_only_its_end, read_structure
@@ -12,7 +13,14 @@ FILLING = frozenset({127, 128})
 """Samples of the grey with which libjpeg fills up a scan that ends early, whatever its colours."""
 
 
-def ends_early(data: bytes, image: Image.Image) -> bool:
+def load_whole(image: Image.Image, data: bytes) -> None:
+    """Decode an opened file's pixels. Raises OSError for a JPEG that `_ends_early`."""
+    image.load()
+    if isinstance(image, JpegImageFile) and _ends_early(data, image):
+        raise OSError("truncated")
+
+
+def _ends_early(data: bytes, image: Image.Image) -> bool:
     """Return whether a JPEG that Pillow reads, `image`, was cut short and then given an end marker.
 
     Missing samples are noticed where they are a last row or more. Decodes twice if that row is
