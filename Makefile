@@ -72,8 +72,9 @@ bench-latency: $(BIN)/cutout ## measure the latency of cutouts over HTTP, with a
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python bench/interactive.py $(BENCH)
 
 # BENCH="--lines 10000000 --together": see `.venv/bin/python bench/scale.py --help`
-bench-scale: $(BIN)/cutout ## measure queue, ledger and dispatcher with a million lines
+bench-scale: $(BIN)/cutout ## measure queue, ledger, dispatcher and listings with a million lines
 	@$(BIN)/python bench/scale.py $(BENCH)
+	@$(BIN)/python bench/scale_bounds.py
 
 # The images' versions follow dev.lock, so that an image runs the versions that the tests ran.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
