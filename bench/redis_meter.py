@@ -69,6 +69,12 @@ class RedisMeter:
     def memory_peak(self) -> int:
         return int(self._client.info("memory")["used_memory_peak"])
 
+    def slower_than(self, microseconds: int) -> int:
+        """Return the number of commands that took longer."""
+        return sum(
+            entry["duration"] > microseconds for entry in self._client.slowlog_get(SLOW_ENTRIES)
+        )
+
     def slowest(self, count: int, scripts: dict[str, str]) -> list[tuple[str, float]]:
         """Return the commands with the longest single call, each with its milliseconds.
 

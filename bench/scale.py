@@ -23,6 +23,7 @@ from pathlib import Path
 import walls
 from redis_meter import PerImage
 from scale_cluster import BENCH, POLL_SECONDS, Cluster, cluster
+from stalls import longest_stall
 
 from contract.job import ImageJob, ManifestLine
 from contract.line_bits import has_bit, no_bits, set_bit
@@ -39,6 +40,8 @@ OUTSTANDING = 1000
 SMALL_BATCH_AT = 0.2
 """Share of the large batch that is settled when the small one is submitted."""
 PUBLISHED_JOBS = 20_000
+BOUND_MICROSECONDS = 5000
+"""No command of Redis is to take longer."""
 CHILDREN = 2
 
 
@@ -187,6 +190,11 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
     print(f"  Redis: peak {running.meter.memory_peak() / 1e6:.0f} MB of data")
     for command, milliseconds in running.meter.slowest(5, running.scripts()):
         print(f"  slowest: {command} {milliseconds:.1f} ms")
+    print(
+        f"  {running.meter.slower_than(BOUND_MICROSECONDS)} commands took over"
+        f" {BOUND_MICROSECONDS // 1000} ms; this machine holds up a process that only reads the"
+        f" clock for {longest_stall():.1f} ms at most in 20 s"
+    )
     out = running.out("giant")
     (report,) = out.glob("_cutout/*/report.jsonl.gz")
     stored = stored_bytes(out) / lines

@@ -154,7 +154,8 @@ def cluster() -> Iterator[Cluster]:
             redis_server.command(data, socket), stdout=subprocess.DEVNULL, start_new_session=True
         )
         with suppress(OSError):  # needs root; without it, waits for a CPU count as slow commands
-            os.sched_setscheduler(server.pid, os.SCHED_RR, os.sched_param(1))
+            policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK  # not those that rewrite its file
+            os.sched_setscheduler(server.pid, policy, os.sched_param(1))
         url = f"unix://{socket}"
         running: Cluster | None = None
         try:
