@@ -1,7 +1,7 @@
 """What a batch is, and how far it has come."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,10 +10,12 @@ from contract.cutout import CutoutSpec
 from contract.outcome import AttemptResult
 from contract.recipe import Recipe
 from contract.schedule import IMMEDIATELY, Schedule
+from contract.stored import read_stored
 
 State = Literal["registering", "open", "paused", "cancelling", "closed", "failed"]
 """`failed`: it was not registered, as its source could not be listed or it was cancelled meanwhile;
 `stalled_reason` says why."""
+STATES: tuple[str, ...] = get_args(State)
 
 
 class Selection(BaseModel):
@@ -93,6 +95,12 @@ class BatchSpec(BaseModel):
         """Return the key of a manifest segment, below the destination."""
         writers = [writer for first, writer in self.segment_writers if first <= segment]
         return names.manifest_key(self.id, segment, writers[-1] if writers else "")
+
+
+def stored_spec(batch: str, text: str | bytes) -> BatchSpec:
+    """Return the spec of a batch or cutout from JSON. Raises PermanentError (`newer_release`)."""
+    kind = "Cutout" if names.is_cutout_id(batch) else "Batch"
+    return read_stored(BatchSpec.model_validate_json, text, f"{kind} {batch}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ class ErrorCode(StrEnum):
     BATCH_EXISTS = "batch_exists"
     BATCH_CONFLICT = "batch_conflict"
     BATCH_PAUSED = "batch_paused"
+    NEWER_RELEASE = "newer_release"
     LISTING_FAILED = "listing_failed"
     MODEL_UNKNOWN = "model_unknown"
     MODEL_MISSING = "model_missing"

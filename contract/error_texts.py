@@ -220,6 +220,10 @@ _COMMAND: Texts = {
         "The batch is paused: nearly all recent attempts failed with the same kind of error.",
         "Fix the cause, then run `cutout resume` or the same `cutout run` again.",
     ),
+    ErrorCode.NEWER_RELEASE: (
+        "The batch, cutout or file comes from a newer release, and this one cannot read it.",
+        "Use the `cutout` of the newer release, and replace the processes of the older one.",
+    ),
     ErrorCode.LISTING_FAILED: (
         "The source of the batch could not be listed, so none of its images was processed.",
         "Correct what the message names, and submit the batch again.",

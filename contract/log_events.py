@@ -298,6 +298,13 @@ _ANY = (
         "A bug, with its traceback; please report it",
         ("batch", "fault"),
     ),
+    LogEvent(
+        "batch of a newer release left alone",
+        "warning",
+        "This process cannot read a batch or cutout, or a file of it; a process of the newer"
+        " release goes on with it. Each is logged once per process",
+        ("batch", "reason"),
+    ),
     LogEvent("serving metrics", "info", "At CUTOUT_METRICS_PORT", ("address", "port")),
     LogEvent(
         "traces not sent", "warning", "The collector does not take them; images are unaffected"

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from contract.batch import BatchSpec, Progress
+from contract.batch import STATES, BatchSpec, Progress, stored_spec
 from contract.ledger.ended_cutout import unpacked
 from contract.ledger.lines import LINE_KEYS, OUTSTANDING_KEYS
 from contract.outcome import AttemptResult, Status
+from contract.stored import newer_release
 
 BATCH_KEYS = ("", "settled", "failed")
 """The keys of a batch that outlive its closing: the hash itself, and two bits per line."""
@@ -28,10 +29,15 @@ def attempt_result(entry: str) -> AttemptResult:
     return AttemptResult(code, worker, int(seconds))
 
 
-def progress_of_row(row: dict[str, str], sizes: list[int]) -> Progress:
-    """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS."""
+def progress_of_row(batch: str, row: dict[str, str], sizes: list[int]) -> Progress:
+    """Return the counters of a batch's hash; `sizes`: of the sets OUTSTANDING_KEYS.
+
+    Raises PermanentError (`newer_release`).
+    """
     row = unpacked(row)
-    spec = BatchSpec.model_validate_json(row["spec"])
+    spec = stored_spec(batch, row.get("spec", ""))  # another release may pack the hash otherwise
+    if row["state"] not in STATES:
+        raise newer_release(f"The state of {batch}", f"{row['state']} is unknown.")
     if row["state"] == "registering":
         spec = spec.model_copy(update={"total": int(row["total"])})
     return Progress(

@@ -27,6 +27,7 @@ from contract.ledger.records import (
     DELETED_KEPT_SECONDS,
     REGISTERING_KEPT_SECONDS,
 )
+from contract.ledger.unreadable import OnUnreadable, leaving_out, log_unreadable
 from contract.outcome import AttemptResult, Status
 
 REPORT_LEASE = "report_lease"
@@ -212,21 +213,27 @@ class RedisBatches:
             return bool(self._redis.exists(names.redis_key(batch)))
 
     def progress(self, batch: str) -> Progress:
-        [progress] = self._read_progress([batch], transaction=True)
-        if progress is None:
+        [(row, sizes)] = self._rows([batch], transaction=True)
+        if not row:
             raise _unknown(batch)
-        return progress
+        return progress_of_row(batch, row, sizes)
 
-    def progress_of(self, batches: Iterable[str]) -> list[Progress]:
-        return [
-            progress
-            for chunk in chunks(batches, PROGRESS_BATCHES)
-            for progress in self._read_progress(chunk, transaction=False)
-            if progress
-        ]
+    def progress_of(
+        self, batches: Iterable[str], on_unreadable: OnUnreadable = log_unreadable
+    ) -> list[Progress]:
+        found = []
+        for chunk in chunks(batches, PROGRESS_BATCHES):
+            rows = self._rows(chunk, transaction=False)
+            for batch, (row, sizes) in zip(chunk, rows, strict=True):
+                with leaving_out(batch, on_unreadable):
+                    if row:
+                        found.append(progress_of_row(batch, row, sizes))
+        return found
 
-    def _read_progress(self, batches: list[str], *, transaction: bool) -> list[Progress | None]:
-        """Return the counters of batches; None for one that is unknown."""
+    def _rows(
+        self, batches: list[str], *, transaction: bool
+    ) -> list[tuple[dict[str, str], list[int]]]:
+        """Return the hash of each batch, empty if unknown, and the sizes of OUTSTANDING_KEYS."""
         with translated(), self._redis.pipeline(transaction) as pipe:
             for batch in batches:
                 pipe.hgetall(names.redis_key(batch))
@@ -234,7 +241,7 @@ class RedisBatches:
                     pipe.zcard(key)
             answers = iter(pipe.execute())
         rows = zip(*[answers] * (1 + len(OUTSTANDING_KEYS)), strict=True)
-        return [progress_of_row(row, sizes) if row else None for row, *sizes in rows]
+        return [(row, sizes) for row, *sizes in rows]
 
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
         outstanding = names.redis_keys(batch, OUTSTANDING_KEYS)
@@ -256,7 +263,7 @@ class RedisBatches:
         now = int(seconds) + int(micros) / 1e6
         if not row:
             raise _unknown(batch)
-        progress = progress_of_row(row, sizes)
+        progress = progress_of_row(batch, row, sizes)
         return Snapshot(
             progress=progress,
             recent_results=[attempt_result(entry) for entry in recent_results],

@@ -15,6 +15,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.schedule import utc_text
 from contract.settings import settings
 from producer.batches import control
+from producer.batches.left_out import LeftOut
 from producer.batches.missing_dispatcher import NO_DISPATCHER, with_missing_dispatcher
 from producer.batches.report import formats
 from producer.batches.report.parquet import write_parquet
@@ -41,11 +42,17 @@ def status(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the progress of one batch, or of all batches in Redis, newest first."""
+    """Show the progress of one batch, or of all batches in Redis, newest first.
+
+    Batches that a newer release registered are not in the list; a line on standard error names
+    them.
+    """
     ledger = open_ledger()
-    batches = ledger.batches
-    found = [batches.progress(batch)] if batch else batches.progress_of(batches.ids())
+    batches, left_out = ledger.batches, LeftOut()
+    found = [batches.progress(batch)] if batch else batches.progress_of(batches.ids(), left_out)
     rows = with_missing_dispatcher(ledger, found)
+    if left_out.notice:
+        typer.echo(left_out.notice, err=True)
     if as_json:
         objects = [batch_json(progress) for progress in rows]
         typer.echo(json.dumps(objects[0] if batch else objects, indent=2))

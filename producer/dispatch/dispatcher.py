@@ -25,9 +25,11 @@ from contract.counters import counters
 from contract.errors import REDIS_CODES, CutoutError, ErrorCode
 from contract.ledger import Ledger
 from contract.ledger.shared_settings import SharedSettings
+from contract.ledger.unreadable import log_unreadable
 from contract.metrics import BREAKER_TRIPS
 from contract.settings import Settings
 from contract.storage import open_store
+from contract.stored import is_newer_release
 from producer.batches.drain import drain
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import cutouts, reasons
@@ -163,16 +165,25 @@ class Dispatcher:
                     self._ledger.batches.set_stalled_reason(batch, DELETED)
                     self._ledger.batches.discard(batch)
                     continue
-                reason = str(error) if isinstance(error, CutoutError) else type(error).__name__
-                log.error("batch backing off", batch=batch, reason=reason)  # noqa: TRY400 - one sentence says it
-                self._ledger.batches.set_stalled_reason(batch, reason)
-                self._backing_off[batch] = time.monotonic() + BACKOFF_SECONDS
-                self._allocation.release(batch)
+                self._back_off(batch, error)
             else:
                 # a batch that is being closed keeps its reason until it is closed
                 if not self._closer.is_pending(batch) and self._backing_off.pop(batch, 0):
                     self._ledger.batches.set_stalled_reason(batch, "")
         return busy
+
+    def _back_off(self, batch: str, error: Exception) -> None:
+        """Leave a batch alone for a while after an error in its step, and say why."""
+        if is_newer_release(error):
+            # nothing of it was changed: a dispatcher that can read it goes on with it
+            log_unreadable(batch, error)
+            reason = reasons.OLDER_RELEASE
+        else:
+            reason = str(error) if isinstance(error, CutoutError) else type(error).__name__
+            log.error("batch backing off", batch=batch, reason=reason)
+        self._ledger.batches.set_stalled_reason(batch, reason)
+        self._backing_off[batch] = time.monotonic() + BACKOFF_SECONDS
+        self._allocation.release(batch)
 
     def _is_deleted(self, batch: str, error: Exception) -> bool:
         """Return whether a cancelled batch cannot go on, as its files were deleted."""
@@ -187,8 +198,8 @@ class Dispatcher:
 
     def _begin_tick(self, open_ids: list[str]) -> None:
         """Forget batches that are not open any more, and divide the fleet among those that are."""
-        for batch in self._queues.keys() - set(open_ids):
-            del self._queues[batch]
+        for batch in (self._queues.keys() | self._backing_off.keys()) - set(open_ids):
+            self._queues.pop(batch, None)
             self._fleet.forget(batch)
             self._allocation.forget(batch)
             self._breaker.forget(batch)
@@ -199,9 +210,11 @@ class Dispatcher:
         if open_ids:
             self._fleet.update(self._ledger.workers.list(), time.monotonic())
             self._allocation.begin_tick()
+        now = time.monotonic()
         for batch in set(open_ids) - self._queues.keys():
-            with suppress(Exception):  # its own step reports the error
-                self._expect(batch)
+            if now >= self._backing_off.get(batch, 0):
+                with suppress(Exception):  # its own step reports the error
+                    self._expect(batch)
 
     def _expect(self, batch: str) -> None:
         """Read a batch that is new to this dispatcher, so that its claim counts at once."""

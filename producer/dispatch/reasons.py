@@ -19,6 +19,10 @@ BEING_PROCESSED = (
     "Waits for the images that are being processed or, if their worker has vanished, for the end of"
     " its lease: at most {seconds:g} s."
 )
+OLDER_RELEASE = (
+    "The active dispatcher is of an older release, which cannot read this batch: stop it, so that"
+    " one of the newer release takes over."
+)
 PREFIXES = (STARTS_AT.partition("{")[0], OUTRANKED, THROTTLED)
 
 

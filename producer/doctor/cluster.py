@@ -11,6 +11,7 @@ from contract.ledger.server_check import examine
 from contract.ledger.shared_settings import difference
 from contract.ledger.workers import check_clock
 from contract.settings import Settings
+from producer.batches.left_out import NEXT, LeftOut
 from producer.batches.missing_dispatcher import NO_DISPATCHER
 from producer.dispatch.fleet import FleetView
 from producer.dispatch.missing_workers import missing_workers
@@ -99,11 +100,14 @@ class ClusterChecks:
         workers, batches = self._ledger.workers.list(), self._ledger.batches
         fleet = FleetView()
         fleet.update(workers, time.monotonic())
-        open_batches = batches.progress_of(batches.open_ids())
+        left_out = LeftOut()
+        open_batches = batches.progress_of(batches.open_ids(), left_out)
         yield ok(
             f"{len(workers)} workers with {sum(w.children for w in workers)} children, and"
             f" {len(open_batches)} open batches",
         )
+        if left_out.sentence:
+            yield warning(left_out.sentence, NEXT)
         if not self._ledger.has_dispatcher():
             yield from_stalled_reason(NO_DISPATCHER, Level.ERROR if open_batches else Level.WARNING)
         for name in sorted(fleet.out_of_rotation):

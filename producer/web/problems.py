@@ -49,6 +49,7 @@ STATUS = {
     ErrorCode.TOO_MANY_REQUESTS: 429,
     ErrorCode.QUEUE_FULL: 429,
     **dict.fromkeys(REDIS_CODES, 503),
+    ErrorCode.NEWER_RELEASE: 503,  # another server may be of that release
     ErrorCode.STORAGE_UNAVAILABLE: 503,
     ErrorCode.STORAGE_FULL: 503,
     ErrorCode.INVALID_CREDENTIALS: 503,
@@ -93,7 +94,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         413: "The body is too large.",
         422: "The request is invalid; `detail` names the field.",
         429: "Rate limit exceeded, or the queue is full; see the Retry-After header.",
-        503: "Redis or the object storage is unavailable; see the Retry-After header.",
+        503: "Redis or the object storage is unavailable, or this server is of an older release"
+        " than what the request names; see the Retry-After header.",
     }.items()
 }
 """The error responses that every operation documents."""

@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+from support.newer import newer
 from support.services import until
 
 from contract import names
@@ -1266,3 +1267,43 @@ def test_lines_are_settled_only_in_the_state_that_was_read(ledger, batch) -> Non
     ledger.batches.cancel(batch)
     assert ledger.lines.finish_all(batch, [failed(0)], state="cancelling") == 1
     assert ledger.batches.progress(batch).failed == 1
+
+
+def test_a_batch_of_a_newer_release_is_left_out_of_lists(ledger: Ledger, batch: str) -> None:
+    other = "b-20260101-000000-ffffff"
+    ledger.batches.register(newer(spec(other)))
+    ledger.batches.open(other)
+    left: list[tuple[str, ErrorCode]] = []
+    found = ledger.batches.progress_of(
+        [other, batch], lambda one, error: left.append((one, error.code))
+    )
+    assert [progress.spec.id for progress in found] == [batch]
+    assert left == [(other, ErrorCode.NEWER_RELEASE)]
+    assert [one.spec.id for one in ledger.batches.progress_of([batch, other])] == [batch]
+    for read in (
+        lambda: ledger.batches.progress(other), lambda: ledger.batches.snapshot(other, QUEUES),
+    ):  # fmt: skip
+        with pytest.raises(PermanentError, match=f"Batch {other} comes from a newer") as caught:
+            read()
+        assert caught.value.code is ErrorCode.NEWER_RELEASE
+
+
+@redis_only
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("spec", "no JSON"), ("state", "frozen"), ("spec", None)],
+    ids=["damaged", "of another state", "packed otherwise"],
+)
+def test_what_else_a_batch_can_be_harms_no_other(
+    ledger: RedisLedger, batch: str, field: str, value: str | None
+) -> None:
+    other, redis = "b-20260101-000000-ffffff", ledger.connection.client
+    ledger.batches.register(spec(other))
+    ledger.batches.open(other)
+    if value is None:
+        redis.hdel(names.redis_key(other), field)
+    else:
+        redis.hset(names.redis_key(other), field, value)
+    assert [one.spec.id for one in ledger.batches.progress_of([batch, other])] == [batch]
+    with pytest.raises(PermanentError, match=other):
+        ledger.batches.progress(other)

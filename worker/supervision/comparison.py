@@ -69,6 +69,6 @@ class Comparison:
         try:
             return self._batches.progress(batch).state == "open"
         except CutoutError as error:
-            if error.code is ErrorCode.BATCH_UNKNOWN:
+            if error.code in {ErrorCode.BATCH_UNKNOWN, ErrorCode.NEWER_RELEASE}:
                 return False
             raise

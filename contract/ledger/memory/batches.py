@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
-from contract.batch import BatchSpec, Progress, Snapshot
+from contract.batch import BatchSpec, Progress, Snapshot, stored_spec
 from contract.ledger.memory.state import MemoryBatch, MemoryLine, MemoryState
 from contract.ledger.records import (
     CLOSED_KEPT_SECONDS,
     DELETED_KEPT_SECONDS,
     REGISTERING_KEPT_SECONDS,
 )
+from contract.ledger.unreadable import OnUnreadable, leaving_out, log_unreadable
 from contract.line_bits import has_bit, no_bits, set_bit
 from contract.outcome import AttemptResult, Status
 
@@ -213,7 +214,7 @@ class MemoryBatches:
     def progress(self, batch: str) -> Progress:
         row = self._state.require(batch)
         return Progress(
-            spec=row.spec,
+            spec=stored_spec(batch, row.spec.model_dump_json()),  # as if Redis had stored it
             state=row.state,
             done=row.counts[Status.DONE],
             skipped=row.counts[Status.SKIPPED],
@@ -230,8 +231,14 @@ class MemoryBatches:
             eta=row.eta,
         )
 
-    def progress_of(self, batches: Iterable[str]) -> list[Progress]:
-        return [self.progress(batch) for batch in batches if self.exists(batch)]
+    def progress_of(
+        self, batches: Iterable[str], on_unreadable: OnUnreadable = log_unreadable
+    ) -> list[Progress]:
+        found = []
+        for batch in filter(self.exists, batches):
+            with leaving_out(batch, on_unreadable):
+                found.append(self.progress(batch))
+        return found
 
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
         row = self._state.require(batch)

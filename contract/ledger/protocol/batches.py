@@ -5,6 +5,7 @@ from typing import Protocol
 
 from contract.batch import BatchSpec, Progress, Snapshot
 from contract.ledger.records import CLOSED_KEPT_SECONDS
+from contract.ledger.unreadable import OnUnreadable, log_unreadable
 from contract.outcome import AttemptResult, Status
 
 
@@ -160,18 +161,23 @@ class Batches(Protocol):
     def exists(self, batch: str) -> bool: ...
 
     def progress(self, batch: str) -> Progress:
-        """Return a batch's counters. Raises PermanentError (`batch_unknown`)."""
+        """Return a batch's counters. Raises PermanentError (`batch_unknown`, `newer_release`)."""
         ...
 
-    def progress_of(self, batches: Iterable[str]) -> list[Progress]:
-        """Return the counters of batches, in a few round trips; unknown ones are left out."""
+    def progress_of(
+        self, batches: Iterable[str], on_unreadable: OnUnreadable = log_unreadable
+    ) -> list[Progress]:
+        """Return the counters of batches, in a few round trips; unknown ones are left out.
+
+        So are those that a newer release registered: `on_unreadable` is called with each.
+        """
         ...
 
     def snapshot(self, batch: str, queues: tuple[str, str]) -> Snapshot:
         """Return all that the dispatcher needs to know of a batch, in one round trip.
 
         `queues`: the batch's main queue and its quarantine queue. Raises PermanentError
-        (`batch_unknown`).
+        (`batch_unknown`, `newer_release`).
         """
         ...
 

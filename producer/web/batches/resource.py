@@ -103,6 +103,10 @@ class BatchList(BaseModel):
     """All batches that the server knows."""
 
     batches: list[Batch] = Field(description="The batches, newest first.")
+    notice: str = Field(
+        description="Which batches the list leaves out, as they come from a newer release than this"
+        " server, and what to do, in two sentences; else empty."
+    )
 
 
 class Failure(BaseModel):

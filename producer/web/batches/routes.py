@@ -10,6 +10,7 @@ from contract.errors import NEXT_STEP
 from contract.safe_http.policy import check_url
 from contract.schedule import Schedule
 from producer.batches import control
+from producer.batches.left_out import LeftOut
 from producer.batches.missing_dispatcher import with_missing_dispatcher
 from producer.batches.register import begin, new_spec
 from producer.batches.report.rows import failures
@@ -88,9 +89,10 @@ def list_batches(context: RequestContext, _: Reader) -> BatchList:
 
     A batch is listed until 30 days after it was closed. Requires a key with the scope `read`.
     """
-    batches = context.ledger.batches
-    rows = with_missing_dispatcher(context.ledger, batches.progress_of(batches.ids()))
-    return BatchList(batches=list(map(batch_resource, rows)))
+    batches, left_out = context.ledger.batches, LeftOut()
+    found = batches.progress_of(batches.ids(), left_out)
+    rows = with_missing_dispatcher(context.ledger, found)
+    return BatchList(batches=list(map(batch_resource, rows)), notice=left_out.notice)
 
 
 def _present(context: Context, batch_id: str) -> Batch:

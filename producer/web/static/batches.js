@@ -20,14 +20,15 @@ let lastAnswer = "";
 async function round() {
   if (!visible) return "idle";
   let batches;
+  let leftOut;
   try {
-    ({ batches } = await call("batches", { seconds: 30 }));
+    ({ batches, notice: leftOut } = await call("batches", { seconds: 30 }));
   } catch (error) {
     if (error.status === 401) return "idle";
     notice("batches", error.sentence ?? String(error));
     return RETRY_DELAY;
   }
-  notice("batches", "");
+  notice("batches", leftOut);
   show(batches);
   const answer = JSON.stringify(batches);
   const changed = answer !== lastAnswer;
