@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.job import Backdrop, ManifestLine
+from contract.stored import read_stored
 
 
 class CutoutSpec(BaseModel):
@@ -29,3 +30,9 @@ class PrivateFields(BaseModel):
     backdrop_url: str | None = Field(
         None, repr=False, description="where the image behind the subject is fetched from"
     )
+
+
+def stored_private_fields(text: bytes, batch: str) -> PrivateFields:
+    """Return private fields from JSON. Raises PermanentError (`newer_release`)."""
+    what = f"The private fields of {batch}"
+    return read_stored(PrivateFields.model_validate_json, text, what)

@@ -260,7 +260,6 @@ _API = (
         "The cutout cannot be restored: its photograph is missing",
         ("batch", "reason"),
     ),
-    LogEvent("cutout record invalid", "error", "The cutout cannot be restored", ("batch",)),
     LogEvent(
         "cutout restored",
         "warning",

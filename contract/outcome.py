@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.errors import ErrorCode
+from contract.stored import read_stored
 
 
 class Status(StrEnum):
@@ -118,6 +119,11 @@ class Outcome(BaseModel):
     def height(self) -> int | None:
         """Of the first output, in pixels; None if it is not known."""
         return self.outputs[0].height if self.outputs else None
+
+
+def stored_outcome(batch: str, text: str | bytes) -> Outcome:
+    """Return an outcome of a batch or cutout from JSON. Raises PermanentError (`newer_release`)."""
+    return read_stored(Outcome.model_validate_json, text, f"An outcome of {batch}")
 
 
 @dataclass(frozen=True, slots=True)

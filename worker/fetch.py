@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from contract.cutout import PrivateFields
-from contract.errors import CutoutError
+from contract.cutout import PrivateFields, stored_private_fields
+from contract.errors import CutoutError, ErrorCode, PermanentError, RetryableError
 from contract.job import ImageJob
 from contract.safe_http import client
 from contract.settings import Settings
@@ -20,7 +20,7 @@ def fetch(job: ImageJob, config: Settings) -> Blob:
     blob = open_store(job.source).get(job.photograph.key, config.max_bytes)
     if not job.source_is_url:
         return blob
-    url = PrivateFields.model_validate_json(blob.data).url or ""
+    url = _private_fields(blob.data, job).url or ""
     data = client.fetch(url, config.max_bytes, allow=config.url_allowlist).data
     # the digest, because many web servers send no ETag
     return Blob(data, hashlib.sha256(data).hexdigest())
@@ -34,8 +34,16 @@ def fetch_backdrop(job: ImageJob, config: Settings) -> bytes | None:
         data = open_store(job.source).get(job.backdrop.key, config.max_bytes).data
         if not job.backdrop.is_url:
             return data
-        url = PrivateFields.model_validate_json(data).backdrop_url or ""
+        url = _private_fields(data, job).backdrop_url or ""
         return client.fetch(url, config.max_bytes, allow=config.url_allowlist).data
+
+
+def _private_fields(text: bytes, job: ImageJob) -> PrivateFields:
+    """Return private fields. Raises RetryableError (`release_mismatch`), for another worker."""
+    try:
+        return stored_private_fields(text, job.batch)
+    except PermanentError as error:
+        raise RetryableError(ErrorCode.RELEASE_MISMATCH, error.message) from None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contract.batch import BatchSpec
 from contract.ledger.batch_rows import TEMPORARY_KEYS
 from contract.ledger.connection import Connection, translated
 from contract.ledger.ended_cutout import PACKED, packed, unpacked
-from contract.outcome import Outcome
+from contract.outcome import Outcome, stored_outcome
 
 
 class RedisCutouts:
@@ -34,7 +34,7 @@ class RedisCutouts:
         if text:
             row = unpacked({PACKED: text}).get("outcome")
         rows = [row] if row else [fields["row"] for _, fields in entries]
-        return Outcome.model_validate_json(rows[0]) if rows else None
+        return stored_outcome(cutout_id, rows[0]) if rows else None
 
     def close(self, cutout_id: str, kept: float) -> bool:
         parts = (*TEMPORARY_KEYS, "settled", "failed")

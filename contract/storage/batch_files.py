@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 from contract import names
-from contract.batch import BatchSpec
-from contract.cutout import PrivateFields
+from contract.batch import BatchSpec, stored_spec
+from contract.cutout import PrivateFields, stored_private_fields
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.storage.json_lines import get_lines, put_lines
 from contract.storage.locations import open_store
 from contract.storage.protocol import Store
+from contract.stored import read_stored
 
 DAMAGE = (PermanentError, ValueError, LookupError, TypeError, OSError, EOFError, zlib.error)
 """What reading a batch's damaged files raises. Pydantic's and JSON's errors are ValueErrors."""
@@ -35,7 +36,10 @@ def ids(store: Store) -> list[str]:
 
 
 def read_spec(batch: str, destination: str) -> BatchSpec:
-    """Return the spec a batch was registered with. Raises PermanentError (`batch_unknown`)."""
+    """Return the spec a batch was registered with.
+
+    Raises PermanentError (`batch_unknown`, `newer_release`).
+    """
     try:
         blob = open_store(destination).get(names.spec_key(batch))
     except PermanentError as error:
@@ -44,7 +48,7 @@ def read_spec(batch: str, destination: str) -> BatchSpec:
                 ErrorCode.BATCH_UNKNOWN, f"No batch {batch!r} found in {destination}."
             ) from None
         raise
-    return BatchSpec.model_validate_json(blob.data)
+    return stored_spec(batch, blob.data)
 
 
 def write_private_fields(batch: str, destination: str, fields: PrivateFields) -> None:
@@ -53,9 +57,9 @@ def write_private_fields(batch: str, destination: str, fields: PrivateFields) ->
 
 
 def read_private_fields(batch: str, destination: str) -> PrivateFields:
-    """Read a batch's private fields. Raises PermanentError (`object_missing`) if it has none."""
+    """Read a batch's private fields. Raises PermanentError (`object_missing`, `newer_release`)."""
     blob = open_store(destination).get(names.private_fields_key(batch))
-    return PrivateFields.model_validate_json(blob.data)
+    return stored_private_fields(blob.data, batch)
 
 
 def write_manifest_segment(
@@ -77,10 +81,15 @@ def segment_at(destination: str, key: str) -> list[bytes]:
 
 def manifest_lines(spec: BatchSpec, segment: int) -> Iterator[ManifestLine]:
     """Yield the lines of one segment of a batch's manifest."""
-    return map(ManifestLine.model_validate_json, manifest_segment(spec, segment))
+    return (stored_line(spec.id, line) for line in manifest_segment(spec, segment))
 
 
 def manifest_line(spec: BatchSpec, line: int) -> ManifestLine:
     """Read one line of a batch's manifest."""
     segment, offset = divmod(line, spec.segment_lines)
-    return ManifestLine.model_validate_json(manifest_segment(spec, segment)[offset])
+    return stored_line(spec.id, manifest_segment(spec, segment)[offset])
+
+
+def stored_line(batch: str, text: bytes) -> ManifestLine:
+    """Return a line of a batch's manifest from JSON. Raises PermanentError (`newer_release`)."""
+    return read_stored(ManifestLine.model_validate_json, text, f"The manifest of {batch}")

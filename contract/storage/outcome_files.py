@@ -11,7 +11,7 @@ from itertools import groupby
 
 from contract import names
 from contract.line_bits import has_bit, no_bits, set_bit
-from contract.outcome import Outcome, OutcomeRow, Status
+from contract.outcome import Outcome, OutcomeRow, Status, stored_outcome
 from contract.storage.json_lines import get_lines, put_lines
 from contract.storage.protocol import Store
 
@@ -38,11 +38,14 @@ def highest_epoch(store: Store, batch: str) -> int:
 
 
 def rows(store: Store, batch: str, mark: bytes = b"") -> Iterator[Outcome]:
-    """Yield the rows whose JSON contains `mark`, those of the highest epoch first."""
+    """Yield the rows whose JSON contains `mark`, those of the highest epoch first.
+
+    Raises PermanentError (`newer_release`).
+    """
     for key in segments(store, batch):
         for line in reversed(get_lines(store, key)):
             if mark in line:
-                yield Outcome.model_validate_json(line)
+                yield stored_outcome(batch, line)
 
 
 def agreeing(rows: Iterable[Outcome], settled: bytes, failed: bytes) -> Iterator[Outcome]:

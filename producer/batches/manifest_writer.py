@@ -14,6 +14,7 @@ from contract.batch import BatchSpec
 from contract.errors import INFRASTRUCTURE_CODES, ErrorCode, PermanentError
 from contract.storage import ObjectInfo, open_store
 from contract.storage.batch_files import write_manifest_segment
+from contract.stored import read_stored
 from producer.batches.collisions import shown_key
 from producer.batches.sources import Interval
 from producer.batches.storage_retry import StorageRetry
@@ -41,7 +42,10 @@ class Checkpoint(BaseModel):
 
 
 def load_checkpoint(spec: BatchSpec, storage_retry: StorageRetry) -> Checkpoint:
-    """Return how far the listing of a batch is: nowhere, if nothing is stored."""
+    """Return how far the listing of a batch is: nowhere, if nothing is stored.
+
+    Raises PermanentError (`newer_release`).
+    """
     store = open_store(spec.destination)
     try:
         blob = storage_retry.retried(lambda: store.get(names.checkpoint_key(spec.id)))
@@ -49,7 +53,8 @@ def load_checkpoint(spec: BatchSpec, storage_retry: StorageRetry) -> Checkpoint:
         if error.code is ErrorCode.OBJECT_MISSING:
             return Checkpoint()
         raise
-    return Checkpoint.model_validate(json.loads(blob.data))
+    what = f"The unfinished listing of {spec.id}"
+    return read_stored(Checkpoint.model_validate, json.loads(blob.data), what)
 
 
 class Segment(NamedTuple):

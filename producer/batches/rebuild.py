@@ -19,7 +19,7 @@ def rebuild(ledger: Ledger, batch: str, destination: str) -> tuple[BatchSpec, in
 
     Returns its spec and the number of lines with an outcome. The other lines are published again,
     unless registration refused them; a worker that finds the output of one settles it without
-    processing it. Raises PermanentError (`batch_unknown`, `batch_exists`).
+    processing it. Raises PermanentError (`batch_unknown`, `batch_exists`, `newer_release`).
     """
     if names.is_batch_id(batch) and not _is_lost(ledger, batch):
         raise PermanentError(ErrorCode.BATCH_EXISTS, f"Redis still knows the batch {batch}.")
@@ -45,15 +45,15 @@ def rebuild_all(
 ) -> Iterator[tuple[BatchSpec, int]]:
     """Restore every batch below a destination that Redis has lost and that is not closed.
 
-    Yields what `rebuild` returns, batch by batch, oldest first. A batch with damaged files is
-    passed to `on_damaged`, and does not stop the others.
+    Yields what `rebuild` returns, batch by batch, oldest first. A batch that is damaged or comes
+    from a newer release is passed to `on_damaged`, and does not stop the others.
     """
     destination = canonical_location(destination)
     store = open_store(destination)
     for batch in batch_files.ids(store):
-        if not _is_lost(ledger, batch):
-            continue
         try:
+            if not _is_lost(ledger, batch):
+                continue
             if store.head(names.spec_key(batch)) is None or closed_at(store, batch) is not None:
                 continue
             restored = rebuild(ledger, batch, destination)

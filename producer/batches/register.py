@@ -15,6 +15,7 @@ from contract.ledger import Ledger
 from contract.recipe import Recipe
 from contract.schedule import IMMEDIATELY, Schedule
 from contract.storage import batch_files, canonical_location, open_store
+from contract.stored import is_newer_release
 from producer.batches.listing import list_source
 from producer.batches.locations import Locations, resolve
 from producer.batches.sources.files import STDIN
@@ -45,7 +46,7 @@ def register(
 
     Goes on with the listing of an earlier call with the same arguments that was killed. With a
     `name`, the same call always returns the same batch. Raises PermanentError:
-    `overlapping_locations`, `nothing_to_do`, `invalid_location`, `access_denied`,
+    `overlapping_locations`, `nothing_to_do`, `invalid_location`, `access_denied`, `newer_release`,
     `idempotency_conflict`, `batch_conflict` if another process lists this batch, and what the
     source raises. RetryableError: the same call goes on with the listing.
     """
@@ -158,7 +159,9 @@ def _list(ledger: Ledger, spec: BatchSpec, token: str, name: str) -> BatchSpec:
     """List the source of a batch. If that can never succeed, forget the batch and its name."""
     try:
         return list_source(ledger, spec, token)
-    except PermanentError:
+    except PermanentError as error:
+        if is_newer_release(error):
+            raise  # a process of that release goes on with the listing
         with suppress(CutoutError):
             if ledger.listings.fail(spec.id, "", token):
                 ledger.batches.forget(spec.id)

@@ -29,10 +29,12 @@ import structlog
 
 from contract.counters import counters
 from contract.errors import CutoutError
+from contract.ledger.unreadable import log_unreadable
 from contract.metrics import CALLBACKS
 from contract.safe_http import client
 from contract.safe_http.policy import host_of
 from contract.settings import settings
+from contract.stored import is_newer_release
 from producer.callbacks.schedule import CallbackSchedule
 from producer.callbacks.signatures import sign
 
@@ -48,6 +50,9 @@ MAX_CONCURRENT = 8
 """Attempts at a time: receivers that run into the timeout do not delay all others."""
 POLL_SECONDS = 0.5
 """Pause before asking again, if no callback is due."""
+OTHER_RELEASE_SECONDS = 10
+"""Pause after this process could not read the batch or cutout of a callback: a process of the newer
+release takes the callback meanwhile."""
 REDIS_BACKOFF_SECONDS = 5
 """Pause after Redis did not answer."""
 
@@ -102,6 +107,10 @@ def deliver(
         attempt_log = attempt_log.bind(receiver=host_of(delivery.url), age=age)
         status = _post(callback, delivery, post)
     except CutoutError as error:
+        if is_newer_release(error):
+            log_unreadable(callback.partition(":")[0], error)
+            callbacks.give_back(callback, OTHER_RELEASE_SECONDS)
+            return Result.POSTPONED
         return _failed(callbacks, callback, attempt, attempt_log.bind(code=error.code.value))
     except Exception as error:
         # no traceback: its lines may show the URL

@@ -45,6 +45,12 @@ class CallbackSchedule:
         with translated():
             return int(self._redis.hget(self._attempts_key, callback) or 0)
 
+    def give_back(self, callback: str, delay: float) -> None:
+        """Undo `take` without an attempt, for another process; it is due in `delay` seconds."""
+        if self.postpone(callback, delay):
+            with translated():
+                self._redis.hincrby(self._attempts_key, callback, -1)
+
     def drop(self, callback: str) -> None:
         """Delete a callback: it was delivered or given up."""
         with translated(), self._redis.pipeline() as pipe:

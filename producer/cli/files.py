@@ -6,6 +6,7 @@ import typer
 
 from contract.errors import CutoutError
 from contract.settings import settings
+from contract.stored import is_newer_release
 from producer.cli.options import Destination, open_ledger
 
 app = typer.Typer()
@@ -89,7 +90,7 @@ def prune(
 
 
 class _Damaged:
-    """Names batches with damaged files while the others are handled; then exits with status 1."""
+    """Names batches that cannot be read while the others are handled; then exits with status 1."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -97,7 +98,8 @@ class _Damaged:
     def __call__(self, batch: str, error: Exception) -> None:
         self._count += 1
         reason = error.message if isinstance(error, CutoutError) else type(error).__name__
-        typer.echo(f"{batch}: left as it is: its files are damaged ({reason}).", err=True)
+        what = "it cannot be read" if is_newer_release(error) else "its files are damaged"
+        typer.echo(f"{batch}: left as it is: {what} ({reason}).", err=True)
 
     def exit(self) -> None:
         if self._count:

@@ -12,7 +12,7 @@ from contract.ledger import Issued, Ledger
 from contract.metrics import LINES_REPUBLISHED
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
-from contract.storage.batch_files import segment_at
+from contract.storage.batch_files import segment_at, stored_line
 from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued
 
 log = structlog.get_logger(__name__)
@@ -104,4 +104,4 @@ class LinePublisher:
     def _photograph(self, spec: BatchSpec, line: int) -> ManifestLine:
         segment, offset = divmod(line, spec.segment_lines)
         lines = self._segment_at(spec.destination, spec.manifest_key(segment))
-        return ManifestLine.model_validate_json(lines[offset])
+        return stored_line(spec.id, lines[offset])

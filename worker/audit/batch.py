@@ -12,13 +12,13 @@ from random import random
 from contract import names
 from contract.batch import BatchSpec, Progress
 from contract.errors import CutoutError
-from contract.job import ManifestLine
 from contract.ledger import Ledger
 from contract.ledger.undrained import undrained
 from contract.line_bits import has_bit
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Status, stored_outcome
 from contract.storage import batch_files, open_store, outcome_files
 from contract.storage.json_lines import stream_lines
+from contract.stored import is_newer_release
 from worker.audit.findings import Fault, Finding
 from worker.audit.outputs import check_outputs
 
@@ -29,7 +29,9 @@ STATUS_BYTES = {Status.DONE: 1, Status.SKIPPED: 2, Status.FAILED: 3}
 
 
 def audit(ledger: Ledger, batch: str, share: float = 1) -> Iterator[Finding]:
-    """Yield everything that is wrong with a batch. Raises PermanentError (`batch_unknown`).
+    """Yield everything that is wrong with a batch.
+
+    Raises PermanentError (`batch_unknown`, `newer_release`).
 
     Reads the outputs, and the headers of their photographs: of a random `share` (0..1) of the
     images. Everything else is checked of all images. Needs two bytes of memory per image.
@@ -55,6 +57,8 @@ def _check_manifest(spec: BatchSpec) -> Finding | None:
     try:
         lines = sum(1 for n in range(spec.segments) for _ in batch_files.manifest_lines(spec, n))
     except (CutoutError, ValueError) as error:
+        if is_newer_release(error):
+            raise
         message = f"A segment of the manifest cannot be read ({error})."
         return Finding(Fault.MANIFEST_DIFFERS, message)
     if lines != spec.total:
@@ -73,7 +77,7 @@ class _StoredRows:
 
     def __iter__(self) -> Iterator[Outcome]:
         waiting = undrained(self._ledger.lines, self._spec.id)
-        yield from self._listed(Outcome.model_validate_json(row.json) for row in waiting)
+        yield from self._listed(stored_outcome(self._spec.id, row.json) for row in waiting)
         yield from self._listed(
             outcome_files.rows(open_store(self._spec.destination), self._spec.id)
         )
@@ -97,7 +101,7 @@ def _check_outcomes(
         statuses[outcome.line] = STATUS_BYTES[outcome.status]
         number, offset = divmod(outcome.line, spec.segment_lines)
         lines = segment(spec.destination, spec.manifest_key(number))
-        listed = ManifestLine.model_validate_json(lines[offset])
+        listed = batch_files.stored_line(spec.id, lines[offset])
         if outcome.key != listed.key:
             message = f"The outcome of {listed.key!r} names {outcome.key!r}."
             yield Finding(Fault.WRONG_KEY, message, outcome.line)
@@ -151,10 +155,12 @@ def _check_report(spec: BatchSpec, statuses: bytearray) -> Iterator[Finding]:
     try:
         key = names.report_key(spec.id, "jsonl.gz")
         for row in stream_lines(open_store(spec.destination), key):
-            outcome = Outcome.model_validate_json(row)
+            outcome = stored_outcome(spec.id, row)
             reported[outcome.line] = STATUS_BYTES[outcome.status]
             rows += 1
     except (CutoutError, ValueError, IndexError) as error:
+        if is_newer_release(error):
+            raise
         yield Finding(Fault.REPORT_DIFFERS, f"The report cannot be read ({error}).")
         return
     if reported != statuses or rows != spec.total:

@@ -10,7 +10,7 @@ import typer
 
 from contract import names
 from contract.errors import CutoutError, ErrorCode, PermanentError
-from contract.outcome import Outcome, Status
+from contract.outcome import Status, stored_outcome
 from contract.settings import Settings, settings
 from contract.storage import Store, batch_files, canonical_location, open_store
 from contract.storage.json_lines import stream_lines
@@ -90,7 +90,7 @@ def _failures(store: Store) -> Iterator[Entry]:
         if store.head(key) is None:
             continue
         for row in stream_lines(store, key):
-            outcome = Outcome.model_validate_json(row)
+            outcome = stored_outcome(batch, row)
             if outcome.status is Status.FAILED:
                 yield Entry(store, outcome.key, outcome.code or "")
         return

@@ -8,7 +8,7 @@ from PIL import Image
 
 from contract import names
 from contract.errors import CutoutError
-from contract.outcome import Outcome, Output
+from contract.outcome import Outcome, Output, stored_outcome
 from contract.recipe import MATTE
 from contract.storage import Store, batch_files, open_store
 from contract.storage.json_lines import stream_lines
@@ -90,7 +90,7 @@ def pairs(first: str, second: str) -> Iterator[Pair]:
 def _outcomes(store: Store) -> Iterator[Outcome]:
     batch = batch_files.ids(store)[-1]
     key = names.report_key(batch, "jsonl.gz")
-    return (Outcome.model_validate_json(row) for row in stream_lines(store, key))
+    return (stored_outcome(batch, row) for row in stream_lines(store, key))
 
 
 def _difference(one: Image.Image | None, other: Image.Image | None) -> Difference | None:

@@ -3,7 +3,7 @@
 from contract.batch import BatchSpec
 from contract.ledger.memory.batches import MemoryBatches
 from contract.ledger.memory.state import MemoryState
-from contract.outcome import Outcome, Status
+from contract.outcome import Outcome, Status, stored_outcome
 
 
 class MemoryCutouts:
@@ -30,7 +30,7 @@ class MemoryCutouts:
         row = self._state.find(cutout_id)
         if row is None or row.cutout_outcome or not row.outcomes:
             return row.cutout_outcome if row else None
-        return Outcome.model_validate_json(row.outcomes[0].json)
+        return stored_outcome(cutout_id, row.outcomes[0].json)
 
     def close(self, cutout_id: str, kept: float) -> bool:
         row, outcome = self._state.find(cutout_id), self.outcome(cutout_id)

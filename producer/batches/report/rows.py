@@ -10,7 +10,7 @@ from contract.batch import BatchSpec
 from contract.ledger import Ledger
 from contract.ledger.undrained import undrained
 from contract.line_bits import count_bits
-from contract.outcome import Outcome
+from contract.outcome import Outcome, stored_outcome
 from contract.storage import open_store
 from contract.storage.outcome_files import FAILED_MARK, agreeing, latest, rows
 
@@ -39,7 +39,7 @@ def _bits(ledger: Ledger, spec: BatchSpec) -> tuple[bytes, bytes]:
 def _rows(ledger: Ledger, spec: BatchSpec, mark: bytes = b"") -> Iterator[Outcome]:
     """Yield every row whose JSON contains `mark`, undrained ones first."""
     waiting = (
-        Outcome.model_validate_json(row.json)
+        stored_outcome(spec.id, row.json)
         for row in undrained(ledger.lines, spec.id)
         if mark in row.json.encode()
     )

@@ -15,8 +15,8 @@ def load_delivery(ledger: Ledger, store: str, cutout_id: str) -> Delivery | None
     """
     outcome = ledger.cutouts.outcome(cutout_id)
     try:
-        fields = get_private_fields(open_store(store), cutout_id)
         progress = ledger.batches.progress(cutout_id)
+        fields = get_private_fields(open_store(store), cutout_id)
     except CutoutError as error:
         if error.code in {ErrorCode.OBJECT_MISSING, ErrorCode.BATCH_UNKNOWN}:
             return None

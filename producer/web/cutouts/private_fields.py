@@ -1,6 +1,6 @@
 """Private fields of cutouts (`PrivateFields`), stored in the server's own store, never in Redis."""
 
-from contract.cutout import PrivateFields
+from contract.cutout import PrivateFields, stored_private_fields
 from contract.storage import Store
 
 
@@ -25,5 +25,5 @@ def put_private_fields(store: Store, cutout_id: str, fields: PrivateFields) -> N
 
 
 def get_private_fields(store: Store, cutout_id: str) -> PrivateFields:
-    """Read a cutout's private fields. Raises PermanentError (`object_missing`) if it has none."""
-    return PrivateFields.model_validate_json(store.get(private_fields_key(cutout_id)).data)
+    """Read a cutout's private fields. Raises PermanentError (`object_missing`, `newer_release`)."""
+    return stored_private_fields(store.get(private_fields_key(cutout_id)).data, cutout_id)

@@ -18,7 +18,9 @@ import structlog
 from contract.batch import BatchSpec, Progress
 from contract.errors import CutoutError, ErrorCode
 from contract.ledger.connection import translated
+from contract.ledger.unreadable import log_unreadable
 from contract.outcome import Outcome
+from contract.stored import is_newer_release
 from producer.web.context import Context
 from producer.web.cutouts.records import RECORD_SECONDS, CutoutRecord, age_seconds
 from producer.web.cutouts.restore import restore
@@ -56,7 +58,10 @@ def _logged(cutout_id: str) -> Iterator[None]:
     try:
         yield
     except CutoutError as error:
-        log.warning("cutout record waits", batch=cutout_id, reason=str(error))
+        if is_newer_release(error):
+            log_unreadable(cutout_id, error)
+        else:
+            log.warning("cutout record waits", batch=cutout_id, reason=str(error))
     except Exception:
         log.exception("unexpected error", batch=cutout_id)
 

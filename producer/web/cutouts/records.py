@@ -20,6 +20,7 @@ from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.outcome import Outcome
 from contract.storage import Store
+from contract.stored import read_stored
 
 RECORD_SECONDS = 8 * 24 * 3600
 """Age from which records are deleted: a day more than Redis keeps a cutout."""
@@ -59,10 +60,7 @@ class CutoutRecords:
         self._store.put(key, body, "application/json")
 
     def find(self, cutout_id: str) -> CutoutRecord | None:
-        """Return the record of a cutout, or None.
-
-        Raises pydantic.ValidationError if it was written by another program.
-        """
+        """Return the record of a cutout, or None. Raises PermanentError (`newer_release`)."""
         for state in ("ended", "open"):
             try:
                 blob = self._store.get(_key(state, cutout_id))
@@ -70,7 +68,8 @@ class CutoutRecords:
                 if error.code is not ErrorCode.OBJECT_MISSING:
                     raise
             else:
-                return CutoutRecord.model_validate_json(blob.data)
+                what = f"The record of {cutout_id}"
+                return read_stored(CutoutRecord.model_validate_json, blob.data, what)
         return None
 
     def open_ids(self) -> Iterator[str]:

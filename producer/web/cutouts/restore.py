@@ -3,7 +3,6 @@
 import time
 
 import structlog
-from pydantic import ValidationError
 
 from producer.dispatch.cutouts import KEPT_SECONDS
 from producer.web.context import Context
@@ -19,13 +18,9 @@ def restore(context: Context, cutout_id: str) -> bool:
 
     One that has not ended is published by the dispatcher; a worker that finds the output settles it
     without processing the image. Returns False if there is no complete record of it, if it was
-    deleted, or if another process was faster.
+    deleted, or if another process was faster. Raises PermanentError (`newer_release`).
     """
-    try:
-        record = context.records.find(cutout_id)
-    except ValidationError:
-        log.error("cutout record invalid", batch=cutout_id)  # noqa: TRY400 - one sentence says it
-        return False
+    record = context.records.find(cutout_id)
     if record is None or not _is_complete(context, record):
         return False
     if not context.ledger.cutouts.register(record.spec, record.outcome, KEPT_SECONDS):

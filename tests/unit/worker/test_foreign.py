@@ -7,7 +7,7 @@ import pytest
 from celery.exceptions import Reject
 
 from contract.batch import BatchSpec
-from contract.errors import ErrorCode
+from contract.errors import ErrorCode, RetryableError
 from contract.job import ImageJob, ManifestLine
 from contract.ledger import ClaimRefused
 from contract.ledger.memory import MemoryLedger
@@ -15,6 +15,7 @@ from contract.outcome import Status
 from contract.recipe import PIPELINE, Recipe
 from contract.settings import Settings
 from worker.failure import DeferredError
+from worker.fetch import fetch
 from worker.foreign import ForeignJob
 from worker.process import process
 from worker.tasks import _parse
@@ -113,3 +114,12 @@ def test_a_message_of_this_release_is_a_job() -> None:
 def test_a_message_that_names_no_line_is_dropped(junk) -> None:
     with pytest.raises(Reject):
         _parse(junk, MODEL, "task")
+
+
+def test_a_url_in_fields_of_a_newer_release_is_left_to_another_worker(tmp_path) -> None:
+    (tmp_path / "fields.json").write_text('{"url": "https://a.example/a.jpg", "glow": 3}')
+    photograph = ManifestLine(key="fields.json", size=1, etag="1")
+    update = {"source": f"file://{tmp_path}", "photograph": photograph, "source_is_url": True}
+    with pytest.raises(RetryableError) as caught:
+        fetch(JOB.model_copy(update=update), Settings())
+    assert caught.value.code is ErrorCode.RELEASE_MISMATCH
