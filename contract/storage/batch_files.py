@@ -63,7 +63,7 @@ def read_private_fields(batch: str, destination: str) -> PrivateFields:
 
 
 def write_manifest_segment(
-    store: Store, batch: str, segment: int, lines: Iterable[str], writer: str = ""
+    store: Store, batch: str, segment: int, lines: Iterable[str | bytes], writer: str = ""
 ) -> None:
     """Write one segment of a manifest: ManifestLines as JSON. `writer`: see `manifest_key`."""
     put_lines(store, names.manifest_key(batch, segment, writer), lines)

@@ -3,19 +3,27 @@
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from contract.errors import ErrorCode, RetryableError
 from contract.storage.protocol import CHUNK_BYTES, Store
 
 CONTENT_TYPE = "application/gzip"
+COMPRESSED_LINES = 1000
+"""Lines compressed at a time."""
 LEVEL = 6
 """Of gzip. Level 9 saves another 1 % and takes twice as long."""
 
 
-def put_lines(store: Store, key: str, lines: Iterable[str]) -> None:
+def put_lines(store: Store, key: str, lines: Iterable[str | bytes]) -> None:
     """Write lines as one object. The same lines always give the same bytes."""
-    body = "".join(f"{line}\n" for line in lines).encode()
-    store.put(key, gzip.compress(body, LEVEL, mtime=0), CONTENT_TYPE)
+    writer = zlib.compressobj(LEVEL, wbits=zlib.MAX_WBITS | 16)
+    body = bytearray()
+    every = iter(lines)
+    while some := list(islice(every, COMPRESSED_LINES)):  # lines may be long: not all in one text
+        encoded = [line if isinstance(line, bytes) else line.encode() for line in some]
+        body += writer.compress(b"\n".join([*encoded, b""]))
+    store.put(key, bytes(body + writer.flush()), CONTENT_TYPE)
 
 
 def get_lines(store: Store, key: str) -> list[bytes]:

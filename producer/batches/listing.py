@@ -46,8 +46,8 @@ def list_source(
     StoppedError if `stopping` says so or another process has taken over.
     """
     with ExitStack() as stack:
-        listing = _Listing(ledger, spec, token, stack)
-        listing.run(stopping)
+        listing = _Listing(ledger, spec, token, stack, stopping)
+        listing.run()
         complete = listing.finish()
     with suppress(CutoutError):
         open_store(spec.destination).delete(names.checkpoint_key(spec.id))
@@ -55,9 +55,13 @@ def list_source(
 
 
 class _Listing:
-    def __init__(self, ledger: Ledger, spec: BatchSpec, token: str, stack: ExitStack) -> None:
-        self._ledger, self._spec, self._token = ledger, spec, token
-        self._reading, self._writing = StorageRetry(spec.id), StorageRetry(spec.id)
+    def __init__(
+        self, ledger: Ledger, spec: BatchSpec, token: str, stack: ExitStack,
+        stopping: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._ledger, self._spec, self._token, self._stopping = ledger, spec, token, stopping
+        self._reading = StorageRetry(spec.id, self._must_stop)
+        self._writing = StorageRetry(spec.id, self._must_stop)
         stack.callback(self._writing.stop)
         stack.callback(self._reading.stop)
         self._lease = _Lease(spec.id, self._record)
@@ -83,12 +87,15 @@ class _Listing:
         self._filter.taken = self._manifest.lines
         self._restore_collisions(checkpoint)
 
-    def run(self, stopping: Callable[[], bool]) -> None:
+    def _must_stop(self) -> bool:
+        return self._stopping() or self._lease.is_lost
+
+    def run(self) -> None:
         """List what is not listed yet."""
         if not self._filter.is_full:
             for page in self._source.pages(self._covered.gaps()):
                 self._lease.check()
-                if stopping():
+                if self._stopping():
                     raise StoppedError
                 self._filter.skip_linked(page.linked_folders)
                 self._filter.skip_unreadable(page.unreadable_rows)
@@ -197,18 +204,19 @@ class _Lease:
 
     def __init__(self, batch: str, record: Callable[[], bool]) -> None:
         self._batch, self._record = batch, record
-        self._lost = False
+        self.is_lost = False
+        """True if another process lists the source now, or an operator ended it"""
         self._stopped = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
     def renew(self) -> None:
         # if Redis is away for long, the lease ends; `complete` finds out
         with suppress(RetryableError):
-            self._lost = self._lost or not self._record()
+            self.is_lost = self.is_lost or not self._record()
 
     def check(self) -> None:
         """Raise StoppedError if another process lists the source now, or an operator ended it."""
-        if self._lost:
+        if self.is_lost:
             raise StoppedError
 
     def stop(self) -> None:
@@ -220,7 +228,7 @@ class _Lease:
                 self.renew()
             except CutoutError as error:
                 log.error("lease of the listing not renewed", batch=self._batch, reason=str(error))  # noqa: TRY400
-                self._lost = True
+                self.is_lost = True
 
 
 def _chunks(collisions: CollisionIndex, spec: BatchSpec) -> Iterator[list[Outcome]]:

@@ -61,7 +61,7 @@ class Segment(NamedTuple):
     """Lines of a manifest that are to be written."""
 
     number: int
-    lines: list[str]
+    lines: list[bytes]
 
 
 class ManifestWriter:
@@ -78,7 +78,8 @@ class ManifestWriter:
         self._on_stored = on_stored
         self._segments = checkpoint.segments
         self.writers = [*checkpoint.writers, (checkpoint.segments, token)]
-        self._pending = list(checkpoint.pending)
+        self._pending = [line.encode() for line in checkpoint.pending]
+        """as bytes: a text with a single emoji takes four bytes for each character"""
         self.lines = self._segments * spec.segment_lines + len(self._pending)
         """lines added so far"""
         self._thread = ThreadPoolExecutor(1, "manifest")
@@ -88,7 +89,7 @@ class ManifestWriter:
         """Add photographs; the number of the first is `lines` before the call."""
         self._pending += [
             f'{{"key":{encode_basestring(shown_key(key))},"size":{max(size, 0)},'
-            f'"etag":{encode_basestring(etag)}}}'
+            f'"etag":{encode_basestring(etag)}}}'.encode()
             for key, size, etag, _ in items
         ]
         self.lines += len(items)
@@ -107,7 +108,7 @@ class ManifestWriter:
         while self.is_full:
             segments.append(self._cut())
         checkpoint.segments, checkpoint.writers = self._segments, self.writers
-        checkpoint.pending = list(self._pending)
+        checkpoint.pending = [line.decode() for line in self._pending]
         self._submit(segments, checkpoint)
 
     def finish(self) -> None:

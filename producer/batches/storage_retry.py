@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import structlog
@@ -33,9 +33,12 @@ class StoppedError(Exception):
 class StorageRetry:
     """How long the threads of one listing wait for object storage that fails."""
 
-    def __init__(self, batch: str = "") -> None:
-        """`batch`: its ID, for the log; empty if there is none."""
-        self._batch = batch
+    def __init__(self, batch: str = "", must_stop: Callable[[], bool] = lambda: False) -> None:
+        """`batch`: its ID, for the log; empty if there is none.
+
+        `must_stop`: whether the listing is to end, checked between two calls of storage.
+        """
+        self._batch, self._must_stop = batch, must_stop
         self.reason = ""
         """why the listing waits; empty if it does not"""
         self._answered = False
@@ -48,6 +51,13 @@ class StorageRetry:
     @property
     def stopped(self) -> bool:
         return self._stopped.is_set()
+
+    def while_wanted(self, blocks: Iterable[T]) -> Iterator[T]:
+        """Yield what a long download yields. Raises StoppedError once the listing must stop."""
+        for block in blocks:
+            if self.stopped or self._must_stop():
+                raise StoppedError
+            yield block
 
     def retried(self, call: Callable[[], T]) -> T:
         """Return what `call` returns. Raises what it raises at last, or StoppedError."""
@@ -98,5 +108,5 @@ class StorageRetry:
         self.reason = str(error)
         shortest, longest = PAUSE_SECONDS
         pause = random.uniform(0, min(shortest * 2 ** (tries - 1), longest))  # noqa: S311 - spreads load
-        if self._stopped.wait(pause):
+        if self._stopped.wait(pause) or self._must_stop():
             raise StoppedError

@@ -1,17 +1,21 @@
 """S3 Inventory: a manifest.json that names the files with the rows, CSV or Parquet."""
 
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic.dataclasses import dataclass
 
 from contract.errors import ErrorCode, PermanentError
 from contract.validation import first_error
+from producer.batches.columns import plain_name
 from producer.batches.sources.files import BadManifestError, decompressed, digest_of, downloaded
-from producer.batches.sources.rows import Row, Rows, plain_name, read_rows, text_key
+from producer.batches.sources.formats import read_rows
+from producer.batches.sources.rows import Row, Rows, text_key
 from producer.batches.storage_retry import StorageRetry
 
-MAX_MANIFEST_BYTES = 64 << 20
+MAX_MANIFEST_BYTES = 4 << 20
+"""Enough for 15,000 files, each of which has up to millions of rows."""
 ARN = "arn:aws:s3:::"
 
 
@@ -20,9 +24,10 @@ def is_inventory(location: str) -> bool:
     return location.lower().endswith(".json")
 
 
-class _File(BaseModel):
+@dataclass(slots=True)  # an eighth of the memory of a BaseModel
+class _File:
     key: str = Field(min_length=1)
-    checksum: str = Field("", alias="MD5checksum")
+    checksum: str = Field("", validation_alias="MD5checksum")
 
 
 class _Manifest(BaseModel):
@@ -32,7 +37,7 @@ class _Manifest(BaseModel):
     destination: str = Field(alias="destinationBucket", min_length=1)
     file_format: str = Field(alias="fileFormat")
     file_schema: str = Field(alias="fileSchema")
-    files: list[_File]
+    files: Annotated[list[_File], FailFast()]
 
 
 class Inventory:
@@ -79,7 +84,9 @@ def read(file: BinaryIO, source: str) -> Inventory:
     """
     data = file.read(MAX_MANIFEST_BYTES + 1)
     if len(data) > MAX_MANIFEST_BYTES:
-        raise BadManifestError("It is too large for the manifest.json of an S3 Inventory.")
+        raise BadManifestError(
+            f"The manifest.json of an S3 Inventory has at most {MAX_MANIFEST_BYTES:,} bytes."
+        )
     try:
         manifest = _Manifest.model_validate_json(data)
     except ValidationError as error:

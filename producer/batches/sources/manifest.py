@@ -14,8 +14,16 @@ from producer.batches.sources.files import (
     downloaded,
     shown_location,
 )
+from producer.batches.sources.formats import read_rows
 from producer.batches.sources.page import Interval, Page
-from producer.batches.sources.rows import Row, RowReader, Rows, read_rows, text_key
+from producer.batches.sources.rows import (
+    MAX_KEY_BYTES,
+    MAX_S3_KEY_BYTES,
+    Row,
+    RowReader,
+    Rows,
+    text_key,
+)
 from producer.batches.storage_retry import StorageRetry
 
 PAGE_ROWS = 1000
@@ -39,7 +47,8 @@ class ManifestSource:
         """
         self._name = shown_location(manifest)
         self._storage_retry = storage_retry
-        self._file = stack.enter_context(downloaded(manifest, storage_retry))
+        with _named(self._name):
+            self._file = stack.enter_context(downloaded(manifest, storage_retry))
         self.fingerprint = digest_of(self._file, "sha256")
         self._inventory = None
         key_of: Callable[[Row], str | None] = _key_below(source)
@@ -47,8 +56,8 @@ class ManifestSource:
             with _named(self._name):
                 self._inventory = inventory.read(self._file, source)
             key_of = self._inventory.key_of
-        self._reader = RowReader(key_of, needs_modified)
-        self._has_objects = False
+        max_key_bytes = MAX_S3_KEY_BYTES if source.startswith("s3://") else MAX_KEY_BYTES
+        self._reader = RowReader(key_of, needs_modified, max_key_bytes)
 
     def pages(self, gaps: list[Interval]) -> Iterator[Page]:
         """Yield the objects of the rows that are not covered, and the rows that cannot be read.
@@ -61,8 +70,7 @@ class ManifestSource:
                 yield from self._pages(int(start))
 
     def _pages(self, position: int) -> Iterator[Page]:
-        rows = self._rows()
-        self._has_objects = position > 0
+        rows, is_continued = self._rows(), position > 0
         for _ in islice(rows, position):
             pass
         while True:
@@ -71,8 +79,7 @@ class ManifestSource:
             count, unreadable = self._reader.rows - before, self._reader.take_unreadable()
             if not count:
                 break
-            self._has_objects = self._has_objects or len(unreadable) < count
-            if not self._has_objects:
+            if unreadable and not (is_continued or self._reader.readable):
                 raise _all_unreadable(self._name, unreadable)
             start, position = position, position + count
             yield Page(items, (start, position), unreadable_rows=unreadable)

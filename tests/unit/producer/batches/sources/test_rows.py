@@ -5,9 +5,10 @@ import io
 import pytest
 
 from contract.storage import ObjectInfo
-from producer.batches.sources import rows
+from producer.batches.sources import formats
 from producer.batches.sources.files import BadManifestError
-from producer.batches.sources.rows import RowReader, read_rows, text_key
+from producer.batches.sources.formats import read_rows
+from producer.batches.sources.rows import RowReader, text_key
 
 DAY = 1_767_225_600.0  # 2026-01-01
 
@@ -64,9 +65,9 @@ def test_names_that_are_not_unicode_are_kept() -> None:
     assert item.key == "caf\udce9.jpg"
 
 
-LONG = "the key has more than 4,096 characters"
+LONG = "the key has more than 4,096 bytes"
 SIZE = "the size is not a number of bytes"
-ETAG = "the etag is not a text of at most 1,024 characters"
+ETAG = "the etag is not a text of at most 1,024 bytes"
 DATE = "last_modified is not a date as 2026-01-31T12:00:00Z"
 
 
@@ -147,6 +148,6 @@ def test_a_selection_by_time_needs_times() -> None:
 
 
 def test_lines_are_read_one_at_a_time(monkeypatch) -> None:
-    monkeypatch.setattr(rows, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(formats, "MAX_LINE_BYTES", 100)
     many = "key\n" + "".join(f"{number}.jpg\n" for number in range(1000))
     assert len(objects(many)) == 1000
