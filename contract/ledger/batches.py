@@ -1,12 +1,12 @@
 """Batches in Redis: a hash and a bitmap each, and the sets that index them."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import compress
 from typing import Any, Literal, cast
 
 from contract import names
-from contract.batch import BatchSpec, Progress, Snapshot, State
+from contract.batch import BatchSpec, Progress, Snapshot, State, stored_spec
 from contract.errors import ErrorCode, PermanentError
 from contract.ledger.batch_rows import (
     BATCH_KEYS,
@@ -106,6 +106,10 @@ class RedisBatches:
         parts = (*BATCH_KEYS, *TEMPORARY_KEYS)
         return bool(self._connection.run_for("forget_closed", batch, parts))
 
+    def mark_deleted(self, batch: str) -> None:
+        with translated():
+            self._redis.set(names.redis_key(batch, "deleted"), "1", ex=DELETED_KEPT_SECONDS)
+
     def forget(self, batch: str) -> None:
         with translated(), self._redis.pipeline() as pipe:
             pipe.srem(names.OPEN_BATCHES, batch)
@@ -134,8 +138,17 @@ class RedisBatches:
         arguments = (state, reason, "" if retry_at is None else retry_at, int(only_open))
         return bool(self._connection.run_for("stop", batch, [""], *arguments))
 
-    def reschedule(self, spec: BatchSpec) -> bool:
-        return bool(self._connection.run_for("reschedule", spec.id, [""], spec.model_dump_json()))
+    def reschedule(self, batch: str, change: Callable[[BatchSpec], BatchSpec]) -> BatchSpec | None:
+        stored = -1
+        while stored < 0:
+            with translated():
+                current = self._redis.hget(names.redis_key(batch), "spec")
+            if current is None:
+                return None
+            spec = change(stored_spec(batch, current))
+            texts = (spec.model_dump_json(), cast("str", current))
+            stored = self._connection.run_for("reschedule", batch, [""], *texts)
+        return spec if stored else None
 
     def resume(self, batch: str) -> int:
         return self._recall(batch, idle=False)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
+from typing import cast
 
 from contract.batch import BatchSpec
 from contract.errors import ErrorCode, PermanentError
@@ -48,16 +49,29 @@ def cancel(ledger: Ledger, batch: str) -> None:
 def reschedule(ledger: Ledger, batch: str, changes: Mapping[str, object]) -> BatchSpec:
     """Change fields of a batch's schedule; return the new spec.
 
-    It is stored in object storage first, from where `rebuild` reads it. Raises PermanentError:
-    `batch_unknown`, `batch_conflict`, `invalid_schedule`.
+    Of two calls at once, each changes its own fields. The spec is stored in object storage first,
+    from where `rebuild` reads it. Raises PermanentError: `batch_unknown`, `batch_conflict`,
+    `invalid_schedule`.
     """
-    progress = ledger.batches.progress(batch)
-    schedule = changed(progress.spec.schedule, changes)
-    spec = progress.spec.model_copy(update={"schedule": schedule})
-    _require(progress.state in {"open", "paused"}, ledger, batch)
-    batch_files.write_spec(spec)
-    _require(ledger.batches.reschedule(spec), ledger, batch)
-    return spec
+    attempts = 0
+
+    def change(current: BatchSpec) -> BatchSpec:
+        nonlocal attempts
+        attempts += 1
+        try:
+            schedule = changed(current.schedule, changes)
+        except PermanentError:
+            if attempts > 1:  # the first one wrote what was never accepted
+                batch_files.write_spec(current)
+            raise
+        spec = current.model_copy(update={"schedule": schedule})
+        batch_files.write_spec(spec)
+        return spec
+
+    _require(ledger.batches.progress(batch).state in {"open", "paused"}, ledger, batch)
+    spec = ledger.batches.reschedule(batch, change)
+    _require(spec is not None, ledger, batch)
+    return cast("BatchSpec", spec)
 
 
 def _require(accepted: bool, ledger: Ledger, batch: str) -> None:

@@ -66,18 +66,26 @@ class ScheduleOptions:
     def applied_to(self, schedule: Schedule) -> Schedule:
         """Return a schedule changed by the options.
 
-        A deadline without a date is the first one after the start. Raises typer.BadParameter, and
-        PermanentError (`invalid_schedule`).
+        Raises typer.BadParameter, and PermanentError (`invalid_schedule`).
+        """
+        return changed(schedule, self.changes(schedule))
+
+    def changes(self, schedule: Schedule) -> dict[str, object]:
+        """Return the fields that the options change.
+
+        A deadline without a date is the first one after the start. Raises typer.BadParameter.
         """
         now, start = datetime.now(UTC), schedule.not_before
-        changes = {name: value for name, value in asdict(self).items() if value is not None}
+        changes: dict[str, object] = {
+            name: value for name, value in asdict(self).items() if value is not None
+        }
         if self.cap == 0:
             changes["cap"] = None
         if self.not_before is not None:
             changes["not_before"] = start = parse_time(self.not_before, now)
         if self.deadline is not None:
             changes["deadline"] = parse_time(self.deadline, max(now, start) if start else now)
-        return changed(schedule, changes)
+        return changes
 
 
 @app.command()
@@ -98,10 +106,9 @@ def schedule(
     ledger = open_ledger_of(batch)
     current = ledger.batches.progress(batch).spec.schedule
     options = ScheduleOptions(priority, weight, cap, not_before, deadline)
-    new = options.applied_to(current)
-    if new != current:
-        control.reschedule(ledger, batch, new.model_dump())
-    fields = new.model_dump(mode="json")
+    if options.applied_to(current) != current:
+        current = control.reschedule(ledger, batch, options.changes(current)).schedule
+    fields = current.model_dump(mode="json")
     if as_json:
         typer.echo(json.dumps(fields))
         return

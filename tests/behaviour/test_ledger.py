@@ -632,14 +632,33 @@ def test_a_reason_for_no_progress_never_replaces_that_of_a_pause(ledger, batch) 
 
 def test_only_the_schedule_of_an_open_or_paused_batch_changes(ledger, batch) -> None:
     later = Schedule(not_before="2026-01-31T22:00:00Z")
-    new = ledger.batches.progress(batch).spec.model_copy(update={"schedule": later})
-    assert ledger.batches.reschedule(new)
+    old = ledger.batches.progress(batch).spec
+    new = old.model_copy(update={"schedule": later})
+    assert ledger.batches.reschedule(batch, lambda spec: new if spec == old else spec) == new
     ledger.batches.pause(batch, "why")
-    assert ledger.batches.reschedule(new)
+    assert ledger.batches.reschedule(batch, lambda _: new) == new
     assert ledger.batches.progress(batch).spec == new
     ledger.batches.cancel(batch)
-    assert not ledger.batches.reschedule(spec())
-    assert not ledger.batches.reschedule(spec("b-20260101-000000-ffffff"))
+    assert ledger.batches.reschedule(batch, lambda _: old) is None
+    assert ledger.batches.reschedule("b-20260101-000000-ffffff", lambda _: old) is None
+    assert ledger.batches.progress(batch).spec == new
+
+
+def test_of_two_reschedulings_at_once_none_undoes_the_other(ledger, batch) -> None:
+    def change(spec: BatchSpec, **fields: object) -> BatchSpec:
+        return spec.model_copy(update={"schedule": spec.schedule.model_copy(update=fields)})
+
+    seen = []
+
+    def slow(spec: BatchSpec) -> BatchSpec:
+        if not seen:
+            ledger.batches.reschedule(batch, lambda spec: change(spec, priority=7))
+        seen.append(spec.schedule.priority)
+        return change(spec, weight=3)
+
+    new = ledger.batches.reschedule(batch, slow)
+    assert seen == [0, 7]
+    assert new.schedule == Schedule(priority=7, weight=3)
     assert ledger.batches.progress(batch).spec == new
 
 

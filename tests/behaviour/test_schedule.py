@@ -1,6 +1,7 @@
 """When batches run and what share of the workers they get, without workers."""
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
 from contract.schedule import Schedule
 from contract.settings import settings
+from contract.storage import batch_files
 from producer.batches import control
 from producer.batches.rebuild import rebuild
 from producer.batches.register import register
@@ -81,6 +83,46 @@ def test_a_changed_schedule_outlives_redis(ledger: RedisLedger, tmp_path: Path) 
     ledger.connection.client.flushall()
     assert rebuild(ledger, spec.id, spec.destination)[0] == changed
     assert ledger.batches.progress(spec.id).spec == changed
+
+
+@pytest.fixture
+def second_change(monkeypatch) -> Iterator[list[Callable[[], object]]]:
+    """What happens while the first of two changes is being stored."""
+    todo: list[Callable[[], object]] = []
+    write_spec = batch_files.write_spec
+
+    def write(spec: BatchSpec) -> None:
+        write_spec(spec)
+        if todo:
+            todo.pop()()
+
+    monkeypatch.setattr(batch_files, "write_spec", write)
+    yield todo
+    assert not todo
+
+
+def test_two_changes_at_once_keep_their_fields(
+    ledger: RedisLedger, tmp_path: Path, second_change
+) -> None:
+    spec = submit(ledger, tmp_path)
+    second_change.append(lambda: control.reschedule(ledger, spec.id, {"priority": 5}))
+    new = control.reschedule(ledger, spec.id, {"weight": 2})
+    assert new.schedule == Schedule(priority=5, weight=2)
+    assert ledger.batches.progress(spec.id).spec == new
+    assert batch_files.read_spec(spec.id, spec.destination) == new
+
+
+def test_a_change_that_another_makes_invalid_leaves_nothing_behind(
+    ledger: RedisLedger, tmp_path: Path, second_change
+) -> None:
+    spec = submit(ledger, tmp_path)
+    second_change.append(lambda: control.reschedule(ledger, spec.id, {"deadline": SOON}))
+    with pytest.raises(PermanentError) as raised:
+        control.reschedule(ledger, spec.id, {"not_before": SOON})
+    assert raised.value.code is ErrorCode.INVALID_SCHEDULE
+    stored = batch_files.read_spec(spec.id, spec.destination)
+    assert stored.schedule == Schedule(deadline=SOON)
+    assert ledger.batches.progress(spec.id).spec == stored
 
 
 def test_the_schedule_of_a_batch_that_ends_cannot_be_changed(

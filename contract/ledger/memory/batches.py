@@ -1,6 +1,6 @@
 """Batches as a whole, in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from contract.batch import BatchSpec, Progress, Snapshot, stored_spec
 from contract.ledger.memory.state import MemoryBatch, MemoryLine, MemoryState
@@ -86,9 +86,12 @@ class MemoryBatches:
         self.forget(batch)
         return True
 
+    def mark_deleted(self, batch: str) -> None:
+        self._state.deleted[batch] = self._state.clock() + DELETED_KEPT_SECONDS
+
     def forget(self, batch: str) -> None:
         self._state.remove(batch)
-        self._state.deleted[batch] = self._state.clock() + DELETED_KEPT_SECONDS
+        self.mark_deleted(batch)
 
     def was_deleted(self, batch: str) -> bool:
         return self._state.deleted.get(batch, 0) > self._state.clock()
@@ -114,12 +117,18 @@ class MemoryBatches:
         row.state, row.stalled_reason, row.retry_at = "cancelling", "", None
         return True
 
-    def reschedule(self, spec: BatchSpec) -> bool:
-        row = self._state.find(spec.id)
-        if row is None or row.state not in {"open", "paused"}:
-            return False
+    def reschedule(self, batch: str, change: Callable[[BatchSpec], BatchSpec]) -> BatchSpec | None:
+        row = self._state.find(batch)
+        if row is None:
+            return None
+        current = None
+        while current is not row.spec:
+            current = row.spec
+            spec = change(current)
+        if row.state not in {"open", "paused"}:
+            return None
         row.spec = spec
-        return True
+        return spec
 
     def resume(self, batch: str) -> int:
         row = self._state.find(batch)

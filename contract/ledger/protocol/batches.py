@@ -1,6 +1,6 @@
 """What a ledger does with whole batches."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from contract.batch import BatchSpec, Progress, Snapshot
@@ -64,12 +64,16 @@ class Batches(Protocol):
         """Close a batch whatever is settled: it has no report, or cannot continue."""
         ...
 
+    def mark_deleted(self, batch: str) -> None:
+        """Have `was_deleted` say so for a day, before anything is deleted."""
+        ...
+
     def forget(self, batch: str) -> None:
         """Delete everything stored for a batch. For a day, `was_deleted` knows that it existed."""
         ...
 
     def was_deleted(self, batch: str) -> bool:
-        """Return whether a batch was deleted by `forget`, and not just lost."""
+        """Return whether a batch was deleted, or is being deleted, and not just lost."""
         ...
 
     def forget_closed(self, batch: str) -> bool:
@@ -97,10 +101,11 @@ class Batches(Protocol):
         """
         ...
 
-    def reschedule(self, spec: BatchSpec) -> bool:
-        """Store the spec of a batch whose schedule was changed.
+    def reschedule(self, batch: str, change: Callable[[BatchSpec], BatchSpec]) -> BatchSpec | None:
+        """Replace the spec of a batch by `change(spec)`, which has another schedule; return it.
 
-        Returns False if the batch is neither open nor paused.
+        `change` is called again if another process was faster, with what that one has stored.
+        Returns None if the batch is neither open nor paused.
         """
         ...
 
