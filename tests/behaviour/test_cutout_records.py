@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Output, Status
 from contract.settings import Settings
 from contract.storage import canonical_location
+from contract.storage.files import FileStore
 from producer.dispatch import cutouts
 from producer.dispatch.publisher import queues_of
 from producer.web.context import Context
@@ -203,6 +205,32 @@ def test_a_lost_cutout_can_be_deleted(context: Context) -> None:
     flush(context)
     delete(context, find(context, cutout_id)[0].spec)
     assert not_found(context, cutout_id)
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_a_deletion_that_fails_half_way_can_be_repeated(
+    context: Context, tmp_path: Path, monkeypatch, failing: int
+) -> None:
+    cutout_id = created(context, CALLBACK)
+    key = find(context, cutout_id)[0].spec.cutout.destination_key
+    context.open_store().put(key, b"an output", "image/png")
+    calls, delete_object = [], FileStore.delete
+
+    def delete_or_fail(store: FileStore, key: str) -> None:
+        calls.append(key)
+        if len(calls) == failing + 1:
+            raise RetryableError(ErrorCode.STORAGE_UNAVAILABLE, "SlowDown")
+        delete_object(store, key)
+
+    monkeypatch.setattr(FileStore, "delete", delete_or_fail)
+    with suppress(RetryableError):
+        delete(context, find(context, cutout_id)[0].spec)
+    if len(calls) == failing + 1:  # it failed
+        delete(context, find(context, cutout_id)[0].spec)
+    assert not_found(context, cutout_id)
+    assert context.ledger.batches.was_deleted(cutout_id)
+    stored = [path for path in tmp_path.rglob("store/**/*") if path.is_file()]
+    assert not [path for path in stored if cutout_id in str(path)]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
