@@ -27,6 +27,13 @@ def _split(value: object) -> object:
     return tuple(part for part in map(str.strip, value.split(",")) if part)
 
 
+def _without_brackets(value: object) -> object:
+    return value.removeprefix("[").removesuffix("]") if isinstance(value, str) else value
+
+
+ListenAddress = Annotated[str, BeforeValidator(_without_brackets)]
+"""An IPv4 or IPv6 address, or a host name. IPv6 addresses may be in brackets, as in URLs."""
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list in one environment variable; spaces around commas are ignored."""
 
@@ -165,8 +172,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )
-    flower_address: str = Field(
-        "127.0.0.1", description="Address that Flower listens on; `0.0.0.0` for all interfaces."
+    flower_address: ListenAddress = Field(
+        "127.0.0.1",
+        description="Address that Flower listens on; `0.0.0.0` or `::` for all interfaces.",
     )
     flower_port: int = Field(
         5555, ge=0, le=65535, description="Port that Flower listens on; 0 for any free one."
@@ -182,7 +190,7 @@ class Settings(BaseSettings):
         description="File in which Flower keeps the tasks and workers that it has seen, over"
         " restarts. Not set: it forgets them.",
     )
-    metrics_address: str = Field(
+    metrics_address: ListenAddress = Field(
         "127.0.0.1",
         description="Address of `/metrics` and `/healthz`. They need no key, so make any but a"
         " loopback address reachable for Prometheus alone.",
@@ -195,7 +203,7 @@ class Settings(BaseSettings):
         " `/healthz`; 0 for any free one. If not set, they serve neither. Processes that share a"
         " machine's network need different ones.",
     )
-    web_address: str = Field(
+    web_address: ListenAddress = Field(
         "127.0.0.1",
         description="Address that `cutout serve` listens on. Any but a loopback address requires"
         " CUTOUT_API_KEYS.",

@@ -153,7 +153,8 @@ class Stack:
 
     def _start_flower(self, wanted_port: int) -> None:
         port = _free_port(self._config.flower_address, wanted_port)
-        self.flower_url = f"http://{self._config.flower_address}:{port}"
+        address = self._config.flower_address
+        self.flower_url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
         self._start("flower", "producer", "flower", env={"CUTOUT_FLOWER_PORT": str(port)})
 
     def _await_flower(self) -> None:
@@ -242,8 +243,9 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 def _free_port(address: str, wanted: int) -> int:
     """Return the wanted port if it is free, else any free port."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in (wanted, ANY_PORT):
-        with suppress(OSError), socket.socket() as probe:
+        with suppress(OSError), socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
             return int(probe.getsockname()[1])
