@@ -6,7 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contract.errors import ErrorCode, PermanentError
@@ -31,7 +38,15 @@ def _without_brackets(value: object) -> object:
     return value.removeprefix("[").removesuffix("]") if isinstance(value, str) else value
 
 
-ListenAddress = Annotated[str, BeforeValidator(_without_brackets)]
+def _is_host(address: str) -> str:
+    try:
+        address.encode("idna")
+    except UnicodeError:
+        raise ValueError("it is neither an address nor the name of a host") from None
+    return address
+
+
+ListenAddress = Annotated[str, BeforeValidator(_without_brackets), AfterValidator(_is_host)]
 """An IPv4 or IPv6 address, or a host name. IPv6 addresses may be in brackets, as in URLs."""
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -239,6 +254,17 @@ class Settings(BaseSettings):
         description="Maximum number of queued cutouts per model; further ones are answered with"
         " status 429.",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_unicode(cls, value: object) -> object:
+        # an environment variable may hold any bytes, which Python reads as surrogates
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError("it is not Unicode") from None
+        return value
 
     @field_validator("redis_url")
     @classmethod

@@ -226,6 +226,8 @@ class RedisBatches:
             return bool(self._redis.exists(names.redis_key(batch)))
 
     def progress(self, batch: str) -> Progress:
+        if not names.is_batch_id(batch):  # as users type it
+            raise _unknown(batch)
         [(row, sizes)] = self._rows([batch], transaction=True)
         if not row:
             raise _unknown(batch)

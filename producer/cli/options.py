@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -13,6 +13,23 @@ from contract.quality import Quality, Refinement
 from contract.recipe import Recipe, recipe_for
 from contract.settings import settings
 from producer.recipes.document import RecipeDocument, of_presets, read
+
+Text = TypeVar("Text", str, list[str], None)
+
+
+def require_unicode(given: Text) -> Text:
+    """Return an option's text, or texts. Raises typer.BadParameter if one is not Unicode.
+
+    An argument may hold any bytes, which Python reads as surrogates.
+    """
+    texts: list[str] = [given] if isinstance(given, str) else given or []
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise typer.BadParameter(f"{text!r} is not Unicode.") from None
+    return given
+
 
 Source = Annotated[
     str,

@@ -25,6 +25,7 @@ from producer.cli.options import (
     Refine,
     Source,
     open_ledger,
+    require_unicode,
 )
 from producer.cli.schedule import Cap, Deadline, NotBefore, Priority, ScheduleOptions, Weight
 from producer.cli.times import duration_text
@@ -56,11 +57,15 @@ Include = Annotated[
     list[str] | None,
     typer.Option(
         metavar="GLOB",
+        callback=require_unicode,
         help="Only keys that match, such as `shoes/*.jpg`; `*` also matches `/`. May be repeated.",
     ),
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option(metavar="GLOB", help="No keys that match. May be repeated.")
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB", callback=require_unicode, help="No keys that match. May be repeated."
+    ),
 ]
 Since = Annotated[
     float | None,
@@ -121,6 +126,7 @@ Name = Annotated[
     str,
     typer.Option(
         metavar="NAME",
+        callback=require_unicode,
         help="A name of your own. For 30 days, repeating the command with the same name creates no"
         " second batch, and another command with the same name is refused.",
     ),
