@@ -101,8 +101,14 @@ def test_a_settled_batch_is_reported_and_closed(closing: Closing) -> None:
     assert closing.reported() == ["done"] * 8 + ["failed"] * 2
 
 
-def test_a_stale_dispatcher_does_not_close_over_a_retry(closing: Closing, monkeypatch) -> None:
-    """It has written its report when it stalls; a retry runs to its end before it goes on."""
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_stale_dispatcher_does_not_close_over_a_retry(
+    closing: Closing, monkeypatch, drained: bool
+) -> None:
+    """It has written its report when it stalls; a retry runs to its end before it goes on.
+
+    Another dispatcher may have moved the new outcomes to object storage by then.
+    """
     closing.settle(range(8), Status.DONE)
     closing.settle(range(8, TOTAL), Status.FAILED)
     write = files.write
@@ -112,6 +118,8 @@ def test_a_stale_dispatcher_does_not_close_over_a_retry(closing: Closing, monkey
         monkeypatch.setattr(files, "write", write)
         assert control.retry(closing.ledger, closing.spec.id) == 2
         closing.settle(range(8, TOTAL), Status.DONE)
+        if drained:
+            drain(closing.ledger, closing.spec)
         return tally
 
     monkeypatch.setattr(files, "write", stalled)
@@ -237,6 +245,22 @@ def test_a_dispatcher_that_died_while_it_wrote_a_report_is_followed(closing: Clo
     assert closing.state == "open"
     until(lambda: closing.tick(dispatcher) or closing.state == "closed")
     assert closing.reported() == ["done"] * TOTAL
+
+
+def test_a_report_that_takes_longer_than_its_lease_keeps_it(closing: Closing, monkeypatch) -> None:
+    closing.settle(range(TOTAL), Status.DONE)
+    monkeypatch.setattr(report_lease, "RENEWED_EVERY_SECONDS", 0.01)
+    redis, key = closing.ledger.connection.client, names.redis_key(closing.spec.id, "report_lease")
+    write = files.write
+
+    def slow(*arguments) -> Tally:
+        redis.expire(key, 5)  # most of it is over
+        until(lambda: redis.pttl(key) > 5000, 5)
+        return write(*arguments)
+
+    monkeypatch.setattr(files, "write", slow)
+    closing.tick(closing.dispatcher())
+    assert closing.state == "closed"
 
 
 @pytest.mark.parametrize("free_again", [False, True])

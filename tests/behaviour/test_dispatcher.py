@@ -104,6 +104,15 @@ def test_a_dispatcher_whose_storage_stalls_is_alive(
     assert alive == [True] * 3
 
 
+def metrics(ledger: RedisLedger) -> dict[tuple[str, ...], float]:
+    """Return what Prometheus scrapes, by name and labels."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in ClusterMetrics(ledger.connection.address).collect()
+        for sample in family.samples
+    }
+
+
 def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tmp_path) -> None:
     total = 30
     for number in range(total + 1):
@@ -119,17 +128,30 @@ def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tm
     dispatching.tick()
     assert ledger.batches.progress(spec.id).state == "paused"
     assert counters.rows()[BREAKER_TRIPS.name, ()] == [before + 1]
-    samples = {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in ClusterMetrics(ledger.connection.address).collect()
-        for sample in family.samples
-    }
+    samples = metrics(ledger)
     assert samples["cutout_batch_stalled", spec.id, "breaker"] == 1
     assert samples["cutout_batch_state", spec.id, "paused"] == 1
     # nobody should start workers for a batch that is paused
     pipeline = str(spec.recipe.pipeline)
     assert samples["cutout_unsettled_images", "u2netp", pipeline, "held"] == 1
     assert samples["cutout_unsettled_images", "u2netp", pipeline, "waiting"] == 0
+
+
+def test_a_worker_out_of_rotation_pauses_no_batch(ledger: RedisLedger, catalogue, tmp_path) -> None:
+    """All results so far are its own: the one that is left has not settled an image yet."""
+    total, queue = 30, names.bulk_queue("u2netp")
+    for number in range(total + 1):
+        photograph(catalogue / f"{number}.jpg")
+    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
+    for line in range(total):
+        failed = Outcome(line=line, key=f"{line}.jpg", status=Status.FAILED, worker="bad")
+        ledger.lines.finish(spec.id, failed, ErrorCode.ACCESS_DENIED)
+    ledger.workers.register(Worker("bad", queue, 1, 0, out_of_rotation="It fails."))
+    ledger.workers.register(Worker("good", queue, 1, 0))
+    dispatcher_of(ledger).tick()
+    assert ledger.batches.progress(spec.id).state == "open"
+    assert metrics(ledger)["cutout_worker_out_of_rotation", "bad", queue] == 1
+    assert metrics(ledger)["cutout_worker_out_of_rotation", "good", queue] == 0
 
 
 @pytest.mark.parametrize("moment", ["before it trips", "before it resumes"])
@@ -337,19 +359,52 @@ def test_publishing_says_that_redis_is_at_fault(
     assert raised.value.code is ErrorCode.REDIS_UNAVAILABLE
 
 
-def test_a_dispatcher_that_was_frozen_leaves_the_batches_to_another(
-    ledger: RedisLedger, catalogue, tmp_path, monkeypatch
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_long_tick_keeps_the_lease_and_ends_once_it_is_lost(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch, lost: bool
 ) -> None:
-    """It is frozen after it has read that a batch is being cancelled, until that is long over."""
+    photograph(catalogue / "a.jpg")
+    for name in ("one", "two", "three"):
+        register(ledger, str(catalogue), str(tmp_path / name), recipe_for("u2netp"))
+    dispatching, redis = dispatcher_of(ledger), ledger.connection.client
+    assert dispatching._acquire_lease()
+    begin, left = time.time(), []
+
+    def long_step(_: object) -> bool:
+        left.append(redis.pttl(names.DISPATCHER_LEASE))
+        if lost:
+            redis.set(names.DISPATCHER_LEASE, "another", ex=60)
+        else:
+            redis.expire(names.DISPATCHER_LEASE, 5)
+        now = begin + len(left) * dispatcher.LEASE_SECONDS
+        monkeypatch.setattr(dispatcher.time, "time", lambda: now)
+        return False
+
+    monkeypatch.setattr(dispatching, "_advance", long_step)
+    dispatching.tick()
+    assert len(left) == (1 if lost else 3)
+    assert min(left) > 5000
+    dispatching.stop()
+
+
+@pytest.mark.parametrize("moment", ["snapshot", "unclaimed"])
+def test_a_dispatcher_that_was_frozen_leaves_the_batches_to_another(
+    ledger: RedisLedger, catalogue, tmp_path, monkeypatch, moment: str
+) -> None:
+    """It is frozen after it has read that a batch is being cancelled, until that is long over.
+
+    Or after it has found that it still holds the lease.
+    """
     photograph(catalogue / "a.jpg")
     spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
     ledger.batches.cancel(spec.id)
     frozen, other = dispatcher_of(ledger), dispatcher_of(ledger)
-    read = type(ledger.batches).snapshot
+    part = type(ledger.batches if moment == "snapshot" else ledger.lines)
+    read = getattr(part, moment)
 
     def freeze(*arguments):
-        snapshot = read(*arguments)
-        monkeypatch.setattr(type(ledger.batches), "snapshot", read)
+        answer = read(*arguments)
+        monkeypatch.setattr(part, moment, read)
         ledger.acquire_lease(other._token, 60)
         other.tick()
         other.tick()
@@ -357,9 +412,9 @@ def test_a_dispatcher_that_was_frozen_leaves_the_batches_to_another(
         assert control.retry(ledger, spec.id) == 1
         now = time.time()
         monkeypatch.setattr(dispatcher.time, "time", lambda: now + dispatcher.LEASE_SECONDS)
-        return snapshot
+        return answer
 
-    monkeypatch.setattr(type(ledger.batches), "snapshot", freeze)
+    monkeypatch.setattr(part, moment, freeze)
     frozen.tick()
     progress = ledger.batches.progress(spec.id)
     assert (progress.state, progress.failed) == ("open", 0)
