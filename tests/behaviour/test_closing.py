@@ -277,7 +277,7 @@ def test_a_dispatcher_stops_writing_once_the_reports_lease_is_lost(
         closing.lose_report_lease()
         if free_again:
             closing.ledger.batches.release_report(closing.spec.id, "another")
-        until(lambda: raises(check))
+        until(lambda: raises(check), 10)
 
     monkeypatch.setattr(files, "_checked", lost)
     monkeypatch.setattr(FileStore, "put", lambda *arguments: put.append(arguments[1]))
