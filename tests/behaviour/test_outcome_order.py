@@ -7,6 +7,7 @@ import pytest
 
 from contract import names
 from contract.batch import BatchSpec
+from contract.errors import ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Ledger
 from contract.ledger.memory import MemoryLedger
@@ -63,8 +64,10 @@ def spec(clock: Clock, tmp_path: Path) -> BatchSpec:
     return spec
 
 
-def settle(ledger: Ledger, spec: BatchSpec, status: Status, *lines: int) -> None:
-    rows = [Outcome(line=n, key=f"{n}.jpg", status=status) for n in lines]
+def settle(
+    ledger: Ledger, spec: BatchSpec, status: Status, *lines: int, code: ErrorCode | None = None
+) -> None:
+    rows = [Outcome(line=n, key=f"{n}.jpg", status=status, code=code) for n in lines]
     assert ledger.lines.finish_all(spec.id, rows) == len(lines)
 
 
@@ -85,21 +88,23 @@ def test_a_failover_to_a_slower_clock_lets_no_old_failure_win(
     ledger = clock.ledger
     clock.advance(spec.id, HOUR)
     settle(ledger, spec, Status.DONE, 0)
-    settle(ledger, spec, Status.FAILED, 1, 2)
+    settle(ledger, spec, Status.FAILED, 1, 2, code=ErrorCode.ACCESS_DENIED)
     close(ledger, spec)
     assert control.retry(ledger, spec.id) == 2
 
     clock.advance(spec.id, 0)
     settle(ledger, spec, Status.DONE, 1)
-    settle(ledger, spec, Status.FAILED, 2)
+    settle(ledger, spec, Status.FAILED, 2, code=ErrorCode.NOT_AN_IMAGE)
     close(ledger, spec)
 
     prefix = names.outcomes_prefix(spec.id)
     early, late = sorted(item.key for item in open_store(spec.destination).list(prefix))
     assert early.rpartition("_")[2] > late.rpartition("_")[2]  # the clock went backwards
     assert statuses(ledger, spec) == {0: "done", 1: "done", 2: "failed"}
-    assert [row.line for row in failures(ledger, spec)] == [2]
-    assert control.retry(ledger, spec.id) == 1
+    failed = [(row.line, row.code) for row in failures(ledger, spec)]
+    assert failed == [(2, ErrorCode.NOT_AN_IMAGE)]
+    assert control.retry(ledger, spec.id, ErrorCode.ACCESS_DENIED) == 0
+    assert control.retry(ledger, spec.id, ErrorCode.NOT_AN_IMAGE) == 1
 
 
 def test_a_batch_rebuilt_after_that_has_the_latest_outcomes_too(
