@@ -270,6 +270,21 @@ def test_weights_divide_the_workers_and_a_cap_limits_a_batch(
     assert issued(dispatcher, ledger, *specs) == [375, 125, 100]
 
 
+@pytest.mark.slow
+def test_lines_that_wait_for_a_retry_claim_no_workers(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path
+) -> None:
+    waiting = submit(ledger, tmp_path / "waiting", 50, priority=1)
+    other = submit(ledger, tmp_path / "other", 900)
+    assert issued(dispatcher, ledger, waiting, other) == [50, 2 * MIN_WINDOW - 50]
+    for line in range(50):
+        ledger.lines.claim(waiting.id, line, "token", 60, quarantine=False)
+        ledger.lines.defer(waiting.id, line, "token", 600, "pauses_no_batch")
+    dispatcher.tick()
+    # the 50 count as issued still, but not as queued or in process
+    assert issued(dispatcher, ledger, waiting, other) == [50, 2 * MIN_WINDOW]
+
+
 # storage that refuses requests
 
 
