@@ -1,5 +1,6 @@
 """Retries at the same moment, and retries of a batch that is being closed."""
 
+import itertools
 import os
 import signal
 import threading
@@ -63,7 +64,10 @@ def reopened(drill: Drill, *arguments: str) -> int:
 
 
 def test_double_retry(drill: Drill, storage: HttpProxy, tmp_path: Path) -> None:
-    """Each of three retries has read the failures before the first reopens one."""
+    """Each of three retries has read the failures before the first reopens one.
+
+    One of them goes on only once the images that the others reopened are done.
+    """
     batch = submitted(drill)
     spec = batch.spec
     drill.cluster.start_dispatcher()
@@ -71,11 +75,14 @@ def test_double_retry(drill: Drill, storage: HttpProxy, tmp_path: Path) -> None:
     drill.closed(spec, 600)
     failed = batch.restore()
     assert drill.progress(spec).failed == failed
-    together = threading.Barrier(3)
+    together, arrivals = threading.Barrier(3), itertools.count(1)
 
     def wait_for_the_others(method: str, path: str) -> None:
-        if method == "GET" and "/outcomes/" in path:
+        """What a retry writes once it has read the failures, before it reopens the first."""
+        if method == "PUT" and "/summary.json" in path and (number := next(arrivals)) <= 3:
             together.wait(120)
+            if number == 3:
+                until(lambda: drill.progress(spec).done == spec.total)
 
     drill.cluster.env["AWS_ENDPOINT_URL"] = storage.url
     with serving(drill.cluster, tmp_path) as server, ThreadPoolExecutor(3) as pool:
