@@ -109,4 +109,5 @@ class StorageRetry:
         shortest, longest = PAUSE_SECONDS
         pause = random.uniform(0, min(shortest * 2 ** (tries - 1), longest))  # noqa: S311 - spreads load
         if self._stopped.wait(pause) or self._must_stop():
+            self.stop()  # the threads that wait for this one's range, too
             raise StoppedError

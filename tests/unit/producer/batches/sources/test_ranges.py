@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from queue import Queue
 
 import pytest
 from hypothesis import given, settings
@@ -120,6 +121,22 @@ def test_a_stopped_listing_ends() -> None:
     stopped.stop()
     with pytest.raises(StoppedError):
         list(RangeLister(Bucket(SHAPES["folders"]), stopped).pages([("", None)]))
+
+
+def test_a_listing_that_must_stop_in_an_outage_ends_in_all_its_threads(monkeypatch) -> None:
+    """Those that have nothing to list wait for the one that has."""
+    monkeypatch.setattr(storage_retry, "PAUSE_SECONDS", (0.001, 0.01))
+    lister = RangeLister(Bucket(SHAPES["few"], failing=1), StorageRetry(must_stop=lambda: True))
+    ended = Queue[BaseException]()
+
+    def list_all() -> None:
+        try:
+            list(lister.pages([("", None)]))
+        except StoppedError as error:
+            ended.put(error)
+
+    threading.Thread(target=list_all, daemon=True).start()
+    assert isinstance(ended.get(timeout=5), StoppedError)
 
 
 def test_storage_that_lists_in_another_order_is_refused() -> None:
