@@ -233,6 +233,29 @@ def test_a_deletion_that_fails_half_way_can_be_repeated(
     assert not [path for path in stored if cutout_id in str(path)]
 
 
+def test_a_worker_that_finishes_during_a_deletion_leaves_no_output(
+    context: Context, tmp_path: Path, monkeypatch
+) -> None:
+    cutout_id = created(context)
+    spec, lines = find(context, cutout_id)[0].spec, context.ledger.lines
+    delete_object, settled = FileStore.delete, list[bool]()
+    assert lines.claim(cutout_id, 0, "token", 60, quarantine=False)
+
+    def finish(store: FileStore, key: str) -> None:
+        """Write the output and settle the line, as a worker does, once the output was deleted."""
+        delete_object(store, key)
+        if key == spec.cutout.destination_key and not settled:
+            store.put(key, b"an output", "image/png")
+            settled.append(lines.finish(cutout_id, DONE))
+            if not settled[0] and context.ledger.batches.was_deleted(cutout_id):
+                delete_object(store, key)
+
+    monkeypatch.setattr(FileStore, "delete", finish)
+    delete(context, spec)
+    assert settled == [False]
+    assert not [path for path in tmp_path.rglob("store/**/*") if cutout_id in path.name]
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_cutout_deleted_while_its_record_is_moved_does_not_return(
     context: Context, monkeypatch, moment: str

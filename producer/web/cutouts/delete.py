@@ -3,6 +3,7 @@
 from contract import names
 from contract.batch import BatchSpec
 from contract.output_keys import cutout_output_key
+from producer.dispatch.cutouts import KEPT_SECONDS
 from producer.web.context import Context
 from producer.web.cutouts.private_fields import private_fields_key, upload_key
 
@@ -14,11 +15,13 @@ def delete(context: Context, spec: BatchSpec) -> None:
     fails, the call can be repeated: Redis forgets the cutout last.
     """
     cutout_id, cutout = spec.id, spec.cutout
-    # First: from here on, a worker that finishes the image deletes it itself, and whoever moves the
-    # record deletes that.
+    # First: from here on, whoever moves the record deletes it.
     context.ledger.batches.mark_deleted(cutout_id)
     context.records.delete(cutout_id)
     context.ledger.batches.cancel(cutout_id)
+    # From here on, no worker can settle the image: one that finishes it deletes its output itself.
+    # What was written before is deleted below.
+    context.ledger.cutouts.close(cutout_id, KEPT_SECONDS)
     keys = {private_fields_key(cutout_id)}
     if cutout and cutout.photograph.key.startswith(upload_key(cutout_id)):
         keys.add(cutout.photograph.key)
