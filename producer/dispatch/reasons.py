@@ -20,8 +20,8 @@ BEING_PROCESSED = (
     " its lease: at most {seconds:g} s."
 )
 OLDER_RELEASE = (
-    "The active dispatcher is of an older release, which cannot read this batch: stop it, so that"
-    " one of the newer release takes over."
+    "The active dispatcher cannot read this batch. If it is of an older release, stop it, so that"
+    " one of the newer release takes over; else files of the batch are damaged, as its log says."
 )
 PREFIXES = (STARTS_AT.partition("{")[0], OUTRANKED, THROTTLED)
 
