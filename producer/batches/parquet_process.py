@@ -50,7 +50,8 @@ def main() -> None:
 
 
 def _limit_memory() -> None:
-    with suppress(OSError):  # macOS has neither such a file nor such a limit
+    # macOS has neither such a file nor such a limit; a limit that is lower already stays
+    with suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text().split()[STATM_DATA])
         limit = pages * resource.getpagesize() + MEMORY_BYTES
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -88,14 +89,14 @@ def _encoded(columns: list[list[Any]]) -> Iterator[str]:
 
 
 def _values(column: Any) -> list[Any]:
-    """Return a column's values; times as Unix seconds."""
+    """Return a column's values; times as Unix seconds, those that stand for none (0) as None."""
     import pyarrow as pa  # noqa: PLC0415
 
     if not pa.types.is_timestamp(column.type):
         values: list[Any] = column.to_pylist()
         return values
     microseconds = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
-    return [None if value is None else value / 1e6 for value in microseconds.to_pylist()]
+    return [value / 1e6 if value and value > 0 else None for value in microseconds.to_pylist()]
 
 
 def _without_json(value: object) -> object:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -75,6 +75,8 @@ def _copy(blocks: Iterable[bytes], file: IO[bytes], max_bytes: int) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
+        with suppress(OSError):
+            file.close()  # its buffer is not written: else the end of its context raises this again
         raise BadManifestError(
             f"It does not fit into {tempfile.gettempdir()}: free disk space there, or set TMPDIR."
         ) from None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO
@@ -10,8 +11,11 @@ from contract.interpreter import python_command
 from producer.batches.arrow import require_pyarrow
 from producer.batches.sources.files import BadManifestError
 from producer.batches.sources.rows import Rows
+from producer.batches.storage_retry import StoppedError
 
 PROCESS = "producer.batches.parquet_process"
+STOPPED = {-signal.SIGINT, -signal.SIGTERM}
+"""Status of the process if a signal to all processes of a terminal or a service has ended it."""
 MAX_LINE_BYTES = 1 << 21
 """Bytes of a line that the process prints, which has a single row if it has more than half."""
 
@@ -19,7 +23,7 @@ MAX_LINE_BYTES = 1 << 21
 def parquet_rows(file: BinaryIO) -> Rows:
     """Yield the rows of a Parquet file, which must be a file of the operating system.
 
-    Raises BadManifestError, or PermanentError (`extra_missing`) without pyarrow.
+    Raises BadManifestError, PermanentError (`extra_missing`) without pyarrow, or StoppedError.
     """
     require_pyarrow("A Parquet manifest")
     position = os.lseek(file.fileno(), 0, os.SEEK_CUR)
@@ -29,7 +33,9 @@ def parquet_rows(file: BinaryIO) -> Rows:
         assert process.stdout  # noqa: S101 - a pipe was requested
         try:
             yield from _rows(process.stdout)
-            if process.wait():
+            if process.wait() in STOPPED:
+                raise StoppedError
+            if process.returncode:
                 raise BadManifestError(
                     f"The Parquet file ended the process that reads it (status"
                     f" {process.returncode}): write it again, with smaller row groups and pages."

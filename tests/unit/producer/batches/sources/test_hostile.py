@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pyarrow import parquet
 
 from contract.errors import ErrorCode, PermanentError
 from contract.storage import ObjectInfo
+from producer.batches import parquet_process
 from producer.batches.sources import files, formats
 from producer.batches.sources.files import BadManifestError, decompressed
 from producer.batches.sources.formats import read_rows
@@ -188,6 +190,12 @@ def test_times_in_parquet(times: pa.Array) -> None:
         assert objects(data) == expected
 
 
+def test_times_up_to_1970_stand_for_none() -> None:
+    times = pa.array([0, -1, None, 1_000_000], pa.timestamp("us"))
+    found = objects(table_bytes(pa.table({"key": KEYS[:4], "last_modified": times})))
+    assert [item.modified for item in found] == [0, 0, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -207,6 +215,24 @@ def test_a_reader_that_dies_is_reported(monkeypatch) -> None:
     monkeypatch.setattr("producer.batches.sources.parquet.python_command", lambda _: dying)
     with pytest.raises(BadManifestError, match=r"ended the process that reads it \(status -6\)"):
         objects(table_bytes(pa.table({"key": KEYS})))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_of_all_processes_does_not_blame_the_manifest(monkeypatch, number) -> None:
+    """A service manager, or Ctrl-C, sends the signal to the reader, too."""
+    code = "import os, signal, sys; n = int(sys.argv[1]); signal.signal(n, signal.SIG_DFL);"
+    command = [sys.executable, "-c", f"{code} os.kill(os.getpid(), n)", str(int(number))]
+    monkeypatch.setattr("producer.batches.sources.parquet.python_command", lambda _: command)
+    with pytest.raises(StoppedError):
+        objects(table_bytes(pa.table({"key": KEYS})))
+
+
+def test_a_limit_of_memory_that_is_lower_already_is_kept(monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(parquet_process.resource, "setrlimit", refuse)
+    parquet_process._limit_memory()
 
 
 def test_long_rows_of_parquet_are_split() -> None:
@@ -230,7 +256,7 @@ def test_a_manifest_is_limited_as_stored(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_full_disk_is_reported() -> None:
     refused = pytest.raises(BadManifestError, match="free disk space there, or set TMPDIR")
-    with Path("/dev/full").open("r+b", 0) as file, refused:
+    with refused, Path("/dev/full").open("r+b") as file:  # buffered, as a temporary file is
         files._copy([b"a.jpg"], file, 100)
 
 
