@@ -157,7 +157,8 @@ def test_a_submit_dies_again_and_again(drill: Drill) -> None:
     for batch in whole:  # an announced batch is complete, even if its `submit` died
         opened = drill.cluster.ledger.batches.progress(batch).spec
         drill.closed(opened)
-        assert drill.audit(opened)["done"] == 300
+        counts = drill.audit(opened)
+        assert counts["done"] + counts["skipped"] == 300  # another batch wrote some of its outputs
     drill.closed(spec)
 
     injected = f"SIGKILL to `submit`, {drill.size(6, 50) - finished} times"
