@@ -3,12 +3,14 @@
 import secrets
 import shutil
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from support.catalogue import photograph
 
 from contract import names
+from contract.batch import BatchSpec
 from contract.counters import counters
 from contract.errors import CutoutError, ErrorCode, RetryableError
 from contract.job import ImageJob, ManifestLine
@@ -113,14 +115,20 @@ def metrics(ledger: RedisLedger) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tmp_path) -> None:
+def failing_batch(ledger: RedisLedger, catalogue: Path, tmp_path: Path, worker: str) -> BatchSpec:
+    """Return a batch of which one worker failed all images so far; one is left."""
     total = 30
     for number in range(total + 1):
         photograph(catalogue / f"{number}.jpg")
     spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
     for line in range(total):
-        failed = Outcome(line=line, key=f"{line}.jpg", status=Status.FAILED, worker="w")
+        failed = Outcome(line=line, key=f"{line}.jpg", status=Status.FAILED, worker=worker)
         ledger.lines.finish(spec.id, failed, ErrorCode.ACCESS_DENIED)
+    return spec
+
+
+def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tmp_path) -> None:
+    spec = failing_batch(ledger, catalogue, tmp_path, "w")
     ledger.workers.register(Worker("w", names.bulk_queue("u2netp"), 1, 0))
     before = counters.rows().get((BREAKER_TRIPS.name, ()), [0.0])[0]
 
@@ -139,13 +147,7 @@ def test_an_open_breaker_is_counted_and_shown(ledger: RedisLedger, catalogue, tm
 
 def test_a_worker_out_of_rotation_pauses_no_batch(ledger: RedisLedger, catalogue, tmp_path) -> None:
     """All results so far are its own: the one that is left has not settled an image yet."""
-    total, queue = 30, names.bulk_queue("u2netp")
-    for number in range(total + 1):
-        photograph(catalogue / f"{number}.jpg")
-    spec = register(ledger, str(catalogue), str(tmp_path / "out"), recipe_for("u2netp"))
-    for line in range(total):
-        failed = Outcome(line=line, key=f"{line}.jpg", status=Status.FAILED, worker="bad")
-        ledger.lines.finish(spec.id, failed, ErrorCode.ACCESS_DENIED)
+    queue, spec = names.bulk_queue("u2netp"), failing_batch(ledger, catalogue, tmp_path, "bad")
     ledger.workers.register(Worker("bad", queue, 1, 0, out_of_rotation="It fails."))
     ledger.workers.register(Worker("good", queue, 1, 0))
     dispatcher_of(ledger).tick()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from support.newer import NewerOutcome, newer
+from support.newer import LEFT_ALONE, NewerOutcome, newer, two_photographs
 from support.receivers import answer, receiving
 from support.services import RedisServer, until
 from typer.testing import CliRunner
@@ -41,7 +41,6 @@ from producer.web.cutouts.resource import find
 from worker.audit.batch import audit
 
 RECIPE = Recipe(model="u2netp")
-LEFT_ALONE = "batch of a newer release left alone"
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +54,7 @@ def environment(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[str, str]:
-    (tmp_path / "in").mkdir()
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / "in" / name).touch()
-    return str(tmp_path / "in"), str(tmp_path / "out")
+    return two_photographs(tmp_path)
 
 
 @pytest.fixture

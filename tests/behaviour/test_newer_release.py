@@ -11,7 +11,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 from support.cluster import Cluster
-from support.newer import newer
+from support.newer import LEFT_ALONE, newer, two_photographs
 from support.services import RedisServer, until
 from typer.testing import CliRunner, Result
 
@@ -39,7 +39,6 @@ from producer.web.context import Context
 
 RECIPE = Recipe(model="u2netp")
 NEWER = "b-20260101-000000-ffffff"
-LEFT_ALONE = "batch of a newer release left alone"
 
 
 @pytest.fixture(autouse=True)
@@ -51,10 +50,7 @@ def environment(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[str, str]:
-    (tmp_path / "in").mkdir()
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / "in" / name).touch()
-    return str(tmp_path / "in"), str(tmp_path / "out")
+    return two_photographs(tmp_path)
 
 
 @pytest.fixture
