@@ -69,11 +69,13 @@ class RedisMeter:
     def memory_peak(self) -> int:
         return int(self._client.info("memory")["used_memory_peak"])
 
-    def slower_than(self, microseconds: int) -> int:
-        """Return the number of commands that took longer."""
-        return sum(
-            entry["duration"] > microseconds for entry in self._client.slowlog_get(SLOW_ENTRIES)
-        )
+    def slower_than(self, microseconds: int) -> list[tuple[int, float]]:
+        """Return when each command ended that took longer, in seconds since 1970, and its ms."""
+        return [
+            (entry["start_time"], entry["duration"] / 1000)
+            for entry in self._client.slowlog_get(SLOW_ENTRIES)
+            if entry["duration"] > microseconds
+        ]
 
     def slowest(self, count: int, scripts: dict[str, str]) -> list[tuple[str, float]]:
         """Return the commands with the longest single call, each with its milliseconds.

@@ -23,7 +23,7 @@ from pathlib import Path
 import walls
 from redis_meter import PerImage
 from scale_cluster import BENCH, POLL_SECONDS, Cluster, cluster
-from stalls import longest_stall
+from stalls import watched
 
 from contract.job import ImageJob, ManifestLine
 from contract.line_bits import has_bit, no_bits, set_bit
@@ -171,7 +171,8 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
 
     running.meter.forget_slow()
     running.costs.clear()
-    result = through(running, lines, together=together)
+    with watched() as stalls:
+        result = through(running, lines, together=together)
     running.stop()
     print(
         f"{lines:,} lines: registered {lines / result.registered:,.0f}/s, published and settled"
@@ -190,11 +191,14 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
     print(f"  Redis: peak {running.meter.memory_peak() / 1e6:.0f} MB of data")
     for command, milliseconds in running.meter.slowest(5, running.scripts()):
         print(f"  slowest: {command} {milliseconds:.1f} ms")
+    slow = running.meter.slower_than(BOUND_MICROSECONDS)
     print(
-        f"  {running.meter.slower_than(BOUND_MICROSECONDS)} commands took over"
-        f" {BOUND_MICROSECONDS // 1000} ms; this machine holds up a process that only reads the"
-        f" clock for {longest_stall():.1f} ms at most in 20 s"
+        f"  {len(slow)} commands took over {BOUND_MICROSECONDS // 1000} ms. The machine held up a"
+        f" process that only sleeps in {stalls.seconds} seconds, for {stalls.longest():.1f} ms at"
+        " most"
     )
+    for moment, milliseconds in slow:
+        print(f"  {milliseconds:.1f} ms, while such a process waited {stalls.at(moment):.1f} ms")
     out = running.out("giant")
     (report,) = out.glob("_cutout/*/report.jsonl.gz")
     stored = stored_bytes(out) / lines
