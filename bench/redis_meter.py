@@ -41,6 +41,14 @@ class PerImage:
     calls: dict[str, float]
 
 
+@dataclass(frozen=True)
+class SlowCommand:
+    name: str
+    second: int
+    """when it was noted, in seconds since 1970"""
+    milliseconds: float
+
+
 class RedisMeter:
     """Reads one server. Starts with an empty slow log."""
 
@@ -69,25 +77,24 @@ class RedisMeter:
     def memory_peak(self) -> int:
         return int(self._client.info("memory")["used_memory_peak"])
 
-    def slower_than(self, microseconds: int) -> list[tuple[int, float]]:
-        """Return when each command ended that took longer, in seconds since 1970, and its ms."""
+    def slow(self, microseconds: int, scripts: dict[str, str]) -> list[SlowCommand]:
+        """Return the commands that took longer. `scripts`: names of scripts by their digests."""
         return [
-            (entry["start_time"], entry["duration"] / 1000)
+            SlowCommand(_name(entry["command"], scripts), entry["start_time"], duration / 1000)
             for entry in self._client.slowlog_get(SLOW_ENTRIES)
-            if entry["duration"] > microseconds
+            if (duration := entry["duration"]) > microseconds
         ]
 
     def slowest(self, count: int, scripts: dict[str, str]) -> list[tuple[str, float]]:
-        """Return the commands with the longest single call, each with its milliseconds.
-
-        `scripts`: names of scripts by their digests.
-        """
+        """Return the commands with the longest single call, each with its milliseconds."""
         longest: defaultdict[str, float] = defaultdict(float)
-        for entry in self._client.slowlog_get(SLOW_ENTRIES):
-            words = entry["command"]
-            text = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
-            command, target, *_ = [*text.split(), ""]
-            # of a key, its last part: which part of a batch it is
-            name = f"{command} {scripts.get(target) or target.rpartition(':')[2][:40]}"
-            longest[name] = max(longest[name], entry["duration"] / 1000)
+        for command in self.slow(SLOW_MICROSECONDS, scripts):
+            longest[command.name] = max(longest[command.name], command.milliseconds)
         return sorted(longest.items(), key=lambda row: -row[1])[:count]
+
+
+def _name(command: bytes | str, scripts: dict[str, str]) -> str:
+    text = command.decode(errors="replace") if isinstance(command, bytes) else command
+    verb, target, *_ = [*text.split(), ""]
+    # of a key, its last part: which part of a batch it is
+    return f"{verb} {scripts.get(target) or target.rpartition(':')[2][:40]}"

@@ -23,7 +23,7 @@ from pathlib import Path
 import walls
 from redis_meter import PerImage
 from scale_cluster import BENCH, POLL_SECONDS, Cluster, cluster
-from stalls import watched
+from stalls import longest_around, watched
 
 from contract.job import ImageJob, ManifestLine
 from contract.line_bits import has_bit, no_bits, set_bit
@@ -191,14 +191,15 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
     print(f"  Redis: peak {running.meter.memory_peak() / 1e6:.0f} MB of data")
     for command, milliseconds in running.meter.slowest(5, running.scripts()):
         print(f"  slowest: {command} {milliseconds:.1f} ms")
-    slow = running.meter.slower_than(BOUND_MICROSECONDS)
+    slow = running.meter.slow(BOUND_MICROSECONDS, running.scripts())
     print(
         f"  {len(slow)} commands took over {BOUND_MICROSECONDS // 1000} ms. The machine held up a"
-        f" process that only sleeps in {stalls.seconds} seconds, for {stalls.longest():.1f} ms at"
-        " most"
+        f" process that only sleeps in {len(stalls)} seconds, for"
+        f" {max(stalls.values(), default=0):.1f} ms at most"
     )
-    for moment, milliseconds in slow:
-        print(f"  {milliseconds:.1f} ms, while such a process waited {stalls.at(moment):.1f} ms")
+    for command in slow:
+        stall = longest_around(stalls, command.second)
+        print(f"  {command.name} {command.milliseconds:.1f} ms, such a process {stall:.1f} ms")
     out = running.out("giant")
     (report,) = out.glob("_cutout/*/report.jsonl.gz")
     stored = stored_bytes(out) / lines

@@ -14,56 +14,20 @@ LATE_SECONDS = 0.002
 PRIORITY = 50
 """Real-time priority, above that of Redis."""
 AROUND_SECONDS = 1
-"""Redis notes when a command ended in whole seconds."""
+"""Redis notes in whole seconds when a command ended."""
 
 
-class Stalls:
-    """The seconds in which a process woke late, and by how much at most."""
-
-    def __init__(self, notes: Path) -> None:
-        self._notes = notes
-        self._late: dict[int, float] = {}
-
-    def watch(self, cpu: int) -> None:
-        """Sleep on one CPU, 1 ms at a time, for ever. Needs root for the priority."""
-        with suppress(OSError):
-            os.sched_setaffinity(0, {cpu})
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
-        with self._notes.open("a", buffering=1) as notes:
-            while True:
-                before = time.perf_counter()
-                time.sleep(SLEEP_SECONDS)
-                late = time.perf_counter() - before - SLEEP_SECONDS
-                if late > LATE_SECONDS:
-                    notes.write(f"{int(time.time())} {late * 1000}\n")
-
-    def read_notes(self) -> None:
-        for line in self._notes.read_text().splitlines():
-            second, late = line.split()
-            self._late[int(second)] = max(float(late), self._late.get(int(second), 0.0))
-
-    @property
-    def seconds(self) -> int:
-        """The number of seconds in which the machine held up a process."""
-        return len(self._late)
-
-    def longest(self) -> float:
-        """Return the longest one in milliseconds."""
-        return max(self._late.values(), default=0.0)
-
-    def at(self, moment: int) -> float:
-        """Return the longest one at about a time, in seconds since 1970, in milliseconds."""
-        around = range(moment - AROUND_SECONDS, moment + AROUND_SECONDS + 1)
-        return max(self._late.get(second, 0.0) for second in around)
+Stalls = dict[int, float]
+"""Seconds since 1970 in which a process woke late, with the longest time in milliseconds."""
 
 
 @contextmanager
 def watched() -> Iterator[Stalls]:
-    """Watch all CPUs meanwhile."""
+    """Watch all CPUs meanwhile. What was seen is there at the end."""
+    stalls: Stalls = {}
     with tempfile.NamedTemporaryFile() as file:
-        stalls = Stalls(Path(file.name))
         processes = [
-            multiprocessing.Process(target=stalls.watch, args=(cpu,), daemon=True)
+            multiprocessing.Process(target=_watch, args=(cpu, file.name), daemon=True)
             for cpu in os.sched_getaffinity(0)
         ]
         for process in processes:
@@ -74,4 +38,26 @@ def watched() -> Iterator[Stalls]:
             for process in processes:
                 process.kill()
                 process.join()
-            stalls.read_notes()
+            for line in Path(file.name).read_text().splitlines():
+                second, late = line.split()
+                stalls[int(second)] = max(float(late), stalls.get(int(second), 0.0))
+
+
+def longest_around(stalls: Stalls, second: int) -> float:
+    """Return the longest stall at about a time, in seconds since 1970, in milliseconds."""
+    around = range(second - AROUND_SECONDS, second + AROUND_SECONDS + 1)
+    return max(stalls.get(moment, 0.0) for moment in around)
+
+
+def _watch(cpu: int, notes: str) -> None:
+    """Sleep on one CPU, 1 ms at a time, for ever. Needs root for the priority."""
+    with suppress(OSError):
+        os.sched_setaffinity(0, {cpu})
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
+    with Path(notes).open("a", buffering=1) as file:
+        while True:
+            before = time.perf_counter()
+            time.sleep(SLEEP_SECONDS)
+            late = time.perf_counter() - before - SLEEP_SECONDS
+            if late > LATE_SECONDS:
+                file.write(f"{int(time.time())} {late * 1000}\n")

@@ -9,6 +9,7 @@ import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from resource import RLIMIT_DATA, getrlimit
 
 import pyarrow as pa
 import pytest
@@ -228,11 +229,17 @@ def test_a_stop_of_all_processes_does_not_blame_the_manifest(monkeypatch, number
 
 
 def test_a_limit_of_memory_that_is_lower_already_is_kept(monkeypatch) -> None:
-    def refuse(*_: object) -> None:
+    asked = []
+
+    def refuse(resource: int, limits: tuple[int, int]) -> None:
+        asked.append((resource, limits))
         raise ValueError("not allowed to raise maximum limit")
 
     monkeypatch.setattr(parquet_process.resource, "setrlimit", refuse)
+    before = getrlimit(RLIMIT_DATA)
     parquet_process._limit_memory()
+    assert [resource for resource, _ in asked] == [RLIMIT_DATA]
+    assert getrlimit(RLIMIT_DATA) == before
 
 
 def test_long_rows_of_parquet_are_split() -> None:
