@@ -31,7 +31,7 @@ from contract.outcome import Outcome
 from contract.recipe import recipe_for
 from contract.settings import settings
 
-CHUNK = 200
+CHUNK = 100
 KEY = "catalogue/000123/product-000123456-front.jpg"
 LEASE_SECONDS = 300
 SMALL_BATCH = 20

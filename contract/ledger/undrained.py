@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contract.ledger.protocol import Lines
 from contract.outcome import OutcomeRow
 
-PAGE_ROWS = 200
+PAGE_ROWS = 100
 """Rows read in one call."""
 
 

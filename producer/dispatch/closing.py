@@ -29,7 +29,7 @@ from producer.dispatch.report_lease import LeaseLostError, ReportLease, report_l
 
 log = structlog.get_logger(__name__)
 
-UNREPORTED_LINES = 200
+UNREPORTED_LINES = 100
 """Lines without an outcome row reopened in one call."""
 
 

@@ -17,10 +17,10 @@ from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued
 
 log = structlog.get_logger(__name__)
 
-CHUNK_LINES = 200
+CHUNK_LINES = 100
 """Lines issued and published in one step. `issue.lua` takes no more in a call."""
-CANCELLED_LINES = 200
-"""Lines of a cancelled batch settled per tick: other batches wait about 20 ms for them."""
+CANCELLED_LINES = 100
+"""Lines of a cancelled batch settled per tick: other batches wait about 10 ms for them."""
 CANCELLED = "The batch was cancelled before this image was processed."
 
 

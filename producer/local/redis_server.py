@@ -96,7 +96,7 @@ def command(data: Path, socket: Path) -> list[str]:
         "--appendfsync", "everysec",
         "--save", "",
         "--maxmemory-policy", "noeviction",
-        "--auto-aof-rewrite-min-size", "16mb",
+        "--auto-aof-rewrite-min-size", "256mb",
     ]  # fmt: skip
 
 

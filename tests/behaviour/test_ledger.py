@@ -14,7 +14,7 @@ from contract.cutout import CutoutSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.ledger import Claim, ClaimRefused, Issued, Ledger
-from contract.ledger.lines import SCRIPT_LINES
+from contract.ledger.lines import DROPPED_ROWS, SCRIPT_LINES
 from contract.ledger.memory import MemoryLedger
 from contract.ledger.records import RECENT_RESULTS, QueueState, Unclaimed, Worker
 from contract.ledger.redis_ledger import RedisLedger
@@ -363,11 +363,11 @@ def test_resuming_leaves_a_batch_that_is_not_paused_alone(ledger, batch) -> None
 
 @pytest.mark.slow
 @redis_only
-def test_no_command_of_a_large_batch_handles_more_than_a_chunk(ledger) -> None:
-    large = 5 * SCRIPT_LINES
+def test_no_command_of_a_large_batch_handles_more_than_a_chunk(ledger, monkeypatch) -> None:
+    large = 15 * SCRIPT_LINES
     ledger.batches.register(spec(total=large))
     ledger.batches.open(BATCH)
-    while ledger.lines.issue(BATCH, 200, large, 60).bulk:
+    while ledger.lines.issue(BATCH, SCRIPT_LINES, large, 60).bulk:
         pass
     ledger.batches.pause(BATCH, "why")
     redis = ledger.connection.client
@@ -381,7 +381,21 @@ def test_no_command_of_a_large_batch_handles_more_than_a_chunk(ledger) -> None:
     redis.config_resetstat()
     assert len(ledger.lines.outcomes(BATCH, 10 * large)) == large - 1
     assert len(ledger.lines.outcomes(BATCH, large - 2)) == large - 2
-    assert redis.info("commandstats")["cmdstat_xrange"]["calls"] == 10
+    assert redis.info("commandstats")["cmdstat_xrange"]["calls"] == 30
+
+    last = ledger.lines.outcomes(BATCH, large)[-2].id
+    trimmed = []
+    xtrim = ledger.connection.client.xtrim
+
+    def counted(*arguments, **options) -> int:
+        trimmed.append(xtrim(*arguments, **options))
+        return trimmed[-1]
+
+    monkeypatch.setattr(ledger.connection.client, "xtrim", counted)
+    ledger.lines.drop_outcomes(BATCH, last)
+    assert len(ledger.lines.outcomes(BATCH, large)) == 1
+    assert sum(trimmed) == large - 2
+    assert max(trimmed) <= DROPPED_ROWS
 
 
 @redis_only
@@ -389,7 +403,7 @@ def test_a_resume_that_was_killed_halfway_is_completed_by_the_next(ledger) -> No
     large = 2 * SCRIPT_LINES
     ledger.batches.register(spec(total=large))
     ledger.batches.open(BATCH)
-    while ledger.lines.issue(BATCH, 200, large, 60).bulk:
+    while ledger.lines.issue(BATCH, SCRIPT_LINES, large, 60).bulk:
         pass
     ledger.batches.pause(BATCH, "why")
     run_for, calls = ledger.connection.run_for, itertools.count()

@@ -13,7 +13,7 @@
 -- ARGV[4] maximum number of outstanding lines, in all four sets
 -- returns the time, as text, and the lines to publish, in order; skips lines that are settled or
 -- outstanding already (a retry sets the cursor back)
-local MAX_TAKEN, MAX_SKIPPED = 200, 300 -- per call, whatever the caller asks for
+local MAX_TAKEN, MAX_SKIPPED = 100, 150 -- per call, whatever the caller asks for
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local answer = {tostring(now)}
