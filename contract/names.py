@@ -186,7 +186,8 @@ def outcomes_key(batch: str, epoch: int, first_id: str, last_id: str) -> str:
     """Return the key of a segment of outcome rows of one epoch, with its first and last row ID.
 
     The same rows always get the same key, so writing them twice is harmless, and two dispatchers
-    that drain at once never overwrite each other's rows. Keys sort by epoch, then by time.
+    that drain at once never overwrite each other's rows. Keys sort by epoch, up to a million, then
+    by time.
     """
     parts = (entry.partition("-") for entry in (first_id, last_id))
     name = "_".join(f"{int(millis):015d}-{int(number):06d}" for millis, _, number in parts)

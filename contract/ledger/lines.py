@@ -32,7 +32,7 @@ Redis serves nobody else meanwhile: 0.2 ms, and ten times as long while it rewri
 file, as each page of memory that changes is then copied first.
 """
 DROPPED_ROWS = 1000
-"""Rows that one command deletes; at least those of one node of the stream, which are 100."""
+"""Rows that one command deletes; at least as many as a node of the stream holds, by default 100."""
 
 T = TypeVar("T")
 
@@ -58,10 +58,10 @@ class RedisLines:
         max_outstanding: int = MAX_OUTSTANDING,
     ) -> Issued:  # fmt: skip
         parts = ("", "settled", *OUTSTANDING_KEYS)
-        moment, *lines = self._connection.run_for(
+        moment, more, *lines = self._connection.run_for(
             "issue", batch, parts, limit, window, timeout, max_outstanding
         )
-        return Issued(float(moment), [int(line) for line in lines], [])
+        return Issued(float(moment), [int(line) for line in lines], [], more=bool(int(more)))
 
     def reissue(
         self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str],
@@ -76,6 +76,7 @@ class RedisLines:
             float(moment),
             [int(line) for line, crashed in marked if not int(crashed)],
             [int(line) for line, crashed in marked if int(crashed)],
+            more=len(marked) == limit,
         )
 
     def unclaimed(self, batch: str, start: int, limit: int) -> Unclaimed:
@@ -181,7 +182,7 @@ class RedisLines:
         with translated():
             while trim(approximate=True, limit=DROPPED_ROWS):
                 pass
-            trim(approximate=False)  # the rest, which is less than a node of the stream
+            trim(approximate=False)  # by default less than a node of the stream
 
 
 def _rows(entries: list[tuple[str, dict[str, str]]]) -> list[OutcomeRow]:

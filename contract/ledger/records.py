@@ -56,6 +56,8 @@ class Issued:
     """must be sent in the messages' headers: see `Snapshot.oldest_queued`"""
     bulk: list[int]
     quarantine: list[int]
+    more: bool
+    """whether another call may find further lines at once"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ def write_segments(store: Store, batch: str, rows: Iterable[OutcomeRow]) -> None
 
 def segments(store: Store, batch: str) -> list[str]:
     """Return the keys of the segments, those of the highest epoch first."""
-    return [item.key for item in store.list(names.outcomes_prefix(batch))][::-1]
+    keys = [item.key for item in store.list(names.outcomes_prefix(batch))]
+    return sorted(keys, key=lambda key: (names.outcomes_epoch(key), key), reverse=True)
 
 
 def highest_epoch(store: Store, batch: str) -> int:

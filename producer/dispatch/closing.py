@@ -1,8 +1,9 @@
 """Closes settled batches: report first, then the ledger, in a thread beside the dispatcher's loop.
 
-A report of a million lines takes half a minute. Meanwhile the loop serves the other batches. At
-most one dispatcher writes it, under a lease of its own. Closing is fenced: it happens only if that
-lease is still held, no retry has reopened a line, and every outcome row is in the report.
+A report of a million lines takes a quarter of a minute. Meanwhile the loop serves the other
+batches. At most one dispatcher writes it, under a lease of its own. Closing is fenced: it happens
+only if that lease is still held, no retry has reopened a line, and every outcome row is in the
+report.
 
 A report is not resumed: the next dispatcher starts it again from the outcome rows, all of which are
 in object storage. That costs its duration once more, and nothing else.

@@ -5,9 +5,9 @@ however large the batch. Every step can be interrupted anywhere and repeated: li
 issued before they are published, and outcome rows are deleted from Redis after they are in object
 storage.
 
-In one tick each batch publishes one chunk at most, so neither a batch of ten million lines nor
-workers faster than the dispatcher hold up the others. Reports are written beside the loop: see
-`closing.py`.
+In one tick each batch publishes a few hundred lines at most, so neither a batch of ten million
+lines nor workers faster than the dispatcher hold up the others. Reports are written beside the
+loop: see `closing.py`.
 
 An idle tick costs one Redis round trip per open batch, and three for all of them together.
 """
@@ -266,9 +266,9 @@ class Dispatcher:
     # one method per state
 
     def _feed(self, snapshot: Snapshot) -> bool:
-        """Pause the batch if the circuit breaker says so; else publish one chunk if there is room.
+        """Pause the batch if the circuit breaker says so; else publish lines if there is room.
 
-        Returns True if there may be room for another.
+        Returns True if there may be more to publish at once.
         """
         progress = snapshot.progress
         spec = progress.spec
@@ -284,10 +284,15 @@ class Dispatcher:
             return False
         self._lines.publish_left(spec)
         window = self._allocation.window(spec.id)
+        more = False
         if snapshot.something_due:
-            self._lines.republish(spec, snapshot.oldest_queued, window)
-        room = progress.active < window and progress.issued < self._config.window
-        return room and not snapshot.all_issued and self._lines.publish_chunk(spec, window)
+            more = self._lines.republish(spec, snapshot.oldest_queued, window)
+        if (
+            progress.active < window and progress.issued < self._config.window
+            and not snapshot.all_issued
+        ):  # fmt: skip
+            more |= self._lines.publish_next(spec, window)
+        return more
 
     def _tripped(self, snapshot: Snapshot) -> Tripped | None:
         """Return why a batch must pause. Workers out of rotation do not count."""

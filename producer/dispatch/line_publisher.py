@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 CHUNK_LINES = 100
 """Lines issued and published in one step. `issue.lua` takes no more in a call."""
+CHUNKS_PER_TICK = 2
+"""A tick costs a round trip per open batch: with fewer, many batches would slow down each."""
 CANCELLED_LINES = 100
 """Lines of a cancelled batch settled per tick: other batches wait about 10 ms for them."""
 CANCELLED = "The batch was cancelled before this image was processed."
@@ -36,14 +38,17 @@ class LinePublisher:
         """lines that were issued, and not published as their manifest could not be read"""
         self._segment_at = lru_cache(maxsize=16)(segment_at)
 
-    def publish_chunk(self, spec: BatchSpec, window: int) -> bool:
-        """Publish the next chunk; return True if there may be room for another."""
+    def publish_next(self, spec: BatchSpec, window: int) -> bool:
+        """Publish the next chunks; return True if there may be room for another."""
         timeout, limit = self._config.visibility_timeout, self._config.window
-        issued = self._ledger.lines.issue(
-            spec.id, CHUNK_LINES, window, timeout, max_outstanding=limit
-        )
-        self._publish(spec, issued)
-        return len(issued.bulk) == CHUNK_LINES
+        for _ in range(CHUNKS_PER_TICK):
+            issued = self._ledger.lines.issue(
+                spec.id, CHUNK_LINES, window, timeout, max_outstanding=limit
+            )
+            self._publish(spec, issued)
+            if not issued.more:
+                return False
+        return True
 
     def publish_left(self, spec: BatchSpec) -> None:
         """Publish what an earlier step issued and could not publish, instead of once it is overdue.
@@ -53,8 +58,10 @@ class LinePublisher:
         if issued := self._unpublished.pop(spec.id, None):
             self._publish(spec, issued)
 
-    def republish(self, spec: BatchSpec, oldest_queued: tuple[str, str], window: int) -> None:
+    def republish(self, spec: BatchSpec, oldest_queued: tuple[str, str], window: int) -> bool:
         """Publish lines whose message was lost, whose worker died, or whose retry is due.
+
+        Returns True if there may be more of them.
 
         A message is lost if its line is overdue and it was issued before the oldest one queued.
         (With Redis as broker, a worker killed between receiving a message and storing it as
@@ -68,6 +75,7 @@ class LinePublisher:
         if lines := len(issued.bulk) + len(issued.quarantine):
             counters.add(LINES_REPUBLISHED, amount=lines)
             log.info("lines republished", batch=spec.id, lines=lines)
+        return issued.more
 
     def settle_cancelled(self, spec: BatchSpec) -> bool:
         """Settle the next lines of a cancelled batch; return True if there may be more.

@@ -18,7 +18,7 @@ from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import line_publisher
 from producer.dispatch.dispatcher import DRAIN_ROWS, Dispatcher
-from producer.dispatch.line_publisher import CHUNK_LINES
+from producer.dispatch.line_publisher import CHUNK_LINES, CHUNKS_PER_TICK
 from producer.dispatch.window import LINES_PER_CHILD, MIN_WINDOW
 
 
@@ -53,7 +53,7 @@ def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
     monkeypatch.setattr(line_publisher, "publish_issued", settled_at_once)
     giant, small = batch(ledger, tmp_path / "a", 3000), batch(ledger, tmp_path / "b", 20)
     assert dispatcher.tick()  # has more to publish at once
-    assert ledger.batches.progress(giant).done == CHUNK_LINES
+    assert ledger.batches.progress(giant).done == CHUNKS_PER_TICK * CHUNK_LINES
     assert ledger.batches.progress(small).done == 20
     undrained = []
     while dispatcher.tick():
@@ -120,3 +120,36 @@ def test_lines_that_wait_for_a_retry_do_not_hold_up_the_others(
         pass
     progress = ledger.batches.progress(large)
     assert (progress.deferred, progress.active) == (MIN_WINDOW, MIN_WINDOW)
+
+
+@pytest.mark.slow
+def test_ticks_follow_at_once_until_all_that_is_due_is_published_again(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
+    large = batch(ledger, tmp_path / "a", MIN_WINDOW)
+    while dispatcher.tick():
+        pass
+    assert ledger.batches.progress(large).issued == MIN_WINDOW
+    ledger.batches.pause(large, "why")
+    ledger.batches.resume(large)
+    while dispatcher.tick():
+        pass
+    progress = ledger.batches.progress(large)
+    assert (progress.deferred, progress.active) == (0, MIN_WINDOW)
+
+
+@pytest.mark.slow
+def test_ticks_follow_at_once_while_lines_that_are_outstanding_are_passed_over(
+    dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
+) -> None:
+    """As when a retry sets the cursor back behind lines that wait for a retry of their own."""
+    monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
+    large = batch(ledger, tmp_path / "a", 4 * MIN_WINDOW)
+    for line in range(3 * MIN_WINDOW):
+        ledger.lines.claim(large, line, "token", 60, quarantine=False)
+        ledger.lines.defer(large, line, "token", 600, "pauses_no_batch")
+    while dispatcher.tick():
+        pass
+    progress = ledger.batches.progress(large)
+    assert (progress.deferred, progress.active) == (3 * MIN_WINDOW, MIN_WINDOW)

@@ -41,16 +41,15 @@ class MemoryLines:
                     row.lines[row.cursor] = line
                     taken.append(row.cursor)
                 row.cursor += 1
-        return Issued(now, taken, [])
+        return Issued(now, taken, [], more=len(taken) == limit)
 
     def reissue(
         self, batch: str, limit: int, timeout: float, grace: float, oldest: tuple[str, str],
         window: int = MAX_OUTSTANDING,
     ) -> Issued:  # fmt: skip
         now, row = self._state.clock(), self._state.find(batch)
-        issued = Issued(now, [], [])
         if row is None or row.state != "open":
-            return issued
+            return Issued(now, [], [], more=False)
         before = {
             "deferred": now,
             "claimed": now,
@@ -64,6 +63,7 @@ class MemoryLines:
             for pair in row.outstanding(where)[: room if where == "deferred" else None]
             if pair[1].due < before[where]
         ]
+        issued = Issued(now, [], [], more=len(due) >= limit)
         for number, line in due[:limit]:
             line.move("quarantined" if line.crashed else "issued", now + timeout)
             (issued.quarantine if line.crashed else issued.bulk).append(number)

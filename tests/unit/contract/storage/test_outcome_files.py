@@ -31,6 +31,13 @@ def test_rows_of_the_highest_epoch_come_first_whatever_the_clock_says(tmp_path):
     assert highest_epoch(store, "unknown") == 0
 
 
+def test_epochs_are_in_order_beyond_a_million(tmp_path):
+    store = FileStore(tmp_path)
+    write_segments(store, "b", [row("1-0", 999_999, 0), row("1-1", 1_000_000, 1)])
+    assert [o.line for o in rows(store, "b")] == [1, 0]
+    assert highest_epoch(store, "b") == 1_000_000
+
+
 def test_failed_rows_are_found_without_parsing_the_others(tmp_path):
     store = FileStore(tmp_path)
     write_segments(store, "b", [row("1-0", 0, 0), row("1-1", 0, 1, Status.FAILED)])
