@@ -65,7 +65,7 @@ class _Rate:
             self._points.popleft()
         start, settled_before = self._points[0]
         settled = progress.settled - settled_before
-        if not settled or progress.state != "open":
+        if not settled or progress.state not in {"open", "closed"}:
             return "-.- images/s"
         rate = settled / (moment - start)
         if progress.settled == progress.spec.total:
