@@ -23,7 +23,7 @@ from pathlib import Path
 import walls
 from redis_meter import PerImage
 from scale_cluster import BENCH, POLL_SECONDS, Cluster, cluster
-from stalls import longest_around, watched
+from stalls import Stalls, longest_around, watched
 
 from contract.job import ImageJob, ManifestLine
 from contract.line_bits import has_bit, no_bits, set_bit
@@ -189,6 +189,18 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
             f" {spent.cpu_seconds / lines * 1e6:.0f} us of CPU a line"
         )
     print(f"  Redis: peak {running.meter.memory_peak() / 1e6:.0f} MB of data")
+    print_slowest(running, stalls)
+    out = running.out("giant")
+    (report,) = out.glob("_cutout/*/report.jsonl.gz")
+    stored = stored_bytes(out) / lines
+    missing = unreported(report, lines)
+    print(f"  stored beside the outputs: {stored:.0f} bytes a line; rows missing: {missing}")
+    print(f"\n{walls.table(costs_of(running, celery, lines, stored))}")
+    return 1 if missing else 0
+
+
+def print_slowest(running: Cluster, stalls: Stalls) -> None:
+    """Print the longest commands, and how long the machine itself stood still beside each."""
     for command, milliseconds in running.meter.slowest(5, running.scripts()):
         print(f"  slowest: {command} {milliseconds:.1f} ms")
     slow = running.meter.slow(BOUND_MICROSECONDS, running.scripts())
@@ -197,16 +209,9 @@ def measure(running: Cluster, lines: int, images: int, *, together: bool) -> int
         f" process that only sleeps in {len(stalls)} seconds, for"
         f" {max(stalls.values(), default=0):.1f} ms at most"
     )
-    for command in slow:
-        stall = longest_around(stalls, command.second)
-        print(f"  {command.name} {command.milliseconds:.1f} ms, such a process {stall:.1f} ms")
-    out = running.out("giant")
-    (report,) = out.glob("_cutout/*/report.jsonl.gz")
-    stored = stored_bytes(out) / lines
-    missing = unreported(report, lines)
-    print(f"  stored beside the outputs: {stored:.0f} bytes a line; rows missing: {missing}")
-    print(f"\n{walls.table(costs_of(running, celery, lines, stored))}")
-    return 1 if missing else 0
+    for one in slow:
+        stall = longest_around(stalls, one.second)
+        print(f"  {one.name} {one.milliseconds:.1f} ms, such a process {stall:.1f} ms")
 
 
 def costs_of(running: Cluster, celery: CeleryPath, lines: int, stored: float) -> walls.Costs:

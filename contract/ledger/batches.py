@@ -18,7 +18,6 @@ from contract.ledger.batch_rows import (
 from contract.ledger.connection import Connection, translated
 from contract.ledger.lines import (
     OUTSTANDING_KEYS,
-    SCRIPT_LINES,
     chunks,
     issued_at,
 )
@@ -26,6 +25,7 @@ from contract.ledger.records import (
     CLOSED_KEPT_SECONDS,
     DELETED_KEPT_SECONDS,
     REGISTERING_KEPT_SECONDS,
+    SCRIPT_LINES,
 )
 from contract.ledger.unreadable import OnUnreadable, leaving_out, log_unreadable
 from contract.outcome import AttemptResult, Status

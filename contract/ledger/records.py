@@ -21,6 +21,12 @@ LISTING_LEASE_SECONDS = 30
 """Seconds after which another process may go on with the listing of one that died."""
 NAME_KEPT_SECONDS = CLOSED_KEPT_SECONDS
 """Seconds for which a batch's name is remembered. Not longer than any batch that was closed."""
+SCRIPT_LINES = 100
+"""Lines that one call of a script handles, and rows that one command reads.
+
+Redis serves nobody else meanwhile: 0.2 ms, and ten times as long while it rewrites its append-only
+file, as each page of memory that changes is then copied first.
+"""
 MAX_OUTSTANDING = 100_000
 """Most lines of a batch that are outstanding, unless the dispatcher sets a lower limit."""
 WORKER_SILENT_SECONDS = 30

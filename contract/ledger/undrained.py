@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 
 from contract.ledger.protocol import Lines
+from contract.ledger.records import SCRIPT_LINES
 from contract.outcome import OutcomeRow
-
-PAGE_ROWS = 100
-"""Rows read in one call."""
 
 
 def undrained(lines: Lines, batch: str) -> Iterator[OutcomeRow]:
@@ -16,6 +14,6 @@ def undrained(lines: Lines, batch: str) -> Iterator[OutcomeRow]:
     twice instead of never.
     """
     before = ""
-    while page := lines.newest_outcomes(batch, before, PAGE_ROWS):
+    while page := lines.newest_outcomes(batch, before, SCRIPT_LINES):
         yield from page
         before = page[-1].id

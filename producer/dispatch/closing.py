@@ -19,6 +19,7 @@ import structlog
 
 from contract.batch import BatchSpec, Progress
 from contract.ledger import Ledger
+from contract.ledger.records import SCRIPT_LINES
 from contract.outcome import Status
 from contract.storage import open_store
 from producer.batches.drain import drain, restore_refused
@@ -29,9 +30,6 @@ from producer.batches.report.tally import Tally
 from producer.dispatch.report_lease import LeaseLostError, ReportLease, report_lease
 
 log = structlog.get_logger(__name__)
-
-UNREPORTED_LINES = 100
-"""Lines without an outcome row reopened in one call."""
 
 
 class BatchCloser:
@@ -142,7 +140,7 @@ class BatchCloser:
         done = tally.counts[Status.DONE] + tally.missing_count
         counts: dict[Status, int] | None = tally.counts | {Status.DONE: done}
         missing = tally.missing()
-        while lines := list(islice(missing, UNREPORTED_LINES)):
+        while lines := list(islice(missing, SCRIPT_LINES)):
             if not self._ledger.batches.reopen_unreported(spec.id, epoch, counts, lines):
                 return
             counts, epoch = None, epoch + 1

@@ -9,6 +9,7 @@ from contract.counters import counters
 from contract.errors import CutoutError, ErrorCode
 from contract.job import ManifestLine
 from contract.ledger import Issued, Ledger
+from contract.ledger.records import SCRIPT_LINES
 from contract.metrics import LINES_REPUBLISHED
 from contract.outcome import Outcome, Status
 from contract.settings import Settings
@@ -17,12 +18,9 @@ from producer.dispatch.publisher import CLAIM_GRACE_SECONDS, publish_issued
 
 log = structlog.get_logger(__name__)
 
-CHUNK_LINES = 100
-"""Lines issued and published in one step. `issue.lua` takes no more in a call."""
 CHUNKS_PER_TICK = 2
-"""A tick costs a round trip per open batch: with fewer, many batches would slow down each."""
-CANCELLED_LINES = 100
-"""Lines of a cancelled batch settled per tick: other batches wait about 10 ms for them."""
+"""Chunks of SCRIPT_LINES issued and published per tick. A tick costs a round trip per open batch:
+with fewer chunks, many batches would slow down each."""
 CANCELLED = "The batch was cancelled before this image was processed."
 
 
@@ -43,7 +41,7 @@ class LinePublisher:
         timeout, limit = self._config.visibility_timeout, self._config.window
         for _ in range(CHUNKS_PER_TICK):
             issued = self._ledger.lines.issue(
-                spec.id, CHUNK_LINES, window, timeout, max_outstanding=limit
+                spec.id, SCRIPT_LINES, window, timeout, max_outstanding=limit
             )
             self._publish(spec, issued)
             if not issued.more:
@@ -68,7 +66,7 @@ class LinePublisher:
         unacknowledged loses it; the broker alone cannot promise delivery.)
         """
         issued = self._ledger.lines.reissue(
-            spec.id, CHUNK_LINES, self._config.visibility_timeout, CLAIM_GRACE_SECONDS,
+            spec.id, SCRIPT_LINES, self._config.visibility_timeout, CLAIM_GRACE_SECONDS,
             oldest_queued, window,
         )  # fmt: skip
         self._publish(spec, issued)
@@ -80,10 +78,12 @@ class LinePublisher:
     def settle_cancelled(self, spec: BatchSpec) -> bool:
         """Settle the next lines of a cancelled batch; return True if there may be more.
 
+        Other batches wait about 10 ms for them.
+
         Lines being processed are left to their workers, until their leases end.
         """
         start = self._cancelled.get(spec.id, 0)
-        found = self._ledger.lines.unclaimed(spec.id, start, CANCELLED_LINES)
+        found = self._ledger.lines.unclaimed(spec.id, start, SCRIPT_LINES)
         outcomes = [
             Outcome(
                 line=line, key=self._photograph(spec, line).key, status=Status.FAILED,

@@ -7,7 +7,7 @@ import pytest
 from support.services import until
 
 from contract import names
-from contract.ledger.records import Worker
+from contract.ledger.records import SCRIPT_LINES, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
@@ -18,7 +18,7 @@ from producer.batches.report.tally import Tally
 from producer.callbacks.schedule import CallbackSchedule
 from producer.dispatch import line_publisher
 from producer.dispatch.dispatcher import DRAIN_ROWS, Dispatcher
-from producer.dispatch.line_publisher import CHUNK_LINES, CHUNKS_PER_TICK
+from producer.dispatch.line_publisher import CHUNKS_PER_TICK
 from producer.dispatch.window import LINES_PER_CHILD, MIN_WINDOW
 
 
@@ -39,6 +39,18 @@ def batch(ledger: RedisLedger, folder: Path, count: int) -> str:
     return register(ledger, str(folder), f"{folder}-out", Recipe(model="u2netp")).id
 
 
+def run_until_idle(dispatcher: Dispatcher) -> None:
+    while dispatcher.tick():
+        pass
+
+
+def defer_first(ledger: RedisLedger, batch: str, count: int) -> None:
+    """Let the first lines of a batch wait ten minutes for a retry."""
+    for line in range(count):
+        ledger.lines.claim(batch, line, "token", 60, quarantine=False)
+        ledger.lines.defer(batch, line, "token", 600, "pauses_no_batch")
+
+
 @pytest.mark.slow
 def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
     dispatcher: Dispatcher, ledger: RedisLedger, tmp_path: Path, monkeypatch
@@ -53,12 +65,12 @@ def test_workers_faster_than_the_dispatcher_do_not_starve_the_other_batches(
     monkeypatch.setattr(line_publisher, "publish_issued", settled_at_once)
     giant, small = batch(ledger, tmp_path / "a", 3000), batch(ledger, tmp_path / "b", 20)
     assert dispatcher.tick()  # has more to publish at once
-    assert ledger.batches.progress(giant).done == CHUNKS_PER_TICK * CHUNK_LINES
+    assert ledger.batches.progress(giant).done == CHUNKS_PER_TICK * SCRIPT_LINES
     assert ledger.batches.progress(small).done == 20
     undrained = []
     while dispatcher.tick():
         undrained.append(len(ledger.lines.outcomes(giant, 10_000)))
-    assert max(undrained) <= DRAIN_ROWS + CHUNK_LINES
+    assert max(undrained) <= DRAIN_ROWS + SCRIPT_LINES
 
 
 @pytest.mark.slow
@@ -95,12 +107,10 @@ def test_the_window_follows_the_children_that_serve_the_queue(
 ) -> None:
     monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     large = batch(ledger, tmp_path / "a", 3000)
-    while dispatcher.tick():
-        pass
+    run_until_idle(dispatcher)
     assert ledger.batches.progress(large).issued == MIN_WINDOW
     ledger.workers.register(Worker("a@b", names.bulk_queue("u2netp"), 500, 0))
-    while dispatcher.tick():
-        pass
+    run_until_idle(dispatcher)
     assert ledger.batches.progress(large).issued == 500 * LINES_PER_CHILD
 
 
@@ -111,13 +121,9 @@ def test_lines_that_wait_for_a_retry_do_not_hold_up_the_others(
     """As when the storage answers slowly or refuses: each deferred line waits for minutes."""
     monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     large = batch(ledger, tmp_path / "a", 3 * MIN_WINDOW)
-    while dispatcher.tick():
-        pass
-    for line in range(MIN_WINDOW):
-        ledger.lines.claim(large, line, "token", 60, quarantine=False)
-        ledger.lines.defer(large, line, "token", 600, "pauses_no_batch")
-    while dispatcher.tick():
-        pass
+    run_until_idle(dispatcher)
+    defer_first(ledger, large, MIN_WINDOW)
+    run_until_idle(dispatcher)
     progress = ledger.batches.progress(large)
     assert (progress.deferred, progress.active) == (MIN_WINDOW, MIN_WINDOW)
 
@@ -128,13 +134,11 @@ def test_ticks_follow_at_once_until_all_that_is_due_is_published_again(
 ) -> None:
     monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     large = batch(ledger, tmp_path / "a", MIN_WINDOW)
-    while dispatcher.tick():
-        pass
+    run_until_idle(dispatcher)
     assert ledger.batches.progress(large).issued == MIN_WINDOW
     ledger.batches.pause(large, "why")
     ledger.batches.resume(large)
-    while dispatcher.tick():
-        pass
+    run_until_idle(dispatcher)
     progress = ledger.batches.progress(large)
     assert (progress.deferred, progress.active) == (0, MIN_WINDOW)
 
@@ -146,10 +150,7 @@ def test_ticks_follow_at_once_while_lines_that_are_outstanding_are_passed_over(
     """As when a retry sets the cursor back behind lines that wait for a retry of their own."""
     monkeypatch.setattr(line_publisher, "publish_issued", lambda *_: None)
     large = batch(ledger, tmp_path / "a", 4 * MIN_WINDOW)
-    for line in range(3 * MIN_WINDOW):
-        ledger.lines.claim(large, line, "token", 60, quarantine=False)
-        ledger.lines.defer(large, line, "token", 600, "pauses_no_batch")
-    while dispatcher.tick():
-        pass
+    defer_first(ledger, large, 3 * MIN_WINDOW)
+    run_until_idle(dispatcher)
     progress = ledger.batches.progress(large)
     assert (progress.deferred, progress.active) == (3 * MIN_WINDOW, MIN_WINDOW)

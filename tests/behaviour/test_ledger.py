@@ -14,9 +14,9 @@ from contract.cutout import CutoutSpec
 from contract.errors import ErrorCode, PermanentError
 from contract.job import ManifestLine
 from contract.ledger import Claim, ClaimRefused, Issued, Ledger
-from contract.ledger.lines import DROPPED_ROWS, SCRIPT_LINES
+from contract.ledger.lines import DROPPED_ROWS
 from contract.ledger.memory import MemoryLedger
-from contract.ledger.records import RECENT_RESULTS, QueueState, Unclaimed, Worker
+from contract.ledger.records import RECENT_RESULTS, SCRIPT_LINES, QueueState, Unclaimed, Worker
 from contract.ledger.redis_ledger import RedisLedger
 from contract.ledger.undrained import undrained
 from contract.line_bits import has_bit

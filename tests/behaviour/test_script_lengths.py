@@ -7,11 +7,10 @@ import pytest
 
 from contract import names
 from contract.batch import BatchSpec
+from contract.ledger.records import SCRIPT_LINES
 from contract.ledger.redis_ledger import RedisLedger
 from contract.outcome import Outcome, Status
 from contract.recipe import Recipe
-from producer.dispatch.closing import UNREPORTED_LINES
-from producer.dispatch.line_publisher import CANCELLED_LINES, CHUNK_LINES
 
 BATCH = "b-20260101-000000-000000"
 LINES = 2000
@@ -70,24 +69,26 @@ def test_no_call_of_a_script_grows_with_the_batch(ledger: RedisLedger, longest: 
     assert ledger.batches.progress(BATCH).issued == LINES
     ledger.connection.client.delete(names.redis_key(BATCH, "issued"))
     spread(ledger, time.time() + 60)
-    for _ in range(LINES // CHUNK_LINES):
+    for _ in range(LINES // SCRIPT_LINES):
         assert ledger.lines.issue(BATCH, LINES, 2 * LINES, 60, 2 * LINES).bulk == []
     ledger.batches.pause(BATCH, "why")
     assert ledger.batches.resume(BATCH) == LINES * 3 // 4
     ledger.batches.reset_messages("bulk")
     assert ledger.batches.progress(BATCH).deferred == LINES
-    assert len(ledger.lines.reissue(BATCH, CHUNK_LINES, 60, 0, ("", ""), LINES).bulk) == CHUNK_LINES
+    assert (
+        len(ledger.lines.reissue(BATCH, SCRIPT_LINES, 60, 0, ("", ""), LINES).bulk) == SCRIPT_LINES
+    )
 
     settle(ledger, (n for n in range(LINES) if n % 8), Status.FAILED)  # one line per byte is left
     ledger.connection.client.hset(names.redis_key(BATCH, "retries"), "0", 1)
-    assert len(ledger.lines.unclaimed(BATCH, 0, CANCELLED_LINES).attempts) == CANCELLED_LINES
+    assert len(ledger.lines.unclaimed(BATCH, 0, SCRIPT_LINES).attempts) == SCRIPT_LINES
     failed = LINES - LINES // 8
     assert ledger.batches.reopen(BATCH, range(LINES), "poisoned before") == failed
     settle(ledger, range(LINES), Status.DONE)
     epoch = ledger.batches.progress(BATCH).epoch
-    assert ledger.batches.reopen_unreported(BATCH, epoch, None, range(UNREPORTED_LINES))
+    assert ledger.batches.reopen_unreported(BATCH, epoch, None, range(SCRIPT_LINES))
 
     measured = longest.commands
     assert {"issue", "reissue", "recall", "unclaimed", "reopen", "reopen_unreported"} <= {*measured}
     assert {name: most for name, most in measured.items() if most > MAX_COMMANDS} == {}
-    assert measured["issue"] > CHUNK_LINES
+    assert measured["issue"] > SCRIPT_LINES

@@ -13,8 +13,8 @@ from support.services import until
 from support.stand_in import mark
 
 from contract import names
+from contract.ledger.records import SCRIPT_LINES
 from producer.dispatch.dispatcher import LEASE_SECONDS
-from producer.dispatch.line_publisher import CHUNK_LINES
 
 SHORT = {"CUTOUT_VISIBILITY_TIMEOUT": "8", "CUTOUT_TIME_LIMIT": "6"}
 
@@ -122,10 +122,10 @@ def test_a_dispatcher_dies_again_and_again(drill: Drill) -> None:
     twice = published(drill, spec) - count
     counts = drill.audit(spec)
     assert counts["done"] == count
-    assert twice <= kills * CHUNK_LINES
+    assert twice <= kills * SCRIPT_LINES
     outstanding = f"outstanding at most {max_outstanding} of {window}"
     injected = f"SIGKILL to the dispatcher, {kills} times; {outstanding}"
-    bound = kills * CHUNK_LINES
+    bound = kills * SCRIPT_LINES
     drill.row(spec, injected, bound, twice, "published twice", counts)
 
 
