@@ -125,7 +125,7 @@ def exported(name: str, folder: Path) -> list[Path]:
 
     model = registry.find(name)
     weights = settings().model_dir.expanduser() / model.file
-    formats = ("onnx", "ort") if model.quantized else ("onnx", "ort", "tflite")
+    formats = ("onnx", "ort") if model.base else ("onnx", "ort", "tflite")
     return [export(model, weights, fmt, model.side, folder) for fmt in formats]
 
 

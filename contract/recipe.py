@@ -18,8 +18,8 @@ existing outputs are replaced."""
 
 MODEL_NAMES = frozenset(
     {
-        "u2net", "u2netp", "u2net-int8", "u2netp-int8", "u2net_human_seg", "silueta",
-        "isnet-general-use",
+        "u2net", "u2netp", "u2net-int8", "u2netp-int8", "u2netp-lite-int8", "u2net_human_seg",
+        "silueta", "isnet-general-use",
     }
 )  # fmt: skip
 """Models that a batch can use. A test compares them with the worker's registry."""

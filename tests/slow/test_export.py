@@ -82,8 +82,8 @@ def test_onnx_of_the_models_own_size_is_the_official_file(weights: Path, tmp_pat
 
 def test_another_onnx_size_has_the_weights_of_the_original(weights: Path, tmp_path: Path):
     # exported in the original's own size, the graph must give the same pixels
-    from worker.models.export import onnx_file
-    from worker.models.int8.float_graph import FloatGraph
+    from worker.models.graph import onnx_file
+    from worker.models.graph.float_graph import FloatGraph
 
     onnx_file.write(FloatGraph.read(weights / MODEL.file), 320, tmp_path / "a.onnx")
     expected = by_onnx_runtime(weights / MODEL.file, 320)

@@ -16,6 +16,7 @@ from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.paths import expand
 from contract.settings import settings
 from worker.cli.model_check import check
+from worker.cli.model_compress import compress
 from worker.cli.model_export import Name, export
 from worker.cpu.features import int8_dot_product
 from worker.imaging.decode import Limits
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 
 app.command()(check)
+app.command()(compress)
 app.command()(export)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -137,15 +139,23 @@ def quantize(name: Int8Name, images: Images) -> None:
 
     To return to the calibration that comes with cutout, delete NAME.json and NAME.onnx.
     """
-    from worker.models.int8.calibrate import calibrate  # noqa: PLC0415 - imports ONNX Runtime and onnx
+    from worker.models.graph.float_graph import FloatGraph  # noqa: PLC0415 - imports onnx
+    from worker.models.int8.calibrate import (  # noqa: PLC0415 - imports ONNX Runtime
+        calibrate,
+        network_inputs,
+        split,
+    )
 
     config = settings()
     log.configure(config)
     model, folder = registry.find(name), expand(config.model_dir)
     if model.quantized is None:
-        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"{name} is not an INT8 model.")
-    base = weights.pull(registry.find(model.quantized.base), folder, config.model_source)
-    loss = calibrate(model, base, images, folder, Limits(config.max_pixels))
+        other = "is made by `cutout models compress`" if model.base else "is not an INT8 model"
+        raise PermanentError(ErrorCode.MODEL_UNKNOWN, f"{name} {other}.")
+    path = weights.pull(registry.find(model.quantized.base), folder, config.model_source)
+    base = FloatGraph.read(path)
+    used, held_out = split(network_inputs(images, model, Limits(config.max_pixels)))
+    loss = calibrate(model, base, base, used, held_out, folder)
     typer.echo(
         f"{name} is built at {folder / model.file}. On the held-out photographs, its masks have"
         f" IoU {loss.iou:.4f} and MAE {loss.mae:.4f} against those of {model.quantized.base}."

@@ -90,7 +90,7 @@ class OnnxNetwork:
         options.enable_mem_reuse = False
         _register_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
-        if model.quantized and not int8_dot_product():
+        if model.base and not int8_dot_product():
             # plain AVX2 saturates sums of 8-bit products; this option makes them exact, but slower
             options.add_session_config_entry("session.x64quantprecision", "1")
         if CPU not in providers:

@@ -51,7 +51,7 @@ def provider_mark(model: Model, providers: tuple[Provider, ...]) -> str:
     Empty if outputs count as those of `cpu`, see `MAX_LEVELS`.
     """
     others = [provider for provider in providers if provider != CPU]
-    if SAME_PIXELS.issuperset(others) and (model.quantized is None or not others):
+    if SAME_PIXELS.issuperset(others) and (model.base is None or not others):
         return ""
     return f"{' '.join(others)} {_version(others)}"
 

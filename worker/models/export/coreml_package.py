@@ -6,7 +6,7 @@ from typing import Any
 from onnx import NodeProto
 
 from worker.models.export.optional import optional, silenced
-from worker.models.int8.float_graph import FloatGraph, options
+from worker.models.graph.float_graph import FloatGraph, options
 
 
 def write(graph: FloatGraph, side: int, path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from onnx import NodeProto
 
 from worker.models.export.optional import optional
-from worker.models.int8.float_graph import FloatGraph, options
+from worker.models.graph.float_graph import FloatGraph, options
 
 SCHEMA_VERSION = 3
 CHANNELS_LAST = 3

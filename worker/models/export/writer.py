@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contract.errors import ErrorCode, PermanentError
-from worker.models.export import coreml_package, onnx_file, ort_file, tflite_file
+from worker.models.export import coreml_package, ort_file, tflite_file
 from worker.models.export.formats import SUFFIXES, Format
-from worker.models.int8.float_graph import FloatGraph
+from worker.models.graph import onnx_file
+from worker.models.graph.float_graph import FloatGraph
 from worker.models.registry import Model
 
 SIDE_STEP = 32
@@ -22,7 +23,7 @@ def export(model: Model, weights: Path, fmt: Format, side: int, folder: Path) ->
     if side % SIDE_STEP or side <= 0:
         raise _unsupported(f"The size {side} is no multiple of {SIDE_STEP}.")
     as_is = side == model.side and fmt in {"onnx", "ort"}
-    if model.quantized and not as_is:
+    if model.base and not as_is:
         raise _unsupported(f"{model.name} can be exported as ONNX or ORT at {model.side} px only.")
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{model.name}-{side}.partial.{SUFFIXES[fmt]}"

@@ -4,10 +4,9 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 from onnx import helper
 
@@ -15,7 +14,8 @@ from contract.errors import CutoutError, ErrorCode, PermanentError
 from worker.imaging.arrays import Float32Array
 from worker.imaging.decode import Limits, decode
 from worker.imaging.u2net import MIN_RANGE, network_input
-from worker.models.int8.float_graph import FloatGraph
+from worker.models.graph import onnx_file
+from worker.models.graph.float_graph import FloatGraph
 from worker.models.int8.quantize import WEIGHT_LEVELS, Ranges, build
 from worker.models.registry import Loss, Model
 from worker.models.weights import locked
@@ -29,23 +29,30 @@ DIGITS = 4
 """Significant digits of a range; decimals of a loss."""
 MASK_THRESHOLD = 0.5
 
+T = TypeVar("T")
 Bounds = tuple[Float32Array, Float32Array]
 """The least and the greatest value of an activation, float32 [channels] each."""
 
 
-def calibrate(model: Model, base: Path, images: Path, folder: Path, limits: Limits) -> Loss:
-    """Build the INT8 `model` from the float model at `base` and the photographs below `images`.
+def calibrate(
+    model: Model,
+    graph: FloatGraph,
+    base: FloatGraph,
+    used: list[Float32Array],
+    held_out: list[Float32Array],
+    folder: Path,
+) -> Loss:
+    """Build the INT8 `model` of a float graph with the value ranges of photographs.
 
-    Writes the model and its calibration (`weights.own_calibration`) to `folder`; returns the loss
-    on the held-out photographs. Raises PermanentError (`nothing_to_do`) if there are too few.
+    `used`, `held_out`: network inputs, float32 [1, 3, side, side]. Writes the model and its
+    calibration (`weights.own_calibration`) to `folder`; returns the loss against the float model
+    `base` on the photographs that are held out.
     """
-    inputs = network_inputs(images, model, limits)
-    used = [tensor for number, tensor in enumerate(inputs, 1) if number % HOLD_OUT_EVERY]
-    ranges = measure_ranges(base, used)
+    ranges = measure_ranges(graph, used)
     path, partial = folder / model.file, folder / f".{model.file}.new"
-    content = build(base, ranges, model.normalisation)
+    content = build(graph, ranges, model.normalisation)
     partial.write_bytes(content)
-    loss = measure_loss(base, partial, inputs[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY])
+    loss = measure_loss(base, partial, held_out)
     calibration = {
         "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
         "photographs": len(used), "loss": asdict(loss), "ranges": ranges,
@@ -78,55 +85,81 @@ def network_inputs(folder: Path, model: Model, limits: Limits) -> list[Float32Ar
     return inputs
 
 
-def measure_ranges(base: Path, inputs: list[Float32Array]) -> Ranges:
-    """Return the value ranges of the activations of the float model at `base`.
+def split(photographs: list[T]) -> tuple[list[T], list[T]]:
+    """Return those to use, and every fourth, which is held out."""
+    used = [one for number, one in enumerate(photographs, 1) if number % HOLD_OUT_EVERY]
+    return used, photographs[HOLD_OUT_EVERY - 1 :: HOLD_OUT_EVERY]
+
+
+def measure_ranges(graph: FloatGraph, inputs: list[Float32Array]) -> Ranges:
+    """Return the value ranges of a float model's activations.
 
     `inputs`: network inputs, float32 [1, 3, side, side].
     """
-    graph = FloatGraph.read(base)
-    bounds = _observe(base, graph, inputs)
+    bounds = _observe(graph, inputs)
     with_constant_channel = _with_constant_channel(graph, bounds)
     for node in graph.nodes:
-        if node.op_type == "Add":  # both operands get the range of the sum
-            for name in node.input:
+        if node.op_type == "Add" and node.output[0] not in graph.relus:
+            for name in node.input:  # both operands get the range of the sum
                 del bounds[name]
     ranges: Ranges = {}
     for name, (low, high) in bounds.items():
         if name in with_constant_channel:
             lows = np.where(low > high / 2, low / MARGIN, 0)
             ranges[name] = [_rounded(*pair) for pair in zip(lows, high * MARGIN, strict=True)]
+        elif name in graph.halves:
+            ranges[name] = [
+                _rounded(*pair) for pair in zip(low * MARGIN, high * MARGIN, strict=True)
+            ]
         else:
             ranges[name] = [_rounded(min(0, low.min()) * MARGIN, high.max() * MARGIN)]
     return ranges
 
 
-def measure_loss(base: Path, int8: Path, inputs: list[Float32Array]) -> Loss:
-    """Return the loss of the INT8 model at `int8` against the float model at `base`.
+def measure_loss(base: FloatGraph, int8: Path, inputs: list[Float32Array]) -> Loss:
+    """Return the loss of the INT8 model at `int8` against the float model.
 
     `inputs`: network inputs, float32 [1, 3, side, side].
     """
-    base_session, int8_session = _session(str(base)), _session(str(int8))
-    ious, maes = [], []
-    for tensor in inputs:
-        a, b = _matte(base_session, tensor), _matte(int8_session, tensor)
+    ious, session = [], session_of(str(int8))
+    whole, mattes = mattes_of(base, inputs), [_matte(session, tensor) for tensor in inputs]
+    for a, b in zip(whole, mattes, strict=True):
         mask_a, mask_b = a > MASK_THRESHOLD, b > MASK_THRESHOLD
         union = float((mask_a | mask_b).sum())
         ious.append(float((mask_a & mask_b).sum()) / union if union else 1.0)
-        maes.append(float(np.abs(a - b).mean()))
-    return Loss(round(float(np.mean(ious)), DIGITS), round(float(np.mean(maes)), DIGITS))
+    mae = mean_difference(whole, mattes)
+    return Loss(round(float(np.mean(ious)), DIGITS), round(mae, DIGITS))
 
 
-def _observe(base: Path, graph: FloatGraph, inputs: list[Float32Array]) -> dict[str, Bounds]:
+def mattes_of(graph: FloatGraph, inputs: list[Float32Array]) -> list[Float32Array]:
+    """Return a float model's matte of each input: float32 [1, 1, side, side], 0..1."""
+    model = onnx_file.model_of(graph, graph.side, "float")
+    session = session_of(model.SerializeToString())
+    return [_matte(session, tensor) for tensor in inputs]
+
+
+def mean_difference(mattes: list[Float32Array], others: list[Float32Array]) -> float:
+    """Return the mean absolute difference of the mattes, 0..1."""
+    pairs = zip(mattes, others, strict=True)
+    return float(np.mean([float(np.abs(a - b).mean()) for a, b in pairs]))
+
+
+def _observe(graph: FloatGraph, inputs: list[Float32Array]) -> dict[str, Bounds]:
     """Return the bounds, over all inputs, of each activation that is stored as bytes."""
+    relus, halves = graph.relus, graph.halves
     *sides, _fused = (
         node.output[0] for node in graph.nodes
-        if node.op_type == "Conv" and node.output[0] not in graph.relus
+        if node.op_type == "Conv" and node.output[0] not in {*relus, *halves}
     )  # fmt: skip
-    names = [node.output[0] for node in graph.nodes if node.op_type in {"Relu", "Add"}] + sides
-    model = onnx.load(str(base))
+    names = [
+        node.output[0] for node in graph.nodes
+        if node.op_type in {"Relu", "Add"} and node.output[0] not in relus
+    ]  # fmt: skip
+    names += [*halves, *sides]
+    model = onnx_file.model_of(graph, graph.side, "observed")
     del model.graph.output[:]
     model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    session = _session(model.SerializeToString())
+    session = session_of(model.SerializeToString())
     bounds: dict[str, Bounds] = {}
     for tensor in inputs:
         for name, value in zip(names, session.run(names, {graph.input: tensor}), strict=True):
@@ -153,7 +186,7 @@ def _with_constant_channel(graph: FloatGraph, bounds: dict[str, Bounds]) -> set[
         names = [name for source in sources for name in source[2]]
         if node.op_type in {"MaxPool", "Resize", "Concat"}:
             known[node.output[0]] = low, high, names
-        elif node.op_type == "Conv" and node.output[0] in graph.relus:
+        elif node.op_type == "Conv" and node.output[0] in {*graph.relus, *graph.halves}:
             weight = np.abs(graph.weights[node.input[1]]).max((0, 2, 3))
             constant = np.where(low > high / 2, weight * low, 0)
             if constant.max() > WEIGHT_LEVELS * np.median(weight * high):
@@ -161,7 +194,7 @@ def _with_constant_channel(graph: FloatGraph, bounds: dict[str, Bounds]) -> set[
     return names_found
 
 
-def _session(model: str | bytes) -> Any:
+def session_of(model: str | bytes) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -10,7 +10,6 @@ new ONNX Runtime does not change its digest.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from worker.imaging.u2net import Normalisation
-from worker.models.int8.float_graph import FloatGraph, options
+from worker.models.graph.float_graph import BESIDE, DEEP, FloatGraph, options
 
 Doubles = NDArray[np.float64]
 Ranges = dict[str, list[list[float]]]
@@ -53,13 +52,13 @@ class Activation:
     """name of the scale; with `.zero` appended, name of the zero point"""
 
 
-def build(base: Path, ranges: Ranges, normalisation: Normalisation) -> bytes:
-    """Return the INT8 ONNX file for the float model at `base`.
+def build(graph: FloatGraph, ranges: Ranges, normalisation: Normalisation) -> bytes:
+    """Return the INT8 ONNX file for a float model.
 
     Its input is float32 [1, 3, side, side], normalised; its only output is the fused map, float32
-    [1, 1, side, side], 0..1. Raises PermanentError (`model_mismatch`) if `base` is not a U²-Net.
+    [1, 1, side, side], 0..1.
     """
-    model = _GraphWriter(FloatGraph.read(base), dict(ranges)).write(normalisation)
+    model = _GraphWriter(graph, dict(ranges)).write(normalisation)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -74,7 +73,8 @@ class _GraphWriter:
 
     def write(self, normalisation: Normalisation) -> onnx.ModelProto:
         for node in self.graph.nodes:
-            if node.op_type == "Add":  # both operands have the range, and so the step, of the sum
+            if node.op_type == "Add" and node.output[0] not in self.graph.relus:
+                # both operands have the range, and so the step, of the sum
                 self.ranges |= dict.fromkeys(node.input, self.ranges[node.output[0]])
         self._add_constants({STEPS: np.float32(1), f"{STEPS}.zero": np.uint8(0)})
         mean, std = np.array(normalisation.mean), np.array(normalisation.std)
@@ -101,6 +101,10 @@ class _GraphWriter:
                 self._copy_node(node, output)
         elif node.op_type == "Conv":
             self._convolution(node, first)
+        elif output in self.graph.relus:
+            self._copy_node(node, f"{output}.float")
+            relu = self.graph.relus[output]
+            self._quantize(f"{output}.float", relu, self._activation(relu))
         else:
             self._copy_node(node, f"{output}.float")
             self._quantize(f"{output}.float", output, self._result_of(node, first))
@@ -108,7 +112,7 @@ class _GraphWriter:
     def _result_of(self, node: NodeProto, first: Activation) -> Activation:
         """Return the output of pooling, upsampling, a sum or a concatenation: steps are kept."""
         if node.op_type != "Concat":
-            return Activation(first.step, first.low)
+            return Activation(first.step, first.low, first.scale)
         parts = [self.activations[name] for name in node.input]
         return Activation(
             np.concatenate([part.step for part in parts]),
@@ -116,27 +120,55 @@ class _GraphWriter:
         )
 
     def _convolution(self, node: NodeProto, source: Activation) -> None:
-        """Write a convolution. One without a ReLU is a side output, which continues in float."""
-        relu, result = self.graph.relus.get(node.output[0]), f"{node.name}.float"
+        """Write a convolution with a ReLU, a half of one, or a side output.
+
+        Side outputs continue in float.
+        """
+        name, result = node.output[0], f"{node.name}.float"
+        relu = self.graph.relus.get(self.graph.halves.get(name, name))
+        target = self._activation(relu) if relu else Activation(np.ones(1), np.zeros(1))
         weight = self.graph.weights[node.input[1]].astype(np.float64)
-        target = (
-            self._activation(relu, len(weight)) if relu else Activation(np.ones(1), np.zeros(1))
-        )
         weight = weight * source.step[:, None, None] / target.step[:, None, None, None]
-        bias = (self.graph.weights[node.input[2]].astype(np.float64) - target.low) / target.step
+        bias = self.graph.weights[node.input[2]].astype(np.float64)
+        bias = (bias if name.endswith(DEEP) else bias - target.low) / target.step
         if not relu:
             weight, bias = _pad_outputs(weight), _pad_outputs(bias)
         if source.low.any():
             self._write_float_convolution(node, source, weight, bias)
-            result = self._channels_last(result, target)
+            if name not in self.graph.halves:
+                result = self._channels_last(result, target)
         else:
             self._write_int8_convolution(node, source, weight, bias)
-        if relu:
+        if name in self.graph.halves:
+            low, high = self._range_of_half(name, target)
+            self._quantize_with_own_scale(result, name, low, high)
+        elif relu:
             self._quantize(result, relu, target)
         else:
-            low, high = self.ranges[node.output[0]][0]
-            self._quantize_with_own_scale(result, f"{node.output[0]}.padded", low, high)
-            self._first_channel(f"{node.output[0]}.padded", node.output[0])
+            low, high = self.ranges[name][0]
+            self._quantize_with_own_scale(result, f"{name}.padded", low, high)
+            self._first_channel(f"{name}.padded", name)
+
+    def _range_of_half(self, name: str, target: Activation) -> tuple[float, float]:
+        """Return the range of a half, in steps of its sum.
+
+        What the other half cannot raise above zero, or lower into the range of the sum, is left
+        out.
+        """
+        total = self.graph.halves[name]
+        (other,) = (half for half, of in self.graph.halves.items() if of == total and half != name)
+        low, high = self._in_steps(name, target)
+        other_low, other_high = self._in_steps(other, target)
+        highest = LEVELS - np.maximum(other_low, -high)
+        low, high = np.maximum(low, -other_high), np.minimum(high, highest)
+        return min(0.0, float(low.min())), max(0.0, float(high.max()))
+
+    def _in_steps(self, half: str, target: Activation) -> Doubles:
+        """Return the lows and the highs of a half, in steps of its sum: float64 [2, channels]."""
+        bounds = np.array(self.ranges[half], np.float64).T
+        with_bias = half.endswith(BESIDE)
+        shifted: Doubles = (bounds - target.low if with_bias else bounds) / target.step
+        return shifted
 
     def _write_int8_convolution(
         self, node: NodeProto, source: Activation, weight: Doubles, bias: Doubles
@@ -207,8 +239,9 @@ class _GraphWriter:
         self._quantize(f"{copy}.float", copy, activation)
         return copy
 
-    def _activation(self, name: str, channels: int) -> Activation:
+    def _activation(self, name: str) -> Activation:
         """Return an activation whose bytes span its range, given once or per channel."""
+        channels = self.graph.channels[name]
         low, high = np.array(self.ranges[name], np.float64).T
         span = high - low
         span = np.where(span > 0, span, span.max())  # some channels are always zero

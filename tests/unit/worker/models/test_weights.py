@@ -19,8 +19,8 @@ from support.services import S3Server, free_port
 from contract.errors import CutoutError, ErrorCode
 from contract.recipe import MODEL_NAMES
 from worker.imaging.u2net import CENTRED, IMAGENET
-from worker.models.registry import MODELS, Model, Quantized, Url, Wheel, find
-from worker.models.weights import TABLES, pull, verify
+from worker.models.registry import MODELS, Compressed, Model, Quantized, Url, Wheel, find
+from worker.models.weights import LITE, TABLES, pull, verify
 
 CONTENT = random.Random(1).randbytes(3_500_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -56,6 +56,10 @@ def test_the_rows_are_the_official_ones():
             sha256("550c93ae927a7c9e9ff847e2dc0e6c7d121c340294d2af88ac15bc21132c8056"),
             1_408_815, 320, IMAGENET,
         ),
+        "u2netp-lite-int8": (
+            sha256("ec7f88173ca66c8c0cb8adc19a0d213614af86932b17d53fa8380f9d2aa0fce5"),
+            1_284_886, 320, IMAGENET,
+        ),
         "u2net_human_seg": (md5("c09ddc2e0104f800e3e1bb4652583d1f"), None, 320, IMAGENET),
         "silueta": (md5("55e59e0d8062d2f5d013f4725ee84782"), None, 320, IMAGENET),
         "isnet-general-use": (md5("fc16ebd8b0c10d971d3513d564d01e29"), None, 1024, CENTRED),
@@ -74,10 +78,13 @@ def test_a_row_is_found_by_its_name_and_says_where_its_own_file_is(model: Model)
             assert find(source.base).normalisation == model.normalisation
             assert (TABLES / source.table).exists()
             assert model.loss
+        elif isinstance(source, Compressed):
+            assert find(source.base).normalisation == model.normalisation
+            assert (LITE / model.file).stat().st_size == model.size
         else:
             assert re.fullmatch(r"[\w-]+==[\d.]+", source.requirement)
             assert source.member.endswith(f"/{model.file}")
-    assert isinstance(model.sources[0], Url | Quantized)
+    assert isinstance(model.sources[0], Url | Quantized | Compressed)
 
 
 def test_a_model_we_do_not_know_is_refused():

@@ -5,13 +5,18 @@ from pathlib import Path
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from worker.models.int8.float_graph import FloatGraph, options
+from worker.models.graph.float_graph import FloatGraph, options
 
 OPERATOR_SET, IR_VERSION = 17, 8
 
 
 def write(graph: FloatGraph, side: int, path: Path) -> None:
     """Write the graph. Input: float32 [1, 3, side, side]; output: the fused map."""
+    path.write_bytes(model_of(graph, side, path.stem).SerializeToString(deterministic=True))
+
+
+def model_of(graph: FloatGraph, side: int, name: str) -> onnx.ModelProto:
+    """Return the graph as `write` writes it."""
     scales = {factor: f"times_{factor}" for factor in {*graph.factors.values()}}
     constants = {
         name: graph.weights[name]
@@ -26,7 +31,7 @@ def write(graph: FloatGraph, side: int, path: Path) -> None:
     ]
     proto = helper.make_graph(
         [_node(node, graph, scales) for node in graph.nodes],
-        path.stem,
+        name,
         [helper.make_tensor_value_info(graph.input, TensorProto.FLOAT, [1, 3, side, side])],
         [helper.make_tensor_value_info(graph.output, TensorProto.FLOAT, [1, 1, side, side])],
         initializers,
@@ -35,7 +40,7 @@ def write(graph: FloatGraph, side: int, path: Path) -> None:
         proto, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPERATOR_SET)]
     )
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return model
 
 
 def _node(node: NodeProto, graph: FloatGraph, scales: dict[int, str]) -> NodeProto:

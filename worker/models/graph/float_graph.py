@@ -1,6 +1,6 @@
 """The official float model as a list of its few operators, with all tensor sizes resolved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,9 @@ from onnx import NodeProto, helper, numpy_helper
 from contract.errors import ErrorCode, PermanentError
 
 OPERATORS = frozenset({"Conv", "Relu", "MaxPool", "Resize", "Concat", "Add", "Sigmoid"})
+
+DEEP, BESIDE = ".deep", ".beside"
+"""Ends of the names of the two halves of a convolution: see `late_enlarging`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class FloatGraph:
         """
         graph = onnx.load(str(path)).graph
         producers = {output: node for node in graph.node for output in node.output}
-        nodes = _needed(graph)
+        nodes = _needed([*graph.node], graph.output[0].name)
         unknown = {node.op_type for node in nodes} - OPERATORS
         if unknown:
             raise PermanentError(
@@ -61,9 +64,66 @@ class FloatGraph:
         )  # fmt: skip
 
     @property
+    def sides(self) -> dict[str, int]:
+        """The side of every tensor in pixels, by its name."""
+        found = {self.input: self.side}
+        for node in self.nodes:
+            side = found[node.input[0]]
+            if node.op_type == "MaxPool":
+                side = -(-side // 2)
+            elif node.op_type == "Resize":
+                side *= self.factors[node.output[0]]
+            found[node.output[0]] = side
+        return found
+
+    @property
+    def convolutions(self) -> list[NodeProto]:
+        return [node for node in self.nodes if node.op_type == "Conv"]
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications of all convolutions."""
+        sides = self.sides
+        return sum(
+            self.weights[node.input[1]].size * sides[node.output[0]] ** 2
+            for node in self.convolutions
+        )
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """The number of channels of every tensor, by its name."""
+        found = {self.input: 3}
+        for node in self.nodes:
+            if node.op_type == "Conv":
+                count = len(self.weights[node.input[1]])
+            elif node.op_type == "Concat":
+                count = sum(found[name] for name in node.input)
+            else:
+                count = found[node.input[0]]
+            found[node.output[0]] = count
+        return found
+
+    @property
     def relus(self) -> dict[str, str]:
         """The output of each ReLU, by the name of its input."""
         return {node.input[0]: node.output[0] for node in self.nodes if node.op_type == "Relu"}
+
+    @property
+    def halves(self) -> dict[str, str]:
+        """The sum that each half of a convolution belongs to, by the half's name.
+
+        Only a graph from `enlarge_late` has them.
+        """
+        return {
+            node.output[0]: node.output[0].removesuffix(end)
+            for node in self.nodes
+            for end in (DEEP, BESIDE)
+            if node.output[0].endswith(end)
+        }
+
+    def without_unneeded(self) -> Self:
+        """Return the graph without the nodes that its output does not depend on."""
+        return replace(self, nodes=_needed(self.nodes, self.output))
 
     def inputs(self, node: NodeProto) -> list[str]:
         """Return the names of a node's input tensors, without weights and sizes."""
@@ -77,10 +137,10 @@ def options(node: NodeProto) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
-def _needed(graph: onnx.GraphProto) -> list[NodeProto]:
-    """Return the nodes that the first output depends on, without those that compute shapes."""
-    needed, nodes = {graph.output[0].name}, []
-    for node in reversed(graph.node):
+def _needed(all_nodes: list[NodeProto], output: str) -> list[NodeProto]:
+    """Return the nodes that the output depends on, without those that compute shapes."""
+    needed, nodes = {output}, []
+    for node in reversed(all_nodes):
         if node.output[0] in needed:
             nodes.append(node)
             needed.update(node.input[:1] if node.op_type == "Resize" else node.input)

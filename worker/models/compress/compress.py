@@ -1,0 +1,52 @@
+"""Makes a U²-Net smaller: fewer multiplications, then training against the original."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.imaging.decode import Limits
+from worker.models.compress.distillation import distil
+from worker.models.compress.photographs import Photographs
+from worker.models.compress.plan import smaller
+from worker.models.graph.float_graph import FloatGraph
+from worker.models.int8.calibrate import calibrate
+from worker.models.registry import Loss, Model
+
+
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    multiplications: float
+    """as a share of the original's"""
+    loss: Loss
+    """of the INT8 model, against the original, on the photographs that are held out"""
+
+
+def compress(
+    lite: Model,
+    base: FloatGraph,
+    images: Path,
+    target: float,
+    steps: int,
+    folder: Path,
+    limits: Limits,
+    narrowed: Callable[[float], None],
+    stepped: Callable[[int, float], None],
+) -> Compressed:
+    """Build the INT8 model `lite` from a float model and the photographs below `images`.
+
+    `target`: the share of the multiplications that may be left, 0..1. `narrowed` is called with the
+    share after each change, `stepped` with the number and the loss of each step of training.
+
+    Writes the model and its calibration (`weights.own_calibration`) to `folder`. What an
+    interrupted call had trained is kept there, and used by the next with the same arguments.
+    Raises PermanentError (`nothing_to_do`) if there are too few photographs.
+    """
+    photographs = Photographs(images, lite, limits)
+    small = smaller(base, target, photographs.used, narrowed)
+    settings = f"{images.resolve()} {target} {steps}"
+    checkpoint = folder / f".{lite.name}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.npz"
+    trained = distil(base, small, photographs.batch, steps, checkpoint, stepped)
+    loss = calibrate(lite, trained, base, photographs.used, photographs.held_out, folder)
+    checkpoint.unlink(missing_ok=True)
+    return Compressed(trained.multiplications / base.multiplications, loss)
