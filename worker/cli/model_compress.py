@@ -1,5 +1,6 @@
 """`cutout models compress`."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,7 @@ def compress(name: FloatName, images: Images, target: Target = 0.55, steps: Step
         ) from None
     from worker.models.graph.float_graph import FloatGraph  # noqa: PLC0415 - imports onnx
 
+    logging.getLogger("jax").setLevel(logging.WARNING)  # it reports each kind of device it lacks
     folder = expand(config.model_dir)
     base = FloatGraph.read(weights.pull(registry.find(name), folder, config.model_source))
     limits = Limits(config.max_pixels)
