@@ -42,8 +42,8 @@ def test_compress_builds_a_smaller_model_from_photographs(weights: Path, tmp_pat
     )  # a few photographs and steps; without the training's scaling, 0.1
     assert own["digest"] == f"sha256:{verify(tmp_path / LITE.file, LITE)}"
     assert (tmp_path / LITE.file).stat().st_size < 1_408_815  # that of u2netp-int8
-    left = {path.name for path in tmp_path.iterdir()} - {".u2netp.onnx.lock"}
-    assert left == {"u2netp.onnx", LITE.file, "u2netp-lite-int8.json", f".{LITE.file}.lock"}
+    left = {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"}
+    assert left == {"u2netp.onnx", LITE.file, "u2netp-lite-int8.json"}
 
 
 @pytest.mark.parametrize(

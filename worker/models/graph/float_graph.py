@@ -1,4 +1,4 @@
-"""The official float model as a list of its few operators, with all tensor sizes resolved."""
+"""A float U²-Net as a list of its few operators, with all tensor sizes resolved."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

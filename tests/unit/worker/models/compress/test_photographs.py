@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def folder(path: Path, count: int) -> Path:
 
 def test_every_fourth_file_is_held_out_and_at_most_sixty_are_whole(tmp_path: Path):
     photographs = Photographs(folder(tmp_path, 99), MODEL, Limits())
-    assert (len(photographs.used), len(photographs.held_out)) == (37, 25)  # every second of 75
+    assert (len(photographs.used), len(photographs.held_out)) == (38, 24)  # every second of 75
     assert len(photographs.used) <= WHOLE
     assert photographs.used[0].shape == (1, 3, 320, 320)
 
@@ -42,3 +43,20 @@ def test_too_few_are_an_error(tmp_path: Path, count: int):
     with pytest.raises(CutoutError, match=f"has {count} photographs") as caught:
         Photographs(folder(tmp_path, count), MODEL, Limits())
     assert caught.value.code is ErrorCode.NOTHING_TO_DO
+
+
+def test_what_is_no_photograph_is_not_counted_and_what_vanishes_is_skipped(tmp_path: Path):
+    folder(tmp_path, 4)
+    for number in range(4):
+        (tmp_path / f"{number:03d}.xmp").write_text("beside each photograph")
+    os.mkfifo(tmp_path / "000.fifo")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")
+    photographs = Photographs(tmp_path, MODEL, Limits())
+    assert (len(photographs.used), len(photographs.held_out)) == (3, 1)
+    assert photographs.names == ["000.png", "001.png", "002.png"]
+    (tmp_path / "000.png").unlink()
+    assert photographs.batch(0).shape == (BATCH, 3, 320, 320)
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    with pytest.raises(CutoutError, match="cannot be decoded"):
+        photographs.batch(0)
