@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,13 @@ class Connection:
                 raise PermanentError(ErrorCode.INVALID_SETTING, message) from None
         self.address = address
         self.client = open_client(address, retries, timeout)
+        # read now: a `cached_property` of Python 3.11 holds a lock of its class meanwhile, which a
+        # process that is forked in that moment would wait for, for ever
+        self.scripts: dict[str, Script] = {
+            path.stem: self.client.register_script(path.read_text())
+            for path in SCRIPTS.glob("*.lua")
+        }
+        """the Lua scripts by name; call one with `keys` and `args`"""
 
     def close(self) -> None:
         """Close the open connections. The next call opens one again."""
@@ -64,14 +70,6 @@ class Connection:
                     limits: Any = self.client.config_get("maxclients")
                     info |= limits
             return info
-
-    @cached_property
-    def scripts(self) -> dict[str, Script]:
-        """The Lua scripts by name; call one with `keys` and `args`."""
-        return {
-            path.stem: self.client.register_script(path.read_text())
-            for path in SCRIPTS.glob("*.lua")
-        }
 
     def run(self, script: str, keys: Sequence[str], *arguments: str | float) -> Any:
         """Run a script. Raises RetryableError or PermanentError (`redis_unavailable`)."""
