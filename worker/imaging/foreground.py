@@ -115,8 +115,10 @@ def estimate(rgb: Image.Image, matte: Image.Image) -> Foreground | None:
     colours = np.asarray(rgb.resize(grid, Image.Resampling.BOX, box, REDUCING_GAP), np.float32)
     opacity = np.asarray(matte.resize(grid, Image.Resampling.BOX, box, REDUCING_GAP), np.float32)
     opacity /= OPAQUE
-    layers = [_spread(colours, _weights(share)) for share in (opacity, 1 - opacity)]
-    return Foreground(box, grid, np.concatenate(layers, axis=-1).reshape(-1, 6))
+    planes = np.ascontiguousarray(colours.transpose(2, 0, 1))
+    layers = [_spread(planes, _weights(share)) for share in (opacity, 1 - opacity)]
+    by_cell = np.ascontiguousarray(np.concatenate(layers).reshape(6, -1).T)
+    return Foreground(box, grid, by_cell)
 
 
 def _box_around(matte: Image.Image) -> Box | None:
@@ -140,41 +142,40 @@ def _weights(share: Float32Array) -> Float32Array:
 
 
 def _spread(colours: Float32Array, weights: Float32Array) -> Float32Array:
-    """Return colours, float32 [rows, columns, 3], filled in from around where weights are small.
+    """Return colours, float32 [3, rows, columns], filled in from around where weights are small.
 
     Weighted means over 2 x 2, 4 x 4 ... cells fill in what finer ones lack (Gortler et al., "The
     Lumigraph", 1996, section 3.4). `weights` is float32 [rows, columns], 0..1.
     """
-    pyramid = [np.concatenate([colours, np.ones_like(weights)[..., np.newaxis]], axis=-1)]
-    pyramid[0] *= weights[..., np.newaxis]
-    while max(pyramid[-1].shape[:2]) > 1:
+    pyramid = [np.concatenate([colours, np.ones_like(weights)[np.newaxis]])]
+    pyramid[0] *= weights
+    while max(pyramid[-1].shape[1:]) > 1:
         pyramid.append(_halved(pyramid[-1]))
     top = pyramid.pop()
-    spread: Float32Array = top[..., :3] / top[..., 3:]
+    spread: Float32Array = top[:3] / top[3]
     for level in reversed(pyramid):
-        coarser = _doubled(spread, level.shape[:2])
-        spread = (level[..., :3] + SPREAD_WEIGHT * coarser) / (level[..., 3:] + SPREAD_WEIGHT)
+        coarser = _doubled(spread, level.shape[1:])
+        spread = (level[:3] + SPREAD_WEIGHT * coarser) / (level[3] + SPREAD_WEIGHT)
     return spread
 
 
 def _halved(values: Float32Array) -> Float32Array:
-    """Return the means of 2 x 2 cells: float32 [rows / 2, columns / 2, n], sides rounded up."""
-    for axis in (0, 1):
+    """Return the means of 2 x 2 cells: float32 [n, rows / 2, columns / 2], sides rounded up."""
+    for axis in (1, 2):
         if values.shape[axis] % 2:
             values = np.concatenate([values, values.take([-1], axis)], axis)
-        even, odd = values[::2], values[1::2]
-        if axis == 1:
-            even, odd = values[:, ::2], values[:, 1::2]
+        even, odd = values[:, ::2], values[:, 1::2]
+        if axis == 2:  # noqa: PLR2004
+            even, odd = values[..., ::2], values[..., 1::2]
         values = (even + odd) * np.float32(0.5)
     return values
 
 
 def _doubled(values: Float32Array, shape: tuple[int, ...]) -> Float32Array:
-    """Return float32 [*shape, n], twice as many cells a side, bilinearly interpolated."""
-    for axis in (0, 1):
-        count = values.shape[axis]
-        positions = (np.arange(shape[axis]) + 0.5) / 2
-        first, second, share = _neighbours(positions, count)
+    """Return float32 [n, *shape], twice as many cells a side, bilinearly interpolated."""
+    for axis, size in enumerate(shape, start=1):
+        positions = (np.arange(size) + 0.5) / 2
+        first, second, share = _neighbours(positions, values.shape[axis])
         low, high = values.take(first, axis), values.take(second, axis)
-        values = low + (high - low) * (share[:, :, np.newaxis] if axis == 0 else share)
+        values = low + (high - low) * (share if axis == 1 else share[:, 0])
     return values

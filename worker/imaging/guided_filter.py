@@ -4,42 +4,54 @@ He, Sun and Tang: "Guided Image Filtering", IEEE TPAMI 35(6), 2013.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from worker.imaging.arrays import Float32Array, Uint8Array
+from worker.imaging.layout import Box
 
 CENTRE = 128
 """Subtracted from all colours, so that sums over up to 1,023 pixels are exact in float32."""
-STRIP_ROWS = 96
-"""Rows that are filtered at a time: their 13 planes stay in the CPU's cache."""
 
 
-def coefficients(guide: Uint8Array, matte: Float32Array, radius: int, eps: float) -> Float32Array:
-    """Return float32 [4, height, width]: factors of red, green and blue, and an offset.
+def coefficients(
+    guide: Uint8Array, matte: Float32Array, radius: int, eps: float, box: Box
+) -> Float32Array:
+    """Return float32 [4, height, width] of a box: factors of red, green and blue, and an offset.
 
     A pixel's filtered matte is red * r + green * g + blue * b + offset. `guide` is
-    uint8 [height, width, 3], 0..255; `matte` is float32 [height, width], 0..255, and so is what
+    uint8 [rows, columns, 3], 0..255; `matte` is float32 [rows, columns], 0..255, and so is what
     it becomes, a little over the ends included. Windows have 2 * radius + 1 pixels a side, mirrored
-    at the borders. `eps`, at least 1e-6, is the variance of colours (0..1) below which edges of
-    the guide are ignored. All values returned are finite.
+    at the borders of the guide. `eps`, at least 1e-6, is the variance of colours (0..1) below which
+    edges of the guide are ignored. All values returned are finite.
+
+    Memory and time are those of the box and 2 * radius pixels around it. The 13 planes of 96 rows
+    of 640 stay in the CPU's cache.
     """
-    height, width = matte.shape
-    planes = _mirrored(guide, matte, 2 * radius)
-    result = np.empty((4, height, width), np.float32)
-    for top in range(0, height, STRIP_ROWS):
-        bottom = min(top + STRIP_ROWS, height)
-        strip = planes[:, top : bottom + 4 * radius]
-        factors = _solve(_box_sums(_with_products(strip), radius), radius, eps)
-        result[:, top:bottom] = _box_sums(factors, radius)
+    planes = _mirrored(guide, matte, 2 * radius, box)
+    factors = _solve(_box_sums(_with_products(planes), radius), radius, eps)
+    result = _box_sums(factors, radius)
     result /= np.float32((2 * radius + 1) ** 2)
     result[3] -= CENTRE * result[:3].sum(axis=0)
     return result
 
 
-def _mirrored(guide: Uint8Array, matte: Float32Array, margin: int) -> Float32Array:
+def _mirrored(guide: Uint8Array, matte: Float32Array, margin: int, box: Box) -> Float32Array:
     """Return float32 [4, height + 2 margin, width + 2 margin]: centred colours, and the matte."""
-    planes = np.concatenate([np.moveaxis(guide, -1, 0), matte[np.newaxis]], dtype=np.float32)
+    height, width = matte.shape
+    left, top, right, bottom = box
+    part = (
+        slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
+    )  # fmt: skip
+    planes = np.concatenate(
+        [np.moveaxis(guide[part], -1, 0), matte[part][np.newaxis]], dtype=np.float32
+    )
     planes[:3] -= CENTRE
-    return np.pad(planes, ((0, 0), (margin, margin), (margin, margin)), "symmetric")
+    beyond = [
+        (0, 0),
+        (max(0, margin - top), max(0, bottom + margin - height)),
+        (max(0, margin - left), max(0, right + margin - width)),
+    ]
+    return np.pad(planes, beyond, "symmetric")
 
 
 def _with_products(planes: Float32Array) -> Float32Array:
@@ -61,30 +73,30 @@ def _with_products(planes: Float32Array) -> Float32Array:
 def _box_sums(planes: Float32Array, radius: int) -> Float32Array:
     """Return the sums over each window that lies within float32 [planes, rows, columns].
 
-    Each side becomes 2 * radius shorter. Sums of 2, 4, 8 ... neighbours are added up: unlike
-    differences of cumulative sums they lose no precision, and they use the CPU's vector units.
+    Each side becomes 2 * radius shorter.
     """
     length = 2 * radius + 1
-    return _run_sums(_run_sums(planes, length, axis=1), length, axis=2)
+    down = _run_sums(planes, length)
+    # along all rows as one, which takes two thirds of the time: runs across their ends are left out
+    across = _run_sums(down.reshape(1, -1), length)
+    count, rows, columns = down.shape
+    return as_strided(across, (count, rows, columns - 2 * radius), down.strides)
 
 
-def _run_sums(planes: Float32Array, length: int, axis: int) -> Float32Array:
-    """Return the sums of each run of `length` neighbours along an axis of float32 [p, r, c]."""
-    end = planes.shape[axis] - length + 1
+def _run_sums(values: Float32Array, length: int) -> Float32Array:
+    """Return the sums of each run of `length` neighbours, an odd number, along the second axis.
 
-    def shifted(values: Float32Array, start: int, count: int) -> Float32Array:
-        window = slice(start, start + count)
-        return values[:, window] if axis == 1 else values[:, :, window]
-
-    # `length` is odd, so the sums begin with one neighbour
-    total, covered = shifted(planes, 0, end), 1
-    doubled, span = planes, 1
+    Sums of 2, 4, 8 ... neighbours are added up: unlike differences of cumulative sums they lose no
+    precision, and they use the CPU's vector units.
+    """
+    end = values.shape[1] - length + 1
+    total, covered = values[:, :end], 1
+    doubled, span = values, 1
     while covered < length:
-        count = doubled.shape[axis] - span
-        doubled = shifted(doubled, 0, count) + shifted(doubled, span, count)
+        doubled = doubled[:, :-span] + doubled[:, span:]
         span *= 2
         if length & span:
-            total = total + shifted(doubled, covered, end)
+            total = total + doubled[:, covered : covered + end]
             covered += span
     return total
 

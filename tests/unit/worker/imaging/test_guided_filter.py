@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.imaging.guided_filter import STRIP_ROWS, coefficients
+from worker.imaging.guided_filter import coefficients
 
 
 def noise(height: int, width: int, seed: int = 1) -> np.ndarray:
@@ -33,17 +33,21 @@ def by_definition(guide: np.ndarray, matte: np.ndarray, radius: int, eps: float)
     return box_mean(np.dstack([factors, offset]), radius).transpose(2, 0, 1)
 
 
+def whole(matte: np.ndarray) -> tuple[int, int, int, int]:
+    return (0, 0, matte.shape[1], matte.shape[0])
+
+
 def filtered(factors: np.ndarray, guide: np.ndarray) -> np.ndarray:
     return (factors[:3] * guide.transpose(2, 0, 1)).sum(0) + factors[3]
 
 
 @pytest.mark.parametrize("radius", [1, 3, 6])
 @pytest.mark.parametrize("eps", [1e-2, 1e-4, 1e-5])
-@pytest.mark.parametrize("size", [(40, 31), (STRIP_ROWS + 5, 17), (3, 2), (1, 9), (1, 1)])
+@pytest.mark.parametrize("size", [(40, 31), (101, 17), (3, 2), (1, 9), (1, 1)])
 def test_the_filter_is_the_papers(size: tuple[int, int], eps: float, radius: int):
     guide = noise(*size) // 3 + np.linspace(0, 150, size[1]).astype(np.uint8)[:, np.newaxis]
     matte = np.random.default_rng(2).uniform(0, 255, size).astype(np.float32)
-    result = coefficients(guide, matte, radius, eps)
+    result = coefficients(guide, matte, radius, eps, whole(matte))
     assert (result.shape, result.dtype) == ((4, *size), np.float32)
     expected = filtered(by_definition(guide, matte, radius, eps), guide)
     np.testing.assert_allclose(filtered(result, guide), expected, atol=0.5)
@@ -81,7 +85,7 @@ def test_every_value_is_finite_and_near_the_range_of_mattes(
     rng = np.random.default_rng(seed)
     matte = rng.choice(np.float32([0, 1e-6, 0.5, 254.9, 255]), guide.shape[:2])
     with np.errstate(all="raise", under="ignore"):
-        result = filtered(coefficients(guide, matte, radius, eps), guide)
+        result = filtered(coefficients(guide, matte, radius, eps, whole(matte)), guide)
     assert np.isfinite(result).all()
     assert np.abs(result - 127.5).max() < 10 * 255
 
@@ -89,5 +93,17 @@ def test_every_value_is_finite_and_near_the_range_of_mattes(
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_constant_matte_stays_constant(value: int):
     guide = noise(50, 60)
-    factors = coefficients(guide, np.full((50, 60), value, np.float32), 6, 1e-5)
+    matte = np.full((50, 60), value, np.float32)
+    factors = coefficients(guide, matte, 6, 1e-5, whole(matte))
     np.testing.assert_allclose(filtered(factors, guide), value, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 1, 1), (20, 0, 60, 3), (0, 11, 5, 50), (13, 12, 47, 38), (59, 49, 60, 50)]
+)
+def test_a_part_has_the_values_of_the_whole(box: tuple[int, int, int, int]):
+    guide = noise(50, 60)
+    matte = np.random.default_rng(3).integers(0, 256, (50, 60)).astype(np.float32)
+    left, top, right, bottom = box
+    expected = coefficients(guide, matte, 6, 1e-4, whole(matte))[:, top:bottom, left:right]
+    np.testing.assert_array_equal(coefficients(guide, matte, 6, 1e-4, box), expected)
