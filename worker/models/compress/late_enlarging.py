@@ -42,8 +42,6 @@ class Halves:
     """name of the other tensor"""
     channels: int
     """of the enlarged tensor"""
-    saving: int
-    """multiplications that late enlarging saves"""
 
 
 def late_candidates(graph: FloatGraph) -> dict[str, Halves]:
@@ -65,7 +63,7 @@ def late_candidates(graph: FloatGraph) -> dict[str, Halves]:
         early = channels[name] * channels[enlarged] * KERNEL**2 * sides[name] ** 2
         saving = early - early // TWICE**2
         if saving > MIN_SAVING * graph.multiplications:
-            found[name] = Halves(node, resize.input[0], others[0], channels[enlarged], saving)
+            found[name] = Halves(node, resize.input[0], others[0], channels[enlarged])
     return found
 
 

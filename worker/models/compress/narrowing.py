@@ -5,19 +5,17 @@ computed before, on photographs. The error of removing a channel is that of the 
 read it after this: the block form of the "optimal brain surgeon" (Hassibi and Stork, 1993).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from worker.imaging.arrays import Float32Array
 from worker.models.compress.channels import channels, group_of, without
-from worker.models.graph import onnx_file
 from worker.models.graph.float_graph import FloatGraph, options
-from worker.models.int8.calibrate import session_of
+from worker.models.graph.observed import observed
 
 SAMPLES = 2000
 """Positions at which a convolution is fitted, in each photograph."""
@@ -113,13 +111,14 @@ def narrow(
     `inputs`: network inputs, float32 [1, 3, side, side]. `unwanted`: channels to remove first,
     whatever they are worth.
     """
-    name, group = group_of(graph, tensor)
-    fits = [Fit(graph, node, name) for node in group.readers]
+    group_name, group = group_of(graph, tensor)
+    fits = [Fit(graph, node, group_name) for node in group.readers]
     rng, sides = np.random.default_rng(SEED), graph.sides
     names = [fit.node.input[0] for fit in fits]
-    for matte, tensors in _observed(graph, names, inputs):
-        for fit, features in zip(fits, tensors, strict=True):
-            fit.add(features, places(matte, sides[fit.node.input[0]], rng))
+    for computed in observed(graph, [graph.output, *names], inputs):
+        for fit, name in zip(fits, names, strict=True):
+            drawn = places(computed[graph.output][0, 0], sides[name], rng)
+            fit.add(computed[name][0], drawn)
     for fit in fits:
         fit.solve()
     left, first = [*range(group.size)], [*unwanted]
@@ -135,21 +134,7 @@ def narrow(
     for fit in fits:
         _, weight, bias = fit.node.input
         weights[weight], weights[bias] = fit.fitted(weights[bias])
-    return without(replace(graph, weights=weights), name, {*range(group.size)} - {*left})
-
-
-def _observed(
-    graph: FloatGraph, names: list[str], inputs: list[Float32Array]
-) -> Iterator[tuple[Float32Array, list[Float32Array]]]:
-    """Yield, for each input, the matte, float32 [side, side], and the tensors of these names."""
-    model = onnx_file.model_of(graph, graph.side, "observed")
-    del model.graph.output[:]
-    wanted = [graph.output, *dict.fromkeys(names)]
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in wanted)
-    session: Any = session_of(model.SerializeToString())
-    for tensor in inputs:
-        computed = dict(zip(wanted, session.run(wanted, {graph.input: tensor}), strict=True))
-        yield computed[graph.output][0, 0], [computed[name][0] for name in names]
+    return without(replace(graph, weights=weights), group_name, {*range(group.size)} - {*left})
 
 
 def places(matte: Float32Array, side: int, rng: np.random.Generator) -> Places:

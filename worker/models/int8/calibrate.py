@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import onnxruntime as ort
-from onnx import helper
 from PIL import Image
 
 from contract.errors import CutoutError, ErrorCode, PermanentError
@@ -19,6 +17,7 @@ from worker.imaging.decode import Limits, decode, displayed_size
 from worker.imaging.u2net import MIN_RANGE, network_input
 from worker.models.graph import onnx_file
 from worker.models.graph.float_graph import FloatGraph
+from worker.models.graph.observed import observed, session_of
 from worker.models.int8.quantize import WEIGHT_LEVELS, Ranges, build
 from worker.models.registry import Loss, Model
 from worker.models.weights import locked
@@ -173,13 +172,9 @@ def _observe(graph: FloatGraph, inputs: list[Float32Array]) -> dict[str, Bounds]
         if node.op_type in {"Relu", "Add"} and node.output[0] not in relus
     ]  # fmt: skip
     names += [*halves, *sides]
-    model = onnx_file.model_of(graph, graph.side, "observed")
-    del model.graph.output[:]
-    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    session = session_of(model.SerializeToString())
     bounds: dict[str, Bounds] = {}
-    for tensor in inputs:
-        for name, value in zip(names, session.run(names, {graph.input: tensor}), strict=True):
+    for computed in observed(graph, names, inputs):
+        for name, value in computed.items():
             low, high = value.min((0, 2, 3)), value.max((0, 2, 3))
             earlier_low, earlier_high = bounds.get(name, (low, high))
             bounds[name] = np.minimum(earlier_low, low), np.maximum(earlier_high, high)
@@ -209,12 +204,6 @@ def _with_constant_channel(graph: FloatGraph, bounds: dict[str, Bounds]) -> set[
             if constant.max() > WEIGHT_LEVELS * np.median(weight * high):
                 names_found.add(names[int(constant.argmax())])
     return names_found
-
-
-def session_of(model: str | bytes) -> Any:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _matte(session: Any, tensor: Float32Array) -> Float32Array:
