@@ -103,8 +103,8 @@ class ClusterChecks:
         left_out = LeftOut()
         open_batches = batches.progress_of(batches.open_ids(), left_out)
         yield ok(
-            f"{len(workers)} workers with {sum(w.children for w in workers)} children, and"
-            f" {len(open_batches)} open batches",
+            f"workers: {len(workers)}, their children: {sum(w.children for w in workers)},"
+            f" open batches: {len(open_batches)}",
         )
         if left_out.sentence:
             yield warning(left_out.sentence, NEXT)

@@ -127,7 +127,7 @@ def test_the_doctor_names_it(ours: BatchSpec) -> None:
     [finding] = [one for one in found if NEWER in one.message]
     assert finding.level is Level.WARNING
     assert "newer" in finding.next_step
-    assert any("1 open batches" in one.message for one in found)
+    assert any("open batches: 1" in one.message for one in found)
 
 
 def test_metrics_are_those_of_the_others(ours: BatchSpec, redis_server: RedisServer) -> None:
