@@ -1,6 +1,8 @@
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -44,6 +46,27 @@ def test_compress_builds_a_smaller_model_from_photographs(weights: Path, tmp_pat
     assert (tmp_path / LITE.file).stat().st_size < 1_408_815  # that of u2netp-int8
     left = {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"}
     assert left == {"u2netp.onnx", LITE.file, "u2netp-lite-int8.json"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [0, 5, 30])
+def test_ctrl_c_ends_it_with_a_sentence(weights: Path, tmp_path: Path, seconds: int):
+    """While channels are removed, while JAX compiles, while it trains: about these moments."""
+    (tmp_path / "u2netp.onnx").symlink_to(weights / "u2netp.onnx")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker", "models", "compress", "u2netp", "--images", str(SAMPLES)],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={"CUTOUT_MODEL_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("0.81" if seconds == 0 else "0.52"):
+            break
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert errors == "Interrupted. The same command goes on with the training.\n"
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`cutout models compress`."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from contract.settings import settings
 from worker.imaging.decode import Limits
 from worker.models import registry, weights
 
+INTERRUPTED = 130
+"""Exit status."""
+
 FloatName = Annotated[
     str, typer.Argument(metavar="NAME", help="A float model with a lite one: `u2netp`.")
 ]
@@ -26,9 +30,7 @@ Images = Annotated[
 ]
 Target = Annotated[
     float,
-    typer.Option(
-        min=0.5, max=1, help="Share of the multiplications to leave, about; the least is 0.48."
-    ),
+    typer.Option(min=0.5, max=1, help="Share of the multiplications to leave, about."),
 ]
 Steps = Annotated[
     int, typer.Option(min=0, help="Steps of training, of 4 photographs each: seconds each.")
@@ -60,15 +62,30 @@ def compress(name: FloatName, images: Images, target: Target = 0.55, steps: Step
     folder = expand(config.model_dir)
     base = FloatGraph.read(weights.pull(registry.find(name), folder, config.model_source))
     limits = Limits(config.max_pixels)
-    with Progress("training", BarColumn(), "{task.fields[loss]}", TimeRemainingColumn()) as bar:
-        training = bar.add_task("", total=steps, loss="")
+    bar = Progress("training", BarColumn(), "{task.fields[loss]}", TimeRemainingColumn())
+    training = bar.add_task("", total=steps, loss="")
+
+    def stepped(step: int, loss: float) -> None:
+        bar.start()
+        bar.update(training, completed=step, loss=f"loss {loss:.4f}")
+
+    try:
         built = build(
             lite, base, expand(images), target, steps, folder, limits,
-            lambda share: bar.console.print(f"{share:.2f} of the multiplications"),
-            lambda step, loss: bar.update(training, completed=step, loss=f"loss {loss:.4f}"),
+            lambda share: bar.console.print(f"{share:.2f} of the multiplications"), stepped,
         )  # fmt: skip
+    except KeyboardInterrupt:
+        bar.stop()
+        typer.echo("Interrupted. The same command goes on with the training.", err=True)
+        # without waiting for JAX's threads, which can end the process by a segmentation fault
+        os._exit(INTERRUPTED)
+    finally:
+        bar.stop()
+    count = (
+        "held-out photograph" if built.held_out == 1 else f"{built.held_out} held-out photographs"
+    )
     typer.echo(
         f"{lite.name} is built at {folder / lite.file}. It has {built.multiplications:.2f} of the"
-        f" multiplications of {name}. On the held-out photographs, its masks have IoU"
+        f" multiplications of {name}. On the {count}, its masks have IoU"
         f" {built.loss.iou:.4f} and MAE {built.loss.mae:.4f} against those of {name}."
     )

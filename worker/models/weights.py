@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def verify(path: Path, model: Model) -> str:
             actual = hashlib.file_digest(file, algorithm).hexdigest()
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise PermanentError(
             ErrorCode.MODEL_MISSING,
             f"{path} does not exist; run `cutout models pull {model.name}`.",
@@ -77,11 +77,13 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
     Processes that pull at the same time fetch once.
 
     Raises PermanentError with the reason of each source: `model_mismatch` if one had another file
-    (with both digests), else `model_missing`.
+    (with both digests), else `model_missing`; and as `locked`.
     """
     folder = expand(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / model.file
+    with suppress(PermanentError):  # without the lock: the folder may be read-only
+        verify(path, model)
+        return path
     with locked(path):
         if path.exists():
             verify(path, model)
@@ -94,9 +96,24 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
 
 @contextmanager
 def locked(weights: Path) -> Iterator[None]:
-    """Hold the lock that every process takes before it writes this file."""
-    with (weights.parent / f".{weights.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it however the process ends
+    """Hold the lock that every process takes before it writes this file.
+
+    Raises PermanentError (`invalid_setting`) if its folder cannot be written.
+    """
+    try:
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        file = (weights.parent / f".{weights.name}.lock").open("w")
+    except OSError as error:
+        raise PermanentError(
+            ErrorCode.INVALID_SETTING,
+            f"CUTOUT_MODEL_DIR: {weights.parent} cannot be written ({error.strerror}).",
+        ) from None
+    with file:  # the kernel releases the lock however the process ends
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that makes the same file", file=weights.name)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -150,7 +167,8 @@ def _copy_ours(model: Model, partial: Path) -> None:
     if own_calibration(model, partial.parent):
         raise PermanentError(
             ErrorCode.MODEL_MISSING,
-            f"{model.name}.json is of your own model: copy its {model.file}, too, or delete it.",
+            f"{model.name}.json is of your own model: copy its {model.file}, too, or delete"
+            f" {model.name}.json to have the model that comes with cutout.",
         )
     shutil.copyfile(LITE / model.file, partial)
 

@@ -21,6 +21,8 @@ class Compressed:
     """as a share of the original's"""
     loss: Loss
     """of the INT8 model, against the original, on the photographs that are held out"""
+    held_out: int
+    """how many photographs these are"""
 
 
 def compress(
@@ -52,7 +54,8 @@ def compress(
         trained = distil(base, small, photographs.batch, steps, state, stepped)
         loss = calibrate(lite, trained, base, photographs.used, photographs.held_out, folder)
         checkpoint.unlink(missing_ok=True)
-    return Compressed(trained.multiplications / base.multiplications, loss)
+    share = trained.multiplications / base.multiplications
+    return Compressed(share, loss, len(photographs.held_out))
 
 
 def _digest(small: FloatGraph, photographs: list[str], steps: int) -> str:

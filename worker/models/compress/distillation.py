@@ -60,8 +60,9 @@ def distil(
 ) -> FloatGraph:
     """Return `small`, which was made from `original`, with trained weights.
 
-    The state of the training is saved to `checkpoint` every SAVED_EVERY steps, and read from there.
-    `tell` is called after each step with its number, from 1 on, and its loss.
+    The state of the training is saved to `checkpoint` every SAVED_EVERY steps and at a
+    KeyboardInterrupt, and read from there. `tell` is called after each step with its number, from
+    1 on, and its loss.
     """
     examples = jnp.concatenate([jnp.asarray(batch(number)) for number in range(EXAMPLE_BATCHES)])
     inputs, targets = _Inputs(small, examples), _Targets(original, small, examples)
@@ -77,12 +78,17 @@ def distil(
         return value, _stepped(state, gradient, sizes, step, steps)
 
     state, done = checkpoint.load() or (_initial(scaled), 0)
-    for step in range(done, steps):
-        pictures = jnp.asarray(batch(step))
-        value, state = trained(state, pictures, targets.of(pictures), jnp.asarray(step))
-        tell(step + 1, float(value))
-        if (step + 1) % SAVED_EVERY == 0:
-            checkpoint.save(state, step + 1)
+    try:
+        while done < steps:
+            pictures = jnp.asarray(batch(done))
+            value, state = trained(state, pictures, targets.of(pictures), jnp.asarray(done))
+            done += 1
+            tell(done, float(value))
+            if done % SAVED_EVERY == 0:
+                checkpoint.save(state, done)
+    except KeyboardInterrupt:
+        checkpoint.save(state, done)
+        raise
     result = inputs.plain(state["average"])
     return replace(
         small, weights=small.weights | {name: np.asarray(value) for name, value in result.items()}

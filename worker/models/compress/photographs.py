@@ -39,7 +39,7 @@ class Photographs:
     """
 
     def __init__(self, folder: Path, model: Model, limits: Limits) -> None:
-        """Raise PermanentError (`nothing_to_do`) if there are too few."""
+        """Raise PermanentError (`nothing_to_do`) if there are too few, or no folder."""
         self._folder, self._model, self._limits = folder, model, limits
         files = photographs_below(folder)
         if len(files) < MIN_PHOTOGRAPHS:
@@ -49,9 +49,9 @@ class Photographs:
                 " better hundreds.",
             )
         self._files, held_out = split(files)
-        self.used = self._whole(self._files)
+        self.used = self._whole(self._files, "photographs to train on")
         """up to WHOLE inputs, float32 [1, 3, side, side], of photographs to train on"""
-        self.held_out = self._whole(held_out)
+        self.held_out = self._whole(held_out, "photographs that are held out")
         """up to WHOLE inputs, float32 [1, 3, side, side], of those that are held out"""
 
     @property
@@ -72,18 +72,18 @@ class Photographs:
                 cuts.append(self._cut(photograph, rng))
             if len(cuts) == BATCH:
                 return np.concatenate(cuts)
-        raise self._undecodable()
+        raise self._undecodable("photographs to train on")
 
-    def _whole(self, files: list[Path]) -> list[Float32Array]:
+    def _whole(self, files: list[Path], called: str) -> list[Float32Array]:
         spread = files[:: -(-len(files) // WHOLE)]
         found = [rgb for path in spread if (rgb := decoded_or_none(path, self._limits))]
         if not found:
-            raise self._undecodable()
+            raise self._undecodable(called)
         return [network_input(rgb, self._model.side, self._model.normalisation) for rgb in found]
 
-    def _undecodable(self) -> PermanentError:
+    def _undecodable(self, called: str) -> PermanentError:
         return PermanentError(
-            ErrorCode.NOTHING_TO_DO, f"The photographs in {self._folder} cannot be decoded."
+            ErrorCode.NOTHING_TO_DO, f"None of the {called} in {self._folder} can be decoded."
         )
 
     def _cut(self, rgb: Image.Image, rng: np.random.Generator) -> Float32Array:

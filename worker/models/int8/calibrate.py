@@ -69,7 +69,7 @@ def network_inputs(folder: Path, model: Model, limits: Limits) -> list[Float32Ar
     """Return the network input, float32 [1, 3, side, side], of each photograph below `folder`.
 
     They are in the order of their paths. Files that cannot be decoded are skipped. Raises
-    PermanentError (`nothing_to_do`) if there are fewer than four photographs.
+    PermanentError (`nothing_to_do`) if there are fewer than four photographs, or no folder.
     """
     decoded = (decoded_or_none(path, limits) for path in photographs_below(folder))
     inputs = [network_input(rgb, model.side, model.normalisation) for rgb in decoded if rgb]
@@ -83,7 +83,12 @@ def network_inputs(folder: Path, model: Model, limits: Limits) -> list[Float32Ar
 
 
 def photographs_below(folder: Path) -> list[Path]:
-    """Return the files below `folder` whose header is that of a photograph, in order."""
+    """Return the files below `folder` whose header is that of a photograph, in order.
+
+    Raises PermanentError (`nothing_to_do`) if it is no folder.
+    """
+    if not folder.is_dir():
+        raise PermanentError(ErrorCode.NOTHING_TO_DO, f"{folder} is no folder of this machine.")
     files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
     return sorted(path for path in files if _is_photograph(path))
 

@@ -273,6 +273,20 @@ def test_a_wrong_file_in_place_is_refused_and_left_for_its_owner(tmp_path: Path)
     assert (tmp_path / "tiny.onnx").read_bytes() == b"theirs"
 
 
+def test_what_is_there_is_used_from_a_folder_that_cannot_be_written(tmp_path: Path):
+    (tmp_path / "tiny.onnx").write_bytes(CONTENT)
+    assert pull(TINY, tmp_path).read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/models"])
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, folder: str):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CutoutError, match=r"CUTOUT_MODEL_DIR: .* cannot be written") as caught:
+        pull(TINY, tmp_path / folder)
+    assert caught.value.code is ErrorCode.INVALID_SETTING
+
+
 @pytest.mark.slow
 def test_sources_are_tried_in_order_until_one_holds_the_right_bytes(tmp_path: Path):
     down = Url(f"http://127.0.0.1:{free_port()}/tiny.onnx")

@@ -58,22 +58,25 @@ def test_training_brings_the_mattes_nearer(tmp_path: Path):
     assert trained.multiplications == small().multiplications
 
 
-def test_an_interrupted_training_goes_on_to_the_same_result(tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize(("error", "next_step"), [(KeyboardInterrupt, 8), (MemoryError, 5)])
+def test_an_interrupted_training_goes_on_to_the_same_result(
+    tmp_path: Path, monkeypatch, error: type[BaseException], next_step: int
+):
     monkeypatch.setattr(distillation, "SAVED_EVERY", 4)
 
     def interrupted(step: int, _: float) -> None:
         if step == 7:
-            raise KeyboardInterrupt
+            raise error
 
     resumed = Checkpoint(tmp_path / "b.npz", "b")
     whole = distil(
         with_sum(), small(), batch, 10, Checkpoint(tmp_path / "a.npz", "a"), lambda *_: None
     )
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         distil(with_sum(), small(), batch, 10, resumed, interrupted)
     seen: list[int] = []
     again = distil(with_sum(), small(), batch, 10, resumed, lambda step, _: seen.append(step))
-    assert seen == [5, 6, 7, 8, 9, 10]
+    assert seen == [*range(next_step, 11)]
     for name in small().weights:
         np.testing.assert_array_equal(again.weights[name], whole.weights[name])
 

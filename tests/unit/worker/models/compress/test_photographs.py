@@ -58,5 +58,19 @@ def test_what_is_no_photograph_is_not_counted_and_what_vanishes_is_skipped(tmp_p
     assert photographs.batch(0).shape == (BATCH, 3, 320, 320)
     for path in tmp_path.glob("*.png"):
         path.unlink()
-    with pytest.raises(CutoutError, match="cannot be decoded"):
+    with pytest.raises(CutoutError, match="None of the photographs to train on"):
         photographs.batch(0)
+
+
+def test_a_held_out_photograph_that_cannot_be_decoded_is_named_as_such(tmp_path: Path):
+    last = folder(tmp_path, 4) / "003.png"
+    last.write_bytes(last.read_bytes()[:200])
+    with pytest.raises(CutoutError, match="None of the photographs that are held out in"):
+        Photographs(tmp_path, MODEL, Limits())
+
+
+@pytest.mark.parametrize("name", ["000.png", "missing"])
+def test_what_is_no_folder_is_an_error(tmp_path: Path, name: str):
+    with pytest.raises(CutoutError, match="is no folder") as caught:
+        Photographs(folder(tmp_path, 4) / name, MODEL, Limits())
+    assert caught.value.code is ErrorCode.NOTHING_TO_DO
