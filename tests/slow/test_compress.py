@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.paths import SAMPLES
+from support.services import until
 
 from worker.imaging.decode import Limits
 from worker.models.compress.differentiable import run
@@ -49,23 +50,23 @@ def test_compress_builds_a_smaller_model_from_photographs(weights: Path, tmp_pat
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seconds", [0, 5, 30])
-def test_ctrl_c_ends_it_with_a_sentence(weights: Path, tmp_path: Path, seconds: int):
+@pytest.mark.parametrize(("line", "seconds"), [("0.81 ", 0), ("0.52 ", 5), ("0.52 ", 30)])
+def test_ctrl_c_ends_it_with_a_sentence(weights: Path, tmp_path: Path, line: str, seconds: int):
     """While channels are removed, while JAX compiles, while it trains: about these moments."""
     (tmp_path / "u2netp.onnx").symlink_to(weights / "u2netp.onnx")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "worker", "models", "compress", "u2netp", "--images", str(SAMPLES)],
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={"CUTOUT_MODEL_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("0.81" if seconds == 0 else "0.52"):
-            break
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert errors == "Interrupted. The same command goes on with the training.\n"
+    ) as process:  # fmt: skip
+        try:
+            until(lambda: process.stdout.readline().startswith(line), 200)
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert errors == "Interrupted. The same command goes on with what was trained.\n"
     assert process.returncode == 130
 
 

@@ -76,7 +76,7 @@ def compress(name: FloatName, images: Images, target: Target = 0.55, steps: Step
         )  # fmt: skip
     except KeyboardInterrupt:
         bar.stop()
-        typer.echo("Interrupted. The same command goes on with the training.", err=True)
+        typer.echo("Interrupted. The same command goes on with what was trained.", err=True)
         # without waiting for JAX's threads, which can end the process by a segmentation fault
         os._exit(INTERRUPTED)
     finally:

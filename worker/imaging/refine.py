@@ -105,7 +105,7 @@ def _factors(
 def _soft_boxes(kinds: Uint8Array, shape: tuple[int, ...]) -> Iterator[Box]:
     """Yield boxes of a grid that hold its soft tiles, and a pixel around to interpolate from.
 
-    `shape`: the grid's (rows, columns). Further out the matte is constant.
+    `shape`: the grid's (rows, columns). Other tiles are constant, and not filtered.
     """
     soft = kinds == SOFT
     for first in range(0, len(soft), BAND_TILES):

@@ -3,9 +3,10 @@
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def verify(path: Path, model: Model) -> str:
             ErrorCode.MODEL_MISSING,
             f"{path} does not exist; run `cutout models pull {model.name}`.",
         ) from None
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror})."
+        raise PermanentError(ErrorCode.MODEL_MISSING, message) from None
     if actual != expected:
         raise PermanentError(
             ErrorCode.MODEL_MISMATCH,
@@ -55,11 +59,19 @@ def own_calibration(model: Model, folder: Path) -> dict[str, Any] | None:
 
     `cutout models quantize` and `compress` write it beside the weights: `ranges`, the `digest` of
     the INT8 file built with them, its `loss` and the number of `photographs`. It replaces ours.
+    Raises PermanentError (`model_mismatch`) if it cannot be read, or is damaged.
     """
     path = folder / f"{model.name}.json"
-    if model.base is None or not path.exists():
+    if model.base is None:
         return None
-    calibration: dict[str, Any] = json.loads(path.read_text())
+    try:
+        calibration: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError):
+        raise PermanentError(
+            ErrorCode.MODEL_MISMATCH, f"{path} cannot be read, or is damaged: replace it."
+        ) from None
     return calibration
 
 
@@ -81,8 +93,13 @@ def pull(model: Model, folder: Path, override: str | None = None) -> Path:
     """
     folder = expand(folder)
     path = folder / model.file
-    with suppress(PermanentError):  # without the lock: the folder may be read-only
+    try:
         verify(path, model)
+    except PermanentError as error:
+        # another process may be replacing the file, but not in a folder that is read-only
+        if error.code is ErrorCode.MODEL_MISMATCH and not os.access(folder, os.W_OK):
+            raise
+    else:
         return path
     with locked(path):
         if path.exists():

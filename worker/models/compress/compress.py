@@ -16,7 +16,9 @@ from worker.models.weights import locked
 
 
 @dataclass(frozen=True, slots=True)
-class Compressed:
+class Result:
+    """What was built."""
+
     multiplications: float
     """as a share of the original's"""
     loss: Loss
@@ -35,7 +37,7 @@ def compress(
     limits: Limits,
     narrowed: Callable[[float], None],
     stepped: Callable[[int, float], None],
-) -> Compressed:
+) -> Result:
     """Build the INT8 model `lite` from a float model and the photographs below `images`.
 
     `target`: the share of the multiplications that may be left, 0..1. `narrowed` is called with the
@@ -55,7 +57,7 @@ def compress(
         loss = calibrate(lite, trained, base, photographs.used, photographs.held_out, folder)
         checkpoint.unlink(missing_ok=True)
     share = trained.multiplications / base.multiplications
-    return Compressed(share, loss, len(photographs.held_out))
+    return Result(share, loss, len(photographs.held_out))
 
 
 def _digest(small: FloatGraph, photographs: list[str], steps: int) -> str:

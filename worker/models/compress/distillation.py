@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from contract.errors import ErrorCode, PermanentError
 from worker.imaging.arrays import Float32Array
 from worker.models.compress.differentiable import Arrays, run
 from worker.models.graph.float_graph import FloatGraph
@@ -81,8 +82,8 @@ def distil(
     try:
         while done < steps:
             pictures = jnp.asarray(batch(done))
-            value, state = trained(state, pictures, targets.of(pictures), jnp.asarray(done))
-            done += 1
+            value, after = trained(state, pictures, targets.of(pictures), jnp.asarray(done))
+            state, done = after, done + 1
             tell(done, float(value))
             if done % SAVED_EVERY == 0:
                 checkpoint.save(state, done)
@@ -250,13 +251,20 @@ class Checkpoint:
     """of the network and of how it is trained: the state of another training is not used"""
 
     def save(self, state: State, step: int) -> None:
+        """Write the file. Raises PermanentError (`invalid_setting`) if it cannot be written."""
         partial = self.path.with_suffix(".partial")
         arrays: dict[str, Any] = {"digest": self.digest, "step": step}
         for part, weights in state.items():
             arrays |= {f"{part}/{name}": np.asarray(value) for name, value in weights.items()}
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
-        partial.replace(self.path)
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, **arrays)
+            partial.replace(self.path)
+        except OSError as error:
+            raise PermanentError(
+                ErrorCode.INVALID_SETTING,
+                f"CUTOUT_MODEL_DIR: {partial} cannot be written ({error.strerror}).",
+            ) from None
 
     def load(self) -> tuple[State, int] | None:
         """Return the state and the number of its steps; None if there is none to go on from."""

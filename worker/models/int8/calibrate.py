@@ -25,6 +25,8 @@ from worker.models.weights import locked
 MIN_PHOTOGRAPHS = 4
 HOLD_OUT_EVERY = 4
 """Every fourth photograph is held out of the calibration to measure the loss on."""
+MAX_BYTES = 1 << 29
+"""Larger files are no photographs."""
 MARGIN = 1.02
 """Ranges are widened by this factor, as other photographs may exceed them a little."""
 DIGITS = 4
@@ -50,17 +52,20 @@ def calibrate(
     calibration (`weights.own_calibration`) to `folder`; returns the loss against the float model
     `base` on the photographs that are held out.
     """
-    ranges = measure_ranges(graph, used)
-    path, partial = folder / model.file, folder / f".{model.file}.new"
-    content = build(graph, ranges, model.normalisation)
-    partial.write_bytes(content)
-    loss = measure_loss(base, partial, held_out)
-    calibration = {
-        "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
-        "photographs": len(used), "loss": asdict(loss), "ranges": ranges,
-    }  # fmt: skip
+    path = folder / model.file
+    partial = folder / f".{model.file}.new"
     with locked(path):
-        path.with_suffix(".json").write_text(json.dumps(calibration, indent=1))
+        ranges = measure_ranges(graph, used)
+        content = build(graph, ranges, model.normalisation)
+        partial.write_bytes(content)
+        loss = measure_loss(base, partial, held_out)
+        calibration = {
+            "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
+            "photographs": len(used), "loss": asdict(loss), "ranges": ranges,
+        }  # fmt: skip
+        partial_calibration = folder / f".{model.name}.json.new"
+        partial_calibration.write_text(json.dumps(calibration, indent=1))
+        partial_calibration.replace(path.with_suffix(".json"))
         partial.replace(path)
     return loss
 
@@ -95,7 +100,8 @@ def photographs_below(folder: Path) -> list[Path]:
 
 def _is_photograph(path: Path) -> bool:
     with suppress(CutoutError, OSError):
-        return path.is_file() and bool(displayed_size(path.read_bytes()))
+        readable = path.is_file() and path.stat().st_size <= MAX_BYTES
+        return readable and bool(displayed_size(path.read_bytes()))
     return False
 
 

@@ -273,10 +273,28 @@ def test_a_wrong_file_in_place_is_refused_and_left_for_its_owner(tmp_path: Path)
     assert (tmp_path / "tiny.onnx").read_bytes() == b"theirs"
 
 
-def test_what_is_there_is_used_from_a_folder_that_cannot_be_written(tmp_path: Path):
+def test_what_is_there_is_used_without_writing_a_lock_file(tmp_path: Path):
     (tmp_path / "tiny.onnx").write_bytes(CONTENT)
     assert pull(TINY, tmp_path).read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+def test_a_wrong_file_in_a_read_only_folder_is_named(tmp_path: Path, monkeypatch):
+    (tmp_path / "tiny.onnx").write_bytes(b"theirs")
+    monkeypatch.setattr("os.access", lambda *_: False)  # as on a read-only mount
+    with pytest.raises(CutoutError) as caught:
+        pull(TINY, tmp_path)
+    assert caught.value.code is ErrorCode.MODEL_MISMATCH
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1"])
+def test_a_damaged_calibration_is_an_error(tmp_path: Path, content: str):
+    int8 = find("u2netp-int8")
+    (tmp_path / int8.file).write_bytes(b"built with it")
+    (tmp_path / f"{int8.name}.json").write_text(content)
+    with pytest.raises(CutoutError, match=r"u2netp-int8.json cannot be read, or is damaged"):
+        verify(tmp_path / int8.file, int8)
 
 
 @pytest.mark.parametrize("folder", ["file", "file/models"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.drawn_network import SIDE, inputs, with_sum
 
+from contract.errors import CutoutError
 from worker.models.compress import distillation
 from worker.models.compress.differentiable import run
 from worker.models.compress.distillation import Checkpoint, distil
@@ -101,3 +102,8 @@ def test_the_state_of_another_training_or_a_damaged_one_is_not_used(tmp_path: Pa
     for length in (0, 10, path.stat().st_size // 2):
         path.write_bytes(path.read_bytes()[:length])
         assert Checkpoint(path, "one").load() is None
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path):
+    with pytest.raises(CutoutError, match=r"CUTOUT_MODEL_DIR: .* cannot be written"):
+        Checkpoint(tmp_path / "none" / "state.npz", "one").save({"trained": {}}, 1)
