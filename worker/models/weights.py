@@ -125,12 +125,8 @@ def locked(weights: Path) -> Iterator[None]:
             ErrorCode.INVALID_SETTING,
             f"CUTOUT_MODEL_DIR: {weights.parent} cannot be written ({error.strerror}).",
         ) from None
-    with file:  # the kernel releases the lock however the process ends
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that makes the same file", file=weights.name)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel releases it however the process ends
         yield
 
 
