@@ -81,11 +81,8 @@ def compress(name: FloatName, images: Images, target: Target = 0.55, steps: Step
         os._exit(INTERRUPTED)
     finally:
         bar.stop()
-    count = (
-        "held-out photograph" if built.held_out == 1 else f"{built.held_out} held-out photographs"
-    )
     typer.echo(
         f"{lite.name} is built at {folder / lite.file}. It has {built.multiplications:.2f} of the"
-        f" multiplications of {name}. On the {count}, its masks have IoU"
-        f" {built.loss.iou:.4f} and MAE {built.loss.mae:.4f} against those of {name}."
+        f" multiplications of {name}. On the held-out photographs ({built.held_out}), its masks"
+        f" have IoU {built.loss.iou:.4f} and MAE {built.loss.mae:.4f} against those of {name}."
     )

@@ -80,7 +80,7 @@ class Fit:
         return lost * self._scale
 
     def remove(self, number: int) -> None:
-        """Remove a channel and fit the weights of the others anew."""
+        """Remove a channel and fit the weights of the others again."""
         rows = self._rows(number)
         gain = self._inverse[:, rows] @ np.linalg.inv(self._inverse[np.ix_(rows, rows)])
         self._weight -= gain @ self._weight[rows]
